@@ -1,0 +1,117 @@
+"""Checks that all rooms share; one wording: the parameter, what is allowed, what came, what next."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import numbers
+
+
+def _english_list(words):
+    words = [repr(word) for word in words]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def check_option(parameter, value, allowed, extra=""):
+    """Return ``value`` when it is one of ``allowed``.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the parameter, for the message.
+    value : object
+        What the user gave.
+    allowed : sequence
+        The values known.
+    extra : str
+        What to do next, appended to the message.
+
+    Returns
+    -------
+    value : object
+        The same value.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` is not in ``allowed``.
+    """
+    if not any(value is known or (type(value) is type(known) and value == known) for known in allowed):
+        extra = f" {extra}" if extra else ""
+        raise ValueError(
+            f"Invalid value for the parameter {parameter!r}: allowed are {_english_list(allowed)}, "
+            f"got {value!r}.{extra}"
+        )
+    return value
+
+
+def check_number(parameter, value, *, low=None, high=None, integer=False, low_open=False):
+    """Return ``value`` when it is a finite number within its bounds.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the parameter, for the message.
+    value : object
+        What the user gave.
+    low, high : float | None
+        Bounds, included unless ``low_open``.
+    integer : bool
+        Accept whole numbers only.
+    low_open : bool
+        Exclude ``low`` itself.
+
+    Returns
+    -------
+    value : int | float
+        The same value as a Python number.
+
+    Raises
+    ------
+    TypeError
+        If it is not a number.
+    ValueError
+        If it is outside the bounds or not finite.
+    """
+    kind = numbers.Integral if integer else numbers.Real
+    words = "a whole number" if integer else "a number"
+    if low is not None:
+        words += f" {'above' if low_open else 'of at least'} {low}"
+    if high is not None:
+        words += f" {'and' if low is not None else 'of'} at most {high}"
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"The parameter {parameter!r} must be {words}, got {value!r}.")
+    value = int(value) if integer else float(value)
+    too_low = low is not None and (value <= low if low_open else value < low)
+    if not math.isfinite(value) or too_low or (high is not None and value > high):
+        raise ValueError(f"The parameter {parameter!r} must be {words}, got {value!r}.")
+    return value
+
+
+def soft_import(module, purpose, extra=None):
+    """Import an optional module, or say how to install it.
+
+    Parameters
+    ----------
+    module : str
+        Module name.
+    purpose : str
+        What needs it, for the message.
+    extra : str | None
+        The extra of this package that installs it.
+
+    Returns
+    -------
+    module : module
+        The imported module.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = f"brainof_toolbox[{extra}]" if extra else module.split(".")[0]
+        raise ImportError(f"{purpose} needs {module!r}: pip install {name!r}.") from error
