@@ -1,0 +1,52 @@
+# make demo and make test do all the set-up; everything else is for development.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format clean
+
+help:
+	@echo "make demo       decode one recording, from file to score (sets everything up first)"
+	@echo "make test       run the tests, the slow ones left out (sets everything up first)"
+	@echo "make test-slow  run the slow tests"
+	@echo "make lint       ruff, codespell, import-linter"
+	@echo "make format     ruff format"
+	@echo "make clean      remove the environment and every build output"
+	@echo "Variables: PYTHON=$(PYTHON) (to build the environment), VENV=$(VENV), ARGS= (for pytest and demo)"
+
+# The stamp is newer than the three files that say what is installed: a second call installs nothing.
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" > /dev/null || { \
+		echo "'$(PYTHON)' was not found. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "brainof_toolbox needs Python 3.11 or newer, '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(STAMP)
+	@mkdir -p outputs
+	$(BIN)/brainof demo --figure outputs/demo.png $(ARGS)
+
+test: $(STAMP)
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+test-slow: $(STAMP)
+	$(PYTEST) -m "slow and not gpu" $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache doc/_build outputs
+	find brainof_toolbox tests -name __pycache__ -type d -prune -exec rm -rf {} +
