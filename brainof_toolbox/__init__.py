@@ -1,0 +1,10 @@
+"""Embeddings and decoding of EEG, MEG and fMRI with the Brain-OF network.
+
+The public names stand in ``__init__.pyi``; each is imported when it is first used.
+"""
+
+import lazy_loader as _lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

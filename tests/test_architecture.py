@@ -1,0 +1,192 @@
+"""The house rules: who imports whom, how long things get, what is refused, what is documented."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import brainof_toolbox
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "brainof_toolbox"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MAX_MODULE, MAX_FUNCTION = 450, 80
+
+# Split, so that this file does not trip over itself.
+REFUSED = {
+    "strict" + "=False": "loading is strict",
+    "torch" + ".load(": "safetensors only",
+    "pickle" + ".load": "no pickle",
+    ".cuda" + "()": "the device is a parameter",
+    "np.random" + ".seed": "no global seed",
+    "torch." + "manual_seed": "no global seed",
+    "random" + ".seed(": "no global seed",
+    "TO" + "DO": "finish it",
+    "NotImplemented" + "Error": "nothing half-built",
+}
+# zip is the one call where strict is about lengths, not about weights.
+ALLOWED = re.compile(r"\bzip\(.*strict=False")
+
+
+def _name(path):
+    return str(path.relative_to(ROOT))
+
+
+def _function_lengths(tree):
+    """Yield the name, line and number of lines below the docstring of every function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
+            yield node.name, node.lineno, node.end_lineno - first
+
+
+def _public_names():
+    """Every public class, function and method that is reached without an underscore."""
+    for info in pkgutil.walk_packages([str(PACKAGE)], "brainof_toolbox."):
+        if any(part.startswith("_") for part in info.name.split(".")):
+            continue
+        module = importlib.import_module(info.name)
+        for name in getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")]):
+            thing = getattr(module, name)
+            home = getattr(thing, "__module__", None) or ""
+            is_own = home.startswith(
+                "brainof_toolbox" if hasattr(module, "__all__") else info.name
+            )
+            if not is_own or not (inspect.isclass(thing) or inspect.isfunction(thing)):
+                continue
+            yield f"{info.name}.{name}"
+            if inspect.isclass(thing):
+                for method, value in vars(thing).items():
+                    value = getattr(value, "__func__", value)
+                    if not method.startswith("_") and inspect.isfunction(value):
+                        yield f"{info.name}.{name}.{method}"
+
+
+def test_rooms_import_in_one_direction():
+    """The contracts of setup.cfg: the layers, reading without torch, the network without files."""
+    command = "from importlinter.cli import lint_imports_command as run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_modules_and_functions_stay_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_MODULE, f"{_name(path)} is longer than {MAX_MODULE} lines"
+    long = [row for row in _function_lengths(ast.parse(text)) if row[2] > MAX_FUNCTION]
+    assert not long, f"{_name(path)}: longer than {MAX_FUNCTION} lines: {long}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_refused_words(path):
+    found = [
+        f"{_name(path)}:{number} {word}: {why}"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for word, why in REFUSED.items()
+        if word in line and not ALLOWED.search(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_no_work_or_warning_at_import(path):
+    """A module's top level defines: no loop over files, no warning, no print, no seed."""
+    calls = [
+        ast.unparse(node.value.func)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
+    assert not calls, f"{_name(path)} calls {calls} at import"
+
+
+def test_import_is_lazy():
+    """The door opens without torch, mne or nilearn; reading data opens it without torch."""
+    code = """
+import sys
+import brainof_toolbox
+heavy = [name for name in ("torch", "mne", "nilearn", "sklearn", "pandas") if name in sys.modules]
+assert not heavy, heavy
+for name in brainof_toolbox.__all__:
+    assert name in dir(brainof_toolbox)
+brainof_toolbox.from_raw, brainof_toolbox.Preprocessing, brainof_toolbox.datasets.make_raw
+assert "torch" not in sys.modules
+brainof_toolbox.models
+assert "torch" in sys.modules and "nilearn" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_import_opens_no_socket():
+    """S15: nothing connects anywhere while every public name is imported."""
+    code = """
+import socket
+def refuse(*args, **kwargs):
+    raise AssertionError(f"a socket was opened: {args}")
+socket.socket.connect = socket.socket.connect_ex = refuse
+import brainof_toolbox
+for name in brainof_toolbox.__all__:
+    getattr(brainof_toolbox, name)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_table_of_contents_is_complete():
+    for name in brainof_toolbox.__all__:
+        assert getattr(brainof_toolbox, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        brainof_toolbox.no_such_name  # noqa: B018
+
+
+def test_public_names_are_documented():
+    """Every public name has a numpydoc docstring; the codes checked stand in pyproject.toml."""
+    from numpydoc.validate import validate
+
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    codes = set(config["tool"]["numpydoc_validation"]["checks"])
+    names = list(_public_names())
+    assert len(names) > 30
+    wrong = [
+        f"{name}: {code} {message}"
+        for name in names
+        for code, message in validate(name)["errors"]
+        if code in codes
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_references_of_docstrings_exist():
+    """Each key cited by a docstring stands in doc/references.bib."""
+    bibliography = (ROOT / "doc" / "references.bib").read_text(encoding="utf-8")
+    known = set(re.findall(r"@\w+\{(\w+),", bibliography))
+    for path in SOURCES:
+        for keys in re.findall(r":footcite(?::\w+)?:`([^`]+)`", path.read_text(encoding="utf-8")):
+            assert set(re.split(r"\s*,\s*", keys)) <= known, f"{_name(path)} cites {keys}"
+
+
+def test_versions_agree():
+    """What is required is pinned; torch has a lower bound only; no host is named."""
+    from configparser import ConfigParser
+
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = config["options"]["install_requires"].split()
+    for extra in config["options.extras_require"].values():
+        required += extra.split()
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    clean = lambda name: re.split("[<>=!]", name)[0].lower().replace("_", "-")  # noqa: E731
+    pinned = {clean(line) for line in pins.split("\n") if "==" in line}
+    assert {clean(name) for name in required} <= pinned
+    assert "torch>=2.10" in required and "torch==2.13.0\n" in pins
+    assert "://" not in pins and "--" not in pins
