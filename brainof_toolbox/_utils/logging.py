@@ -23,7 +23,7 @@ def warn(message, category=RuntimeWarning):
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def progress(iterable, *, total=None, description="", enabled=True):
@@ -48,4 +48,6 @@ def progress(iterable, *, total=None, description="", enabled=True):
     from tqdm.auto import tqdm
 
     # tqdm's own disable=None means "hide unless stderr is a terminal".
-    return tqdm(iterable, total=total, desc=description, disable=None if enabled else True, leave=False)
+    return tqdm(
+        iterable, total=total, desc=description, disable=None if enabled else True, leave=False
+    )

@@ -36,7 +36,9 @@ def check_option(parameter, value, allowed, extra=""):
     ValueError
         If ``value`` is not in ``allowed``.
     """
-    if not any(value is known or (type(value) is type(known) and value == known) for known in allowed):
+    if not any(
+        value is known or (type(value) is type(known) and value == known) for known in allowed
+    ):
         extra = f" {extra}" if extra else ""
         raise ValueError(
             f"Invalid value for the parameter {parameter!r}: allowed are {_english_list(allowed)}, "

@@ -1,0 +1,273 @@
+"""Which channels are brain signal, and where each of them sits in the head frame."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import numpy as np
+
+from .._utils.logging import warn
+from .._utils.validation import check_option
+
+#: What an EEG-typed channel is not, going by its name.
+_NOT_EEG = re.compile(
+    r"^(?:EEG\s+)?[HVLRI]?(?:EOG|ECG|EKG|EMG|RESP|GSR|EDA|PPG|STATUS|STI|TRIG|TRIGGER|EXG|PHOTIC|"
+    r"SPO2|PULSE|MARKER|EVENT)(?:$|[\s\d_\-.+LRXYUD])",
+    re.IGNORECASE,
+)
+_REFERENCES = re.compile(r"^(?:[AM][12]\s*-\s*[AM][12]|REF(?:ERENCE)?|GND|GROUND)$", re.IGNORECASE)
+#: Placeholder positions lie on a sphere of this radius, in metres.
+_HEAD_RADIUS = 0.095
+
+
+def canonical_name(name):
+    """Bring an electrode name to the spelling of the 10-05 system.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"EEG FP1-REF"``, ``"Fc5."``, ``"T3"``.
+
+    Returns
+    -------
+    name : str
+        For example ``"Fp1"``, ``"FC5"``, ``"T7"``; unknown names come back stripped.
+    """
+    text = re.sub(r"^EEG[\s_:]+", "", name.strip(), flags=re.IGNORECASE)
+    text = re.sub(
+        r"[-_](?:REF|LE|RE|AVG|AR|CAR|M[12]|A[12]|A1A2|0|\d)$", "", text, flags=re.IGNORECASE
+    )
+    text = text.strip(" .")
+    old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+    text = old.get(text.upper(), text)
+    return _template()[0].get(text.upper(), text)
+
+
+@lru_cache(maxsize=1)
+def _template():
+    """Spelling and head position of every electrode of MNE's ``standard_1005`` montage."""
+    import mne
+
+    montage = mne.channels.make_standard_montage("standard_1005")
+    info = mne.create_info(montage.ch_names, 1.0, "eeg")
+    info.set_montage(montage)  # MNE moves the template to the head frame here
+    spelling = {name.upper(): name for name in montage.ch_names}
+    return spelling, {ch["ch_name"]: ch["loc"][:3].copy() for ch in info["chs"]}
+
+
+def pick_channels(info):
+    """Pick the data channels, without bad ones.
+
+    Parameters
+    ----------
+    info : mne.Info
+        Measurement info.
+
+    Returns
+    -------
+    picks : dict of str -> ndarray of int
+        Channel indices by modality, ``"eeg"`` and ``"meg"``.
+
+    Raises
+    ------
+    ValueError
+        If no supported channel is there, or all of them are marked bad.
+    """
+    import mne
+
+    everything = {
+        "eeg": mne.pick_types(info, eeg=True, exclude=[]),
+        "meg": mne.pick_types(info, meg=True, ref_meg=False, exclude=[]),
+    }
+    _check_some_channels(info, everything)
+    picks = {}
+    for modality, indices in everything.items():
+        good = [i for i in indices if info["ch_names"][i] not in info["bads"]]
+        if modality == "eeg":
+            good = _without_impostors(info, good)
+        if good:
+            picks[modality] = np.array(good)
+    if not picks:
+        n_bad = {
+            m: sum(info["ch_names"][i] in info["bads"] for i in idx)
+            for m, idx in everything.items()
+        }
+        words = " and ".join(f"all {n} {m.upper()} channels" for m, n in n_bad.items() if n)
+        raise ValueError(
+            f"No channel is left: {words or 'all channels'} are marked bad (info['bads'])."
+        )
+    return picks
+
+
+def _check_some_channels(info, everything):
+    if sum(map(len, everything.values())) == 0:
+        types = sorted(set(info.get_channel_types(unique=True)))
+        raise ValueError(
+            f"No supported channel: found the types {types}, accepted are 'eeg', 'mag' and 'grad'. "
+            "If a type is wrong, correct it with raw.set_channel_types()."
+        )
+
+
+def _without_impostors(info, picks):
+    """Leave out channels typed EEG whose name says that they are something else."""
+    names = [info["ch_names"][i] for i in picks]
+    stripped = [re.sub(r"^EEG[\s_:]+", "", name.strip(), flags=re.IGNORECASE) for name in names]
+    wrong = {
+        n
+        for n, s in zip(names, stripped, strict=True)
+        if _NOT_EEG.match(s) or _REFERENCES.match(s)
+    }
+    if wrong:
+        warn(
+            f"Left out {sorted(wrong)}: typed EEG, but by name a reference or no EEG channel. "
+            "Set the right type with set_channel_types(), or rename a channel that is EEG."
+        )
+    return [i for i, name in zip(picks, names, strict=True) if name not in wrong]
+
+
+def geometry(info, picks, modality, on_missing="raise"):
+    """Positions and orientations of channels in the head frame.
+
+    Parameters
+    ----------
+    info : mne.Info
+        Measurement info.
+    picks : array of int
+        Channels of one modality.
+    modality : str
+        ``"eeg"`` or ``"meg"``.
+    on_missing : str
+        ``"raise"``, or ``"index"`` for placeholder positions by channel order.
+
+    Returns
+    -------
+    ch_pos : ndarray, shape (n_channels, 3)
+        Metres, head frame.
+    ch_ori : ndarray, shape (n_channels, 3)
+        Unit vectors; zeros for EEG.
+
+    Raises
+    ------
+    ValueError
+        If channels have no position and ``on_missing="raise"``.
+    """
+    check_option("on_missing", on_missing, ("raise", "index"))
+    chs = [info["chs"][i] for i in picks]
+    names = [ch["ch_name"] for ch in chs]
+    pos = np.array([ch["loc"][:3] for ch in chs], dtype=float)
+    if modality == "meg":
+        ori = np.array([_orientation(ch) for ch in chs])
+        pos, ori = _device_to_head(info, pos, ori)
+    else:
+        ori = np.zeros_like(pos)
+    missing = ~np.isfinite(pos).all(axis=1) | ~np.any(pos, axis=1)
+    if missing.any() and modality == "eeg":
+        missing = _fill_from_template(names, pos, missing)
+    if missing.any():
+        _place_or_raise(names, pos, missing, on_missing)
+    ori[~np.isfinite(ori).all(axis=1)] = 0.0
+    _warn_overlap(names, [ch["kind"] for ch in chs], pos, ori)
+    return pos, ori
+
+
+def _orientation(ch):
+    """Coil normal; for a planar gradiometer the direction of the derivative.
+
+    A triplet's two gradiometers share place and normal, so only the in-plane axis tells them apart.
+    """
+    import mne
+
+    coil = str(ch["coil_type"]).upper()
+    is_planar = (
+        "PLANAR" in coil or mne.channel_type({"chs": [ch]}, 0) == "grad" and "AXIAL" not in coil
+    )
+    return np.array(ch["loc"][3:6] if is_planar else ch["loc"][9:12], dtype=float)
+
+
+def _device_to_head(info, pos, ori):
+    import mne
+
+    if info["dev_head_t"] is not None:
+        trans = info["dev_head_t"]["trans"]
+        return mne.transforms.apply_trans(trans, pos), mne.transforms.apply_trans(
+            trans, ori, move=False
+        )
+    if np.isfinite(pos).all() and pos.any():
+        warn(
+            "MEG sensors are in device coordinates and info['dev_head_t'] is missing: the device frame "
+            "stands in for the head frame. Set info['dev_head_t'] for exact positions."
+        )
+    return pos, ori
+
+
+def _fill_from_template(names, pos, missing):
+    """Give known electrode names their template position; say for which channels."""
+    positions = _template()[1]
+    canonical = {i: canonical_name(names[i]) for i in np.flatnonzero(missing)}
+    # BioSemi numbers its sockets A1..A32, B1..; there "A1" is no earlobe and "F3" no frontal site.
+    is_socket = [re.fullmatch(r"[A-H]\d{1,2}", name) is not None for name in names]
+    sockets = sum(s and name not in positions for s, name in zip(is_socket, names, strict=True))
+    known = {} if sockets > 2 else {i: name for i, name in canonical.items() if name in positions}
+    for i, name in known.items():
+        pos[i] = positions[name]
+    if known:
+        listed = [names[i] for i in known]
+        warn(
+            f"{_count(listed, 'EEG channel')} without a position: {_shorten(listed)} placed by name at "
+            "the standard 10-05 position. Give measured positions with set_montage()."
+        )
+    still = missing.copy()
+    still[list(known)] = False
+    return still
+
+
+def _place_or_raise(names, pos, missing, on_missing):
+    listed = [names[i] for i in np.flatnonzero(missing)]
+    if on_missing == "raise":
+        raise ValueError(
+            f"{_count(listed, 'channel')} without a position: {_shorten(listed)}. Set positions with "
+            "set_montage() (info['chs'][i]['loc']), mark these channels bad, or pass "
+            "on_missing='index' for placeholder positions by channel order."
+        )
+    warn(f"{_count(listed, 'channel')} placed by order (on_missing='index'): {_shorten(listed)}.")
+    pos[missing] = placeholder_positions(len(names))[missing]
+
+
+def placeholder_positions(n_channels):
+    """Distinct positions by channel order, spread over the upper head.
+
+    Parameters
+    ----------
+    n_channels : int
+        How many.
+
+    Returns
+    -------
+    pos : ndarray, shape (n_channels, 3)
+        Metres: a Fibonacci spiral on a sphere of 9.5 cm, upper 60 % of its height.
+    """
+    order = np.arange(n_channels) + 0.5
+    z = 1.0 - 1.2 * order / n_channels
+    angle = np.pi * (1 + 5**0.5) * order
+    radius = np.sqrt(1 - z**2)
+    return _HEAD_RADIUS * np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
+
+
+def _warn_overlap(names, kinds, pos, ori):
+    """Two sensors at one place (and orientation) are most often a mistake in the montage."""
+    seen = {}
+    for name, kind, where in zip(names, kinds, np.round(np.hstack([pos, ori]), 5), strict=True):
+        seen.setdefault((int(kind), *where), []).append(name)
+    shared = [group for group in seen.values() if len(group) > 1]
+    if shared:
+        warn(f"Channels share one position: {shared}. Check the montage, or drop one of each.")
+
+
+def _count(items, noun):
+    return f"{len(items)} {noun}{'s' if len(items) != 1 else ''}"
+
+
+def _shorten(names, limit=30):
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{names[:limit]}{more}"

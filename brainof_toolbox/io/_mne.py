@@ -1,0 +1,271 @@
+"""MNE objects and arrays -> Signals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._utils.logging import warn
+from .._utils.validation import check_number
+from ..signals import PairedSignals, Signals
+from ._amplitude import check_amplitude
+from ._channels import geometry, pick_channels
+
+#: Contiguous data are read and filtered in stretches of at most this many seconds, so that the
+#: memory a recording needs does not depend on double precision copies of the whole of it.
+_LONGEST_STRETCH = 600.0
+
+
+def from_epochs(epochs, *, on_missing="raise"):
+    """Read the data channels of epochs, one sample per epoch.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        Epochs, loaded or on disk. They are not changed.
+    on_missing : str
+        ``"raise"`` refuses channels without a position; ``"index"`` gives them distinct
+        placeholder positions by their order.
+
+    Returns
+    -------
+    signals : Signals | PairedSignals
+        Shape (n_epochs, n_channels, n_times), SI units; paired when EEG and MEG are both there.
+
+    Raises
+    ------
+    ValueError
+        If no epoch or no channel is left, positions are missing, values are not finite, or
+        amplitudes are impossible for their unit.
+    """
+    if not getattr(epochs, "_bad_dropped", True):
+        epochs = epochs.copy().drop_bad(verbose="error")
+    if len(epochs) == 0:
+        raise ValueError(
+            "Epochs hold no epochs: all were dropped, see epochs.drop_log for the reasons."
+        )
+    fields = {
+        "sfreq": epochs.info["sfreq"],
+        "onset": epochs.events[:, 0] / epochs.info["sfreq"] + epochs.tmin,
+        "has_baseline": epochs.baseline is not None,
+    }
+    n = len(epochs)
+    return _build(
+        epochs.info,
+        lambda picks: epochs.get_data(picks, verbose="error", copy=False),
+        n,
+        fields,
+        on_missing,
+    )
+
+
+def from_raw(raw, *, window=None, on_missing="raise"):
+    """Read the data channels of a continuous recording, without spans annotated as bad.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Recording, loaded or on disk. It is not changed, nor loaded as a whole in double precision.
+        Spans annotated ``BAD...`` are left out, and nothing is filtered across them or across
+        ``EDGE`` annotations.
+    window : float | None
+        Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
+    on_missing : str
+        ``"raise"`` refuses channels without a position; ``"index"`` gives them distinct
+        placeholder positions by their order.
+
+    Returns
+    -------
+    signals : Signals | PairedSignals
+        Shape (1, n_channels, n_times), or (n_windows, n_channels, n_window_times); SI units;
+        paired when EEG and MEG are both there.
+
+    Raises
+    ------
+    ValueError
+        If nothing but bad spans or bad channels is left, positions are missing, values are not
+        finite, or amplitudes are impossible for their unit.
+
+    Notes
+    -----
+    High-pass filters are longer than short windows. Where slow drifts matter, filter the
+    recording with MNE before cutting it with ``window=``.
+    """
+    sfreq = raw.info["sfreq"]
+    spans = good_spans(raw)
+
+    def read(picks):
+        try:
+            parts = [
+                raw.get_data(picks, a, b, verbose="error").astype(np.float32) for a, b in spans
+            ]
+        except (
+            Exception
+        ) as error:  # a damaged file fails here in as many ways as there are readers
+            files = ", ".join(str(name) for name in raw.filenames if name) or "the recording"
+            raise ValueError(
+                f"Cannot read the data of {files}: truncated or damaged ({type(error).__name__}: {error})."
+            ) from error
+        return np.concatenate(parts, axis=1)[None]
+
+    ends = np.cumsum([b - a for a, b in spans])
+    stretches = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
+    fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
+    signals = _build(raw.info, read, 1, fields, on_missing)
+    if window is None:
+        return signals
+    from ..preprocessing import cut_windows
+
+    check_number("window", window, low=0, low_open=True)
+    if isinstance(signals, Signals):
+        return cut_windows(signals, window)[0]
+    return PairedSignals(
+        {name: cut_windows(part, window)[0] for name, part in signals.parts.items()}
+    )
+
+
+def from_array(data, info, *, on_missing="raise"):
+    """Take an array in the layout of :mod:`mne.decoding`.
+
+    Parameters
+    ----------
+    data : array-like, shape (n_samples, n_channels, n_times) or (n_samples, n_times)
+        SI units (V, T, T/m). Two dimensions mean one-channel series; implausible amplitudes are
+        then warned about and not refused, and means are kept.
+    info : mne.Info
+        Channels of ``data``, in order, and the sampling rate.
+    on_missing : str
+        ``"raise"`` refuses channels without a position; ``"index"`` gives them distinct
+        placeholder positions by their order. One-channel series need none.
+
+    Returns
+    -------
+    signals : Signals | PairedSignals
+        One sample per row; paired when ``info`` holds EEG and MEG.
+
+    Raises
+    ------
+    ValueError
+        If ``info`` is missing or disagrees with the array, the axes are in another order, the
+        dtype is not real, values are not finite, or amplitudes are impossible for their unit.
+    """
+    data = _check_array(data, info)
+    is_table = data.ndim == 2
+    if is_table:
+        data, on_missing = data[:, None, :], "index"
+    n_info = len(info["ch_names"])
+    if data.shape[1] != n_info:
+        hint = ""
+        if data.shape[2] == n_info:
+            hint = (
+                " The last axis has that many: the order must be (n_samples, n_channels, n_times); "
+                "use data.transpose(0, 2, 1)."
+            )
+        raise ValueError(
+            f"The array has {data.shape[1]} channels (axis 1 of shape {data.shape}) but info has {n_info}.{hint}"
+        )
+    fields = {"sfreq": info["sfreq"], "has_baseline": is_table}
+    return _build(info, lambda picks: data[:, picks], len(data), fields, on_missing, is_table)
+
+
+def _check_array(data, info):
+    data = np.asarray(data)
+    if data.dtype.kind in "OUS":
+        try:
+            data = data.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Arrays must hold real numbers, got dtype {data.dtype}: {error}"
+            ) from error
+    if data.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: got dtype {data.dtype}; pass real signals.")
+    if data.dtype.kind not in "fiub":
+        raise ValueError(f"Arrays must hold real numbers, got dtype {data.dtype}.")
+    if data.ndim not in (2, 3):
+        raise ValueError(
+            "An array must be (n_samples, n_channels, n_times), or (n_samples, n_times) for one-channel "
+            f"series; got {data.ndim} dimension(s), shape {data.shape}. Reshape your data."
+        )
+    if info is None:
+        raise ValueError(
+            "An array of EEG or MEG needs info=, which names channels, types and sampling rate: "
+            "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage('standard_1005')."
+        )
+    if data.dtype.kind in "iub":
+        warn(
+            f"The array has the integer dtype {data.dtype}, which looks like raw converter counts: values "
+            "are taken as SI units (volt, tesla). Multiply by the gain first."
+        )
+    return data
+
+
+def _build(info, read, n_samples, fields, on_missing, is_table=False):
+    """Make one ``Signals`` per modality from channels of ``info``; ``read(picks)`` gives values."""
+    subject = (info.get("subject_info") or {}).get("his_id")
+    parts = {}
+    for modality, picks in pick_channels(info).items():
+        pos, ori = _table_geometry() if is_table else geometry(info, picks, modality, on_missing)
+        parts[modality] = Signals(
+            data=read(picks),
+            modality=modality,
+            ch_names=[info["ch_names"][i] for i in picks],
+            ch_types=info.get_channel_types(picks),
+            ch_pos=pos,
+            ch_ori=ori,
+            subject=(subject,) * n_samples,
+            highpass=info["highpass"],
+            **fields,
+        )
+        check_amplitude(parts[modality], where="The data", is_table=is_table)
+    return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
+
+
+def _table_geometry():
+    """A one-channel series sits at the vertex."""
+    return np.array([[0.0, 0.0, 0.1]]), np.zeros((1, 3))
+
+
+def good_spans(raw):
+    """Contiguous good spans of a recording.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Recording with its annotations.
+
+    Returns
+    -------
+    spans : list of (int, int)
+        Half-open, in time points from the first of the recording; at most ten minutes each.
+
+    Raises
+    ------
+    ValueError
+        If every time point lies in a span annotated as bad.
+    """
+    n_times, sfreq = len(raw.times), raw.info["sfreq"]
+    is_bad = np.zeros(n_times, dtype=bool)
+    cuts = {0, n_times}
+    for annotation in raw.annotations:
+        word = annotation["description"].lower()
+        if not word.startswith(("bad", "edge")):
+            continue
+        start = (annotation["onset"] - raw.first_time) * sfreq
+        stop = int(np.clip(np.ceil(start + annotation["duration"] * sfreq), 0, n_times))
+        start = int(np.clip(np.floor(start), 0, n_times))
+        cuts.update((start, stop))
+        if word.startswith("bad"):
+            is_bad[start:stop] = True
+    if is_bad.all():
+        raise ValueError(
+            f"All of the recording's {n_times / sfreq:.4g} s is annotated as BAD: no data are left. "
+            "Check raw.annotations."
+        )
+    edges = sorted(cuts)
+    longest = int(_LONGEST_STRETCH * sfreq)
+    spans = []
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        if not is_bad[start]:
+            n_parts = -(-(stop - start) // longest)
+            at = np.linspace(start, stop, n_parts + 1).astype(int)
+            spans.extend(zip(at[:-1].tolist(), at[1:].tolist(), strict=True))
+    return spans

@@ -1,0 +1,313 @@
+"""Signals -> Signals as the network was trained on them: filter, resample, window, scale.
+
+What is done, and with which numbers, is a :class:`Preprocessing` that travels inside each
+checkpoint. MNE does the filtering and resampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+
+import numpy as np
+
+from ._utils.logging import warn
+from ._utils.validation import check_number, check_option
+from .signals import Signals
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How signals are brought to the form that a checkpoint expects.
+
+    The paper fixes patches of 64 points :footcite:p:`guo2026brainof`; every field here is our
+    decision, for the reason given.
+
+    Parameters
+    ----------
+    sfreq : float
+        EEG and MEG are resampled to this rate, in Hz. At 256 Hz patches of 64 points tile 2, 4,
+        8 and 10 s exactly. fMRI keeps its own.
+    highpass : float | None
+        High-pass cut-off in Hz, against drifts and offsets that dwarf the signal. Skipped where the
+        data have had it already. A stretch shorter than the filter loses its mean instead, unless
+        it is relative to a baseline.
+    notch : float | None
+        Line frequency in Hz, removed with its harmonics. ``None``: line noise stays.
+    scaling : str
+        ``"fixed"`` divides by ``unit``: amplitude is signal (alpha power, evoked amplitude) and
+        survives. ``"robust"`` divides by the sample's own robust spread per sensor type and hands
+        its logarithm to the network.
+    unit : dict of str -> float
+        Size of one network unit per sensor type, in V, T and T/m: typical spreads of recordings.
+    clip : float
+        Soft limit in network units: ``clip * arcsinh(x / clip)``, linear below, logarithmic
+        above, so that artefacts neither dominate nor vanish.
+    window : dict of str -> float
+        Length in seconds of the windows that longer samples are cut into, by modality: the
+        lengths of the published corpus.
+    min_duration : float
+        Shorter samples are refused, in seconds.
+    min_sfreq : float
+        Lower rates are warned about, in Hz: beta and gamma activity are then missing.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    sfreq: float = 256.0
+    highpass: float | None = 0.5
+    notch: float | None = None
+    scaling: str = "fixed"
+    unit: dict = field(default_factory=lambda: {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11})
+    clip: float = 10.0
+    window: dict = field(default_factory=lambda: {"fmri": 320.0, "eeg": 10.0, "meg": 2.0})
+    min_duration: float = 0.2
+    min_sfreq: float = 64.0
+
+    def __post_init__(self):
+        for name in ("sfreq", "clip", "min_duration", "min_sfreq"):
+            check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
+        for name in ("highpass", "notch"):
+            if getattr(self, name) is not None:
+                check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
+        check_option("preprocessing.scaling", self.scaling, ("fixed", "robust"))
+        for name in ("unit", "window"):
+            for key, value in getattr(self, name).items():
+                check_number(f"preprocessing.{name}[{key!r}]", value, low=0, low_open=True)
+
+    def to_dict(self):
+        """Return all parameters as JSON-ready values.
+
+        Returns
+        -------
+        values : dict
+            By field name.
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        """Make it from what :meth:`to_dict` gave.
+
+        Parameters
+        ----------
+        values : dict
+            By field name; missing ones take their default.
+
+        Returns
+        -------
+        preprocessing : Preprocessing
+            The parameters.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown.
+        """
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"Unknown preprocessing parameters {unknown}; known are {sorted(known)}."
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """What the network reads: preprocessed windows and the samples they come from.
+
+    Parameters
+    ----------
+    signals : Signals
+        One window per entry, in network units.
+    sample : ndarray of int, shape (n_windows,)
+        Which sample each window was cut from.
+    log_scale : ndarray, shape (n_windows, n_channels)
+        Decimal logarithm of the scale that was taken out, relative to the fixed unit; zero when
+        the unit is fixed.
+    """
+
+    signals: Signals
+    sample: np.ndarray
+    log_scale: np.ndarray
+
+
+def preprocess(signals, preprocessing, *, window=None, is_table=False):
+    """Filter, resample, scale and cut into windows.
+
+    Parameters
+    ----------
+    signals : Signals
+        Samples as read, SI units.
+    preprocessing : Preprocessing
+        What to do.
+    window : float | None
+        Window length in seconds; ``None``: the one in ``preprocessing``.
+    is_table : bool
+        ``True`` for a 2-D array of one-channel series, which are taken as short as they come.
+
+    Returns
+    -------
+    windows : Windows
+        In the order of the samples.
+
+    Raises
+    ------
+    ValueError
+        If samples are too short.
+    """
+    _check_length(signals, preprocessing, is_table)
+    if signals.modality == "fmri":
+        signals, log_scale = _zscore(signals), np.zeros(signals.shape[:2])
+    else:
+        if signals.sfreq < preprocessing.min_sfreq and not is_table:
+            warn(
+                f"The sampling rate of {signals.sfreq:g} Hz is below {preprocessing.min_sfreq:g} Hz: what the "
+                "model expects above half of it is missing."
+            )
+        signals = _filter_and_resample(signals, preprocessing)
+        signals, log_scale = _scale(signals, preprocessing)
+    window = preprocessing.window[signals.modality] if window is None else window
+    cut, sample = cut_windows(signals, window)
+    return Windows(cut, sample, log_scale[sample].astype(np.float32))
+
+
+def _check_length(signals, preprocessing, is_table):
+    n_times = max(stop - start for start, stop in signals.stretches)
+    shortest = 2 if is_table else preprocessing.min_duration * signals.sfreq
+    if signals.modality == "fmri":
+        shortest = 10
+    if n_times < shortest:
+        minimum = f"{shortest} time points" if is_table else f"{shortest / signals.sfreq:.4g} s"
+        words = f"{n_times} time point{'s' if n_times != 1 else ''}"
+        table = f" (n_features = {n_times})" if is_table else ""
+        raise ValueError(
+            f"A sample's longest good stretch lasts {n_times / signals.sfreq:.4g} s ({words}{table}); "
+            f"the minimum duration is {minimum}."
+        )
+
+
+def _filter_length(preprocessing, sfreq):
+    """Time points of MNE's default high-pass FIR filter (3.3 / transition bandwidth)."""
+    low = preprocessing.highpass
+    return 3.3 / min(max(0.25 * low, 2.0), low) * sfreq
+
+
+def _filter_and_resample(signals, preprocessing):
+    pieces, stretches, at = [], [], 0
+    for start, stop in signals.stretches:
+        piece = _clean(signals.data[:, :, start:stop], signals, preprocessing)
+        pieces.append(piece)
+        stretches.append((at, at + piece.shape[2]))
+        at += piece.shape[2]
+    data = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=2)
+    return signals.replace(data=data, sfreq=preprocessing.sfreq, stretches=tuple(stretches))
+
+
+def _clean(data, signals, preprocessing):
+    """High-pass, notch and resample one contiguous stretch (n_samples, n_channels, n_times)."""
+    import mne
+
+    sfreq, n_times = signals.sfreq, data.shape[2]
+    data = data.astype(np.float64)
+    low = preprocessing.highpass
+    if low is not None and signals.highpass < 0.99 * low:
+        if n_times >= _filter_length(preprocessing, sfreq) and low < sfreq / 2:
+            data = mne.filter.filter_data(data, sfreq, low, None, copy=False, verbose="error")
+        elif not signals.has_baseline:
+            data -= data.mean(axis=2, keepdims=True)
+    line = preprocessing.notch
+    if line is not None and line < sfreq / 2 and n_times >= 6.6 * sfreq:
+        freqs = np.arange(line, sfreq / 2, line)
+        data = mne.filter.notch_filter(data, sfreq, freqs, copy=False, verbose="error")
+    if not np.isclose(sfreq, preprocessing.sfreq, rtol=1e-9):
+        data = mne.filter.resample(data, up=preprocessing.sfreq, down=sfreq, verbose="error")
+    return data.astype(np.float32)
+
+
+def _scale(signals, preprocessing):
+    """Divide by the fixed unit, or by the sample's own spread; then limit softly."""
+    unit = np.array([preprocessing.unit[kind] for kind in signals.ch_types], dtype=np.float32)
+    scale = np.broadcast_to(unit, signals.shape[:2])
+    if preprocessing.scaling == "robust":
+        scale = _robust_spread(signals, unit)
+    clip = np.float32(preprocessing.clip)
+    data = np.arcsinh(signals.data / (clip * scale[..., None])) * clip
+    return signals.replace(data=data), np.log10(scale / unit)
+
+
+def _robust_spread(signals, unit):
+    """Interquartile spread per sample and sensor type, never below a thousandth of the unit."""
+    low, high = np.percentile(signals.data, [25, 75], axis=2)
+    spread = (high - low) / 1.349  # (n_samples, n_channels)
+    types = np.array(signals.ch_types)
+    for kind in set(signals.ch_types):
+        rows = types == kind
+        spread[:, rows] = np.median(spread[:, rows], axis=1, keepdims=True)
+    return np.maximum(spread, 1e-3 * unit).astype(np.float32)
+
+
+def _zscore(signals):
+    """Standardise each region's series; a constant one becomes zero."""
+    data = signals.data.astype(np.float64)
+    data -= data.mean(axis=2, keepdims=True)
+    spread = data.std(axis=2, keepdims=True)
+    return signals.replace(data=np.divide(data, spread, out=np.zeros_like(data), where=spread > 0))
+
+
+def cut_windows(signals, duration):
+    """Cut samples into windows of one length that cover them evenly.
+
+    Samples no longer than ``duration`` stay whole. Longer ones give the fewest windows that cover
+    each stretch, evenly spaced and overlapping where they must. If most of a recording's time
+    lies in shorter stretches, windows shrink to fit those.
+
+    Parameters
+    ----------
+    signals : Signals
+        Samples.
+    duration : float
+        Window length in seconds.
+
+    Returns
+    -------
+    windows : Signals
+        One sample per window, in order; ``onset`` counts from the start of the recording's good data.
+    sample : ndarray of int, shape (n_windows,)
+        Which sample each window was cut from.
+    """
+    n_times = round(duration * signals.sfreq)
+    lengths = sorted((stop - start for start, stop in signals.stretches), reverse=True)
+    length = _window_length(lengths, n_times)
+    starts = []
+    for start, stop in signals.stretches:
+        if stop - start >= length:
+            n_windows = -(-(stop - start) // length)
+            starts.extend(np.linspace(start, stop - length, n_windows).round().astype(int))
+    n_samples = len(signals)
+    if len(starts) == 1 and length == signals.shape[2]:
+        return signals, np.arange(n_samples)
+    data = np.stack([signals.data[:, :, s : s + length] for s in starts], axis=1)
+    sample = np.repeat(np.arange(n_samples), len(starts))
+    onset = (signals.onset[:, None] + np.array(starts) / signals.sfreq).ravel()
+    return _rewindow(signals, data, sample, onset), sample
+
+
+def _rewindow(signals, data, sample, onset):
+    who = {
+        name: tuple(getattr(signals, name)[i] for i in sample)
+        for name in ("subject", "session", "task", "run")
+    }
+    data = data.reshape(-1, *data.shape[2:])
+    return signals.replace(data=data, onset=onset, stretches=None, **who)
+
+
+def _window_length(lengths, n_times):
+    """The longest window, of at most ``n_times``, that reaches at least half of the good time."""
+    total = sum(lengths)
+    for length in [n_times, *(n for n in lengths if n < n_times)]:
+        if sum(n for n in lengths if n >= length) >= total / 2:
+            return min(length, lengths[0])
+    return lengths[-1]

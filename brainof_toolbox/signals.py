@@ -1,0 +1,390 @@
+"""The container that every reader returns and every estimator takes.
+
+::
+
+    Signals                         one montage, one rate, one length; frozen
+      data    (n_samples, n_channels, n_times)   float32, V, T, T/m (BOLD: arbitrary)
+      what    modality, ch_types, sfreq, highpass, has_baseline
+      where   ch_names, ch_pos (m, head frame), ch_ori (unit vectors)
+      who     subject, session, task, run        one entry per sample
+      when    onset (s)                          one entry per sample
+      stretches  ((start, stop), ...)            good time points that nothing may cross
+
+    PairedSignals                   {"eeg": Signals, "meg": Signals}, indexed in step
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+
+from ._utils.validation import check_number, check_option
+
+#: Sensor types that each modality may hold, in MNE's spelling.
+CHANNEL_TYPES = {"fmri": ("bold",), "eeg": ("eeg",), "meg": ("mag", "grad")}
+#: The order in which simultaneous modalities are read (``brain_of_model``: fMRI, EEG, MEG).
+MODALITIES = tuple(CHANNEL_TYPES)
+_PER_SAMPLE = ("subject", "session", "task", "run")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Signals:
+    """Samples of one modality that share montage, sampling rate and length.
+
+    A ``Signals`` is a valid ``X`` for every estimator of this package and for scikit-learn's
+    splitters: it has ``len``, ``.shape`` and indexing along the samples.
+
+    Parameters
+    ----------
+    data : array-like, shape (n_samples, n_channels, n_times)
+        Values in SI units: V for EEG, T for magnetometers, T/m for gradiometers; BOLD arbitrary.
+        Stored as float32.
+    sfreq : float
+        Sampling rate in Hz; for fMRI ``1 / t_r``.
+    modality : str
+        ``"eeg"``, ``"meg"`` or ``"fmri"``.
+    ch_names : sequence of str
+        Unique names.
+    ch_types : sequence of str
+        ``"eeg"``; ``"mag"`` or ``"grad"``; ``"bold"``.
+    ch_pos : array-like, shape (n_channels, 3)
+        Positions in metres in the head frame (x right, y front, z up, origin between the ears).
+    ch_ori : array-like, shape (n_channels, 3) | None
+        Unit vectors: the normal of a magnetometer's coil, the direction of the derivative of a
+        planar gradiometer; zeros where a sensor has no orientation (default).
+    subject, session, task, run : sequence of (str | None) | None
+        Who and when, one entry per sample.
+    onset : array-like, shape (n_samples,) | None
+        Start of each sample in its recording, in seconds.
+    stretches : sequence of (int, int) | None
+        Half-open spans of time points that are contiguous in the recording. Filters, resampling
+        and windows never cross their borders. By default one stretch covers everything.
+    highpass : float
+        Cut-off in Hz of the high-pass filter that the data already had.
+    has_baseline : bool
+        Whether values are relative to a reference level (baseline-corrected epochs), so that the
+        mean of a short sample is signal rather than offset.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, names repeat, positions are missing, or values are NaN or infinite.
+    """
+
+    data: np.ndarray
+    sfreq: float
+    modality: str
+    ch_names: tuple
+    ch_types: tuple
+    ch_pos: np.ndarray
+    ch_ori: np.ndarray | None = None
+    subject: tuple | None = None
+    session: tuple | None = None
+    task: tuple | None = None
+    run: tuple | None = None
+    onset: np.ndarray | None = None
+    stretches: tuple | None = None
+    highpass: float = 0.0
+    has_baseline: bool = False
+
+    def __post_init__(self):
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen)
+        data = _as_float32(self.data)
+        n_samples, n_channels, n_times = data.shape
+        put("data", data)
+        put("sfreq", check_number("sfreq", self.sfreq, low=0, low_open=True))
+        check_option("modality", self.modality, MODALITIES)
+        put("ch_names", tuple(str(name) for name in self.ch_names))
+        put("ch_types", tuple(self.ch_types))
+        put("ch_pos", _as_vectors("ch_pos", self.ch_pos, n_channels))
+        ori = np.zeros((n_channels, 3)) if self.ch_ori is None else self.ch_ori
+        put("ch_ori", _as_vectors("ch_ori", ori, n_channels))
+        for name in _PER_SAMPLE:
+            values = getattr(self, name)
+            put(name, (None,) * n_samples if values is None else tuple(values))
+        onset = np.zeros(n_samples) if self.onset is None else self.onset
+        put("onset", np.asarray(onset, dtype=np.float64))
+        stretches = ((0, n_times),) if self.stretches is None else self.stretches
+        put("stretches", tuple((int(start), int(stop)) for start, stop in stretches))
+        self._check()
+
+    def _check(self):
+        n_samples, n_channels, n_times = self.data.shape
+        for name in ("ch_names", "ch_types"):
+            if len(getattr(self, name)) != n_channels:
+                raise ValueError(
+                    f"data has {n_channels} channels but {name} has {len(getattr(self, name))}."
+                )
+        check_unique_names(self.ch_names)
+        for ch_type in set(self.ch_types):
+            check_option("ch_types", ch_type, CHANNEL_TYPES[self.modality], f"({self.modality})")
+        for name in (*_PER_SAMPLE, "onset"):
+            if len(getattr(self, name)) != n_samples:
+                raise ValueError(
+                    f"data has {n_samples} samples but {name} has {len(getattr(self, name))}."
+                )
+        ends = [0, *(end for _, end in self.stretches)]
+        spans = zip(self.stretches, ends, strict=False)
+        if not self.stretches or any(a < previous or b <= a for (a, b), previous in spans):
+            raise ValueError(f"stretches must be ordered and not empty, got {self.stretches}.")
+        if ends[-1] > n_times:
+            raise ValueError(f"stretches end at {ends[-1]} but data has {n_times} time points.")
+        check_finite(self.data, self.ch_names)
+
+    @property
+    def shape(self):
+        """The shape of the data (n_samples, n_channels, n_times)."""
+        return self.data.shape
+
+    @property
+    def ndim(self):
+        """Always 3."""
+        return 3
+
+    @property
+    def duration(self):
+        """Length of one sample in seconds."""
+        return self.data.shape[2] / self.sfreq
+
+    @cached_property
+    def signature(self):
+        """A hash of all that two ``Signals`` must share to be put into one."""
+        parts = (self.modality, self.sfreq, self.data.shape[1:], self.ch_names, self.ch_types)
+        digest = hashlib.sha256(
+            repr((parts, self.stretches, self.highpass, self.has_baseline)).encode()
+        )
+        digest.update(self.ch_pos.tobytes() + self.ch_ori.tobytes())
+        return digest.hexdigest()
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, key):
+        """Select samples: an integer, slice, mask or array; ``[key, ...]`` means the same."""
+        key = _sample_key(key, len(self))
+        per_sample = {
+            name: tuple(np.array(getattr(self, name), object)[key]) for name in _PER_SAMPLE
+        }
+        return self.replace(data=self.data[key], onset=self.onset[key], **per_sample)
+
+    def __repr__(self):
+        n_samples, n_channels, n_times = self.shape
+        types = ", ".join(sorted(set(self.ch_types)))
+        return (
+            f"<Signals | {self.modality}, {n_samples} samples x {n_channels} channels ({types}) "
+            f"x {n_times} times at {self.sfreq:g} Hz, {self.duration:.4g} s>"
+        )
+
+    def replace(self, **changes):
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes : object
+            Fields by name.
+
+        Returns
+        -------
+        signals : Signals
+            The changed copy; arrays that were not changed are shared.
+        """
+        return replace(self, **changes)
+
+    @staticmethod
+    def concatenate(items):
+        """Put ``Signals`` of equal signature into one, along the samples.
+
+        Parameters
+        ----------
+        items : sequence of Signals
+            What to put together.
+
+        Returns
+        -------
+        signals : Signals
+            All their samples, in order.
+
+        Raises
+        ------
+        ValueError
+            If montages, rates or lengths differ, or nothing was given.
+        """
+        items = list(items)
+        if not items:
+            raise ValueError("Signals.concatenate got no Signals.")
+        if len(items) == 1:
+            return items[0]
+        if len({item.signature for item in items}) > 1:
+            raise ValueError(
+                "Signals.concatenate needs one montage, one rate and one length; "
+                "keep unequal recordings as a list of Signals."
+            )
+        per_sample = {
+            name: tuple(chain.from_iterable(getattr(item, name) for item in items))
+            for name in _PER_SAMPLE
+        }
+        return items[0].replace(
+            data=np.concatenate([item.data for item in items]),
+            onset=np.concatenate([item.onset for item in items]),
+            **per_sample,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PairedSignals:
+    """Simultaneous modalities of the same samples, indexed in step.
+
+    Parameters
+    ----------
+    parts : dict of str -> Signals
+        One ``Signals`` per modality, all with the same number of samples.
+
+    Raises
+    ------
+    ValueError
+        If a key is not the modality of its value, or the numbers of samples differ.
+    """
+
+    parts: dict
+
+    def __post_init__(self):
+        if not self.parts:
+            raise ValueError("PairedSignals needs at least one modality.")
+        for modality, part in self.parts.items():
+            check_option("modality", modality, MODALITIES)
+            if not isinstance(part, Signals) or part.modality != modality:
+                raise ValueError(f"PairedSignals[{modality!r}] must be Signals of that modality.")
+        lengths = {modality: len(part) for modality, part in self.parts.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"The modalities differ in their number of samples: {lengths}.")
+        ordered = {name: self.parts[name] for name in MODALITIES if name in self.parts}
+        object.__setattr__(self, "parts", ordered)
+
+    @property
+    def shape(self):
+        """Number of samples and of modalities (n_samples, n_modalities)."""
+        return len(self), len(self.parts)
+
+    @property
+    def signature(self):
+        """A hash of all that two ``PairedSignals`` must share to be put into one."""
+        return tuple(part.signature for part in self.parts.values())
+
+    def __len__(self):
+        return len(next(iter(self.parts.values())))
+
+    def __getitem__(self, key):
+        """Select the same samples in every modality."""
+        return PairedSignals({name: part[key] for name, part in self.parts.items()})
+
+
+def as_parts(signals):
+    """View ``Signals`` and ``PairedSignals`` alike as a dict in reading order.
+
+    Parameters
+    ----------
+    signals : Signals | PairedSignals
+        One or several modalities.
+
+    Returns
+    -------
+    parts : dict of str -> Signals
+        By modality.
+    """
+    return {signals.modality: signals} if isinstance(signals, Signals) else signals.parts
+
+
+def check_unique_names(ch_names):
+    """Refuse repeated channel names.
+
+    Parameters
+    ----------
+    ch_names : sequence of str
+        The names.
+
+    Raises
+    ------
+    ValueError
+        Naming each name that occurs twice.
+    """
+    repeated = sorted({name for name in ch_names if list(ch_names).count(name) > 1})
+    if repeated:
+        raise ValueError(f"Channel names must be unique; these occur more than once: {repeated}.")
+
+
+def check_finite(data, ch_names):
+    """Refuse NaN and infinite values.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_samples, n_channels, n_times)
+        The values.
+    ch_names : sequence of str
+        Names for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming each channel with the count of its values that are not finite.
+    """
+    if np.isfinite(data.sum(dtype=np.float64)):  # one cheap pass: any NaN or Inf survives a sum
+        return
+    bad = (~np.isfinite(data)).sum(axis=(0, 2))
+    if not bad.any():
+        return
+    total = data.shape[0] * data.shape[2]
+    named = ", ".join(
+        f"{ch_names[i]!r} ({bad[i]} of {total} values)" for i in np.flatnonzero(bad)[:10]
+    )
+    more = f" and {np.count_nonzero(bad) - 10} more" if np.count_nonzero(bad) > 10 else ""
+    raise ValueError(
+        f"NaN or infinite values in channel {named}{more}. Interpolate or drop these channels "
+        "(info['bads']), or annotate the span as BAD."
+    )
+
+
+def _as_float32(data):
+    data = np.asarray(data)
+    if data.dtype.kind not in "fiu":
+        raise ValueError(f"data must be real numbers, got dtype {data.dtype}.")
+    if data.ndim != 3:
+        raise ValueError(f"data must be (n_samples, n_channels, n_times), got shape {data.shape}.")
+    if 0 in data.shape:
+        raise ValueError(f"data is empty: shape {data.shape} (n_samples, n_channels, n_times).")
+    return data.astype(np.float32, copy=False)
+
+
+def _as_vectors(name, values, n_channels):
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    if values.shape != (n_channels, 3):
+        raise ValueError(f"{name} must have shape ({n_channels}, 3), got {values.shape}.")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} has NaN or infinite entries in rows {_bad_rows(values)}.")
+    return values
+
+
+def _bad_rows(values):
+    return np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
+
+
+def _sample_key(key, n_samples):
+    """Turn what scikit-learn and users write between the brackets into an index array or slice."""
+    if isinstance(key, tuple):
+        rest = [k for k in key[1:] if k is not Ellipsis and k != slice(None)]
+        if rest:
+            raise IndexError(
+                "Signals are indexed along the samples only: signals[i] or signals[i, ...]."
+            )
+        key = key[0]
+    if isinstance(key, slice):
+        return key
+    if isinstance(key, (int, np.integer)):
+        if not -n_samples <= key < n_samples:
+            raise IndexError(f"Sample {key} does not exist: there are {n_samples}.")
+        return slice(key, key + 1 or None)
+    key = np.asarray(key)
+    return key if key.size else key.astype(int)
