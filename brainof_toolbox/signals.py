@@ -282,6 +282,59 @@ class PairedSignals:
         return PairedSignals({name: part[key] for name, part in self.parts.items()})
 
 
+def cut_windows(signals, duration):
+    """Cut samples into windows of one length that cover them evenly.
+
+    Samples no longer than ``duration`` stay whole. Longer ones give the fewest windows that cover
+    each stretch, evenly spaced and overlapping where they must. If most of a recording's time
+    lies in shorter stretches, windows shrink to fit those.
+
+    Parameters
+    ----------
+    signals : Signals
+        Samples.
+    duration : float
+        Window length in seconds.
+
+    Returns
+    -------
+    windows : Signals
+        One sample per window, in order; ``onset`` counts from the start of the recording's good data.
+    sample : ndarray of int, shape (n_windows,)
+        Which sample each window was cut from.
+    """
+    n_times = round(duration * signals.sfreq)
+    lengths = sorted((stop - start for start, stop in signals.stretches), reverse=True)
+    length = _window_length(lengths, n_times)
+    starts = []
+    for start, stop in signals.stretches:
+        if stop - start >= length:
+            n_windows = -(-(stop - start) // length)
+            starts.extend(np.linspace(start, stop - length, n_windows).round().astype(int))
+    n_samples = len(signals)
+    if len(starts) == 1 and length == signals.shape[2]:
+        return signals, np.arange(n_samples)
+    data = np.stack([signals.data[:, :, s : s + length] for s in starts], axis=1)
+    sample = np.repeat(np.arange(n_samples), len(starts))
+    onset = (signals.onset[:, None] + np.array(starts) / signals.sfreq).ravel()
+    return _rewindow(signals, data, sample, onset), sample
+
+
+def _rewindow(signals, data, sample, onset):
+    who = {name: tuple(getattr(signals, name)[i] for i in sample) for name in _PER_SAMPLE}
+    data = data.reshape(-1, *data.shape[2:])
+    return signals.replace(data=data, onset=onset, stretches=None, **who)
+
+
+def _window_length(lengths, n_times):
+    """The longest window, of at most ``n_times``, that reaches at least half of the good time."""
+    total = sum(lengths)
+    for length in [n_times, *(n for n in lengths if n < n_times)]:
+        if sum(n for n in lengths if n >= length) >= total / 2:
+            return min(length, lengths[0])
+    return lengths[-1]
+
+
 def as_parts(signals):
     """View ``Signals`` and ``PairedSignals`` alike as a dict in reading order.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.validation import check_number
-from ..signals import PairedSignals, Signals
+from ..signals import PairedSignals, Signals, cut_windows
 from ._amplitude import check_amplitude
 from ._channels import geometry, pick_channels
 
@@ -113,8 +113,6 @@ def from_raw(raw, *, window=None, on_missing="raise"):
     signals = _build(raw.info, read, 1, fields, on_missing)
     if window is None:
         return signals
-    from ..preprocessing import cut_windows
-
     check_number("window", window, low=0, low_open=True)
     if isinstance(signals, Signals):
         return cut_windows(signals, window)[0]
