@@ -1,0 +1,318 @@
+"""What the three estimators share: parameters, backbone, features."""
+
+from __future__ import annotations
+
+import html
+import numbers
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import estimator_html_repr
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._utils.logging import progress, warn
+from .._utils.validation import check_number, check_option
+from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_checkpoint
+from ..preprocessing import Preprocessing
+from ._samples import as_sources, count_samples, iter_blocks
+
+POOLINGS = ("mean", "mean+std", "flat")
+
+
+class BaseBrainOF(BaseEstimator):
+    """Backbone, inputs and features; not for direct use."""
+
+    # ---------------------------------------------------------------- parameters
+
+    def _check_parameters(self):
+        check_option("pooling", self.pooling, POOLINGS)
+        check_option("on_missing", self.on_missing, ("raise", "index"))
+        check_number("batch_size", self.batch_size, low=1, integer=True)
+        if self.window is not None:
+            check_number("window", self.window, low=0, low_open=True)
+        check_device(self.device)
+
+    def _load_backbone(self):
+        """Load the checkpoint, or make untrained weights and say so."""
+        self._check_parameters()
+        if self.checkpoint is None:
+            warn(
+                f"{type(self).__name__}(checkpoint=None) has untrained weights: its features come from a "
+                "random network. Pass a checkpoint for pretrained ones."
+            )
+            self.backbone_ = BrainOF(
+                BrainOFConfig.preset("tiny"), random_state=as_seed(self.random_state)
+            )
+            self.backbone_.eval()
+            self.preprocessing_ = Preprocessing()
+            self.checkpoint_info_ = {
+                "name": None,
+                "sha256": None,
+                "step": 0,
+                "parameters": sum(p.numel() for p in self.backbone_.parameters()),
+                "corpus": "none (untrained)",
+                "licence": None,
+            }
+            return
+        checkpoint = load_checkpoint(self.checkpoint)
+        self.backbone_ = checkpoint.model
+        self.preprocessing_ = Preprocessing.from_dict(checkpoint.preprocessing)
+        manifest = checkpoint.manifest
+        self.checkpoint_info_ = {
+            "name": checkpoint.name,
+            "sha256": checkpoint.sha256,
+            "step": manifest.get("step"),
+            "parameters": sum(p.numel() for p in self.backbone_.parameters()),
+            "corpus": manifest.get("datasets"),
+            "licence": manifest.get("licence"),
+        }
+        self._manifest = manifest
+
+    # ---------------------------------------------------------------- input
+
+    def _as_sources(self, X, *, reset):
+        """Take ``X`` apart; two-dimensional arrays go through scikit-learn's own validation."""
+        if is_table(X):
+            if self.info is not None:
+                X = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_features=2)
+            else:
+                X = np.asarray(X)
+        return as_sources(X, info=self.info, on_missing=self.on_missing)
+
+    def _blocks(self, sources):
+        return iter_blocks(
+            sources, self.preprocessing_, window=self.window, n_at_once=max(self.batch_size, 32)
+        )
+
+    # ---------------------------------------------------------------- features
+
+    @property
+    def n_latent_features_(self):
+        """Number of features per sample, the same for every input."""
+        config = self.backbone_.config
+        return config.width * {"mean": 1, "mean+std": 2, "flat": config.n_latents}[self.pooling]
+
+    def _embed(self, sources):
+        """Features (n_samples, n_features) float32 of the frozen backbone."""
+        return self._embed_blocks(self._blocks(sources), count_samples(sources))
+
+    def _embed_blocks(self, blocks, n_samples):
+        """The same from preprocessed blocks; averages over the windows of each sample."""
+        device = check_device(self.device)
+        total = np.zeros((n_samples, self.n_latent_features_))
+        n_windows = np.zeros(len(total))
+        self.backbone_.to(device).eval()
+        blocks = progress(blocks, description="Embedding", enabled=bool(self.verbose))
+        with torch.inference_mode():
+            for block in blocks:
+                for start in range(0, len(block), self.batch_size):
+                    rows = np.arange(start, min(start + self.batch_size, len(block)))
+                    tokens = [part.to(device) for part in block_tokens(block, rows)]
+                    features = pool(self.backbone_(tokens), self.pooling)
+                    np.add.at(total, block.sample[rows], features.double().cpu().numpy())
+                    np.add.at(n_windows, block.sample[rows], 1.0)
+        return (total / n_windows[:, None]).astype(np.float32)
+
+    # ---------------------------------------------------------------- saving
+
+    def save_pretrained(self, directory):
+        """Save the backbone as a checkpoint that every estimator loads.
+
+        The directory gets the architecture, the preprocessing, the weights and the manifest; a
+        classifier's or regressor's head is not part of it (pickle the estimator for that).
+
+        Parameters
+        ----------
+        directory : path-like
+            Where to; an existing checkpoint there is replaced in one step.
+
+        Raises
+        ------
+        OSError
+            If the directory cannot be written; what was there before stays.
+        """
+        check_is_fitted(self)
+        manifest = {
+            key: value
+            for key, value in getattr(self, "_manifest", {}).items()
+            if key not in ("sha256", "versions", "n_parameters")
+        }
+        if self.checkpoint is None:
+            manifest.setdefault("datasets", [])
+            manifest.setdefault("step", 0)
+        save_checkpoint(
+            directory,
+            self.backbone_.cpu(),
+            preprocessing=self.preprocessing_.to_dict(),
+            manifest=manifest,
+        )
+
+    def __getstate__(self):
+        """Pickle with the weights on the CPU, so that any machine can load them."""
+        state = super().__getstate__()
+        for name in ("backbone_", "network_"):
+            if name in state:
+                state[name] = state[name].cpu()
+        return state
+
+    # ---------------------------------------------------------------- scikit-learn
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "checkpoint_info_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = False
+        return tags
+
+    def _html_repr(self):
+        text = estimator_html_repr(self)
+        if not hasattr(self, "checkpoint_info_"):
+            return text
+        rows = "".join(
+            f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(str(value))}</td></tr>"
+            for key, value in self.checkpoint_info_.items()
+        )
+        return f"{text}<details><summary>Checkpoint</summary><table>{rows}</table></details>"
+
+
+def is_table(X):
+    """Whether ``X`` is a two-dimensional array of numbers, in any form scikit-learn knows.
+
+    Parameters
+    ----------
+    X : object
+        Samples.
+
+    Returns
+    -------
+    is_table : bool
+        True for arrays, data frames, sparse matrices and nested lists with two dimensions.
+    """
+    if isinstance(X, (list, tuple)):
+        return bool(X) and isinstance(X[0], (list, tuple)) and np.ndim(X[0][0] if X[0] else 0) == 0
+    return len(getattr(X, "shape", ())) == 2 and (
+        isinstance(X, np.ndarray) or hasattr(X, "__array__") or hasattr(X, "toarray")
+    )
+
+
+def as_seed(random_state):
+    """Turn any ``random_state`` into an integer seed without touching the global state.
+
+    Parameters
+    ----------
+    random_state : int | numpy.random.RandomState | None
+        ``None`` means 0: results repeat unless asked otherwise.
+
+    Returns
+    -------
+    seed : int
+        The seed.
+    """
+    if random_state is None:
+        return 0
+    if isinstance(random_state, numbers.Integral):
+        return check_number("random_state", random_state, low=0, integer=True)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    raise TypeError(
+        f"The parameter 'random_state' must be a whole number, a RandomState or None, got {random_state!r}."
+    )
+
+
+def check_device(device):
+    """Resolve the name of a device.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` (GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If it is unknown or not on this machine.
+    """
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["auto", "cpu", *(["cuda"] if n_cuda else []), *(f"cuda:{i}" for i in range(n_cuda))]
+    if torch.backends.mps.is_available():
+        known.append("mps")
+    check_option("device", str(device) if isinstance(device, torch.device) else device, known)
+    if device == "auto":
+        return torch.device("cuda" if n_cuda else "mps" if "mps" in known else "cpu")
+    return torch.device(device)
+
+
+def block_tokens(block, rows):
+    """Tokens of some windows, one batch per modality in reading order.
+
+    Parameters
+    ----------
+    block : Block
+        Preprocessed windows.
+    rows : ndarray of int
+        Which windows.
+
+    Returns
+    -------
+    tokens : list of TokenBatch
+        fMRI, then EEG, then MEG, as far as they are there.
+    """
+    return [window_tokens(windows, rows) for windows in block.windows.values()]
+
+
+def window_tokens(windows, rows):
+    """Tokens of some windows of one modality.
+
+    Parameters
+    ----------
+    windows : Windows
+        Preprocessed windows.
+    rows : ndarray of int
+        Which of them.
+
+    Returns
+    -------
+    tokens : TokenBatch
+        Shape (len(rows), n_channels * n_patches, patch).
+    """
+    signals = windows.signals
+    return make_tokens(
+        signals.data[rows],
+        signals.sfreq,
+        signals.ch_pos,
+        signals.ch_ori,
+        signals.ch_types,
+        signals.modality,
+        log_scale=windows.log_scale[rows],
+    )
+
+
+def pool(latents, pooling):
+    """Latents to one vector per window.
+
+    Parameters
+    ----------
+    latents : torch.Tensor, shape (B, M, D)
+        What the backbone gave.
+    pooling : str
+        ``"mean"``, ``"mean+std"`` or ``"flat"``.
+
+    Returns
+    -------
+    features : torch.Tensor, shape (B, D), (B, 2 D) or (B, M D)
+        Mean over latents; mean and standard deviation; all latents side by side.
+    """
+    if pooling == "mean":
+        return latents.mean(dim=1)
+    if pooling == "mean+std":
+        return torch.cat([latents.mean(dim=1), latents.std(dim=1, correction=0)], dim=1)
+    return latents.flatten(1)

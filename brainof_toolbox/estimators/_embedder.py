@@ -1,0 +1,129 @@
+"""Recordings -> feature vectors of the frozen network."""
+
+from __future__ import annotations
+
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import BaseBrainOF
+
+
+class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainOF):
+    """Embed EEG, MEG or both with a frozen Brain-OF network :footcite:p:`guo2026brainof`.
+
+    A row of the output depends on its own sample and on nothing else: neither on ``y``, nor on
+    other samples, nor on ``batch_size``.
+
+    Parameters
+    ----------
+    checkpoint : path-like | str | None
+        A checkpoint directory, the name of a bundled checkpoint, or
+        ``"hf://owner/name@revision"``. ``None`` (default) gives untrained weights and warns.
+    pooling : str
+        How the network's latents become one vector: ``"flat"`` keeps them side by side (and with
+        them what is local in space and time), ``"mean"`` averages them, ``"mean+std"`` adds their
+        standard deviation.
+    info : mne.Info | None
+        Channels and sampling rate of arrays; other inputs bring their own.
+    window : float | None
+        Samples longer than this, in seconds, are cut into windows whose embeddings are averaged.
+        ``None``: what the checkpoint states (10 s for EEG, 2 s for MEG).
+    on_missing : str
+        What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
+        positions by order.
+    batch_size : int
+        Windows that go through the network at once.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
+    random_state : int | RandomState | None
+        Seed of untrained weights; a checkpoint's embedding does not depend on it.
+    verbose : bool | None
+        ``True`` shows a progress bar on a terminal.
+
+    Attributes
+    ----------
+    checkpoint_info_ : dict
+        Name, sha256, step, number of parameters, corpus and licence of the weights.
+    backbone_ : BrainOF
+        The network.
+    preprocessing_ : Preprocessing
+        What the checkpoint expects of its input.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    def __init__(
+        self,
+        checkpoint=None,
+        *,
+        pooling="flat",
+        info=None,
+        window=None,
+        on_missing="raise",
+        batch_size=32,
+        device="auto",
+        random_state=None,
+        verbose=None,
+    ):
+        self.checkpoint = checkpoint
+        self.pooling = pooling
+        self.info = info
+        self.window = window
+        self.on_missing = on_missing
+        self.batch_size = batch_size
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Load the network; nothing is learned from the data.
+
+        Parameters
+        ----------
+        X : object
+            Samples in any accepted form; only looked at, to find mistakes early.
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        self : BrainOFEmbedder
+            The estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, the checkpoint or ``X`` is not usable.
+        """
+        self._check_parameters()
+        self._as_sources(X, reset=True)
+        self._load_backbone()
+        return self
+
+    def transform(self, X):
+        """Embed samples.
+
+        Parameters
+        ----------
+        X : object
+            :class:`mne.Epochs`, :class:`mne.io.Raw`, a list of these or of file paths,
+            :class:`~brainof_toolbox.Signals`, or an array (n_samples, n_channels, n_times).
+
+        Returns
+        -------
+        features : ndarray, shape (n_samples, n_features), float32
+            One row per sample.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            If samples cannot be read or used; the message names the channel, file or item.
+        """
+        check_is_fitted(self)
+        return self._embed(self._as_sources(X, reset=False))
+
+    @property
+    def _n_features_out(self):
+        return self.n_latent_features_

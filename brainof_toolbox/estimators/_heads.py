@@ -1,0 +1,165 @@
+"""scikit-learn heads on frozen features, their strength chosen inside the training data."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import check_is_fitted
+
+_STRENGTHS = np.logspace(-2, 4, 7)
+_MOST_FOLDS = 5
+
+
+class Rotate(TransformerMixin, BaseEstimator):
+    """Standardise features and rotate them into the span of the training samples.
+
+    A ridge penalty does not see rotations, so a penalised head gives the same predictions on at
+    most ``n_samples`` rotated features as on tens of thousands of original ones. Features
+    are divided by the root of their number, so that one grid of strengths fits every pooling.
+    """
+
+    def fit(self, X, y=None):
+        """Learn means, scales and directions from features X (n_samples, n_features)."""
+        X = np.asarray(X, dtype=np.float64)
+        self.mean_ = X.mean(axis=0)
+        scale = X.std(axis=0)
+        # A feature that varies by rounding alone would be blown up to noise of unit size.
+        constant = scale <= 1e-6 * np.maximum(np.abs(self.mean_), 1e-3)
+        scale[constant] = np.inf
+        self.scale_ = scale * np.sqrt(max(np.count_nonzero(~constant), 1))
+        Z = (X - self.mean_) / self.scale_
+        self.components_ = None
+        if Z.shape[0] < Z.shape[1]:
+            self.components_ = np.linalg.svd(Z, full_matrices=False)[2]  # (n_samples, n_features)
+        return self
+
+    def transform(self, X):
+        """Return rotated features (n_samples, min(n_samples, n_features))."""
+        check_is_fitted(self)
+        Z = (np.asarray(X, dtype=np.float64) - self.mean_) / self.scale_
+        return Z if self.components_ is None else Z @ self.components_.T
+
+
+def fit_classification_head(features, y, groups=None, class_weight=None):
+    """Logistic regression, its penalty chosen by inner cross-validation on log loss.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n_samples, n_features)
+        Features of the training samples.
+    y : ndarray of int, shape (n_samples,)
+        Class indices.
+    groups : array-like, shape (n_samples,) | None
+        Samples of one group stay on one side of every inner split.
+    class_weight : dict | str | None
+        As in scikit-learn.
+
+    Returns
+    -------
+    head : sklearn.pipeline.Pipeline
+        Fitted; the chosen strength is ``head[-1].C``.
+    """
+    rotate = Rotate().fit(features)
+    Z = rotate.transform(features)
+    model = LogisticRegression(max_iter=2000, class_weight=class_weight)
+    splits = inner_splits(y, groups, is_classification=True)
+    if splits:
+        search = GridSearchCV(
+            model, {"C": _STRENGTHS}, cv=splits, scoring="neg_log_loss", refit=False
+        )
+        model.set_params(**search.fit(Z, y).best_params_)
+    return make_pipeline(rotate, model.fit(Z, y))
+
+
+def fit_regression_head(features, y, groups=None):
+    """Ridge regression, its penalty chosen by inner cross-validation on squared error.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n_samples, n_features)
+        Features of the training samples.
+    y : ndarray of float, shape (n_samples,)
+        Targets.
+    groups : array-like, shape (n_samples,) | None
+        Samples of one group stay on one side of every inner split.
+
+    Returns
+    -------
+    head : sklearn.pipeline.Pipeline
+        Fitted; the chosen strength is ``head[-1].alpha``.
+    """
+    rotate = Rotate().fit(features)
+    Z = rotate.transform(features)
+    model = Ridge()
+    splits = inner_splits(y, groups, is_classification=False)
+    if splits:
+        grid = {"alpha": 1.0 / _STRENGTHS}
+        search = GridSearchCV(
+            model, grid, cv=splits, scoring="neg_mean_squared_error", refit=False
+        )
+        model.set_params(**search.fit(Z, y).best_params_)
+    return make_pipeline(rotate, model.fit(Z, y))
+
+
+def inner_splits(y, groups, *, is_classification, n_folds=_MOST_FOLDS, random_state=0):
+    """Splits of the training samples that respect groups and keep every class in training.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_samples,)
+        Class indices or targets.
+    groups : array-like, shape (n_samples,) | None
+        Samples of one group stay on one side.
+    is_classification : bool
+        Stratify by class.
+    n_folds : int
+        At most this many.
+    random_state : int
+        Seed of the shuffling.
+
+    Returns
+    -------
+    splits : list of (ndarray, ndarray)
+        Training and validation indices; empty when the data allow none.
+    """
+    n_samples = len(y)
+    smallest = np.unique(y, return_counts=True)[1].min() if is_classification else n_samples
+    shuffle = {"shuffle": True, "random_state": random_state}
+    candidates = []
+    if groups is not None:
+        n_groups = len(np.unique(groups))
+        k = min(n_folds, n_groups)
+        if k >= 2:
+            candidates.append(
+                StratifiedGroupKFold(k, **shuffle)
+                if is_classification
+                else GroupKFold(k, **shuffle)
+            )
+    k = min(n_folds, int(smallest))
+    if k >= 2:
+        candidates.append(
+            StratifiedKFold(k, **shuffle) if is_classification else KFold(k, **shuffle)
+        )
+    for splitter in candidates:
+        try:
+            splits = list(splitter.split(np.zeros(n_samples), y, groups))
+        except ValueError:
+            continue
+        if not is_classification or all(
+            _has_all_classes(y, train, test) for train, test in splits
+        ):
+            return splits
+    return []
+
+
+def _has_all_classes(y, train, test):
+    return len(test) > 0 and len(np.unique(y[train])) == len(np.unique(y))

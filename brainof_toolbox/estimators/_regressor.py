@@ -1,0 +1,178 @@
+"""Recordings -> numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from torch.nn import functional as F
+
+from ._heads import fit_regression_head
+from ._samples import count_samples
+from ._supervised import SupervisedBrainOF
+
+
+class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
+    """Predict a continuous target from EEG, MEG or both :footcite:p:`guo2026brainof`.
+
+    Parameters
+    ----------
+    checkpoint : path-like | str | None
+        A checkpoint directory, the name of a bundled checkpoint, or
+        ``"hf://owner/name@revision"``. ``None`` (default) gives untrained weights and warns.
+    adaptation : str
+        ``"probe"`` freezes the network and fits a ridge regression on its features, its strength
+        chosen by cross-validation inside the training data. ``"full"`` trains network and head
+        together, with early stopping on an inner split.
+    pooling : str
+        ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
+    info : mne.Info | None
+        Channels and sampling rate of arrays; other inputs bring their own.
+    window : float | None
+        Samples longer than this, in seconds, are cut into windows; predictions are averaged over
+        them. ``None``: what the checkpoint states.
+    on_missing : str
+        What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
+        positions by order.
+    max_epochs : int
+        Passes over the training data at most (``"full"``).
+    patience : int
+        Epochs without a better validation loss after which training stops (``"full"``).
+    learning_rate : float
+        Peak rate of the head (``"full"``).
+    layer_decay : float
+        Factor on the rate per layer away from the head (``"full"``).
+    weight_decay : float
+        Decay of AdamW (``"full"``).
+    validation_fraction : float
+        Share of the training samples, by whole groups where ``groups`` are given, watched for
+        early stopping (``"full"``); 0 runs all epochs.
+    batch_size : int
+        Windows that go through the network at once.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
+    random_state : int | RandomState | None
+        Seed of untrained weights, inner splits and the order of samples; ``None`` means 0.
+    verbose : bool | None
+        ``True`` shows progress bars on a terminal.
+
+    Attributes
+    ----------
+    checkpoint_info_ : dict
+        Name, sha256, step, number of parameters, corpus and licence of the weights.
+    history_ : pandas.DataFrame
+        Losses by epoch (``"full"``), in units of the standardised target.
+    head_ : sklearn.pipeline.Pipeline
+        The head (``"probe"``).
+    backbone_ : BrainOF
+        The network.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    def __init__(
+        self,
+        checkpoint=None,
+        *,
+        adaptation="probe",
+        pooling="flat",
+        info=None,
+        window=None,
+        on_missing="raise",
+        max_epochs=30,
+        patience=8,
+        learning_rate=1e-3,
+        layer_decay=0.9,
+        weight_decay=0.05,
+        validation_fraction=0.2,
+        batch_size=32,
+        device="auto",
+        random_state=None,
+        verbose=None,
+    ):
+        self.checkpoint = checkpoint
+        self.adaptation = adaptation
+        self.pooling = pooling
+        self.info = info
+        self.window = window
+        self.on_missing = on_missing
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.batch_size = batch_size
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, groups=None):
+        """Fit to samples with a continuous target.
+
+        Parameters
+        ----------
+        X : object
+            :class:`mne.Epochs`, :class:`mne.io.Raw`, a list of these or of file paths,
+            :class:`~brainof_toolbox.Signals`, or an array (n_samples, n_channels, n_times).
+        y : array-like, shape (n_samples,)
+            Targets in any unit.
+        groups : array-like, shape (n_samples,) | None
+            Samples of one group (a subject, a run) stay on one side of every inner split.
+
+        Returns
+        -------
+        self : BrainOFRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            If a parameter, ``X`` or ``y`` is not usable.
+        """
+        self._check_parameters()
+        sources = self._as_sources(X, reset=True)
+        y = self._check_targets(y, count_samples(sources))
+        groups = self._check_groups(groups, len(y))
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must be numbers, got dtype {y.dtype}: {error}") from error
+        self._load_backbone()
+        self._forget()
+        self._mean, self._spread = float(y.mean()), float(y.std()) or 1.0
+        z = (y - self._mean) / self._spread
+        if self.adaptation == "probe":
+            self.head_ = fit_regression_head(self._embed(sources), z, groups)
+        else:
+            self._fit_full(
+                sources,
+                self._tensor(z, torch.float32),
+                groups,
+                lambda outputs, target: F.mse_loss(outputs[:, 0].float(), target),
+                n_outputs=1,
+                is_classification=False,
+            )
+        return self
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : object
+            Samples in any accepted form.
+
+        Returns
+        -------
+        targets : ndarray, shape (n_samples,)
+            In the unit of ``y``.
+        """
+        self._check_fitted()
+        if self.adaptation == "probe":
+            z = self.head_.predict(self._features(X))
+        else:
+            z = self._outputs(X)[:, 0]
+        return z * self._spread + self._mean

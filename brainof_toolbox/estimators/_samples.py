@@ -1,0 +1,268 @@
+"""Every accepted form of ``X`` -> sources of samples that are read when their batch comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..io import from_array, from_epochs, from_raw, read_recording
+from ..io._amplitude import check_amplitude
+from ..preprocessing import preprocess
+from ..signals import PairedSignals, Signals, as_parts
+
+ACCEPTED = (
+    "mne.Epochs, mne.io.Raw, a list of them or of file paths that MNE reads, Signals, PairedSignals, "
+    "a list of them, or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with info="
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples that share a montage and can be read by slices.
+
+    Parameters
+    ----------
+    n_samples : int
+        How many.
+    read : callable
+        From a slice of samples to Signals or PairedSignals.
+    where : str
+        What to call it in messages.
+    is_recording : bool
+        A whole recording is one sample and is read alone, so that memory holds one at a time.
+    is_table : bool
+        A 2-D array of one-channel series.
+    """
+
+    n_samples: int
+    read: Callable
+    where: str = "X"
+    is_recording: bool = False
+    is_table: bool = False
+
+
+def as_sources(X, *, info=None, on_missing="raise"):
+    """Take ``X`` apart without reading data.
+
+    Parameters
+    ----------
+    X : object
+        Any accepted form of samples.
+    info : mne.Info | None
+        Needed by arrays.
+    on_missing : str
+        What happens to channels without a position, ``"raise"`` or ``"index"``.
+
+    Returns
+    -------
+    sources : list of Source
+        Their samples, in order, are the samples of ``X``.
+
+    Raises
+    ------
+    TypeError
+        If ``X`` is of no accepted type.
+    ValueError
+        If ``X`` is empty or an array does not fit ``info``.
+    FileNotFoundError
+        If a path does not exist.
+    """
+    if isinstance(X, np.ndarray) and (X.dtype.kind in "US" or _holds_objects(X)):
+        X = list(X)
+    if isinstance(X, (list, tuple)) and not _is_numeric(X):
+        if len(X) == 0:
+            raise ValueError("X is empty: no samples.")
+        return [_named(_item_source, item, f"X[{i}]", on_missing) for i, item in enumerate(X)]
+    if isinstance(X, (str, os.PathLike)):
+        raise TypeError(
+            f"X is one path, {str(X)!r}; pass a list of paths. Accepted are {ACCEPTED}."
+        )
+    if _is_array(X):
+        return [_array_source(X, info, on_missing)]
+    return [_item_source(X, "X", on_missing)]
+
+
+def _named(function, item, where, *args):
+    """Run ``function`` on an item of a list; an error says which item it was."""
+    if isinstance(item, (str, os.PathLike)):
+        where = f"{where} ({os.fspath(item)})"
+    try:
+        return function(item, where, *args)
+    except (ValueError, TypeError, OSError) as error:
+        raise _with_place(error, where) from error
+
+
+def _with_place(error, where):
+    if where in str(error):
+        return error
+    kind = FileNotFoundError if isinstance(error, FileNotFoundError) else type(error)
+    if kind not in (ValueError, TypeError, FileNotFoundError, OSError, RuntimeError):
+        kind = ValueError
+    return kind(f"{where}: {error}")
+
+
+def _item_source(item, where, on_missing):
+    import mne
+
+    if isinstance(item, (str, os.PathLike)):
+        item = read_recording(item)
+    if isinstance(item, mne.io.BaseRaw):
+        return Source(
+            1, lambda rows: from_raw(item, on_missing=on_missing), where, is_recording=True
+        )
+    if isinstance(item, mne.BaseEpochs):
+        if not getattr(item, "_bad_dropped", True):
+            item = item.copy().drop_bad(verbose="error")
+        if len(item) == 0:
+            from_epochs(item)  # raises, with the reason
+        return Source(
+            len(item),
+            lambda rows: from_epochs(_slice_epochs(item, rows), on_missing=on_missing),
+            where,
+        )
+    if isinstance(item, (Signals, PairedSignals)):
+        for part in as_parts(item).values():
+            check_amplitude(part, where=where)
+        return Source(len(item), lambda rows: item[rows], where)
+    raise TypeError(
+        f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are {ACCEPTED}."
+    )
+
+
+def _slice_epochs(epochs, rows):
+    return epochs if rows == slice(0, len(epochs)) else epochs[rows]
+
+
+def _holds_objects(X):
+    return X.dtype == object and X.ndim == 1 and X.size > 0 and not np.isscalar(X.flat[0])
+
+
+def _is_numeric(X):
+    """Whether a list is an array written as nested lists."""
+    first = X[0] if len(X) else None
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    return isinstance(first, (int, float, complex, np.number, np.ndarray, np.bool_))
+
+
+def _is_array(X):
+    return (
+        isinstance(X, (np.ndarray, list, tuple))
+        or hasattr(X, "__array__")
+        or hasattr(X, "toarray")
+    )
+
+
+def _array_source(X, info, on_missing):
+    signals = from_array(X, info, on_missing=on_missing)
+    is_table = np.ndim(X) == 2
+    return Source(len(signals), lambda rows: signals[rows], "X", is_table=is_table)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Preprocessed windows of samples that share a montage.
+
+    Parameters
+    ----------
+    windows : dict of str -> Windows
+        By modality, in reading order, cut in step.
+    sample : ndarray of int, shape (n_windows,)
+        Index in ``X`` of the sample each window belongs to.
+    """
+
+    windows: dict
+    sample: np.ndarray
+
+    def __len__(self):
+        return len(self.sample)
+
+
+def iter_blocks(sources, preprocessing, *, window=None, n_at_once=64):
+    """Read, preprocess and cut samples, a bounded number at a time.
+
+    Neighbours with one montage, rate and length go together, which changes no value: nothing
+    in the preprocessing looks across samples.
+
+    Parameters
+    ----------
+    sources : list of Source
+        What to read.
+    preprocessing : Preprocessing
+        What the checkpoint expects.
+    window : float | None
+        Window length in seconds; ``None``: the shortest that the checkpoint states for the
+        modalities at hand.
+    n_at_once : int
+        Most samples held at once.
+
+    Yields
+    ------
+    block : Block
+        In the order of ``X``.
+    """
+    pending, first = [], 0
+    for signals, source in _read_in_pieces(sources, n_at_once):
+        n_pending = sum(len(item) for item, _ in pending)
+        fits = (
+            pending and not source.is_recording and pending[-1][0].signature == signals.signature
+        )
+        if pending and (not fits or n_pending + len(signals) > n_at_once):
+            yield _make_block(pending, first, preprocessing, window)
+            first, pending = first + n_pending, []
+        pending.append((signals, source))
+    yield _make_block(pending, first, preprocessing, window)
+
+
+def _read_in_pieces(sources, n_at_once):
+    for source in sources:
+        for start in range(0, source.n_samples, n_at_once):
+            rows = slice(start, min(start + n_at_once, source.n_samples))
+            try:
+                signals = source.read(rows)
+            except (ValueError, TypeError, OSError) as error:
+                raise _with_place(error, source.where) from error
+            yield signals, source
+
+
+def _make_block(pending, first, preprocessing, window):
+    where = pending[0][1].where
+    is_table = pending[0][1].is_table
+    items = [as_parts(signals) for signals, _ in pending]
+    parts = {name: Signals.concatenate([item[name] for item in items]) for name in items[0]}
+    if window is None:
+        window = min(preprocessing.window[name] for name in parts)
+    try:
+        windows = {
+            name: preprocess(part, preprocessing, window=window, is_table=is_table)
+            for name, part in parts.items()
+        }
+    except ValueError as error:
+        raise _with_place(error, where) from error
+    counts = {name: len(w.sample) for name, w in windows.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"{where}: the modalities give different numbers of windows, {counts}; simultaneous "
+            "modalities must have the same duration."
+        )
+    sample = next(iter(windows.values())).sample
+    return Block(windows, sample + first)
+
+
+def count_samples(sources):
+    """Number of samples in all sources.
+
+    Parameters
+    ----------
+    sources : list of Source
+        What :func:`as_sources` gave.
+
+    Returns
+    -------
+    n_samples : int
+        Their sum.
+    """
+    return sum(source.n_samples for source in sources)

@@ -1,0 +1,121 @@
+"""What classifier and regressor share: targets, groups, probe or full fine-tuning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import assert_all_finite, check_is_fitted
+
+from .._utils.validation import check_number, check_option
+from ._base import BaseBrainOF, as_seed, check_device
+from ._finetune import Settings, fit_network, make_network, predict_outputs
+from ._heads import inner_splits
+from ._samples import count_samples
+
+ADAPTATIONS = ("probe", "full")
+
+
+class SupervisedBrainOF(BaseBrainOF):
+    """Targets, groups and the two ways of adapting; not for direct use."""
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_option("adaptation", self.adaptation, ADAPTATIONS)
+        check_number("max_epochs", self.max_epochs, low=1, integer=True)
+        check_number("patience", self.patience, low=1, integer=True)
+        check_number("learning_rate", self.learning_rate, low=0, low_open=True)
+        check_number("layer_decay", self.layer_decay, low=0, high=1, low_open=True)
+        check_number("weight_decay", self.weight_decay, low=0)
+        check_number("validation_fraction", self.validation_fraction, low=0, high=0.9)
+
+    def _check_targets(self, y, n_samples):
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None; "
+                f"X has {n_samples} samples."
+            )
+        y = column_or_1d(y, warn=True)
+        if len(y) != n_samples:
+            raise ValueError(f"y has {len(y)} entries but X has {n_samples} samples.")
+        if y.dtype.kind in "fc" or y.dtype == object:
+            missing = pd.isna(y)
+            if missing.any():
+                raise ValueError(
+                    f"Input y contains NaN in {int(missing.sum())} of {n_samples} entries, the first at "
+                    f"index {int(np.flatnonzero(missing)[0])}. Drop these samples."
+                )
+        if y.dtype.kind in "fc":
+            assert_all_finite(y, input_name="y")
+        return y
+
+    @staticmethod
+    def _check_groups(groups, n_samples):
+        if groups is None:
+            return None
+        groups = column_or_1d(groups)
+        if len(groups) != n_samples:
+            raise ValueError(f"groups has {len(groups)} entries but X has {n_samples} samples.")
+        return groups
+
+    def _fit_full(self, sources, targets, groups, loss, n_outputs, is_classification):
+        """Fine-tune; ``targets`` is a tensor with one entry per sample."""
+        blocks = list(self._blocks(sources))
+        seed = as_seed(self.random_state)
+        train, valid = self._split(targets.numpy(), groups, is_classification, seed)
+        # Scales come from the training part, so that validation samples stay unseen.
+        features = self._embed_blocks(blocks, len(targets))[train]
+        network = make_network(self.backbone_, self.pooling, features, n_outputs)
+        network.to(check_device(self.device))
+        settings = Settings(
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            layer_decay=self.layer_decay,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            seed=seed,
+            verbose=bool(self.verbose),
+        )
+        history = fit_network(network, blocks, targets, train, valid, loss, settings)
+        self.history_ = pd.DataFrame(history)
+        self.network_ = network
+        self.backbone_ = network.backbone
+
+    def _split(self, y, groups, is_classification, seed):
+        everything, nobody = np.arange(len(y)), np.array([], dtype=int)
+        if self.validation_fraction == 0:
+            return everything, nobody
+        n_folds = max(2, round(1 / self.validation_fraction))
+        splits = inner_splits(
+            y, groups, is_classification=is_classification, n_folds=n_folds, random_state=seed
+        )
+        return splits[0] if splits else (everything, nobody)
+
+    def _outputs(self, X):
+        """Outputs of the fine-tuned network (n_samples, n_outputs), float64."""
+        sources = self._as_sources(X, reset=False)
+        self.network_.to(check_device(self.device))
+        outputs = predict_outputs(
+            self.network_, self._blocks(sources), count_samples(sources), self.batch_size
+        )
+        return outputs.numpy()
+
+    def _features(self, X):
+        return self._embed(self._as_sources(X, reset=False))
+
+    def _check_fitted(self):
+        check_is_fitted(self)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "network_") or hasattr(self, "head_")
+
+    def _forget(self):
+        for name in ("network_", "head_", "history_"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    @staticmethod
+    def _tensor(values, dtype):
+        return torch.as_tensor(np.asarray(values), dtype=dtype)
