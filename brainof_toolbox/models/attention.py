@@ -1,0 +1,212 @@
+"""Self-attention of the backbone: DINT, and plain attention as its ablation.
+
+B batch, T tokens, D width, H heads, W width of a head (D / H), Q width of half a head (W / 2)
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .layers import Linear, RMSNorm
+
+# At 128 tokens the explicit form trains faster and does inference alike, from 512 on the fused one
+# wins everything (see benchmarks of one CPU core in the docstring of `dint_fused`).
+FUSED_FROM = 256
+
+
+def dint_explicit(query, key, value, lam, is_padding=None):
+    """Compute DINT attention with both maps in memory.
+
+    Parameters
+    ----------
+    query, key : torch.Tensor, shape (B, 2 H, T, Q)
+        The first halves of all heads, then the second halves.
+    value : torch.Tensor, shape (B, H, T, W)
+        Values, as wide as both halves together.
+    lam : torch.Tensor, shape ()
+        Weight of the differential and of the integral map.
+    is_padding : torch.Tensor, shape (B, T) | None
+        True where there is no token: neither a key nor a row of the integral mean.
+
+    Returns
+    -------
+    heads : torch.Tensor, shape (B, H, T, W)
+        ``(A1 - lam A2 + lam A3) V``.
+    """
+    score = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)  # (B, 2H, T, T)
+    if is_padding is not None:
+        score = score.masked_fill(is_padding[:, None, None], -torch.inf)
+    first, second = score.softmax(-1).chunk(2, dim=1)  # 2 x (B, H, T, T)
+    # A3 V is one row for all queries: the mean row of A1, times V.
+    integral = _mean_over_tokens(first, is_padding) @ value  # (B, H, 1, W)
+    return (first - lam * second) @ value + lam * integral  # (B, H, T, W)
+
+
+def dint_fused(query, key, value, lam, is_padding=None):
+    """Compute DINT attention by one fused call; no map is ever in memory.
+
+    Same parameters and result as :func:`dint_explicit`. The values are twice as wide as the
+    queries, for which there is no fused kernel on CPU: zeros bring queries and keys to their
+    width.
+
+    Parameters
+    ----------
+    query, key : torch.Tensor, shape (B, 2 H, T, Q)
+        The first halves of all heads, then the second halves.
+    value : torch.Tensor, shape (B, H, T, W)
+        Values.
+    lam : torch.Tensor, shape ()
+        Weight of the differential and of the integral map.
+    is_padding : torch.Tensor, shape (B, T) | None
+        True where there is no token.
+
+    Returns
+    -------
+    heads : torch.Tensor, shape (B, H, T, W)
+        ``(A1 - lam A2 + lam A3) V``.
+    """
+    half = query.shape[-1]
+    extra = value.shape[-1] - half
+    mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, T)
+    both = F.scaled_dot_product_attention(
+        F.pad(query, (0, extra)),
+        F.pad(key, (0, extra)),
+        torch.cat([value, value], dim=1),
+        attn_mask=mask,
+        scale=half**-0.5,
+    )  # (B, 2H, T, W)
+    first, second = both.chunk(2, dim=1)  # 2 x (B, H, T, W)
+    return first + lam * (_mean_over_tokens(first, is_padding) - second)
+
+
+def _mean_over_tokens(x, is_padding):
+    """Average (B, H, T, W) over the tokens that exist, to (B, H, 1, W)."""
+    if is_padding is None:
+        return x.mean(-2, keepdim=True)  # (B, H, 1, W)
+    weight = (~is_padding).to(x.dtype)  # (B, T)
+    weight = weight / weight.sum(-1, keepdim=True).clamp(min=1)
+    return weight[:, None, None] @ x  # (B, H, 1, W)
+
+
+class DintAttention(nn.Module):
+    """Differential-integral self-attention :footcite:p:`cang2025dint`.
+
+    Two softmax maps are subtracted, which cancels attention noise
+    :footcite:p:`ye2024differential`, and the mean row of the first one is added, so that rows sum
+    to one again.
+
+    Parameters
+    ----------
+    width : int
+        Width D.
+    n_heads : int
+        Heads H.
+    layer : int
+        Number of the layer, from 1; deeper layers subtract more.
+    eps : float
+        Added under the root of the norm of a head.
+    """
+
+    def __init__(self, width, n_heads, layer=1, eps=1e-6):
+        super().__init__()
+        self.n_heads, self.half = n_heads, width // (2 * n_heads)
+        if self.half * 2 * n_heads != width:
+            raise ValueError(f"width {width} must be a multiple of 2 * n_heads = {2 * n_heads}.")
+        self.lam_init = 0.8 - 0.6 * math.exp(-0.3 * (layer - 1))
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+        self.head_norm = RMSNorm(2 * self.half, eps)
+        self.lam = nn.Parameter(torch.empty(4, self.half, dtype=torch.float32))  # lq1 lk1 lq2 lk2
+
+    def initialise(self, generator):
+        """Draw the vectors behind lambda, as in the differential transformer.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Source of the random numbers.
+        """
+        nn.init.normal_(self.lam, std=0.1, generator=generator)
+
+    def weight_of_maps(self):
+        """Return lambda.
+
+        Returns
+        -------
+        lam : torch.Tensor, shape ()
+            ``exp(lq1 . lk1) - exp(lq2 . lk2) + lam_init``.
+        """
+        first, second = (self.lam[0::2] * self.lam[1::2]).sum(-1).exp()
+        return first - second + self.lam_init
+
+    def forward(self, x, is_padding=None):
+        """Let the tokens look at each other.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Tokens.
+        is_padding : torch.Tensor, shape (B, T) | None
+            True where there is no token. Every row must keep at least one.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            What they saw.
+        """
+        n_batch, n_tokens, width = x.shape
+        query, key, value = self.qkv(x).chunk(3, dim=-1)  # 3 x (B, T, D)
+        # Which columns make which half is a matter of naming: the first halves come first.
+        split = (n_batch, n_tokens, 2 * self.n_heads, self.half)
+        query = query.view(split).transpose(1, 2)  # (B, 2H, T, Q)
+        key = key.view(split).transpose(1, 2)  # (B, 2H, T, Q)
+        value = value.view(n_batch, n_tokens, self.n_heads, -1).transpose(1, 2)  # (B, H, T, W)
+        attend = dint_fused if n_tokens >= FUSED_FROM else dint_explicit
+        lam = self.weight_of_maps().to(value.dtype)
+        heads = attend(query, key, value, lam, is_padding)  # (B, H, T, W)
+        heads = self.head_norm(heads) * (1 - self.lam_init)
+        return self.out(heads.transpose(1, 2).reshape(n_batch, n_tokens, width))  # (B, T, D)
+
+
+class PlainAttention(nn.Module):
+    """Softmax self-attention with as many parameters as DINT: the ablation.
+
+    Parameters
+    ----------
+    width : int
+        Width D.
+    n_heads : int
+        Heads H.
+    """
+
+    def __init__(self, width, n_heads):
+        super().__init__()
+        self.n_heads = n_heads
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+
+    def forward(self, x, is_padding=None):
+        """Let the tokens look at each other.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Tokens.
+        is_padding : torch.Tensor, shape (B, T) | None
+            True where there is no token. Every row must keep at least one.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            What they saw.
+        """
+        n_batch, n_tokens, width = x.shape
+        qkv = self.qkv(x).view(n_batch, n_tokens, 3, self.n_heads, -1)  # (B, T, 3, H, W)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, H, T, W)
+        mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, T)
+        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, T, W)
+        return self.out(heads.transpose(1, 2).reshape(n_batch, n_tokens, width))  # (B, T, D)

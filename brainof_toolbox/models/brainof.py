@@ -1,0 +1,254 @@
+"""The whole network: tokens to latents, latents to latents, latents to patches.
+
+B batch, S tokens, P patch, M latents, D width
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .._utils.validation import check_number
+from .attention import DintAttention, PlainAttention
+from .config import MODALITIES, BrainOFConfig
+from .embedding import ContentEmbedding, PlaceEmbedding
+from .layers import LayerScale, Linear, RMSNorm
+from .moe import Experts, balance_loss
+from .resampler import Arness, CrossAttention, FeedForward, latent_points
+from .tokens import TokenBatch
+
+
+class Layer(nn.Module):
+    """A layer of the backbone: self-attention, then experts.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    number : int
+        From 1.
+    """
+
+    def __init__(self, config, number):
+        super().__init__()
+        width, n_heads, eps = config.width, config.n_heads, config.norm_eps
+        self.norm = RMSNorm(width, eps)
+        if config.attention == "dint":
+            self.attention = DintAttention(width, n_heads, number, eps)
+        else:
+            self.attention = PlainAttention(width, n_heads)
+        self.scale = LayerScale(width, config.layer_scale)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x, ledger=None):
+        """Apply to the latents.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, M, D)
+            Latents.
+        ledger : list | None
+            Gets the choices of the gate appended.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, M, D)
+            Latents.
+        """
+        x = x + self.scale(self.attention(self.norm(x)))
+        return self.feed_forward(x, ledger)
+
+
+class BrainOF(nn.Module):
+    """The Brain-OF network :footcite:p:`guo2026brainof`, written from its description.
+
+    Parameters
+    ----------
+    config : BrainOFConfig | None
+        Shape of the network; None is the preset tiny.
+    random_state : int | None
+        Seed of the initial weights. The global random state is neither read nor changed. None
+        draws nothing and leaves the parameters on the meta device, for counting and loading.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    def __init__(self, config=None, random_state=0):
+        super().__init__()
+        config = BrainOFConfig() if config is None else config
+        if not isinstance(config, BrainOFConfig):
+            raise TypeError(
+                f"config must be a BrainOFConfig, got {type(config).__name__}. "
+                f"For a preset write BrainOFConfig.preset('tiny')."
+            )
+        if random_state is not None:
+            random_state = check_number("random_state", random_state, low=0, integer=True)
+        self.config = config
+        with torch.device("meta"):
+            self.content = ContentEmbedding(config)
+            self.place = PlaceEmbedding(config)
+            self.latents = nn.Parameter(
+                torch.empty(config.n_latents, config.width, dtype=torch.float32)
+            )
+            self.encoder = Arness(config, config.n_encoder_blocks)
+            self.layers = nn.ModuleList(Layer(config, i + 1) for i in range(config.n_layers))
+            self.norm = RMSNorm(config.width, config.norm_eps)
+            self.decoder = Arness(config, config.n_decoder_blocks)
+            self.patch_norm = RMSNorm(config.width, config.norm_eps)
+            self.patch = Linear(config.width, config.patch_size)
+        if random_state is not None:
+            self._allocate()
+            self._initialise(torch.Generator("cpu").manual_seed(random_state))
+
+    def _allocate(self):
+        for module in self.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="cpu")))
+
+    @torch.no_grad()
+    def _initialise(self, generator):
+        for module in self.modules():
+            if module is not self and hasattr(module, "initialise"):
+                module.initialise(generator)
+        if self.config.latent_init == "random":
+            nn.init.normal_(self.latents, generator=generator)
+            return
+        points = latent_points(self.config.n_latents, self.config.latent_span, generator)
+        features = self.place.features(*points)  # (M, F of position and time)
+        columns = self.place.place.weight[:, : features.shape[1]]
+        self.latents.copy_(features @ columns.T * self.place.gain())  # (M, D)
+        for module in self.modules():
+            if isinstance(module, CrossAttention):
+                module.locate(self.place)
+
+    def forward(self, tokens, return_balance=False):
+        """Embed samples.
+
+        Parameters
+        ----------
+        tokens : TokenBatch | sequence of TokenBatch
+            One modality, or several of the same samples, read in this order. A row whose tokens
+            are all padding is a missing modality, and is not read.
+        return_balance : bool
+            Return the auxiliary loss of the experts too.
+
+        Returns
+        -------
+        latents : torch.Tensor, shape (B, M, D)
+            The embedding.
+        balance : torch.Tensor, shape ()
+            Mean over all gates; 1 when experts are evenly used. Only if asked for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the tokens do not fit the network or each other.
+        """
+        parts = [tokens] if isinstance(tokens, TokenBatch) else list(tokens)
+        self._check(parts)
+        losses = []
+        latents = self.latents.expand(len(parts[0]), -1, -1)  # (B, M, D)
+        group = torch.zeros_like(parts[0].modality)  # (B,), one bit per modality read
+        for part in parts:
+            ledger = [] if return_balance else None
+            latents = self.encoder(
+                latents, self.place(part), self.content(part), part.is_padding, ledger
+            )
+            if return_balance:
+                is_read = ~part.is_padding.all(-1)  # (B,)
+                group = group | torch.where(is_read, 2**part.modality, 0)
+                losses += [self._balance(*entry, group, is_read[:, None]) for entry in ledger]
+        ledger = [] if return_balance else None
+        for layer in self.layers:
+            latents = layer(latents, ledger)
+        latents = self.norm(latents)
+        if not return_balance:
+            return latents
+        losses += [self._balance(*entry, group) for entry in ledger]
+        return latents, torch.stack(losses).mean() if losses else latents.new_zeros(())
+
+    def decode(self, latents, queries, return_balance=False):
+        """Reconstruct patches at any place and time.
+
+        Parameters
+        ----------
+        latents : torch.Tensor, shape (B, M, D)
+            What the network returned.
+        queries : TokenBatch
+            Where, when and what; their values are not read.
+        return_balance : bool
+            Return the auxiliary loss of the experts too.
+
+        Returns
+        -------
+        values : torch.Tensor, shape (B, S, P)
+            Patches; meaningless where the queries are padding.
+        balance : torch.Tensor, shape ()
+            As above. Only if asked for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the queries do not fit the network or the latents.
+        """
+        self._check([queries])
+        if latents.shape != (len(queries), *self.latents.shape):
+            raise ValueError(
+                f"latents must have shape {(len(queries), *self.latents.shape)} to go with these "
+                f"queries, got {tuple(latents.shape)}."
+            )
+        ledger = [] if return_balance else None
+        # Latents are sought where they started, and give what they have become.
+        place = self.latents.expand(len(queries), -1, -1)  # (B, M, D)
+        x = self.decoder(self.place(queries), place, latents, None, ledger)  # (B, S, D)
+        values = self.patch(self.patch_norm(x))  # (B, S, P)
+        if not return_balance:
+            return values
+        group, is_counted = 2**queries.modality, ~queries.is_padding
+        losses = [self._balance(*entry, group, is_counted) for entry in ledger]
+        return values, torch.stack(losses).mean() if losses else values.new_zeros(())
+
+    def n_parameters(self, active=False):
+        """Count parameters.
+
+        Parameters
+        ----------
+        active : bool
+            Count only those that one token meets: K of the E routed experts.
+
+        Returns
+        -------
+        n_parameters : int
+            Their number.
+        """
+        total = sum(parameter.numel() for parameter in self.parameters())
+        if not active:
+            return total
+        stacks = [m for m in self.modules() if isinstance(m, Experts)]
+        routed = sum(p.numel() for stack in stacks for p in stack.parameters())
+        return total - routed + routed * self.config.n_chosen // self.config.n_routed
+
+    def _balance(self, probability, chosen, group, is_counted=None):
+        if is_counted is not None:
+            is_counted = is_counted.expand(probability.shape[:2])
+        return balance_loss(probability, chosen, group, is_counted, 2 ** len(MODALITIES))
+
+    def _check(self, parts):
+        if not parts:
+            raise ValueError("There are no tokens: pass a TokenBatch, or a sequence of them.")
+        for part in parts:
+            if not isinstance(part, TokenBatch):
+                raise TypeError(f"The network takes TokenBatch, got {type(part).__name__}.")
+            if part.values.shape[2] != self.config.patch_size:
+                raise ValueError(
+                    f"The network reads patches of {self.config.patch_size} time points, got "
+                    f"{part.values.shape[2]}. Pass patch_size={self.config.patch_size} to "
+                    f"make_tokens."
+                )
+            if len(part) != len(parts[0]):
+                raise ValueError(
+                    f"All modalities must have the same samples, got {[len(p) for p in parts]}. "
+                    f"Give missing ones as rows of padding."
+                )

@@ -1,0 +1,223 @@
+"""The shape of the network in one frozen dataclass, and the family of presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from .._utils.validation import check_number, check_option
+
+MODALITIES = ("eeg", "meg", "fmri")
+SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
+
+PRESETS = {
+    "tiny": {"n_layers": 6, "width": 128, "n_heads": 4, "n_routed": 4},
+    "base": {"n_layers": 12, "width": 256, "n_heads": 4, "n_routed": 4},
+    "large": {"n_layers": 24, "width": 512, "n_heads": 8, "n_routed": 4},
+    "huge": {"n_layers": 36, "width": 768, "n_heads": 12, "n_routed": 7},
+    "giant": {"n_layers": 48, "width": 1024, "n_heads": 16, "n_routed": 18},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrainOFConfig:
+    """Everything that decides the shape and the initial weights of a :class:`BrainOF`.
+
+    The published facts are in :footcite:p:`guo2026brainof`. A field marked [D] is our decision
+    where nothing is published; its reason stands beside it.
+
+    Parameters
+    ----------
+    n_layers : int
+        Layers of the backbone.
+    width : int
+        Width D of a latent.
+    n_heads : int
+        [D] Attention heads H; a head is D / H wide (32 in tiny, 64 above: the usual widths).
+        In DINT attention the queries and keys of a head are split in two halves, so that it has
+        the parameters of plain attention.
+    n_latents : int
+        Number of latents M.
+    patch_size : int
+        Time points P of a patch.
+    n_encoder_blocks, n_decoder_blocks : int
+        [D] ARNESS blocks that write to the latents and that read from them. Two of each: the
+        second look is steered by what the first one found, and the published totals fit.
+    attention : {"dint", "plain"}
+        Self-attention of the backbone; ``"plain"`` is the ablation.
+    experts : {"moe", "dense"}
+        Feed-forward parts; ``"dense"`` is the ablation: one SwiGLU of equal active size.
+    n_routed, n_chosen : int
+        [D] Routed experts E, and how many of them a token goes to (K). Four and one give the
+        published total and active sizes of base and large.
+    expert_ratio : float
+        [D] Hidden width of an expert over D. 2.75 fits the published sizes.
+    spectrum : bool
+        [D] Add the log-amplitude spectrum of a patch to its embedding. Rhythms have no fixed
+        phase, so their power is invisible to any linear map of the samples.
+    spectrum_floor : float
+        [D] Amplitude added under the logarithm, in units of the scaled signal. Keeps flat patches
+        finite, and lies below the noise of a scaled recording.
+    content_limit : float
+        [D] Root mean square above which the content of a token saturates, so that an artefact
+        cannot drown the latents. Below it amplitude passes unchanged: amplitude is signal.
+    position_encoding : {"fourier", "none"}
+        [D] Where and when as Fourier features, so that any montage, atlas, rate and length work.
+        ``"none"`` is the ablation: the tokens become a bag of patches.
+    position_wavelengths : (float, float, int)
+        [D] Longest and shortest wavelength in m, and how many. A head is 0.2 m across: the
+        longest tells all its points apart, the shortest resolves neighbouring coils.
+    time_wavelengths : (float, float, int)
+        [D] Shortest and longest wavelength in s, and how many. A patch at 256 Hz lasts 0.25 s, an
+        fMRI run up to 500 s.
+    latent_init : {"located", "random"}
+        [D] ``"located"`` spreads the latents over the head and over time and lets each look near
+        its own point at first. Random latents start as nearly equal averages over all
+        tokens, and few trials do not tell them apart.
+    latent_span : float
+        [D] Time in s over which located latents are spread, denser at the beginning, so that an
+        epoch of 1 s and a window of 10 s are both resolved.
+    key_content : float
+        [D] Initial gain of a token's content in its attention key. Small, so that where and when
+        decide first; learned per channel.
+    resampler_scale : float
+        [D] Initial LayerScale of cross-attention. Larger than ``layer_scale``, as all content
+        enters the latents through this door.
+    layer_scale : float
+        [D] Initial LayerScale of every other branch. Small: a deep stack starts near identity.
+    norm_eps : float
+        [D] Added under the root in RMSNorm.
+    """
+
+    n_layers: int = 6
+    width: int = 128
+    n_heads: int = 4
+    n_latents: int = 128
+    patch_size: int = 64  # time points
+    n_encoder_blocks: int = 2
+    n_decoder_blocks: int = 2
+    attention: str = "dint"
+    experts: str = "moe"
+    n_routed: int = 4
+    n_chosen: int = 1
+    expert_ratio: float = 2.75
+    spectrum: bool = True
+    spectrum_floor: float = 0.01
+    content_limit: float = 4.0
+    position_encoding: str = "fourier"
+    position_wavelengths: tuple = (0.4, 0.03, 8)  # m, m, count
+    time_wavelengths: tuple = (0.25, 1024.0, 13)  # s, s, count
+    latent_init: str = "located"
+    latent_span: float = 10.0  # s
+    key_content: float = 0.1
+    resampler_scale: float = 1.0
+    layer_scale: float = 0.1
+    norm_eps: float = 1e-6
+
+    def __post_init__(self):
+        """Refuse what no network can be built from."""
+        check_option("attention", self.attention, ("dint", "plain"))
+        check_option("experts", self.experts, ("moe", "dense"))
+        check_option("spectrum", self.spectrum, (True, False))
+        check_option("position_encoding", self.position_encoding, ("fourier", "none"))
+        check_option("latent_init", self.latent_init, ("located", "random"))
+        for name in ("n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_routed"):
+            check_number(name, getattr(self, name), low=1, integer=True)
+        for name in ("width", "n_latents", "patch_size"):
+            check_number(name, getattr(self, name), low=2, integer=True)
+        check_number("n_chosen", self.n_chosen, low=1, high=self.n_routed, integer=True)
+        for name in ("expert_ratio", "spectrum_floor", "content_limit", "latent_span", "norm_eps"):
+            check_number(name, getattr(self, name), low=0, low_open=True)
+        for name in ("key_content", "resampler_scale", "layer_scale"):
+            check_number(name, getattr(self, name), low=0)
+        for name in ("position_wavelengths", "time_wavelengths"):
+            object.__setattr__(self, name, _check_wavelengths(name, getattr(self, name)))
+        if self.width % (2 * self.n_heads):
+            raise ValueError(
+                f"The parameter 'width' must be a multiple of 2 * n_heads = {2 * self.n_heads}, "
+                f"got {self.width}. Choose another width or number of heads."
+            )
+        if self.position_encoding == "none" and self.latent_init == "located":
+            raise ValueError(
+                "The parameter 'latent_init' must be 'random' when position_encoding='none', got "
+                "'located'. Without positions there is no place to start from; pass both."
+            )
+
+    @classmethod
+    def preset(cls, name, **overrides):
+        """Return a member of the family.
+
+        Parameters
+        ----------
+        name : {"tiny", "base", "large", "huge", "giant"}
+            Which one.
+        **overrides : object
+            Fields that differ from the preset.
+
+        Returns
+        -------
+        config : BrainOFConfig
+            The configuration.
+
+        Raises
+        ------
+        ValueError
+            If the name or a field is unknown, or a value is out of range.
+        """
+        check_option("preset", name, tuple(PRESETS))
+        return cls.from_dict({**PRESETS[name], **overrides})
+
+    @classmethod
+    def from_dict(cls, fields):
+        """Build a configuration from a dictionary, as read from JSON.
+
+        Parameters
+        ----------
+        fields : dict
+            Field names and values; absent fields keep their defaults.
+
+        Returns
+        -------
+        config : BrainOFConfig
+            The configuration.
+
+        Raises
+        ------
+        TypeError
+            If ``fields`` is not a dictionary.
+        ValueError
+            If a key is unknown, or a value is out of range.
+        """
+        if not isinstance(fields, dict):
+            raise TypeError(f"A configuration is built from a dict, got {type(fields).__name__}.")
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(str(name) for name in fields if name not in known)
+        if unknown:
+            raise ValueError(
+                f"Unknown configuration key {', '.join(map(repr, unknown))}. Known keys are "
+                f"{', '.join(known)}. Remove it, or upgrade brainof_toolbox."
+            )
+        return cls(**fields)
+
+    def to_dict(self):
+        """Return the fields as plain Python values that JSON can hold.
+
+        Returns
+        -------
+        fields : dict
+            Field names and values.
+        """
+        fields = dataclasses.asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()}
+
+
+def _check_wavelengths(name, value):
+    """Return (first, last, count) as a tuple, or say what is wrong."""
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        raise ValueError(
+            f"The parameter {name!r} must be (first, last, count), got {value!r}. Wavelengths are "
+            f"in m for positions and in s for times."
+        )
+    first = check_number(f"{name}[0]", value[0], low=0, low_open=True)
+    last = check_number(f"{name}[1]", value[1], low=0, low_open=True)
+    return first, last, check_number(f"{name}[2]", value[2], low=1, integer=True)

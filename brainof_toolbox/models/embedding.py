@@ -1,0 +1,207 @@
+"""From patches to vectors: what was measured, and where and when.
+
+The two are kept apart until the latents read them, so that attention keys see where and when
+undiluted by content.
+
+B batch, S tokens, P patch, D width, N wavelengths, F place features, M latents
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .config import MODALITIES, SENSOR_TYPES
+from .layers import Fourier, Linear, soft_limit
+
+DURATION_WAVELENGTHS = (2.0, 32.0, 5)  # octaves of the duration in s: from 1 / 16 s to 4096 s
+
+
+class ContentEmbedding(nn.Module):
+    """What was measured: the samples, their log-amplitude spectrum, and the scale taken out.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.floor, self.limit = config.spectrum_floor, config.content_limit
+        self.patch_size, self.has_spectrum = config.patch_size, config.spectrum
+        n_frequencies = config.patch_size // 2 + 1 if config.spectrum else 0
+        # One map for samples and spectrum: orthonormal columns keep the two apart at first.
+        self.patch = Linear(config.patch_size + n_frequencies, config.width, orthogonal=True)
+        self.log_scale = Linear(1, config.width)
+        self.mask = nn.Parameter(torch.empty(config.width, dtype=torch.float32))
+        basis = _fourier_basis(config.patch_size, n_frequencies)
+        self.register_buffer("basis", basis, persistent=False)  # (P, cosines and sines)
+
+    def initialise(self, generator):
+        """Draw the embedding of hidden patches.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Source of the random numbers.
+        """
+        nn.init.normal_(self.mask, generator=generator)
+
+    def forward(self, tokens):
+        """Embed the content.
+
+        Parameters
+        ----------
+        tokens : TokenBatch
+            Patches.
+
+        Returns
+        -------
+        content : torch.Tensor, shape (B, S, D)
+            About unit scale, saturating for artefacts.
+        """
+        values = tokens.values.to(self.patch.weight.dtype)  # (B, S, P)
+        features = values
+        if self.has_spectrum:
+            features = torch.cat([values, self.log_spectrum(values)], -1)  # (B, S, P + P/2 + 1)
+        scale = tokens.log_scale[..., None].to(values.dtype)  # (B, S, 1)
+        content = self.patch(features) + self.log_scale(scale)  # (B, S, D)
+        # RMS 1 in the samples is length sqrt(P) here: brought back to RMS 1 per channel.
+        content = content * math.sqrt(content.shape[-1] / self.patch_size)
+        if tokens.is_masked is not None:
+            hidden = self.mask.to(content.dtype)  # (D,)
+            content = torch.where(tokens.is_masked[..., None], hidden, content)  # (B, S, D)
+        return soft_limit(content, self.limit)  # (B, S, D)
+
+    def log_spectrum(self, values):
+        """Return the logarithm of the amplitude at each frequency of the patch.
+
+        Parameters
+        ----------
+        values : torch.Tensor, shape (B, S, P)
+            Samples.
+
+        Returns
+        -------
+        spectrum : torch.Tensor, shape (B, S, P / 2 + 1)
+            From the mean to the Nyquist frequency; natural logarithm, 0 for a sine of amplitude 1.
+        """
+        cosine, sine = (values @ self.basis.to(values.dtype)).chunk(2, dim=-1)  # 2 x (B, S, P/2+1)
+        return 0.5 * torch.log(cosine.square() + sine.square() + self.floor**2)
+
+
+def _fourier_basis(patch_size, n_frequencies):
+    """Return tapered cosines and sines, (P, 2 N), that give amplitude 1 for a sine of height 1."""
+    kind = {"dtype": torch.float64, "device": "cpu"}
+    time, frequency = torch.arange(patch_size, **kind), torch.arange(n_frequencies, **kind)
+    angle = 2 * math.pi / patch_size * torch.outer(time, frequency)  # (P, N)
+    # The taper keeps slow drifts out of the high frequencies.
+    taper = 1 - torch.cos(2 * math.pi * (time + 0.5) / patch_size)  # (P,)
+    basis = torch.cat([angle.cos(), angle.sin()], dim=1) * taper[:, None]  # (P, 2N)
+    return (basis * 2 / patch_size).float()
+
+
+class PlaceEmbedding(nn.Module):
+    """Where, when and what: position, orientation, sensor type, time, duration, modality.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        width = config.width
+        self.sensor_type = nn.Parameter(
+            torch.empty(len(SENSOR_TYPES), width, dtype=torch.float32)
+        )
+        self.modality = nn.Parameter(torch.empty(len(MODALITIES), width, dtype=torch.float32))
+        self.has_place = config.position_encoding == "fourier"
+        if self.has_place:
+            self.position = Fourier(*config.position_wavelengths)
+            self.time = Fourier(*config.time_wavelengths)
+            self.duration = Fourier(*DURATION_WAVELENGTHS)
+            n_features = 3 * self.position.width + self.time.width + self.duration.width + 3
+            # A cosine and its sine have length 1 together: so long are the features of a token.
+            self.length = math.sqrt((n_features - 3) / 2)
+            self.place = Linear(n_features, width, orthogonal=True)
+
+    def initialise(self, generator):
+        """Draw the embeddings of types and modalities: small, as they say little at first.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Source of the random numbers.
+        """
+        nn.init.normal_(self.sensor_type, std=0.1, generator=generator)
+        nn.init.normal_(self.modality, std=0.1, generator=generator)
+
+    def forward(self, tokens):
+        """Embed where and when.
+
+        Parameters
+        ----------
+        tokens : TokenBatch
+            Their values are not read.
+
+        Returns
+        -------
+        place : torch.Tensor, shape (B, S, D)
+            About unit scale.
+        """
+        kind = self.sensor_type[tokens.sensor_type] + self.modality[tokens.modality][:, None]
+        if not self.has_place:
+            return kind  # (B, S, D)
+        duration = tokens.duration.clamp(min=1e-3).log2()
+        features = torch.cat(
+            [
+                self.features(tokens.position, tokens.time),
+                self.duration(duration),
+                tokens.orientation,
+            ],
+            dim=-1,
+        ).to(kind.dtype)  # (B, S, F)
+        return kind + self.place(features) * self.gain()  # (B, S, D)
+
+    def features(self, position, time):
+        """Return the Fourier features of points in space and time.
+
+        Parameters
+        ----------
+        position : torch.Tensor, shape (..., 3)
+            In m.
+        time : torch.Tensor, shape (...)
+            In s.
+
+        Returns
+        -------
+        features : torch.Tensor, shape (..., 8 N)
+            Cosines and sines of x, y, z, and of time: 2 N each.
+        """
+        where = self.position(position).flatten(-2)  # (..., 3 * 2N)
+        return torch.cat([where, self.time(time)], dim=-1)
+
+    def gain(self):
+        """Return the factor that brings embedded features to unit root mean square."""
+        return math.sqrt(self.place.out_features) / self.length
+
+    def kernel_features(self):
+        """List the features of which the log of an attention kernel can be composed.
+
+        Returns
+        -------
+        columns : list of (str, float, int)
+            Axis (``"x"``, ``"y"``, ``"z"``, ``"t"``), wavelength, and column of the feature.
+        """
+        listed, column = [], 0
+        for axis, part in (*((a, self.position) for a in "xyz"), ("t", self.time)):
+            for _ in ("cosine", "sine"):
+                for wavelength in part.wavelengths:
+                    listed.append((axis, wavelength, column))
+                    column += 1
+        return listed

@@ -1,0 +1,238 @@
+"""Shared and routed experts.
+
+B batch, T tokens of a sample, N tokens of the batch (B T), D width, H hidden width of an expert,
+E routed experts, K of them chosen by each token
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .layers import Linear, SwiGLU
+
+
+class Experts(nn.Module):
+    """E SwiGLU experts with stacked weights, for tokens that are sorted by expert.
+
+    Parameters
+    ----------
+    n_experts, width, hidden : int
+        E, D and H.
+    """
+
+    def __init__(self, n_experts, width, hidden):
+        super().__init__()
+        self.gate_up = nn.Parameter(
+            torch.empty(n_experts, width, 2 * hidden, dtype=torch.float32)
+        )  # (E, D, 2H)
+        self.down = nn.Parameter(torch.empty(n_experts, hidden, width, dtype=torch.float32))
+
+    def initialise(self, generator):
+        """Fill each expert like the shared one.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Source of the random numbers.
+        """
+        nn.init.normal_(self.gate_up, std=self.gate_up.shape[1] ** -0.5, generator=generator)
+        nn.init.normal_(self.down, std=self.down.shape[1] ** -0.5, generator=generator)
+
+    def forward(self, x, counts):
+        """Send each run of tokens through its expert.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (N K, D)
+            Tokens, sorted by expert.
+        counts : torch.Tensor, shape (E,)
+            Number of tokens of each expert.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (N K, D)
+            Outputs in the same order.
+        """
+        # Sizes that depend on the data would break a compiled graph; on GPUs waiting for them
+        # stalls the queue. Grouped products read the sizes where they are.
+        if torch.compiler.is_compiling() or x.is_cuda:
+            return self.grouped(x, counts)
+        return self.looped(x, counts)
+
+    def looped(self, x, counts):
+        """One matrix product per expert over contiguous slices: fastest on CPU, any precision.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (N K, D)
+            Tokens, sorted by expert.
+        counts : torch.Tensor, shape (E,)
+            Number of tokens of each expert.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (N K, D)
+            Outputs in the same order.
+        """
+        slices = x.split(counts.tolist())
+        # Unbound once: indexing the stack per expert would allocate its whole gradient each time.
+        weights = zip(slices, self.gate_up.unbind(0), self.down.unbind(0))
+        outputs = []
+        for tokens, gate_up, down in weights:
+            gate, up = (tokens @ gate_up).chunk(2, dim=-1)  # 2 x (n, H)
+            outputs.append((F.silu(gate) * up) @ down)  # (n, D)
+        return torch.cat(outputs)  # (N K, D)
+
+    def grouped(self, x, counts):
+        """All experts in one grouped product, with offsets that stay on the device.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (N K, D)
+            Tokens, sorted by expert.
+        counts : torch.Tensor, shape (E,)
+            Number of tokens of each expert.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (N K, D)
+            Outputs in the same order.
+        """
+        device = x.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        offsets = counts.cumsum(0).to(torch.int32)  # (E,)
+        hidden = F.grouped_mm(x.to(kind), self.gate_up.to(kind), offs=offsets)  # (N K, 2H)
+        gate, up = hidden.chunk(2, dim=-1)  # 2 x (N K, H)
+        return F.grouped_mm(F.silu(gate) * up, self.down.to(kind), offs=offsets)  # (N K, D)
+
+
+class MixtureOfExperts(nn.Module):
+    """One shared expert for all tokens, plus the K routed experts that the gate likes best.
+
+    The gate is a softmax over all E routed experts, and the output of a chosen expert is
+    multiplied by its probability, not renormalised over the chosen ones, so that the gate gets a
+    gradient for K = 1 too. There is no capacity: no token is dropped, and no token depends on
+    another.
+
+    Parameters
+    ----------
+    width, hidden : int
+        D and H.
+    n_routed, n_chosen : int
+        E and K.
+    """
+
+    def __init__(self, width, hidden, n_routed, n_chosen=1):
+        super().__init__()
+        if not 1 <= n_chosen <= n_routed:
+            raise ValueError(f"n_chosen must lie between 1 and {n_routed}, got {n_chosen}.")
+        self.n_chosen = n_chosen
+        self.gate = Linear(width, n_routed)
+        self.shared = SwiGLU(width, hidden)
+        self.experts = Experts(n_routed, width, hidden)
+
+    def forward(self, x, ledger=None):
+        """Apply to each token.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Tokens.
+        ledger : list | None
+            Gets ``(probability (B, T, E), chosen (B, T, K))`` appended.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            Tokens.
+        """
+        flat = x.reshape(-1, x.shape[-1])  # (N, D)
+        probability = self.route(flat)  # (N, E)
+        weight, chosen = probability.topk(self.n_chosen, dim=-1)  # 2 x (N, K)
+        if ledger is not None:
+            ledger.append(tuple(p.unflatten(0, x.shape[:-1]) for p in (probability, chosen)))
+
+        expert = chosen.flatten()  # (N K,)
+        order = expert.argsort(stable=True)  # (N K,)
+        counts = (expert[:, None] == torch.arange(probability.shape[1], device=x.device)).sum(0)
+        sent = flat.index_select(0, order // self.n_chosen)  # (N K, D)
+        back = self.experts(sent, counts).index_select(0, order.argsort())  # (N K, D)
+        routed = weight.to(back.dtype)[:, None] @ back.unflatten(0, weight.shape)  # (N, 1, D)
+        return (self.shared(flat) + routed.squeeze(1)).view(x.shape)  # (B, T, D)
+
+    def route(self, flat):
+        """Return the gate's probabilities, always in full precision.
+
+        Parameters
+        ----------
+        flat : torch.Tensor, shape (N, D)
+            Tokens.
+
+        Returns
+        -------
+        probability : torch.Tensor, shape (N, E)
+            Rows sum to one.
+        """
+        # Rounding must not decide which expert a token goes to.
+        with torch.autocast(flat.device.type, enabled=False):
+            kind = self.gate.weight.dtype
+            return F.linear(flat.to(kind), self.gate.weight).softmax(-1)  # (N, E)
+
+
+def dense_experts(width, hidden, n_chosen):
+    """Build the ablation: one SwiGLU as large as the experts that a token meets.
+
+    Parameters
+    ----------
+    width, hidden : int
+        Width D, and hidden width H of one expert.
+    n_chosen : int
+        Number of routed experts that a token would meet.
+
+    Returns
+    -------
+    module : SwiGLU
+        Its hidden width is ``(1 + n_chosen) * hidden``.
+    """
+    return SwiGLU(width, (1 + n_chosen) * hidden)
+
+
+def balance_loss(probability, chosen, group, is_counted=None, n_groups=8):
+    """Auxiliary loss that is least, namely 1, when experts are used evenly in each group.
+
+    For a group of tokens with share ``f_e`` sent to expert e and mean probability ``p_e`` it is
+    ``E * sum_e f_e p_e``; groups are averaged by their number of tokens. A group holds the rows
+    that read the same modalities: experts may specialise only as far as each modality has
+    experts enough, and rows of another modality must not pay for it.
+
+    Parameters
+    ----------
+    probability : torch.Tensor, shape (B, T, E)
+        Output of the gate.
+    chosen : torch.Tensor, shape (B, T, K)
+        Indices of the chosen experts.
+    group : torch.Tensor, shape (B,)
+        Group of each row, below ``n_groups``.
+    is_counted : torch.Tensor, shape (B, T) | None
+        False for tokens that do not exist.
+    n_groups : int
+        Number of groups; some may be empty.
+
+    Returns
+    -------
+    loss : torch.Tensor, shape ()
+        Scalar.
+    """
+    n_experts = probability.shape[-1]
+    member = F.one_hot(group, n_groups).to(probability.dtype)  # (B, G)
+    counted = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
+    counted = counted.to(probability.dtype)  # (B, T)
+    sent = F.one_hot(chosen, n_experts).to(probability.dtype).mean(-2)  # (B, T, E)
+    size = torch.einsum("bg,bt->g", member, counted)  # (G,)
+    share = torch.einsum("bg,bt,bte->ge", member, counted, sent)  # (G, E)
+    mean = torch.einsum("bg,bt,bte->ge", member, counted, probability)  # (G, E)
+    # Sums, not means: size_g * E * sum_e (share / size) (mean / size), over all tokens.
+    per_group = n_experts * (share * mean).sum(-1) / size.clamp(min=1)  # (G,)
+    return per_group.sum() / size.sum().clamp(min=1)

@@ -1,0 +1,312 @@
+"""ARNESS, the Any-Resolution Neural Signal Sampler: cross-attention from queries to a source.
+
+The encoder lets latents query tokens :footcite:p:`jaegle2021perceiver`; the decoder lets target
+patches query latents. Both see, for each source vector, its place (where, when) and its content.
+
+B batch, T queries, S source vectors, M latents, D width, H heads, W width of a head
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .layers import LayerScale, Linear, RMSNorm
+from .moe import MixtureOfExperts, dense_experts
+
+# Initial reach of the heads in m and s; None is anywhere, anytime. Rhythms want to be averaged
+# over time at a place, evoked responses over space at a time; the others see both.
+HEAD_REACH = ((0.03, None), (None, 0.1), (0.03, 0.15), (0.05, 0.5))
+HEAD_RADIUS = 0.095  # m
+
+
+class CrossAttention(nn.Module):
+    """Softmax attention from queries to a source with places and contents.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        width, self.n_heads = config.width, config.n_heads
+        self.query_norm = RMSNorm(width, config.norm_eps)
+        self.place_norm = RMSNorm(width, config.norm_eps)
+        self.content_norm = RMSNorm(width, config.norm_eps)
+        self.key_content = LayerScale(width, config.key_content)
+        self.query = Linear(width, width)
+        self.key = Linear(width, width)
+        self.value = Linear(width, width, orthogonal=True)
+        self.out = Linear(width, width, orthogonal=True)
+
+    def project(self, x, place, content):
+        """Return queries, keys and values per head.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Queries.
+        place, content : torch.Tensor, shape (B, S, D)
+            The source.
+
+        Returns
+        -------
+        query, key, value : torch.Tensor, shapes (B, H, T, W), (B, H, S, W), (B, H, S, W)
+            What attention needs.
+        """
+        # Normed apart, added after: where and when keep their length in the key, whatever the
+        # amplitude of the content. The values keep that amplitude.
+        about = self.place_norm(place) + self.key_content(self.content_norm(content))
+        query = self.query(self.query_norm(x))  # (B, T, D)
+        key, value = self.key(about), self.value(place + content)  # 2 x (B, S, D)
+        return tuple(
+            part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)
+        )
+
+    def forward(self, x, place, content, is_padding):
+        """Let the queries read the source.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Queries.
+        place, content : torch.Tensor, shape (B, S, D)
+            The source.
+        is_padding : torch.Tensor, shape (B, S) | None
+            True where the source holds nothing. Every row must keep at least one.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            What they read.
+        """
+        query, key, value = self.project(x, place, content)
+        mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, S)
+        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, T, W)
+        return self.out(heads.transpose(1, 2).flatten(-2))  # (B, T, D)
+
+    def weights(self, x, place, content, is_padding=None):
+        """Return the attention maps, for looking at.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Queries.
+        place, content : torch.Tensor, shape (B, S, D)
+            The source.
+        is_padding : torch.Tensor, shape (B, S) | None
+            True where the source holds nothing.
+
+        Returns
+        -------
+        maps : torch.Tensor, shape (B, H, T, S)
+            Rows sum to one.
+        """
+        query, key, _ = self.project(x, place, content)
+        score = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (B, H, T, S)
+        if is_padding is not None:
+            score = score.masked_fill(is_padding[:, None, None], -torch.inf)
+        return score.softmax(-1)
+
+    def locate(self, embedding):
+        """Make each head look near the place of the query, and nowhere else, at first.
+
+        The log of the attention kernel is a weighted sum of ``cos(2 pi (a - b) / wavelength)``
+        over the axes, which is what a query and a key give when both hold the same weighted
+        cosines and sines. Its curvature is ``1 / reach ** 2``.
+
+        Parameters
+        ----------
+        embedding : PlaceEmbedding
+            Embeds the places of queries and sources; its weights are read, not changed.
+        """
+        columns = embedding.place.weight.detach()  # (D, F)
+        width = columns.shape[0] // self.n_heads
+        for head in range(self.n_heads):
+            rows = slice(head * width, (head + 1) * width)
+            chosen = _kernel(embedding.kernel_features(), *HEAD_REACH[head % 4])[:width]
+            for weight in (self.query.weight, self.key.weight):
+                block = weight.detach()[rows]  # (W, D)
+                block *= 0.3
+                for row, (column, strength) in enumerate(chosen):
+                    factor = math.sqrt(strength * math.sqrt(width)) / embedding.gain()
+                    block[row] = columns[:, column] * factor
+
+
+def _kernel(features, space, time):
+    """List (column, strength) of the features of a kernel with this reach in m and s."""
+    chosen = []
+    for axis in "xyzt":
+        reach = time if axis == "t" else space
+        if reach is None:
+            continue
+        waves = sorted({wave for a, wave, _ in features if a == axis})
+        # Wavelengths much longer than the reach: shorter ones would repeat the kernel.
+        waves = [wave for wave in waves if wave >= 12 * reach] or waves[-1:]
+        strength = 1 / (reach**2 * sum((2 * math.pi / wave) ** 2 for wave in waves))
+        chosen += [(wave, c, strength) for a, wave, c in features if a == axis and wave in waves]
+    # Short first, as the longest say least: they go when a narrow head has no room.
+    return [(column, strength) for wave, column, strength in sorted(chosen)]
+
+
+class ArnessBlock(nn.Module):
+    """Cross-attention, then experts, each scaled per channel and added.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention = CrossAttention(config)
+        self.attention_scale = LayerScale(config.width, config.resampler_scale)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x, place, content, is_padding=None, ledger=None):
+        """Let the queries read the source and digest it.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Queries.
+        place, content : torch.Tensor, shape (B, S, D)
+            The source.
+        is_padding : torch.Tensor, shape (B, S) | None
+            True where the source holds nothing. Every row must keep at least one.
+        ledger : list | None
+            Gets the choices of the gate appended.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            The queries, knowing more.
+        """
+        x = x + self.attention_scale(self.attention(x, place, content, is_padding))
+        return self.feed_forward(x, ledger)
+
+
+class FeedForward(nn.Module):
+    """Pre-norm residual branch of experts, routed or dense.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        hidden = round(config.expert_ratio * config.width)
+        self.norm = RMSNorm(config.width, config.norm_eps)
+        self.is_routed = config.experts == "moe"
+        if self.is_routed:
+            self.experts = MixtureOfExperts(
+                config.width, hidden, config.n_routed, config.n_chosen
+            )
+        else:
+            self.experts = dense_experts(config.width, hidden, config.n_chosen)
+        self.scale = LayerScale(config.width, config.layer_scale)
+
+    def forward(self, x, ledger=None):
+        """Apply to each token.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Tokens.
+        ledger : list | None
+            Gets the choices of the gate appended.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            Tokens.
+        """
+        normed = self.norm(x)
+        branch = self.experts(normed, ledger) if self.is_routed else self.experts(normed)
+        return x + self.scale(branch)
+
+
+class Arness(nn.Module):
+    """A stack of blocks that lets queries read a source of any size.
+
+    Parameters
+    ----------
+    config : BrainOFConfig
+        Shape of the network.
+    n_blocks : int
+        Number of blocks.
+    """
+
+    def __init__(self, config, n_blocks):
+        super().__init__()
+        self.blocks = nn.ModuleList(ArnessBlock(config) for _ in range(n_blocks))
+
+    def forward(self, x, place, content, is_padding, ledger=None):
+        """Read the source where there is one.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, T, D)
+            Queries.
+        place, content : torch.Tensor, shape (B, S, D)
+            The source.
+        is_padding : torch.Tensor, shape (B, S) | None
+            True where the source holds nothing.
+        ledger : list | None
+            Gets the choices of the gates appended.
+
+        Returns
+        -------
+        x : torch.Tensor, shape (B, T, D)
+            The queries, knowing more; a row without any source comes back as it was.
+        """
+        before = x
+        if is_padding is not None:
+            # A softmax over nothing is NaN, also in the gradient: such rows read their padding,
+            # and the result is thrown away.
+            is_absent = is_padding.all(-1, keepdim=True)  # (B, 1)
+            is_padding = is_padding & ~is_absent
+        for block in self.blocks:
+            x = block(x, place, content, is_padding, ledger)
+        return x if is_padding is None else torch.where(is_absent[..., None], before, x)
+
+
+def latent_points(n_latents, span, generator):
+    """Spread points over the head and over time.
+
+    Parameters
+    ----------
+    n_latents : int
+        Number of points M.
+    span : float
+        Last time in s.
+    generator : torch.Generator
+        Jitters them, so that seeds differ.
+
+    Returns
+    -------
+    position : torch.Tensor, shape (M, 3)
+        On the upper part of a sphere, in m.
+    time : torch.Tensor, shape (M,)
+        In s, denser at the beginning.
+    """
+    # Multiples of powers of the root of g^4 = g + 1 fill a cube evenly, for any number of points.
+    root = 1.2207440846057596
+    steps = torch.tensor([root**-1, root**-2, root**-3], dtype=torch.float64)
+    shift = torch.rand(3, generator=generator, dtype=torch.float64)
+    cube = (torch.arange(n_latents, dtype=torch.float64)[:, None] * steps + shift) % 1  # (M, 3)
+    height = -0.4 + 1.4 * cube[:, 0]  # sensors reach down to the ears and a little below
+    ring = (1 - height.square()).sqrt()
+    angle = 2 * math.pi * cube[:, 1]
+    position = torch.stack([ring * angle.cos(), ring * angle.sin(), height], -1) * HEAD_RADIUS
+    onset = 0.5  # s; below it times are spread evenly, above it their logarithms
+    time = onset * torch.expm1(cube[:, 2] * math.log1p(span / onset))
+    return position.float(), time.float()

@@ -1,0 +1,100 @@
+"""Checks on files that somebody else may have written; nothing here executes anything."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import torch
+
+MAX_JSON = 64 * 2**20  # bytes; a manifest may list many hashed subjects
+MAX_HEADER = 100 * 2**20  # bytes, the limit of the safetensors format
+CODE_KEYS = ("auto_map", "_target_", "trust_remote_code", "custom_pipelines", "__reduce__")
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def read_json(path):
+    """Return a JSON object, or say which file is broken."""
+    if path.stat().st_size > MAX_JSON:
+        raise ValueError(f"{path} is larger than {MAX_JSON} bytes, and is refused.")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not valid JSON ({error}). Fetch the checkpoint again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}.")
+    return content
+
+
+def refuse_code(content, path):
+    """Refuse a configuration that names code to run, at any depth."""
+    if isinstance(content, dict):
+        for key in content:
+            if key in CODE_KEYS:
+                raise ValueError(
+                    f"{path} asks for code to be run ({key!r}), which is never done. Remove the "
+                    f"key if you trust the rest."
+                )
+    for value in content.values() if isinstance(content, dict) else content:
+        if isinstance(value, (dict, list)):
+            refuse_code(value, path)
+
+
+def read_header(path):
+    """Return the table of tensors, checked against the size of the file before any allocation."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if length > min(size - 8, MAX_HEADER):
+            raise damaged(path, f"{size} bytes cannot hold its header")
+        try:
+            header = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+            table = {name: (e["dtype"], tuple(e["shape"])) for name, e in header.items()}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise damaged(path, "its header is not that of a safetensors file") from error
+    if 8 + length + end != size:
+        raise damaged(path, f"{size} bytes, but its header promises {8 + length + end}")
+    return table
+
+
+def check_header(path, table, wanted):
+    """Refuse weights that are not exactly those of the network, and name them."""
+    missing = [name for name in wanted if name not in table]
+    extra = [name for name in table if name not in wanted]
+    if missing or extra:
+        raise ValueError(
+            f"{path} does not match the model: missing tensors {_some(missing)}, unknown tensors "
+            f"{_some(extra)}. The weights belong to another network or version."
+        )
+    for name, (dtype, shape) in table.items():
+        if shape != tuple(wanted[name].shape):
+            raise ValueError(
+                f"{path}: tensor {name!r} has shape {shape}, the model needs "
+                f"{tuple(wanted[name].shape)}. The configuration belongs to other weights."
+            )
+        if dtype not in FLOATS:
+            raise ValueError(
+                f"{path}: tensor {name!r} has type {dtype}, allowed are {', '.join(FLOATS)}."
+            )
+
+
+def _some(names):
+    shown = ", ".join(map(repr, names[:5])) or "none"
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def refuse_nonfinite(state, origin):
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"Tensor {name!r} of {origin} holds NaN or Inf: it is of no use.")
+
+
+def damaged(path, what):
+    return ValueError(
+        f"{path} is truncated, incomplete or corrupt ({what}). Fetch or save it again."
+    )

@@ -1,0 +1,270 @@
+"""From a matrix of channels and time points to the only thing the network takes.
+
+B batch, S tokens (channels C x patches N), P time points of a patch, T time points of a sample
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .._utils.validation import check_number, check_option
+from .config import MODALITIES, SENSOR_TYPES
+
+
+@dataclass(eq=False)
+class TokenBatch:
+    """Patches with where, when and what; padded to a common number of tokens.
+
+    Parameters
+    ----------
+    values : torch.Tensor, shape (B, S, P)
+        Samples of each patch, preprocessed; zeros beyond the end of the recording.
+    position : torch.Tensor, shape (B, S, 3)
+        Where the channel is, in m, in the head frame.
+    orientation : torch.Tensor, shape (B, S, 3)
+        Unit vector of the coil, zeros where there is none.
+    time : torch.Tensor, shape (B, S)
+        Centre of the patch in s from the start of the sample.
+    duration : torch.Tensor, shape (B, S)
+        How much of the patch was recorded, in s.
+    sensor_type : torch.Tensor, shape (B, S)
+        Index into ``("eeg", "mag", "grad", "bold")``, int64.
+    log_scale : torch.Tensor, shape (B, S)
+        Base-10 logarithm of a scale that was taken out of the values; 0 when there is none.
+    is_padding : torch.Tensor, shape (B, S)
+        True where there is no token.
+    modality : torch.Tensor, shape (B,)
+        Index into ``("eeg", "meg", "fmri")``, int64.
+    is_masked : torch.Tensor, shape (B, S) | None
+        True where the content is hidden from the network, which then sees a learned embedding.
+    """
+
+    values: torch.Tensor
+    position: torch.Tensor
+    orientation: torch.Tensor
+    time: torch.Tensor
+    duration: torch.Tensor
+    sensor_type: torch.Tensor
+    log_scale: torch.Tensor
+    is_padding: torch.Tensor
+    modality: torch.Tensor
+    is_masked: torch.Tensor | None = None
+
+    def __post_init__(self):
+        """Refuse tensors that do not belong together."""
+        if self.values.ndim != 3:
+            raise ValueError(f"values must be (B, S, P), got shape {tuple(self.values.shape)}.")
+        shape = tuple(self.values.shape[:2])
+        for field in dataclasses.fields(self)[1:]:
+            tensor = getattr(self, field.name)
+            wanted = shape[:1] if field.name == "modality" else shape
+            wanted += (3,) if field.name in ("position", "orientation") else ()
+            if tensor is not None and tuple(tensor.shape) != wanted:
+                raise ValueError(
+                    f"{field.name} must have shape {wanted} to go with values of shape "
+                    f"{tuple(self.values.shape)}, got {tuple(tensor.shape)}."
+                )
+
+    def __len__(self):
+        """Return the number of samples B."""
+        return self.values.shape[0]
+
+    def _map(self, function):
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return TokenBatch(**{k: None if v is None else function(v) for k, v in fields.items()})
+
+    def __getitem__(self, rows):
+        """Return some of the samples, always as a batch."""
+        if isinstance(rows, (int, np.integer)):
+            rows = [int(rows)]
+        if isinstance(rows, (list, np.ndarray)):
+            rows = torch.as_tensor(np.asarray(rows))
+        return self._map(lambda tensor: tensor[rows])
+
+    def to(self, device):
+        """Return the batch on another device.
+
+        Parameters
+        ----------
+        device : torch.device | str
+            Where to.
+
+        Returns
+        -------
+        tokens : TokenBatch
+            The batch there.
+        """
+        return self._map(lambda tensor: tensor.to(device))
+
+    def pad(self, n_tokens):
+        """Append padding up to a number of tokens.
+
+        Parameters
+        ----------
+        n_tokens : int
+            The number S afterwards.
+
+        Returns
+        -------
+        tokens : TokenBatch
+            The padded batch.
+
+        Raises
+        ------
+        ValueError
+            If there are more tokens than that already.
+        """
+        extra = n_tokens - self.values.shape[1]
+        if extra < 0:
+            raise ValueError(f"Cannot pad {self.values.shape[1]} tokens to {n_tokens}.")
+        if extra == 0:
+            return self
+        fields = {}
+        for field in dataclasses.fields(self):
+            tensor = getattr(self, field.name)
+            if tensor is not None and tensor.ndim > 1:
+                after = (0, 0, 0, extra) if tensor.ndim == 3 else (0, extra)
+                tensor = F.pad(tensor, after, value=field.name == "is_padding")
+            fields[field.name] = tensor
+        return TokenBatch(**fields)
+
+    @classmethod
+    def collate(cls, batches):
+        """Join batches of any montages and lengths.
+
+        Parameters
+        ----------
+        batches : sequence of TokenBatch
+            What to join, in this order.
+
+        Returns
+        -------
+        tokens : TokenBatch
+            One batch, padded to the longest.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to join, or the patch sizes differ.
+        """
+        batches = list(batches)
+        if not batches:
+            raise ValueError("There are no token batches to collate.")
+        sizes = sorted({batch.values.shape[2] for batch in batches})
+        if len(sizes) > 1:
+            raise ValueError(f"All batches must have one patch size, got {sizes}.")
+        longest = max(batch.values.shape[1] for batch in batches)
+        batches = [batch.pad(longest) for batch in batches]
+        fields = {}
+        for field in dataclasses.fields(cls):
+            tensors = [getattr(batch, field.name) for batch in batches]
+            if field.name == "is_masked":
+                if all(tensor is None for tensor in tensors):
+                    continue
+                tensors = [
+                    torch.zeros_like(batch.is_padding) if tensor is None else tensor
+                    for tensor, batch in zip(tensors, batches)
+                ]
+            fields[field.name] = torch.cat(tensors)  # (B, S, ...)
+        return cls(**fields)
+
+
+def make_tokens(
+    data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=64, log_scale=None
+):
+    """Cut preprocessed samples of one montage into tokens, channel by channel.
+
+    Parameters
+    ----------
+    data : array_like, shape (n_samples, n_channels, n_times)
+        Preprocessed signal, about unit scale.
+    sfreq : float
+        Sampling rate in Hz; for fMRI 1 / TR.
+    ch_pos : array_like, shape (n_channels, 3)
+        Positions in m.
+    ch_ori : array_like, shape (n_channels, 3)
+        Coil orientations, zeros where there are none.
+    ch_types : sequence of str
+        ``"eeg"``, ``"mag"``, ``"grad"`` or ``"bold"`` for each channel.
+    modality : {"eeg", "meg", "fmri"}
+        What was recorded.
+    patch_size : int
+        Time points of a patch.
+    log_scale : array_like, shape (n_samples, n_channels) | None
+        Base-10 logarithm of the scale that was taken out of each channel.
+
+    Returns
+    -------
+    tokens : TokenBatch
+        ``n_channels * ceil(n_times / patch_size)`` tokens per sample, on the CPU, in float32.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, a value is not finite, or a type is unknown.
+    """
+    check_number("sfreq", sfreq, low=0, low_open=True)
+    check_number("patch_size", patch_size, low=2, integer=True)
+    check_option("modality", modality, MODALITIES)
+    data = _as_tensor(data)
+    if data.ndim != 3 or 0 in data.shape[1:]:
+        raise ValueError(
+            f"data must be (n_samples, n_channels, n_times), none empty, got {tuple(data.shape)}."
+        )
+    n_samples, n_channels, n_times = data.shape
+    position = _as_float("ch_pos", ch_pos, (n_channels, 3))
+    orientation = _as_float("ch_ori", ch_ori, (n_channels, 3))
+    if log_scale is None:
+        log_scale = torch.zeros(n_samples, n_channels)
+    log_scale = _as_float("log_scale", log_scale, (n_samples, n_channels))
+    if len(ch_types) != n_channels:
+        raise ValueError(f"ch_types has {len(ch_types)} entries for {n_channels} channels.")
+    types = [SENSOR_TYPES.index(check_option("ch_types", t, SENSOR_TYPES)) for t in ch_types]
+    if not torch.isfinite(data).all():
+        raise ValueError("data holds NaN or Inf. Repair or drop these channels or samples first.")
+
+    n_patches = -(-n_times // patch_size)
+    values = F.pad(data, (0, n_patches * patch_size - n_times))  # (n, C, N P)
+    start = torch.arange(n_patches) * patch_size
+    n_valid = (n_times - start).clamp(max=patch_size)
+    shape = (n_samples, n_channels, n_patches)
+
+    def spread(tensor):  # (n, C, N, ...) -> (B, S, ...)
+        return tensor.expand(*shape, *tensor.shape[3:]).reshape(n_samples, -1, *tensor.shape[3:])
+
+    return TokenBatch(
+        values=values.reshape(n_samples, n_channels * n_patches, patch_size),
+        position=spread(position[None, :, None]),
+        orientation=spread(orientation[None, :, None]),
+        time=spread(((start + n_valid / 2) / sfreq)[None, None]),
+        duration=spread((n_valid / sfreq)[None, None]),
+        sensor_type=spread(torch.tensor(types)[None, :, None]),
+        log_scale=spread(log_scale[:, :, None]),
+        is_padding=torch.zeros(n_samples, n_channels * n_patches, dtype=torch.bool),
+        modality=torch.full((n_samples,), MODALITIES.index(modality)),
+    )
+
+
+def _as_tensor(value):
+    """Return a float32 tensor on the CPU; memory is shared where that is possible."""
+    if not isinstance(value, torch.Tensor):
+        value = np.asarray(value, dtype=np.float32)
+        # torch warns of arrays that it could write to but must not.
+        value = torch.from_numpy(value if value.flags.writeable else value.copy())
+    return value.to("cpu", torch.float32)
+
+
+def _as_float(name, value, shape):
+    """Return a finite float32 tensor of this shape, or say what is wrong."""
+    value = _as_tensor(value)
+    if tuple(value.shape) != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}.")
+    if not torch.isfinite(value).all():
+        rows = torch.nonzero(~torch.isfinite(value).all(-1)).flatten().tolist()
+        raise ValueError(f"{name} holds NaN or Inf at row {rows[:5]}. Set or drop these first.")
+    return value
