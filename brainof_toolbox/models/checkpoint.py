@@ -22,7 +22,7 @@ import torch
 from .._utils.validation import soft_import
 from .brainof import BrainOF
 from .config import BrainOFConfig
-from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
+from ._strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
 
 FORMAT_VERSION = 1
 UNITS = {"position": "m", "time": "s", "duration": "s", "sfreq": "Hz", "amplitude": "SI"}
