@@ -12,7 +12,7 @@ import numpy as np
 
 from ._utils.logging import warn
 from ._utils.validation import check_number, check_option
-from .signals import Signals, cut_windows
+from .signals import MODALITIES, Signals, cut_windows
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,13 @@ class Preprocessing:
             if getattr(self, name) is not None:
                 check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
         check_option("preprocessing.scaling", self.scaling, ("fixed", "robust"))
-        for name in ("unit", "window"):
-            for key, value in getattr(self, name).items():
+        for name, keys in (("unit", ("eeg", "mag", "grad")), ("window", MODALITIES)):
+            values = getattr(self, name)
+            if not isinstance(values, dict) or set(values) != set(keys):
+                raise ValueError(
+                    f"preprocessing.{name} must be a dict with the keys {list(keys)}, got {values!r}."
+                )
+            for key, value in values.items():
                 check_number(f"preprocessing.{name}[{key!r}]", value, low=0, low_open=True)
 
     def to_dict(self):
@@ -196,14 +201,18 @@ def _filter_length(preprocessing, sfreq):
 
 
 def _filter_and_resample(signals, preprocessing):
-    pieces, stretches, at = [], [], 0
+    ratio = preprocessing.sfreq / signals.sfreq
+    room = sum(int((stop - start) * ratio) + 2 for start, stop in signals.stretches)
+    data = np.empty((*signals.shape[:2], room), dtype=np.float32)  # filled piece by piece
+    stretches, at = [], 0
     for start, stop in signals.stretches:
         piece = _clean(signals.data[:, :, start:stop], signals, preprocessing)
-        pieces.append(piece)
         stretches.append((at, at + piece.shape[2]))
+        data[:, :, slice(*stretches[-1])] = piece
         at += piece.shape[2]
-    data = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=2)
-    return signals.replace(data=data, sfreq=preprocessing.sfreq, stretches=tuple(stretches))
+    return signals.replace(
+        data=data[:, :, :at], sfreq=preprocessing.sfreq, stretches=tuple(stretches)
+    )
 
 
 def _clean(data, signals, preprocessing):
@@ -221,10 +230,13 @@ def _clean(data, signals, preprocessing):
     line = preprocessing.notch
     if line is not None and line < sfreq / 2 and n_times >= 6.6 * sfreq:
         freqs = np.arange(line, sfreq / 2, line)
-        data = mne.filter.notch_filter(data, sfreq, freqs, copy=False, verbose="error")
+        # A harmonic within half its stop band and transition of Nyquist cannot be filtered.
+        freqs = freqs[freqs * (1 + 1 / 400) + 0.5 < sfreq / 2]
+        if len(freqs):
+            data = mne.filter.notch_filter(data, sfreq, freqs, copy=False, verbose="error")
     if not np.isclose(sfreq, preprocessing.sfreq, rtol=1e-9):
         data = mne.filter.resample(data, up=preprocessing.sfreq, down=sfreq, verbose="error")
-    return data.astype(np.float32)
+    return data
 
 
 def _scale(signals, preprocessing):
@@ -234,7 +246,9 @@ def _scale(signals, preprocessing):
     if preprocessing.scaling == "robust":
         scale = _robust_spread(signals, unit)
     clip = np.float32(preprocessing.clip)
-    data = np.arcsinh(signals.data / (clip * scale[..., None])) * clip
+    data = signals.data / (clip * scale[..., None])
+    np.arcsinh(data, out=data)
+    data *= clip
     return signals.replace(data=data), np.log10(scale / unit)
 
 

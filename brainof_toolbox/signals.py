@@ -303,7 +303,7 @@ def cut_windows(signals, duration):
     sample : ndarray of int, shape (n_windows,)
         Which sample each window was cut from.
     """
-    n_times = round(duration * signals.sfreq)
+    n_times = round(check_number("window", duration, low=1 / signals.sfreq) * signals.sfreq)
     lengths = sorted((stop - start for start, stop in signals.stretches), reverse=True)
     length = _window_length(lengths, n_times)
     starts = []

@@ -10,13 +10,19 @@ import numpy as np
 from .._utils.logging import warn
 from .._utils.validation import check_option
 
-#: What an EEG-typed channel is not, going by its name.
+#: What an EEG-typed channel is not, going by its name: "VEOG", "ECG ECG", "Left EOG", "STI 014".
 _NOT_EEG = re.compile(
-    r"^(?:EEG\s+)?[HVLRI]?(?:EOG|ECG|EKG|EMG|RESP|GSR|EDA|PPG|STATUS|STI|TRIG|TRIGGER|EXG|PHOTIC|"
-    r"SPO2|PULSE|MARKER|EVENT)(?:$|[\s\d_\-.+LRXYUD])",
+    r"(?:^|.*[\s_\-.])[HVLRI]?(?:EOG|ECG|EKG|EMG)(?:$|[\s\d_\-.+LRXYUDVHI])|"
+    r"^(?:RESP|GSR|EDA|PPG|STATUS|STI|STIM|TRIG|TRIGGER|EXG|PHOTIC|SPO2|PULSE|MARKER|EVENTS?|"
+    r"ANNOTATIONS?)(?:$|[\s\d_\-.+XY])",
     re.IGNORECASE,
 )
 _REFERENCES = re.compile(r"^(?:[AM][12]\s*-\s*[AM][12]|REF(?:ERENCE)?|GND|GROUND)$", re.IGNORECASE)
+_PREFIX = re.compile(r"^(?:EEG|POL)[\s_:\-]+", re.IGNORECASE)
+#: What was subtracted ("Fp1-REF", "C3:M2", "Cz - Avg"), or the number MNE adds to a repeated name.
+_SUBTRAHEND = re.compile(
+    r"(?:\s*[-_:/]\s*|\s+)(?:REF|LE|RE|AVG|AR|CAR|M[12]|A[12]|A1A2)$|[-_]\d$", re.IGNORECASE
+)
 #: Placeholder positions lie on a sphere of this radius, in metres.
 _HEAD_RADIUS = 0.095
 
@@ -34,11 +40,7 @@ def canonical_name(name):
     name : str
         For example ``"Fp1"``, ``"FC5"``, ``"T7"``; unknown names come back stripped.
     """
-    text = re.sub(r"^EEG[\s_:]+", "", name.strip(), flags=re.IGNORECASE)
-    text = re.sub(
-        r"[-_](?:REF|LE|RE|AVG|AR|CAR|M[12]|A[12]|A1A2|0|\d)$", "", text, flags=re.IGNORECASE
-    )
-    text = text.strip(" .")
+    text = _SUBTRAHEND.sub("", _PREFIX.sub("", name.strip(" ."))).strip(" .")
     old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     text = old.get(text.upper(), text)
     return _template()[0].get(text.upper(), text)
@@ -112,7 +114,7 @@ def _check_some_channels(info, everything):
 def _without_impostors(info, picks):
     """Leave out channels typed EEG whose name says that they are something else."""
     names = [info["ch_names"][i] for i in picks]
-    stripped = [re.sub(r"^EEG[\s_:]+", "", name.strip(), flags=re.IGNORECASE) for name in names]
+    stripped = [_PREFIX.sub("", name.strip()) for name in names]
     wrong = {
         n
         for n, s in zip(names, stripped, strict=True)
@@ -156,14 +158,14 @@ def geometry(info, picks, modality, on_missing="raise"):
     chs = [info["chs"][i] for i in picks]
     names = [ch["ch_name"] for ch in chs]
     pos = np.array([ch["loc"][:3] for ch in chs], dtype=float)
+    missing = ~np.isfinite(pos).all(axis=1) | ~np.any(pos, axis=1)
     if modality == "meg":
         ori = np.array([_orientation(ch) for ch in chs])
-        pos, ori = _device_to_head(info, pos, ori)
+        pos, ori = _to_head(info, chs, pos, ori)
     else:
         ori = np.zeros_like(pos)
-    missing = ~np.isfinite(pos).all(axis=1) | ~np.any(pos, axis=1)
-    if missing.any() and modality == "eeg":
-        missing = _fill_from_template(names, pos, missing)
+        if missing.any() and pos.any():  # zeros everywhere were set by somebody: no guess then
+            missing = _fill_from_template(names, pos, missing)
     if missing.any():
         _place_or_raise(names, pos, missing, on_missing)
     ori[~np.isfinite(ori).all(axis=1)] = 0.0
@@ -185,20 +187,25 @@ def _orientation(ch):
     return np.array(ch["loc"][3:6] if is_planar else ch["loc"][9:12], dtype=float)
 
 
-def _device_to_head(info, pos, ori):
+def _to_head(info, chs, pos, ori):
+    """Move sensors that are in device coordinates to the head frame."""
     import mne
+    from mne.io.constants import FIFF
 
-    if info["dev_head_t"] is not None:
-        trans = info["dev_head_t"]["trans"]
-        return mne.transforms.apply_trans(trans, pos), mne.transforms.apply_trans(
-            trans, ori, move=False
-        )
-    if np.isfinite(pos).all() and pos.any():
-        warn(
-            "MEG sensors are in device coordinates and info['dev_head_t'] is missing: the device frame "
-            "stands in for the head frame. Set info['dev_head_t'] for exact positions."
-        )
-    return pos, ori
+    in_device = np.array([ch["coord_frame"] != FIFF.FIFFV_COORD_HEAD for ch in chs])
+    if not in_device.any():
+        return pos, ori
+    if info["dev_head_t"] is None:
+        if np.isfinite(pos[in_device]).all() and pos[in_device].any():
+            warn(
+                "MEG sensors are in device coordinates and info['dev_head_t'] is missing: the device "
+                "frame stands in for the head frame. Set info['dev_head_t'] for exact positions."
+            )
+        return pos, ori
+    trans = info["dev_head_t"]["trans"]
+    moved = mne.transforms.apply_trans(trans, pos)
+    turned = mne.transforms.apply_trans(trans, ori, move=False)
+    return np.where(in_device[:, None], moved, pos), np.where(in_device[:, None], turned, ori)
 
 
 def _fill_from_template(names, pos, missing):
@@ -227,8 +234,9 @@ def _place_or_raise(names, pos, missing, on_missing):
     if on_missing == "raise":
         raise ValueError(
             f"{_count(listed, 'channel')} without a position: {_shorten(listed)}. Set positions with "
-            "set_montage() (info['chs'][i]['loc']), mark these channels bad, or pass "
-            "on_missing='index' for placeholder positions by channel order."
+            "set_montage() (info['chs'][i]['loc']), mark these channels bad, give those that are not "
+            "EEG their type with set_channel_types(), or pass on_missing='index' for placeholder "
+            "positions by channel order."
         )
     warn(f"{_count(listed, 'channel')} placed by order (on_missing='index'): {_shorten(listed)}.")
     pos[missing] = placeholder_positions(len(names))[missing]

@@ -106,7 +106,7 @@ def _read_eeglab(path):
 
 def _bti_siblings(path):
     """BTi/4D files have no ending: they are known by their neighbours."""
-    if path.suffix or not path.is_file():
+    if not path.is_file() or (path.suffix and "," not in path.name):  # "c,rfhp0.1Hz" has no ending
         return None
     neighbours = [p for p in path.parent.iterdir() if p.is_file() and p != path]
     config = [p for p in neighbours if "config" in p.name.lower()]

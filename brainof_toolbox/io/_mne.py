@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .._utils.logging import warn
 from .._utils.validation import check_number
-from ..signals import PairedSignals, Signals, cut_windows
+from ..signals import PairedSignals, Signals, as_parts, cut_windows
 from ._amplitude import check_amplitude
 from ._channels import geometry, pick_channels
 
@@ -91,34 +93,40 @@ def from_raw(raw, *, window=None, on_missing="raise"):
     recording with MNE before cutting it with ``window=``.
     """
     sfreq = raw.info["sfreq"]
+    if window is not None:
+        check_number("window", window, low=1 / sfreq)
     spans = good_spans(raw)
+    ends = np.cumsum([b - a for a, b in spans])
+    stretches = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
 
     def read(picks):
+        data = np.empty((1, len(picks), stretches[-1][1]), dtype=np.float32)
         try:
-            parts = [
-                raw.get_data(picks, a, b, verbose="error").astype(np.float32) for a, b in spans
-            ]
-        except (
-            Exception
-        ) as error:  # a damaged file fails here in as many ways as there are readers
+            for (a, b), (start, stop) in zip(spans, stretches, strict=True):
+                data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
+        except Exception as error:  # a damaged file fails in as many ways as there are readers
             files = ", ".join(str(name) for name in raw.filenames if name) or "the recording"
             raise ValueError(
                 f"Cannot read the data of {files}: truncated or damaged ({type(error).__name__}: {error})."
             ) from error
-        return np.concatenate(parts, axis=1)[None]
+        return data
 
-    ends = np.cumsum([b - a for a, b in spans])
-    stretches = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
     fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
     signals = _build(raw.info, read, 1, fields, on_missing)
     if window is None:
         return signals
-    check_number("window", window, low=0, low_open=True)
-    if isinstance(signals, Signals):
-        return cut_windows(signals, window)[0]
-    return PairedSignals(
-        {name: cut_windows(part, window)[0] for name, part in signals.parts.items()}
-    )
+    parts = {name: _cut(part, window, spans) for name, part in as_parts(signals).items()}
+    return PairedSignals(parts) if isinstance(signals, PairedSignals) else parts[signals.modality]
+
+
+def _cut(signals, window, spans):
+    """Cut into windows whose onset counts from the start of the recording, bad spans included."""
+    windows, _ = cut_windows(signals, window)
+    good_starts = np.array([start for start, _ in signals.stretches])
+    at = np.round((windows.onset - signals.onset[0]) * signals.sfreq).astype(int)
+    stretch = np.searchsorted(good_starts, at, side="right") - 1
+    skipped = np.array([start for start, _ in spans]) - good_starts
+    return windows.replace(onset=(at + skipped[stretch]) / signals.sfreq)
 
 
 def from_array(data, info, *, on_missing="raise"):
@@ -148,26 +156,16 @@ def from_array(data, info, *, on_missing="raise"):
     """
     data = _check_array(data, info)
     is_table = data.ndim == 2
+    _check_channel_count(data.shape, len(info["ch_names"]))
     if is_table:
         data, on_missing = data[:, None, :], "index"
-    n_info = len(info["ch_names"])
-    if data.shape[1] != n_info:
-        hint = ""
-        if data.shape[2] == n_info:
-            hint = (
-                " The last axis has that many: the order must be (n_samples, n_channels, n_times); "
-                "use data.transpose(0, 2, 1)."
-            )
-        raise ValueError(
-            f"The array has {data.shape[1]} channels (axis 1 of shape {data.shape}) but info has {n_info}.{hint}"
-        )
     fields = {"sfreq": info["sfreq"], "has_baseline": is_table}
     return _build(info, lambda picks: data[:, picks], len(data), fields, on_missing, is_table)
 
 
 def _check_array(data, info):
     data = np.asarray(data)
-    if data.dtype.kind in "OUS":
+    if data.dtype.kind in "OUS" and data.ndim == 2:  # tables may come as objects, signals not
         try:
             data = data.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -188,12 +186,32 @@ def _check_array(data, info):
             "An array of EEG or MEG needs info=, which names channels, types and sampling rate: "
             "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage('standard_1005')."
         )
+    if not isinstance(info, Mapping) or "ch_names" not in info:
+        raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
     if data.dtype.kind in "iub":
         warn(
             f"The array has the integer dtype {data.dtype}, which looks like raw converter counts: values "
             "are taken as SI units (volt, tesla). Multiply by the gain first."
         )
     return data
+
+
+def _check_channel_count(shape, n_info):
+    n_channels = shape[1] if len(shape) == 3 else 1
+    if n_channels == n_info:
+        return
+    said = f"axis 1 of shape {shape}" if len(shape) == 3 else f"2-D, shape {shape}"
+    hint = ""
+    if len(shape) == 3 and shape[2] == n_info:
+        hint = (
+            " The last axis has that many: the order must be (n_samples, n_channels, n_times); "
+            "use data.transpose(0, 2, 1)."
+        )
+    elif shape[0] == n_info:
+        hint = " The first axis has that many: a single sample is data[None]."
+    raise ValueError(
+        f"The array has {n_channels} channel{'s' if n_channels != 1 else ''} ({said}) but info has {n_info}.{hint}"
+    )
 
 
 def _build(info, read, n_samples, fields, on_missing, is_table=False):
@@ -248,8 +266,10 @@ def good_spans(raw):
         if not word.startswith(("bad", "edge")):
             continue
         start = (annotation["onset"] - raw.first_time) * sfreq
-        stop = int(np.clip(np.ceil(start + annotation["duration"] * sfreq), 0, n_times))
-        start = int(np.clip(np.floor(start), 0, n_times))
+        stop = start + annotation["duration"] * sfreq
+        # Whole time points touched by the span; 1e-3 of one is rounding, not a touch.
+        start = int(np.clip(np.floor(start + 1e-3), 0, n_times))
+        stop = int(np.clip(np.ceil(stop - 1e-3), start, n_times))
         cuts.update((start, stop))
         if word.startswith("bad"):
             is_bad[start:stop] = True
