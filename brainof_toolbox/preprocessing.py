@@ -28,9 +28,9 @@ class Preprocessing:
         EEG and MEG are resampled to this rate, in Hz. At 256 Hz patches of 64 points tile 2, 4,
         8 and 10 s exactly. fMRI keeps its own.
     highpass : float | None
-        High-pass cut-off in Hz, against drifts and offsets that dwarf the signal. Skipped where the
-        data have had it already. A stretch shorter than the filter loses its mean instead, unless
-        it is relative to a baseline.
+        High-pass cut-off in Hz, against drifts and offsets that dwarf the signal. Skipped where
+        the data have had it already. A stretch shorter than the filter loses its mean instead,
+        unless it is relative to a baseline.
     notch : float | None
         Line frequency in Hz, removed with its harmonics. ``None``: line noise stays.
     scaling : str
@@ -76,7 +76,8 @@ class Preprocessing:
             values = getattr(self, name)
             if not isinstance(values, dict) or set(values) != set(keys):
                 raise ValueError(
-                    f"preprocessing.{name} must be a dict with the keys {list(keys)}, got {values!r}."
+                    f"preprocessing.{name} must be a dict with the keys {list(keys)}, "
+                    f"got {values!r}."
                 )
             for key, value in values.items():
                 check_number(f"preprocessing.{name}[{key!r}]", value, low=0, low_open=True)
@@ -169,8 +170,8 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
     else:
         if signals.sfreq < preprocessing.min_sfreq and not is_table:
             warn(
-                f"The sampling rate of {signals.sfreq:g} Hz is below {preprocessing.min_sfreq:g} Hz: what the "
-                "model expects above half of it is missing."
+                f"The sampling rate of {signals.sfreq:g} Hz is below {preprocessing.min_sfreq:g} "
+                "Hz: what the model expects above half of it is missing."
             )
         signals = _filter_and_resample(signals, preprocessing)
         signals, log_scale = _scale(signals, preprocessing)
@@ -189,8 +190,8 @@ def _check_length(signals, preprocessing, is_table):
         words = f"{n_times} time point{'s' if n_times != 1 else ''}"
         table = f" (n_features = {n_times})" if is_table else ""
         raise ValueError(
-            f"A sample's longest good stretch lasts {n_times / signals.sfreq:.4g} s ({words}{table}); "
-            f"the minimum duration is {minimum}."
+            f"A sample's longest good stretch lasts {n_times / signals.sfreq:.4g} s "
+            f"({words}{table}); the minimum duration is {minimum}."
         )
 
 

@@ -299,7 +299,7 @@ def cut_windows(signals, duration):
     Returns
     -------
     windows : Signals
-        One sample per window, in order; ``onset`` counts from the start of the recording's good data.
+        One sample per window, in order; ``onset`` counts good time only.
     sample : ndarray of int, shape (n_windows,)
         Which sample each window was cut from.
     """

@@ -50,7 +50,10 @@ def check_amplitude(signals, *, where="X", is_table=False):
         typical = float(np.median(spread[:, rows]))
         too_small, too_large, unit, small_unit, factor = _PLAUSIBLE[ch_type]
         names = [signals.ch_names[i] for i in rows[:3]]
-        said = f"{where}: {ch_type} channels ({names[0]!r}, ...) have a typical amplitude of {typical:.3g} {unit}"
+        said = (
+            f"{where}: {ch_type} channels ({names[0]!r}, ...) have a typical amplitude of "
+            f"{typical:.3g} {unit}"
+        )
         if typical > too_large:
             refuse(
                 f"{said}, which is impossible for {unit}. They look like {small_unit}: "
@@ -58,8 +61,8 @@ def check_amplitude(signals, *, where="X", is_table=False):
             )
         elif 0 < typical < too_small:
             warn(
-                f"{said}, implausibly small for {unit}. Were they scaled twice, or is the unit larger "
-                f"than {unit}?"
+                f"{said}, implausibly small for {unit}. Were they scaled twice, or is the unit "
+                f"larger than {unit}?"
             )
 
 
@@ -82,7 +85,8 @@ def _check_flat(signals, where, refuse):
     if always.any():
         names = [signals.ch_names[i] for i in np.flatnonzero(always)]
         warn(
-            f"{where}: channel {names} is constant (flat). Mark it bad (info['bads']) to leave it out."
+            f"{where}: channel {names} is constant (flat). Mark it bad (info['bads']) to leave it "
+            "out."
         )
 
 

@@ -106,8 +106,8 @@ def _check_some_channels(info, everything):
     if sum(map(len, everything.values())) == 0:
         types = sorted(set(info.get_channel_types(unique=True)))
         raise ValueError(
-            f"No supported channel: found the types {types}, accepted are 'eeg', 'mag' and 'grad'. "
-            "If a type is wrong, correct it with raw.set_channel_types()."
+            f"No supported channel: found the types {types}, accepted are 'eeg', 'mag' and "
+            "'grad'. If a type is wrong, correct it with raw.set_channel_types()."
         )
 
 
@@ -176,7 +176,7 @@ def geometry(info, picks, modality, on_missing="raise"):
 def _orientation(ch):
     """Coil normal; for a planar gradiometer the direction of the derivative.
 
-    A triplet's two gradiometers share place and normal, so only the in-plane axis tells them apart.
+    A triplet's two gradiometers share place and normal: only the in-plane axis tells them apart.
     """
     import mne
 
@@ -198,8 +198,9 @@ def _to_head(info, chs, pos, ori):
     if info["dev_head_t"] is None:
         if np.isfinite(pos[in_device]).all() and pos[in_device].any():
             warn(
-                "MEG sensors are in device coordinates and info['dev_head_t'] is missing: the device "
-                "frame stands in for the head frame. Set info['dev_head_t'] for exact positions."
+                "MEG sensors are in device coordinates and info['dev_head_t'] is missing: the "
+                "device frame stands in for the head frame. Set info['dev_head_t'] for exact "
+                "positions."
             )
         return pos, ori
     trans = info["dev_head_t"]["trans"]
@@ -221,8 +222,8 @@ def _fill_from_template(names, pos, missing):
     if known:
         listed = [names[i] for i in known]
         warn(
-            f"{_count(listed, 'EEG channel')} without a position: {_shorten(listed)} placed by name at "
-            "the standard 10-05 position. Give measured positions with set_montage()."
+            f"{_count(listed, 'EEG channel')} without a position: {_shorten(listed)} placed by "
+            "name at the standard 10-05 position. Give measured positions with set_montage()."
         )
     still = missing.copy()
     still[list(known)] = False
@@ -233,10 +234,10 @@ def _place_or_raise(names, pos, missing, on_missing):
     listed = [names[i] for i in np.flatnonzero(missing)]
     if on_missing == "raise":
         raise ValueError(
-            f"{_count(listed, 'channel')} without a position: {_shorten(listed)}. Set positions with "
-            "set_montage() (info['chs'][i]['loc']), mark these channels bad, give those that are not "
-            "EEG their type with set_channel_types(), or pass on_missing='index' for placeholder "
-            "positions by channel order."
+            f"{_count(listed, 'channel')} without a position: {_shorten(listed)}. Set positions "
+            "with set_montage() (info['chs'][i]['loc']), mark these channels bad, give those that "
+            "are not EEG their type with set_channel_types(), or pass on_missing='index' for "
+            "placeholder positions by channel order."
         )
     warn(f"{_count(listed, 'channel')} placed by order (on_missing='index'): {_shorten(listed)}.")
     pos[missing] = placeholder_positions(len(names))[missing]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -39,25 +40,42 @@ def from_epochs(epochs, *, on_missing="raise"):
         If no epoch or no channel is left, positions are missing, values are not finite, or
         amplitudes are impossible for their unit.
     """
+    files = (epochs.filename, *getattr(getattr(epochs, "_raw", None), "filenames", ()))
     if not getattr(epochs, "_bad_dropped", True):
-        epochs = epochs.copy().drop_bad(verbose="error")
+        with _naming(files):
+            epochs = epochs.copy().drop_bad(verbose="error")
     if len(epochs) == 0:
         raise ValueError(
             "Epochs hold no epochs: all were dropped, see epochs.drop_log for the reasons."
         )
+    sfreq = epochs.info["sfreq"]
+    events_sfreq = getattr(epochs, "_raw_sfreq", None) or sfreq  # decimation leaves events alone
     fields = {
-        "sfreq": epochs.info["sfreq"],
-        "onset": epochs.events[:, 0] / epochs.info["sfreq"] + epochs.tmin,
+        "sfreq": sfreq,
+        "onset": epochs.events[:, 0] / events_sfreq + epochs.tmin,
         "has_baseline": epochs.baseline is not None,
     }
-    n = len(epochs)
-    return _build(
-        epochs.info,
-        lambda picks: epochs.get_data(picks, verbose="error", copy=False),
-        n,
-        fields,
-        on_missing,
-    )
+
+    def read(picks):
+        with _naming(files):
+            return epochs.get_data(picks, verbose="error", copy=False)
+
+    return _build(epochs.info, read, len(epochs), fields, on_missing)
+
+
+@contextmanager
+def _naming(files):
+    """Name the file when reading fails: on a damaged one, in as many ways as there are readers."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        named = ", ".join(str(name) for name in files if name) or "the recording"
+        raise ValueError(
+            f"Cannot read the data of {named}: truncated or damaged "
+            f"({type(error).__name__}: {error})."
+        ) from error
 
 
 def from_raw(raw, *, window=None, on_missing="raise"):
@@ -101,14 +119,9 @@ def from_raw(raw, *, window=None, on_missing="raise"):
 
     def read(picks):
         data = np.empty((1, len(picks), stretches[-1][1]), dtype=np.float32)
-        try:
+        with _naming(raw.filenames):
             for (a, b), (start, stop) in zip(spans, stretches, strict=True):
                 data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
-        except Exception as error:  # a damaged file fails in as many ways as there are readers
-            files = ", ".join(str(name) for name in raw.filenames if name) or "the recording"
-            raise ValueError(
-                f"Cannot read the data of {files}: truncated or damaged ({type(error).__name__}: {error})."
-            ) from error
         return data
 
     fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
@@ -178,8 +191,8 @@ def _check_array(data, info):
         raise ValueError(f"Arrays must hold real numbers, got dtype {data.dtype}.")
     if data.ndim not in (2, 3):
         raise ValueError(
-            "An array must be (n_samples, n_channels, n_times), or (n_samples, n_times) for one-channel "
-            f"series; got {data.ndim} dimension(s), shape {data.shape}. Reshape your data."
+            "An array must be (n_samples, n_channels, n_times), or (n_samples, n_times) for "
+            f"one-channel series; got {data.ndim} dimension(s), shape {data.shape}. Reshape your data."
         )
     if info is None:
         raise ValueError(
@@ -190,8 +203,8 @@ def _check_array(data, info):
         raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
     if data.dtype.kind in "iub":
         warn(
-            f"The array has the integer dtype {data.dtype}, which looks like raw converter counts: values "
-            "are taken as SI units (volt, tesla). Multiply by the gain first."
+            f"The array has the integer dtype {data.dtype}, which looks like raw converter counts: "
+            "values are taken as SI units (volt, tesla). Multiply by the gain first."
         )
     return data
 
@@ -209,13 +222,12 @@ def _check_channel_count(shape, n_info):
         )
     elif shape[0] == n_info:
         hint = " The first axis has that many: a single sample is data[None]."
-    raise ValueError(
-        f"The array has {n_channels} channel{'s' if n_channels != 1 else ''} ({said}) but info has {n_info}.{hint}"
-    )
+    count = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
+    raise ValueError(f"The array has {count} ({said}) but info has {n_info}.{hint}")
 
 
 def _build(info, read, n_samples, fields, on_missing, is_table=False):
-    """Make one ``Signals`` per modality from channels of ``info``; ``read(picks)`` gives values."""
+    """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
     parts = {}
     for modality, picks in pick_channels(info).items():
@@ -275,8 +287,8 @@ def good_spans(raw):
             is_bad[start:stop] = True
     if is_bad.all():
         raise ValueError(
-            f"All of the recording's {n_times / sfreq:.4g} s is annotated as BAD: no data are left. "
-            "Check raw.annotations."
+            f"All of the recording's {n_times / sfreq:.4g} s is annotated as BAD: no data are "
+            "left. Check raw.annotations."
         )
     edges = sorted(cuts)
     longest = int(_LONGEST_STRETCH * sfreq)
