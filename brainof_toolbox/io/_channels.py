@@ -13,8 +13,8 @@ from .._utils.validation import check_option
 #: What an EEG-typed channel is not, going by its name: "VEOG", "ECG ECG", "Left EOG", "STI 014".
 _NOT_EEG = re.compile(
     r"(?:^|.*[\s_\-.])[HVLRI]?(?:EOG|ECG|EKG|EMG)(?:$|[\s\d_\-.+LRXYUDVHI])|"
-    r"^(?:RESP|GSR|EDA|PPG|STATUS|STI|STIM|TRIG|TRIGGER|EXG|PHOTIC|SPO2|PULSE|MARKER|EVENTS?|"
-    r"ANNOTATIONS?)(?:$|[\s\d_\-.+XY])",
+    r"^(?:EDF )?(?:RESP|GSR|EDA|PPG|STATUS|STI|STIM|TRIG|TRIGGER|EXG|PHOTIC|SPO2|PULSE|MARKER|"
+    r"EVENTS?|ANNOTATIONS?)(?:$|[\s\d_\-.+XY])",
     re.IGNORECASE,
 )
 _REFERENCES = re.compile(r"^(?:[AM][12]\s*-\s*[AM][12]|REF(?:ERENCE)?|GND|GROUND)$", re.IGNORECASE)
@@ -48,10 +48,12 @@ def canonical_name(name):
 
 @lru_cache(maxsize=1)
 def _template():
-    """Spelling and head position of every electrode of MNE's ``standard_1005`` montage."""
+    """Spelling and head position of every electrode of MNE's 10-05 montage."""
     import mne
 
-    montage = mne.channels.make_standard_montage("standard_1005")
+    known = mne.channels.get_builtin_montages()  # MNE 1.13 renamed it
+    name = "colin27_1005" if "colin27_1005" in known else "standard_1005"
+    montage = mne.channels.make_standard_montage(name)
     info = mne.create_info(montage.ch_names, 1.0, "eeg")
     info.set_montage(montage)  # MNE moves the template to the head frame here
     spelling = {name.upper(): name for name in montage.ch_names}

@@ -192,19 +192,20 @@ def _check_array(data, info):
     if data.ndim not in (2, 3):
         raise ValueError(
             "An array must be (n_samples, n_channels, n_times), or (n_samples, n_times) for "
-            f"one-channel series; got {data.ndim} dimension(s), shape {data.shape}. Reshape your data."
+            f"one-channel series; got {data.ndim} dimension(s), shape {data.shape}. "
+            "Reshape your data."
         )
     if info is None:
         raise ValueError(
             "An array of EEG or MEG needs info=, which names channels, types and sampling rate: "
-            "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage('standard_1005')."
+            "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage(...)."
         )
     if not isinstance(info, Mapping) or "ch_names" not in info:
         raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
     if data.dtype.kind in "iub":
         warn(
-            f"The array has the integer dtype {data.dtype}, which looks like raw converter counts: "
-            "values are taken as SI units (volt, tesla). Multiply by the gain first."
+            f"The array has the integer dtype {data.dtype}, which looks like raw converter "
+            "counts: values are taken as SI units (volt, tesla). Multiply by the gain first."
         )
     return data
 
