@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.validation import check_option
+from ..signals import check_unique_names
 
 #: What an EEG-typed channel is not, going by its name: "VEOG", "ECG ECG", "Left EOG", "STI 014".
 _NOT_EEG = re.compile(
@@ -76,10 +77,11 @@ def pick_channels(info):
     Raises
     ------
     ValueError
-        If no supported channel is there, or all of them are marked bad.
+        If no supported channel is there, all of them are marked bad, or names repeat.
     """
     import mne
 
+    check_unique_names(info["ch_names"])
     everything = {
         "eeg": mne.pick_types(info, eeg=True, exclude=[]),
         "meg": mne.pick_types(info, meg=True, ref_meg=False, exclude=[]),
