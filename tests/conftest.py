@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-# Two cores are shared by pytest, BLAS and torch: more threads than cores only wait for each other.
+# No window opens, wherever the tests run.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def data_dir():
-    """The folder of real recordings named by BRAINOF_DATA; tests that need it are skipped without."""
+    """The folder of real recordings named by BRAINOF_DATA; without it a test is skipped."""
     folder = os.environ.get("BRAINOF_DATA")
     if not folder:
         pytest.skip("BRAINOF_DATA is not set: no real recordings")

@@ -1,0 +1,298 @@
+"""Simulated recordings: seeded, in SI units, with effects that a decoder should find.
+
+Background, alpha and mu rhythms and an evoked response of dipoles in a sphere, as electrodes,
+magnetometers and planar gradiometers see them; the physics is in ``_simulation.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._simulation import helmet, make_head, record
+from ._utils.validation import check_number, check_option
+
+KINDS = ("eeg", "meg", "eeg+meg")
+EFFECTS = {"mu": ("left", "right"), "evoked": ("standard", "target")}
+
+_FIRST_NAMES = (
+    "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 "
+    "PO7 PO8 Oz FC3 FC4 CP3 CP4 AF3 AF4 AF7 AF8 F1 F2 F5 F6 FT7 FT8 FCz C1 C2 C5 C6 TP7 TP8 CPz "
+    "P1 P2 P5 P6 POz PO3 PO4 Iz AFz FT9 FT10 TP9"
+).split()
+
+
+def make_raw(
+    kind="eeg",
+    *,
+    n_channels=None,
+    sfreq=250.0,
+    duration=60.0,
+    task=None,
+    effect_size=1.0,
+    line_freq=50.0,
+    blinks=False,
+    random_state=0,
+):
+    """Simulate a continuous recording.
+
+    Parameters
+    ----------
+    kind : str
+        ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
+    n_channels : int | None
+        Electrodes, at most 64 (default 32); MEG channels, a multiple of 3 up to 306: a
+        magnetometer and two planar gradiometers at each place (default 102). With
+        ``"eeg+meg"`` it counts the electrodes.
+    sfreq : float
+        Sampling rate in Hz, at least 60.
+    duration : float
+        Length in seconds.
+    task : str | None
+        ``None`` is rest. ``"hands"`` cues a hand every 4 s, in balanced random order, by
+        annotations ``left`` and ``right`` of 3 s, and lowers the mu rhythm of the other side.
+    effect_size : float
+        How much: 0 not at all, 1 (default) to a quarter of its amplitude.
+    line_freq : float | None
+        Of the mains, in Hz; ``None`` leaves it out.
+    blinks : bool
+        Whether the eyes blink, about every 4 s.
+    random_state : int | numpy.random.Generator | None
+        Seed; the same one gives the same recording.
+
+    Returns
+    -------
+    raw : mne.io.RawArray
+        In V, T and T/m, with positions in the head frame.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside what is described above.
+
+    References
+    ----------
+    Potentials follow :footcite:p:`brody1973eccentric`, fields :footcite:p:`sarvas1987basic`.
+
+    .. footbibliography::
+    """
+    import mne
+
+    check_option("task", task, (None, "hands"))
+    check_number("effect_size", effect_size, low=0, high=2)
+    rng = np.random.default_rng(random_state)
+    info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
+    n_times = _count_times(duration, sfreq)
+    head = make_head(info, rng)
+    sides, envelopes = [], np.ones((1, 2, n_times))
+    if task == "hands":
+        n_trials = int((duration - 1.0) // 4.0)
+        if n_trials < 2:
+            raise ValueError(f"task='hands' needs a duration of at least 9 s, got {duration:g}.")
+        sides = rng.permutation(np.arange(n_trials) % 2)
+        for trial, side in enumerate(sides):
+            start = int((1.0 + 4.0 * trial) * sfreq)
+            envelopes[0, 1 - side, start : start + int(3.0 * sfreq)] = _attenuation(effect_size)
+    data = record(info, head, rng, 1, n_times, envelopes, None, line_freq, blinks)[0]
+    raw = mne.io.RawArray(data, info, verbose="error")
+    if len(sides):
+        names = [EFFECTS["mu"][side] for side in sides]
+        onsets = 1.0 + 4.0 * np.arange(len(sides))
+        raw.set_annotations(mne.Annotations(onsets, 3.0, names))
+    return raw
+
+
+def make_epochs(
+    kind="eeg",
+    *,
+    effect="mu",
+    effect_size=1.0,
+    n_epochs=60,
+    n_channels=None,
+    sfreq=128.0,
+    duration=2.0,
+    line_freq=50.0,
+    random_state=0,
+):
+    """Simulate the epochs of one subject, two classes in balanced random order.
+
+    Parameters
+    ----------
+    kind : str
+        ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
+    effect : str
+        ``"mu"``: classes ``left`` and ``right``; the mu rhythm over the hemisphere opposite to the
+        hand is lower. ``"evoked"``: classes ``standard`` and ``target``; a parietal deflection
+        300 ms after the start is larger in targets.
+    effect_size : float
+        0 makes both classes equal; 1 (default) lowers mu to a quarter, or triples the deflection.
+    n_epochs : int
+        Number of epochs, at least 2.
+    n_channels : int | None
+        As in :func:`make_raw`.
+    sfreq : float
+        Sampling rate in Hz, at least 60.
+    duration : float
+        Length of an epoch in seconds.
+    line_freq : float | None
+        Of the mains, in Hz; ``None`` leaves it out.
+    random_state : int | numpy.random.Generator | None
+        Seed of subject and trials alike.
+
+    Returns
+    -------
+    epochs : mne.EpochsArray
+        In V, T and T/m; ``event_id`` names the classes.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside what is described above.
+    """
+    info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
+    rng = np.random.default_rng(random_state)
+    data, labels = _trials(info, rng, effect, effect_size, n_epochs, duration, line_freq)
+    return _to_epochs(data, labels, info, effect, None)
+
+
+def make_study(
+    n_subjects=8,
+    *,
+    kind="eeg",
+    effect="mu",
+    effect_size=1.0,
+    n_epochs=40,
+    n_channels=None,
+    sfreq=128.0,
+    duration=2.0,
+    line_freq=50.0,
+    random_state=0,
+):
+    """Simulate the epochs of several subjects, each with a head of its own.
+
+    Subjects differ in the places, directions, strengths and frequencies of their sources and in
+    the noise of their sensors.
+
+    Parameters
+    ----------
+    n_subjects : int
+        Number of subjects.
+    kind, effect, effect_size, n_epochs, n_channels, sfreq, duration, line_freq, random_state
+        As in :func:`make_epochs`; ``n_epochs`` counts the epochs of one subject.
+
+    Returns
+    -------
+    epochs : mne.EpochsArray
+        All subjects, one after the other; ``epochs.metadata["subject"]`` says whose.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside what is described above.
+    """
+    check_number("n_subjects", n_subjects, low=1, integer=True)
+    info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
+    rngs = np.random.default_rng(random_state).spawn(n_subjects)
+    made = [_trials(info, r, effect, effect_size, n_epochs, duration, line_freq) for r in rngs]
+    subjects = np.repeat([f"{i:02d}" for i in range(1, n_subjects + 1)], n_epochs)
+    data, labels = (np.concatenate(parts) for parts in zip(*made, strict=True))
+    return _to_epochs(data, labels, info, effect, subjects)
+
+
+def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
+    """Make the measurement info of a simulated recording.
+
+    Parameters
+    ----------
+    kind : str
+        ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
+    n_channels : int | None
+        As in :func:`make_raw`.
+    sfreq : float
+        Sampling rate in Hz, at least 60.
+
+    Returns
+    -------
+    info : mne.Info
+        With 10-05 template positions and those of a helmet around the same head.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside what is described above.
+    """
+    import mne
+    from mne.io.constants import FIFF
+
+    check_option("kind", kind, KINDS)
+    check_number("sfreq", sfreq, low=60)
+    n_eeg = n_meg = 0
+    if "eeg" in kind:
+        limit = len(_FIRST_NAMES)
+        n_eeg = 32 if n_channels is None else n_channels
+        check_number("n_channels", n_eeg, low=1, high=limit, integer=True)
+    if "meg" in kind:
+        n_meg = 102 if n_channels is None or n_eeg else n_channels
+        check_number("n_channels", n_meg, low=3, high=306, integer=True)
+        if n_meg % 3:
+            raise ValueError(f"'n_channels' of MEG must be a multiple of 3, got {n_meg}.")
+    names = list(_FIRST_NAMES[:n_eeg])
+    names += [f"MEG{place + 1:03d}{coil}" for place in range(n_meg // 3) for coil in (1, 2, 3)]
+    types = ["eeg"] * n_eeg + ["mag", "grad", "grad"] * (n_meg // 3)
+    info = mne.create_info(names, sfreq, types)
+    if n_eeg:
+        info.set_montage(_template(mne), on_missing="ignore")
+    for channel, (r, frame, kind_of_coil) in zip(info["chs"][n_eeg:], helmet(n_meg // 3)):
+        channel["loc"] = np.concatenate([r, frame.ravel()])
+        channel["coil_type"] = getattr(FIFF, kind_of_coil)
+        channel["coord_frame"] = FIFF.FIFFV_COORD_DEVICE
+    if n_meg:
+        info["dev_head_t"] = mne.transforms.Transform("meg", "head", np.eye(4))
+    return info
+
+
+def _template(mne):
+    """The name of the 10-05 montage, which MNE 1.13 renames."""
+    new, old = "colin27_1005", "standard_1005"
+    return new if new in mne.channels.get_builtin_montages() else old
+
+
+def _trials(info, rng, effect, effect_size, n_epochs, duration, line_freq):
+    """Trials of one subject: data (n_epochs, n_channels, n_times) and labels 0 or 1."""
+    check_option("effect", effect, tuple(EFFECTS))
+    check_number("effect_size", effect_size, low=0, high=2)
+    check_number("n_epochs", n_epochs, low=2, integer=True)
+    n_times = _count_times(duration, info["sfreq"])
+    head = make_head(info, rng)
+    labels = rng.permutation(np.arange(n_epochs) % 2)
+    envelopes, evoked = np.ones((n_epochs, 2, n_times)), None
+    if effect == "mu":
+        envelopes[np.arange(n_epochs), 1 - labels] = _attenuation(effect_size)
+    else:
+        times = np.arange(n_times) / info["sfreq"]
+        evoked = np.exp(-((times - 0.3) ** 2) / (2 * 0.06**2))
+        evoked = (1 + 2 * effect_size * labels)[:, None] * evoked
+    return record(info, head, rng, n_epochs, n_times, envelopes, evoked, line_freq, False), labels
+
+
+def _attenuation(effect_size):
+    return np.clip(1.0 - 0.75 * effect_size, 0.0, 1.0)
+
+
+def _count_times(duration, sfreq):
+    check_number("duration", duration, low=8 / sfreq)
+    return int(round(duration * sfreq))
+
+
+def _to_epochs(data, labels, info, effect, subjects):
+    import mne
+    import pandas as pd
+
+    names = EFFECTS[effect]
+    events = np.stack([np.arange(len(data)) * data.shape[2], labels * 0, labels + 1], axis=1)
+    metadata = pd.DataFrame({"label": np.array(names)[labels]})
+    if subjects is not None:
+        metadata["subject"] = subjects
+    event_id = {name: code for code, name in enumerate(names, 1)}
+    return mne.EpochsArray(
+        data, info, events, event_id=event_id, metadata=metadata, verbose="error"
+    )
