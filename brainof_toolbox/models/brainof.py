@@ -109,8 +109,9 @@ class BrainOF(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, generator):
-        for module in self.modules():
-            if module is not self and hasattr(module, "initialise"):
+        # Children come first, so that a module may adjust what its parts have drawn.
+        for module in reversed(list(self.modules())):
+            if hasattr(module, "initialise"):
                 module.initialise(generator)
         if self.config.latent_init == "random":
             nn.init.normal_(self.latents, generator=generator)

@@ -55,6 +55,10 @@ class BrainOFConfig:
     spectrum : bool
         [D] Add the log-amplitude spectrum of a patch to its embedding. Rhythms have no fixed
         phase, so their power is invisible to any linear map of the samples.
+    spectrum_gain : float
+        [D] Initial weight of the spectrum against the samples. Logarithms vary less than samples
+        do: at 2 a linear readout of untrained latents told left from right alpha in 0.92 of
+        simulated trials of 1 s, at 1 in 0.81, and evoked responses as before.
     spectrum_floor : float
         [D] Amplitude added under the logarithm, in units of the scaled signal. Keeps flat patches
         finite, and lies below the noise of a scaled recording.
@@ -77,6 +81,11 @@ class BrainOFConfig:
     latent_span : float
         [D] Time in s over which located latents are spread, denser at the beginning, so that an
         epoch of 1 s and a window of 10 s are both resolved.
+    head_reach : sequence of (float | None, float | None)
+        [D] How far in m and in s the heads of cross-attention look at first; heads take turns,
+        None is anywhere or anytime. Rhythms are to be averaged over time, evoked responses not.
+        About the spacing of sensors and a fraction of a patch: with twice that, fewer simulated
+        trials were told apart.
     key_content : float
         [D] Initial gain of a token's content in its attention key. Small, so that where and when
         decide first; learned per channel.
@@ -102,6 +111,7 @@ class BrainOFConfig:
     n_chosen: int = 1
     expert_ratio: float = 2.75
     spectrum: bool = True
+    spectrum_gain: float = 2.0
     spectrum_floor: float = 0.01
     content_limit: float = 4.0
     position_encoding: str = "fourier"
@@ -109,6 +119,7 @@ class BrainOFConfig:
     time_wavelengths: tuple = (0.25, 1024.0, 13)  # s, s, count
     latent_init: str = "located"
     latent_span: float = 10.0  # s
+    head_reach: tuple = ((0.02, None), (0.05, 0.06), (0.02, 0.06), (0.03, 0.12))  # m, s
     key_content: float = 0.1
     resampler_scale: float = 1.0
     layer_scale: float = 0.1
@@ -128,10 +139,11 @@ class BrainOFConfig:
         check_number("n_chosen", self.n_chosen, low=1, high=self.n_routed, integer=True)
         for name in ("expert_ratio", "spectrum_floor", "content_limit", "latent_span", "norm_eps"):
             check_number(name, getattr(self, name), low=0, low_open=True)
-        for name in ("key_content", "resampler_scale", "layer_scale"):
+        for name in ("spectrum_gain", "key_content", "resampler_scale", "layer_scale"):
             check_number(name, getattr(self, name), low=0)
         for name in ("position_wavelengths", "time_wavelengths"):
             object.__setattr__(self, name, _check_wavelengths(name, getattr(self, name)))
+        object.__setattr__(self, "head_reach", _check_reach(self.head_reach))
         if self.width % (2 * self.n_heads):
             raise ValueError(
                 f"The parameter 'width' must be a multiple of 2 * n_heads = {2 * self.n_heads}, "
@@ -207,8 +219,24 @@ class BrainOFConfig:
         fields : dict
             Field names and values.
         """
-        fields = dataclasses.asdict(self)
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()}
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def _plain(value):
+    """Turn tuples into lists, at any depth."""
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _check_reach(value):
+    """Return pairs of reaches as tuples, or say what is wrong."""
+    pairs = isinstance(value, (tuple, list)) and len(value) > 0
+    if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 for p in value):
+        raise ValueError(
+            f"The parameter 'head_reach' must be pairs of a reach in m and one in s, got {value!r}."
+        )
+    for item in (item for pair in value for item in pair if item is not None):
+        check_number("head_reach", item, low=0, low_open=True)
+    return tuple(tuple(pair) for pair in value)
 
 
 def _check_wavelengths(name, value):

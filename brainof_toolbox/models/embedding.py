@@ -31,6 +31,7 @@ class ContentEmbedding(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.floor, self.limit = config.spectrum_floor, config.content_limit
+        self.spectrum_gain = config.spectrum_gain
         self.patch_size, self.has_spectrum = config.patch_size, config.spectrum
         n_frequencies = config.patch_size // 2 + 1 if config.spectrum else 0
         # One map for samples and spectrum: orthonormal columns keep the two apart at first.
@@ -41,7 +42,7 @@ class ContentEmbedding(nn.Module):
         self.register_buffer("basis", basis, persistent=False)  # (P, cosines and sines)
 
     def initialise(self, generator):
-        """Draw the embedding of hidden patches.
+        """Draw the embedding of hidden patches and weigh the spectrum, once the map is drawn.
 
         Parameters
         ----------
@@ -49,6 +50,7 @@ class ContentEmbedding(nn.Module):
             Source of the random numbers.
         """
         nn.init.normal_(self.mask, generator=generator)
+        self.patch.weight.detach()[:, self.patch_size :] *= self.spectrum_gain
 
     def forward(self, tokens):
         """Embed the content.

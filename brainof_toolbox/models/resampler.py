@@ -17,9 +17,6 @@ from torch import nn
 from .layers import LayerScale, Linear, RMSNorm
 from .moe import MixtureOfExperts, dense_experts
 
-# Initial reach of the heads in m and s; None is anywhere, anytime. Rhythms want to be averaged
-# over time at a place, evoked responses over space at a time; the others see both.
-HEAD_REACH = ((0.03, None), (None, 0.1), (0.03, 0.15), (0.05, 0.5))
 HEAD_RADIUS = 0.095  # m
 
 
@@ -35,6 +32,7 @@ class CrossAttention(nn.Module):
     def __init__(self, config):
         super().__init__()
         width, self.n_heads = config.width, config.n_heads
+        self.reach = config.head_reach
         self.query_norm = RMSNorm(width, config.norm_eps)
         self.place_norm = RMSNorm(width, config.norm_eps)
         self.content_norm = RMSNorm(width, config.norm_eps)
@@ -129,7 +127,7 @@ class CrossAttention(nn.Module):
         width = columns.shape[0] // self.n_heads
         for head in range(self.n_heads):
             rows = slice(head * width, (head + 1) * width)
-            chosen = _kernel(embedding.kernel_features(), *HEAD_REACH[head % 4])[:width]
+            chosen = _kernel(embedding.kernel_features(), *self.reach[head % len(self.reach)])[:width]
             for weight in (self.query.weight, self.key.weight):
                 block = weight.detach()[rows]  # (W, D)
                 block *= 0.3
