@@ -219,7 +219,8 @@ class BrainOFConfig:
         fields : dict
             Field names and values.
         """
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: _plain(getattr(self, name)) for name in names}
 
 
 def _plain(value):
@@ -232,7 +233,8 @@ def _check_reach(value):
     pairs = isinstance(value, (tuple, list)) and len(value) > 0
     if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 for p in value):
         raise ValueError(
-            f"The parameter 'head_reach' must be pairs of a reach in m and one in s, got {value!r}."
+            f"The parameter 'head_reach' must be pairs of a reach in m and one in s, got "
+            f"{value!r}. None in a pair is anywhere or anytime."
         )
     for item in (item for pair in value for item in pair if item is not None):
         check_number("head_reach", item, low=0, low_open=True)

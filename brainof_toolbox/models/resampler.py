@@ -127,7 +127,8 @@ class CrossAttention(nn.Module):
         width = columns.shape[0] // self.n_heads
         for head in range(self.n_heads):
             rows = slice(head * width, (head + 1) * width)
-            chosen = _kernel(embedding.kernel_features(), *self.reach[head % len(self.reach)])[:width]
+            reach = self.reach[head % len(self.reach)]
+            chosen = _kernel(embedding.kernel_features(), *reach)[:width]
             for weight in (self.query.weight, self.key.weight):
                 block = weight.detach()[rows]  # (W, D)
                 block *= 0.3
