@@ -1,0 +1,143 @@
+"""DINT: both fast forms equal the three maps, forward and backward."""
+
+from __future__ import annotations
+
+import naive
+import pytest
+import torch
+
+from brainof_toolbox.models.attention import (
+    FUSED_FROM,
+    DintAttention,
+    PlainAttention,
+    dint_explicit,
+    dint_fused,
+)
+
+FORMS = {"explicit": dint_explicit, "fused": dint_fused}
+
+
+def _inputs(n_batch=2, n_heads=3, n_tokens=7, half=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [
+        (n_batch, 2 * n_heads, n_tokens, half),
+        (n_batch, 2 * n_heads, n_tokens, half),
+        (n_batch, n_heads, n_tokens, 2 * half),
+        (),
+    ]
+    return [
+        torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes
+    ]
+
+
+def _padding(is_padded):
+    if not is_padded:
+        return None
+    return torch.tensor([[False] * 5 + [True] * 2, [True] + [False] * 6])
+
+
+def _literal(query, key, value, lam, is_padding):
+    n_heads = value.shape[1]
+    samples = []
+    for b in range(len(value)):
+        heads = [
+            naive.dint(
+                *(query[b, h], key[b, h], query[b, h + n_heads], key[b, h + n_heads]),
+                *(value[b, h], lam, None if is_padding is None else is_padding[b]),
+            )
+            for h in range(n_heads)
+        ]
+        samples.append([torch.stack(part) for part in zip(*heads)])
+    return [torch.stack(part) for part in zip(*samples)]
+
+
+@pytest.mark.parametrize("is_padded", [False, True], ids=["whole", "padded"])
+@pytest.mark.parametrize("form", FORMS)
+def test_dint_equals_three_maps(form, is_padded):
+    is_padding = _padding(is_padded)
+    fast_inputs, slow_inputs = _inputs(), _inputs()
+    fast = FORMS[form](*fast_inputs, is_padding)
+    slow, _ = _literal(*slow_inputs, is_padding)
+    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=0)
+    weight = torch.randn(fast.shape, generator=torch.Generator().manual_seed(1)).double()
+    (fast * weight).sum().backward()
+    (slow * weight).sum().backward()
+    for a, b in zip(fast_inputs, slow_inputs):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_sum_to_one(form):
+    query, key, value, lam = _inputs()
+    heads = FORMS[form](query, key, torch.ones_like(value), lam, _padding(True))
+    torch.testing.assert_close(heads, torch.ones_like(heads), atol=1e-10, rtol=0)
+    _, whole_map = _literal(query, key, value, lam, _padding(True))
+    torch.testing.assert_close(whole_map.sum(-1), torch.ones_like(whole_map[..., 0]))
+
+
+@pytest.mark.parametrize("n_tokens", [7, FUSED_FROM], ids=["explicit", "fused"])
+def test_module_is_the_published_formula(n_tokens):
+    """The whole module in float64, with lambda, the norm of a head and the last factor."""
+    generator = torch.Generator().manual_seed(0)
+    module = DintAttention(16, 2, layer=3)
+    for part in reversed(list(module.modules())):
+        if hasattr(part, "initialise"):
+            part.initialise(generator)
+    module = module.double()
+    lam_init = 0.8 - 0.6 * torch.exp(torch.tensor(-0.6, dtype=torch.float64))
+    lq1, lk1, lq2, lk2 = module.lam
+    lam = torch.exp(lq1 @ lk1) - torch.exp(lq2 @ lk2) + lam_init
+    torch.testing.assert_close(module.weight_of_maps(), lam)
+    assert (lam - lam_init).abs() > 1e-6
+
+    x = torch.randn(1, n_tokens, 16, generator=generator, dtype=torch.float64)
+    if n_tokens > 7:
+        # Many equal tokens: the reference needs seven rows only, repeated evenly.
+        x = x[:, :8].repeat(1, n_tokens // 8, 1)
+    short = x[0, : min(n_tokens, 8)]
+    query, key, value = (short @ module.qkv.weight.T).chunk(3, dim=-1)
+    heads = []
+    for h in range(2):
+        first, second = slice(4 * h, 4 * h + 4), slice(8 + 4 * h, 12 + 4 * h)
+        head, _ = naive.dint(
+            *(query[:, first], key[:, first], query[:, second], key[:, second]),
+            *(value[:, 8 * h : 8 * h + 8], lam),
+        )
+        head = head / (head.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        heads.append(head * (1 - lam_init))
+    slow = torch.cat(heads, -1) @ module.out.weight.T
+    fast = module(x)[0, : len(short)]
+    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [DintAttention, PlainAttention])
+def test_padding_changes_nothing(kind):
+    generator = torch.Generator().manual_seed(0)
+    module = kind(16, 2)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
+    x = torch.randn(2, 6, 16, generator=generator)
+    longer = torch.cat([x, 100 * torch.randn(2, 3, 16, generator=generator)], 1)
+    is_padding = torch.arange(9).expand(2, 9) >= 6
+    torch.testing.assert_close(module(longer, is_padding)[:, :6], module(x), atol=1e-5, rtol=0)
+
+
+def test_plain_attention_equals_the_loop():
+    generator = torch.Generator().manual_seed(0)
+    module = PlainAttention(8, 2).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    x = torch.randn(1, 5, 8, generator=generator, dtype=torch.float64)
+    query, key, value = (x[0] @ module.qkv.weight.T).chunk(3, dim=-1)
+    nothing = torch.zeros(5, dtype=torch.bool)
+    heads = [
+        naive.cross_attention(query[:, s], key[:, s], value[:, s], nothing)
+        for s in (slice(0, 4), slice(4, 8))
+    ]
+    slow = torch.cat(heads, -1) @ module.out.weight.T
+    torch.testing.assert_close(module(x)[0], slow, atol=1e-10, rtol=0)
+
+
+def test_width_must_fit():
+    with pytest.raises(ValueError, match="multiple of 2"):
+        DintAttention(20, 4)
