@@ -7,8 +7,10 @@ checkpoint. MNE does the filtering and resampling.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
 
 import numpy as np
+from scipy.fft import next_fast_len
 
 from ._utils.logging import warn
 from ._utils.validation import check_number, check_option
@@ -164,7 +166,7 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
     ValueError
         If samples are too short.
     """
-    _check_length(signals, preprocessing, is_table)
+    signals = _long_stretches(signals, preprocessing, is_table)
     if signals.modality == "fmri":
         signals, log_scale = _zscore(signals), np.zeros(signals.shape[:2])
     else:
@@ -180,7 +182,8 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
     return Windows(cut, sample, log_scale[sample].astype(np.float32))
 
 
-def _check_length(signals, preprocessing, is_table):
+def _long_stretches(signals, preprocessing, is_table):
+    """Leave out stretches below the minimum duration; refuse when none is longer."""
     n_times = max(stop - start for start, stop in signals.stretches)
     shortest = 2 if is_table else preprocessing.min_duration * signals.sfreq
     if signals.modality == "fmri":
@@ -188,11 +191,12 @@ def _check_length(signals, preprocessing, is_table):
     if n_times < shortest:
         minimum = f"{shortest} time points" if is_table else f"{shortest / signals.sfreq:.4g} s"
         words = f"{n_times} time point{'s' if n_times != 1 else ''}"
-        table = f" (n_features = {n_times})" if is_table else ""
+        words += f", n_features = {n_times}" if is_table else ""
         raise ValueError(
             f"A sample's longest good stretch lasts {n_times / signals.sfreq:.4g} s "
-            f"({words}{table}); the minimum duration is {minimum}."
+            f"({words}); the minimum duration is {minimum}."
         )
+    return signals.replace(stretches=[s for s in signals.stretches if s[1] - s[0] >= shortest])
 
 
 def _filter_length(preprocessing, sfreq):
@@ -236,8 +240,29 @@ def _clean(data, signals, preprocessing):
         if len(freqs):
             data = mne.filter.notch_filter(data, sfreq, freqs, copy=False, verbose="error")
     if not np.isclose(sfreq, preprocessing.sfreq, rtol=1e-9):
-        data = mne.filter.resample(data, up=preprocessing.sfreq, down=sfreq, verbose="error")
+        data = _resample(data, preprocessing.sfreq / sfreq)
     return data
+
+
+def _resample(data, ratio):
+    """Resample with MNE, padded so that both ends are whole points at both rates.
+
+    With any other padding, rounding moves the signal by up to half a point: 2 ms at 256 Hz.
+    """
+    import mne
+
+    n_times = data.shape[2]
+    step = Fraction(ratio).limit_denominator(1000).denominator  # so many points are whole there
+    left = step * -(-100 // step)
+    total = step * next_fast_len(-(-(n_times + 2 * left) // step))
+    pads = np.array([left, total - n_times - left])
+    near = np.minimum(pads, n_times - 1)
+    data = np.pad(data, ((0, 0), (0, 0), near), "reflect", reflect_type="odd")
+    if (near < pads).any():
+        data = np.pad(data, ((0, 0), (0, 0), pads - near), "edge")
+    data = mne.filter.resample(data, up=ratio, npad=0, verbose="error")
+    start = round(left * ratio)
+    return data[:, :, start : start + max(1, round(n_times * ratio))]
 
 
 def _scale(signals, preprocessing):

@@ -384,8 +384,9 @@ def check_finite(data, ch_names):
     ValueError
         Naming each channel with the count of its values that are not finite.
     """
-    if np.isfinite(data.sum(dtype=np.float64)):  # one cheap pass: any NaN or Inf survives a sum
-        return
+    with np.errstate(invalid="ignore"):  # Inf - Inf
+        if np.isfinite(data.sum(dtype=np.float64)):  # one pass: any NaN or Inf survives a sum
+            return
     bad = (~np.isfinite(data)).sum(axis=(0, 2))
     if not bad.any():
         return
