@@ -49,7 +49,7 @@ class BaseBrainOF(BaseEstimator):
             self.checkpoint_info_ = {
                 "name": None,
                 "sha256": None,
-                "step": 0,
+                "steps": 0,
                 "parameters": sum(p.numel() for p in self.backbone_.parameters()),
                 "corpus": "none (untrained)",
                 "licence": None,
@@ -62,7 +62,7 @@ class BaseBrainOF(BaseEstimator):
         self.checkpoint_info_ = {
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
-            "step": manifest.get("step"),
+            "steps": manifest.get("steps"),
             "parameters": sum(p.numel() for p in self.backbone_.parameters()),
             "corpus": manifest.get("datasets"),
             "licence": manifest.get("licence"),
@@ -73,9 +73,11 @@ class BaseBrainOF(BaseEstimator):
 
     def _as_sources(self, X, *, reset):
         """Take ``X`` apart; two-dimensional arrays go through scikit-learn's own validation."""
+        if not isinstance(X, (list, tuple)) and not hasattr(X, "shape") and hasattr(X, "__array__"):
+            X = np.asarray(X)
         if is_table(X):
             if self.info is not None:
-                X = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_features=2)
+                X = validate_data(self, X, reset=reset, ensure_min_features=2 if reset else 1)
             else:
                 X = np.asarray(X)
         return as_sources(X, info=self.info, on_missing=self.on_missing)
@@ -140,7 +142,7 @@ class BaseBrainOF(BaseEstimator):
         }
         if self.checkpoint is None:
             manifest.setdefault("datasets", [])
-            manifest.setdefault("step", 0)
+            manifest.setdefault("steps", 0)
         save_checkpoint(
             directory,
             self.backbone_.cpu(),
@@ -194,9 +196,8 @@ def is_table(X):
     """
     if isinstance(X, (list, tuple)):
         return bool(X) and isinstance(X[0], (list, tuple)) and np.ndim(X[0][0] if X[0] else 0) == 0
-    return len(getattr(X, "shape", ())) == 2 and (
-        isinstance(X, np.ndarray) or hasattr(X, "__array__") or hasattr(X, "toarray")
-    )
+    is_array = hasattr(X, "__array__") or hasattr(X, "toarray")
+    return is_array and len(getattr(X, "shape", ())) == 2
 
 
 def as_seed(random_state):

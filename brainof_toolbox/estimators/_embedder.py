@@ -124,6 +124,11 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         check_is_fitted(self)
         return self._embed(self._as_sources(X, reset=False))
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # always float32, as the network
+        return tags
+
     @property
     def _n_features_out(self):
         return self.n_latent_features_

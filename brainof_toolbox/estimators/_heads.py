@@ -15,7 +15,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
-_STRENGTHS = np.logspace(-2, 4, 7)
+_STRENGTHS = np.logspace(-2, 3, 6)
 _MOST_FOLDS = 5
 
 
@@ -39,7 +39,10 @@ class Rotate(TransformerMixin, BaseEstimator):
         Z = (X - self.mean_) / self.scale_
         self.components_ = None
         if Z.shape[0] < Z.shape[1]:
-            self.components_ = np.linalg.svd(Z, full_matrices=False)[2]  # (n_samples, n_features)
+            # Eigenvectors of the small Gram matrix give the directions; those of no length go.
+            power, vectors = np.linalg.eigh(Z @ Z.T)  # (n_samples,), (n_samples, n_samples)
+            kept = power > 1e-10 * power[-1]
+            self.components_ = (vectors[:, kept] / np.sqrt(power[kept])).T @ Z
         return self
 
     def transform(self, X):
@@ -70,7 +73,7 @@ def fit_classification_head(features, y, groups=None, class_weight=None):
     """
     rotate = Rotate().fit(features)
     Z = rotate.transform(features)
-    model = LogisticRegression(max_iter=2000, class_weight=class_weight)
+    model = LogisticRegression(max_iter=500, class_weight=class_weight)
     splits = inner_splits(y, groups, is_classification=True)
     if splits:
         search = GridSearchCV(
