@@ -42,7 +42,9 @@ class Rotate(TransformerMixin, BaseEstimator):
             # Eigenvectors of the small Gram matrix give the directions; those of no length go.
             power, vectors = np.linalg.eigh(Z @ Z.T)  # (n_samples,), (n_samples, n_samples)
             kept = power > 1e-10 * power[-1]
-            self.components_ = (vectors[:, kept] / np.sqrt(power[kept])).T @ Z
+            kept[-1] = True  # one direction stays where all samples are equal
+            length = np.sqrt(np.maximum(power[kept], np.finfo(float).tiny))
+            self.components_ = (vectors[:, kept] / length).T @ Z
         return self
 
     def transform(self, X):
