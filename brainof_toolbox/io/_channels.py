@@ -199,15 +199,17 @@ def _to_head(info, chs, pos, ori):
     in_device = np.array([ch["coord_frame"] != FIFF.FIFFV_COORD_HEAD for ch in chs])
     if not in_device.any():
         return pos, ori
-    if info["dev_head_t"] is None:
+    # Without marker coils, MNE's KIT reader puts the identity.
+    is_kit = any("KIT" in str(ch["coil_type"]) for ch in chs)
+    trans = info["dev_head_t"] and info["dev_head_t"]["trans"]
+    if trans is None or (is_kit and np.array_equal(trans, np.eye(4))):
         if np.isfinite(pos[in_device]).all() and pos[in_device].any():
             warn(
-                "MEG sensors are in device coordinates and info['dev_head_t'] is missing: the "
-                "device frame stands in for the head frame. Set info['dev_head_t'] for exact "
-                "positions."
+                "MEG sensors are in device coordinates and info['dev_head_t'] is missing or "
+                "the identity: the device frame stands in for the head frame. Set "
+                "info['dev_head_t'] for exact positions."
             )
         return pos, ori
-    trans = info["dev_head_t"]["trans"]
     moved = mne.transforms.apply_trans(trans, pos)
     turned = mne.transforms.apply_trans(trans, ori, move=False)
     return np.where(in_device[:, None], moved, pos), np.where(in_device[:, None], turned, ori)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+
+from .._utils.logging import warn
 
 _EPOCHS_ENDINGS = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 _AVERAGE_ENDINGS = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
@@ -55,43 +58,50 @@ def read_recording(path):
             f"{path} is no recording: it ends in {stem_end!r}, one of MNE's derived files."
         )
     try:
-        return _read(path, name)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            recording = _read(path, name)
     except Exception as error:  # readers raise anything on a damaged file; the file must be named
         raise ValueError(
             f"Cannot read {path}: damaged, truncated or not a recording that MNE knows "
             f"({type(error).__name__}: {error})."
         ) from error
+    for entry in caught:  # MNE says what is odd in the file, but not in which
+        message = str(entry.message)
+        if entry.category is RuntimeWarning and "naming convention" not in message:
+            warn(f"{path}: {message}")
+    return recording
 
 
 def _read(path, name):
     import mne
 
     if name.endswith(_EPOCHS_ENDINGS):
-        return mne.read_epochs(path, preload=False, verbose="error")
+        return mne.read_epochs(path, preload=False, verbose="warning")
     if name.endswith(_AVERAGE_ENDINGS):
         return _read_averages(path)
     bti = _bti_siblings(path)
     if bti is not None:
         config, head_shape = bti
-        return mne.io.read_raw_bti(path, config, head_shape, verbose="error")
+        return mne.io.read_raw_bti(path, config, head_shape, verbose="warning")
     if name.endswith(".edf"):
-        return mne.io.read_raw_edf(path, infer_types=True, verbose="error")
+        return mne.io.read_raw_edf(path, infer_types=True, verbose="warning")
     if name.endswith(".set"):
         return _read_eeglab(path)
-    return mne.io.read_raw(path, verbose="error")
+    return mne.io.read_raw(path, verbose="warning")
 
 
 def _read_averages(path):
     import mne
 
-    evokeds = mne.read_evokeds(path, verbose="error")
+    evokeds = mne.read_evokeds(path, verbose="warning")
     baselines = {evoked.baseline for evoked in evokeds}
     return mne.EpochsArray(
         [evoked.data for evoked in evokeds],
         evokeds[0].info,
         tmin=evokeds[0].times[0],
         baseline=baselines.pop() if len(baselines) == 1 else None,
-        verbose="error",
+        verbose="warning",
     )
 
 
@@ -99,9 +109,9 @@ def _read_eeglab(path):
     import mne
 
     try:
-        return mne.io.read_raw_eeglab(path, verbose="error")
+        return mne.io.read_raw_eeglab(path, verbose="warning")
     except TypeError:  # what MNE raises when the file holds epochs
-        return mne.read_epochs_eeglab(path, verbose="error")
+        return mne.read_epochs_eeglab(path, verbose="warning")
 
 
 def _bti_siblings(path):

@@ -269,9 +269,11 @@ def good_spans(raw):
     Raises
     ------
     ValueError
-        If every time point lies in a span annotated as bad.
+        If there is no time point, or each lies in a span annotated as bad.
     """
     n_times, sfreq = len(raw.times), raw.info["sfreq"]
+    if n_times == 0:
+        raise ValueError(f"The recording holds no time points: {raw!r}.")
     is_bad = np.zeros(n_times, dtype=bool)
     cuts = {0, n_times}
     for annotation in raw.annotations:

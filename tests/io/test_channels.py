@@ -351,9 +351,11 @@ def test_head_frame_is_not_transformed_twice():
     np.testing.assert_array_equal(np.any(mixed != pos, axis=1), np.arange(6) == 2)
 
 
-def test_missing_device_transform_is_said():
+@pytest.mark.parametrize("trans", [None, np.eye(4)], ids=["none", "identity"])
+def test_missing_device_transform_is_said(trans):
+    """MNE's KIT reader puts the identity when there are no marker coils."""
     locs = random_locs(4)
-    info = make_meg_info(locs, "mag", [FIFF.FIFFV_COIL_KIT_GRAD] * 4)
+    info = make_meg_info(locs, "mag", [FIFF.FIFFV_COIL_KIT_GRAD] * 4, trans)
     with pytest.warns(RuntimeWarning, match=r"info\['dev_head_t'\] is missing"):
         pos, _ = everything(info, "meg")
     assert np.array_equal(pos, locs[:, :3])
@@ -411,9 +413,9 @@ def test_triplet_sensors_differ():
 def test_orientation_by_coil(ch_type, coil_type, axis):
     """Planar coils point along their derivative, all others (axial gradiometers too) outwards."""
     locs = random_locs(3)
-    info = make_meg_info(locs, ch_type, [coil_type] * 3, np.eye(4))
+    info = make_meg_info(locs, ch_type, [coil_type] * 3, some_transform())
     _, ori = everything(info, "meg")
-    np.testing.assert_allclose(ori, locs[:, axis])
+    np.testing.assert_allclose(ori, locs[:, axis] @ some_transform()[:3, :3].T, atol=1e-12)
 
 
 def test_geometry_does_not_change_info():
