@@ -187,7 +187,7 @@ def test_double_precision_input():
 
 @pytest.mark.parametrize("sfreq", [100.0, 128.0, 256.0, 333.333, 512.03, 1000.0, 5000.0])
 def test_any_rate_gives_the_same_signal(sfreq):
-    """R22-R24: the same waves at any rate are the same 2560 points at 256 Hz."""
+    """R22, R23, R24: the same waves at any rate are the same 2560 points at 256 Hz."""
     out = run(sines(sfreq), AS_IT_IS).signals
     assert out.shape == (1, 4, 2560) and out.sfreq == 256.0
     expected = sines(256.0).data / 2e-5

@@ -471,7 +471,7 @@ def test_all_channels_flat():
     ids=["R29", "R30", "R31"],
 )
 def test_values_that_are_not_finite(value, n_times, words):
-    """R29-R31: channel and count."""
+    """R29, R30, R31: channel and count."""
     raw = make_raw()
     raw._data[10, :n_times] = value
     with pytest.raises(ValueError, match=rf"NaN or infinite values in channel {words}") as error:
