@@ -1,0 +1,201 @@
+"""Scores that can be believed: groups, chance, intervals, paired comparisons."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from brainof_toolbox import compare, cross_validate
+from brainof_toolbox._utils.subjects import hash_subject
+
+
+def _data(n_groups=12, n_each=20, effect=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.tile([0, 1], n_groups * n_each // 2)
+    X = rng.normal(size=(len(y), 5))
+    X[:, 0] += effect * y
+    return X, y, np.repeat([f"sub-{i:02d}" for i in range(n_groups)], n_each)
+
+
+def test_noise_is_at_chance():
+    """H1: on noise the interval holds chance, over many data sets most of the time."""
+    covered = 0
+    for seed in range(20):
+        X, y, groups = _data(seed=seed)
+        folds = cross_validate(LogisticRegression(), X, y, groups=groups)
+        low, high = folds.attrs["interval"]
+        covered += low <= 0.5 <= high
+        assert 0.35 < folds.attrs["mean"] < 0.65 and folds.attrs["chance"] == 0.5
+    assert covered >= 15
+
+
+def test_table_of_folds():
+    X, y, groups = _data(effect=2.0)
+    folds = cross_validate(LogisticRegression(), X, y, groups=groups)
+    assert len(folds) == 5 and folds["n_test"].sum() == len(y)
+    assert (folds["n_train"] + folds["n_test"] == len(y)).all()
+    assert sorted(g for row in folds["test_groups"] for g in row) == sorted(set(groups))
+    low, high = folds.attrs["interval"]
+    assert low < folds.attrs["mean"] < high and low > 0.6
+    assert folds.attrs["interval_by"] == "groups" and folds.attrs["metric"] == "balanced_accuracy"
+    few = cross_validate(LogisticRegression(), X[:60], y[:60], groups=groups[:60])
+    assert few["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
+    assert few.attrs["interval_by"] == "folds"
+
+
+def test_groups_are_demanded():
+    """H2: groups forgotten, a subject's fingerprint decodes perfectly; so they are asked for."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 20)
+    y = groups % 2
+    X = rng.normal(size=(12, 5))[groups] + 0.1 * rng.normal(size=(240, 5))
+    with pytest.raises(ValueError, match="'groups' is needed.*whole subjects"):
+        cross_validate(KNeighborsClassifier(), X, y)
+    blind = cross_validate(KNeighborsClassifier(), X, y, groups="none")
+    honest = cross_validate(KNeighborsClassifier(), X, y, groups=groups)
+    assert blind.attrs["mean"] == 1.0 and honest.attrs["mean"] < 0.8
+    with pytest.raises(ValueError, match="one group"):
+        cross_validate(KNeighborsClassifier(), X, y, groups=np.zeros(240))
+    with pytest.raises(ValueError, match="240 samples"):
+        cross_validate(KNeighborsClassifier(), X, y, groups=groups[:-1])
+    with pytest.raises(ValueError, match="'none', got 'subject'"):
+        cross_validate(KNeighborsClassifier(), X, y, groups="subject")
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter")
+@pytest.mark.parametrize("cv", [KFold(4, shuffle=True, random_state=0), [([0, 1, 2], [2, 3])]])
+def test_shared_groups_are_refused(cv):
+    """H3: no group, and no sample, on both sides of a split."""
+    X, y, groups = _data()
+    with pytest.raises(ValueError, match="Fold 0 .* on both sides"):
+        cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv)
+    with pytest.raises(ValueError, match="Fold 0 has 1 samples on both sides"):
+        cross_validate(LogisticRegression(), X, y, groups="none", cv=[([0, 1, 2], [2, 3])])
+
+
+def test_groups_that_samples_name():
+    from brainof_toolbox import Signals
+
+    X, y, groups = _data(n_groups=3, n_each=6)
+    signals = Signals(
+        X[:, None, :], 100.0, "eeg", ["Cz"], ["eeg"], [[0, 0, 0.1]], subject=tuple(groups)
+    )
+    folds = cross_validate(DummyClassifier(), signals, y)
+    assert folds["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
+
+
+def test_epochs_with_a_subject_column(eeg_study):
+    folds = cross_validate(DummyClassifier(), eeg_study, eeg_study.events[:, 2])
+    assert [row[0] for row in folds["test_groups"]] == ["01", "02", "03", "04"]
+
+
+def test_imbalance_is_not_rewarded():
+    """H6: nine to one, always the frequent class: 0.5; accuracy comes with its true chance."""
+    y = (np.arange(200) % 10 == 0).astype(int)
+    X, groups = np.zeros((200, 1)), np.repeat(np.arange(10), 20)
+    folds = cross_validate(DummyClassifier(), X, y, groups=groups)
+    assert (folds["score"] == 0.5).all() and (folds["chance"] == 0.5).all()
+    folds = cross_validate(DummyClassifier(), X, y, groups=groups, scoring="accuracy")
+    assert np.allclose(folds["score"], 0.9) and np.allclose(folds["chance"], 0.9)
+    assert folds.attrs["metric"] == "accuracy"
+
+
+class _Pretrained(ClassifierMixin, BaseEstimator):
+    """A classifier whose checkpoint says whom it was trained on."""
+
+    def __init__(self, subjects=()):
+        self.subjects = subjects
+
+    def fit(self, X, y, groups=None):
+        assert groups is not None and len(groups) == len(y)
+        self.classes_ = np.unique(y)
+        self._manifest = {"subjects": [hash_subject(s) for s in self.subjects]}
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: make_pipeline(StandardScaler(), e)])
+def test_known_test_subjects_are_warned_of(wrap):
+    """H7: subjects of the corpus, in an estimator or a pipeline; groups reach ``fit``."""
+    X, y, groups = _data(n_groups=4)
+    with pytest.warns(RuntimeWarning, match=r"1 test subject.* sub-02\."):
+        cross_validate(wrap(_Pretrained(["02", "77"])), X, y, groups=groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cross_validate(wrap(_Pretrained(["77"])), X, y, groups=groups)
+
+
+def test_regression():
+    X, _, groups = _data()
+    y = 3 * X[:, 1] + 40
+    folds = cross_validate(Ridge(), X, y, groups=groups)
+    assert folds.attrs["metric"] == "mean_absolute_error"
+    assert (folds["r"] > 0.99).all() and (folds["score"] < 0.1 * folds["chance"]).all()
+    noise = np.random.default_rng(1).normal(size=len(y))
+    folds = cross_validate(Ridge(), X, noise, groups=groups)
+    low, high = folds.attrs["interval"]
+    assert low < folds.attrs["chance"] < high + 0.05
+
+
+def test_scores_are_those_of_scikit_learn():
+    X, y, groups = _data(effect=1.0)
+    cv = GroupKFold(4)
+    folds = cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv, n_jobs=2)
+    expected = []
+    for train, test in cv.split(X, y, groups):
+        model = LogisticRegression().fit(X[train], y[train])
+        expected.append(balanced_accuracy_score(y[test], model.predict(X[test])))
+    assert np.allclose(folds["score"], expected)
+    words = np.array(["no", "yes"])[y]
+    named = cross_validate(LogisticRegression(), list(X), words, groups=list(groups), cv=cv)
+    assert np.allclose(named["score"], expected)
+
+
+def test_compare_finds_what_is_there(global_rng_untouched):
+    X, y, groups = _data(n_groups=10, effect=1.5)
+    found = compare(
+        {"good": LogisticRegression(), "blind": DummyClassifier()}, X, y, groups=groups
+    )
+    row = found.differences.iloc[0]
+    assert row["first"] == "good" and row["n_units"] == 10 and row["unit"] == "group"
+    assert row["difference"] > 0.15 and row["p_value"] == pytest.approx(2 / 2**10)
+    splits = found.folds.groupby("estimator", sort=False)["test_groups"].apply(list)
+    assert splits["good"] == splits["blind"]
+    same = compare({"a": DummyClassifier(), "b": DummyClassifier()}, X, y, groups=groups)
+    assert same.differences["p_value"].item() == 1.0
+
+
+def test_compare_is_calibrated():
+    """Two equally blind classifiers differ at 5 % about one time in twenty."""
+    small = 0
+    for seed in range(40):
+        X, y, groups = _data(n_groups=14, n_each=10, seed=seed)
+        pair = {
+            "one": KNeighborsClassifier(1),
+            "two": make_pipeline(StandardScaler(), LogisticRegression()),
+        }
+        small += compare(pair, X, y, groups=groups).differences["p_value"].item() < 0.05
+    assert small <= 7
+
+
+@pytest.mark.parametrize("estimators", [{}, {"one": Ridge()}, [Ridge(), Ridge()]])
+def test_compare_needs_two(estimators):
+    with pytest.raises(ValueError, match="at least two"):
+        compare(estimators, np.zeros((4, 1)), [0, 1, 0, 1], groups="none")
+
+
+def test_compare_refuses_a_mix():
+    with pytest.raises(ValueError, match="classifiers and regressors"):
+        compare({"a": Ridge(), "b": DummyClassifier()}, np.zeros((4, 1)), [0, 1, 0, 1])
