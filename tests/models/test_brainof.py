@@ -1,0 +1,292 @@
+"""The whole network: its laws, its cost, its seeds, its names."""
+
+from __future__ import annotations
+
+import copy
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from brainof_toolbox.models import BrainOF, BrainOFConfig, TokenBatch, make_tokens
+
+STATE_DICT = Path(__file__).with_name("state_dict_tiny.txt")
+TOLERANCE = {"atol": 1e-5, "rtol": 0}
+ABLATIONS = [
+    {},
+    {"attention": "plain"},
+    {"experts": "dense"},
+    {"spectrum": False},
+    {"position_encoding": "none", "latent_init": "random"},
+    {"latent_init": "random"},
+    {"n_chosen": 2},
+]
+
+
+def _ids(options):
+    return "-".join(map(str, options.values())) or "default"
+
+
+@torch.no_grad()
+def _embed(model, tokens):
+    return model(tokens)
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=_ids)
+def test_every_ablation_runs_both_ways_and_differs(small_model, tokens_of, ablation):
+    model, tokens = small_model(**ablation).train(), tokens_of()
+    tokens.is_masked = torch.zeros_like(tokens.is_padding)
+    tokens.is_masked[:, 0] = True
+    tokens.log_scale = tokens.log_scale + 1
+    latents, balance = model(tokens, return_balance=True)
+    values, other = model.decode(latents, tokens, return_balance=True)
+    assert latents.shape == (3, 16, 32)
+    assert values.shape == tokens.values.shape
+    ((values - tokens.values).square().mean() + 0.01 * (balance + other)).backward()
+    for name, parameter in model.named_parameters():
+        if name.startswith("place.place") and ablation.get("position_encoding") == "none":
+            continue
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        if "experts.experts" not in name:
+            assert parameter.grad.abs().sum() > 0, name
+    if ablation:
+        assert not torch.allclose(latents, _embed(small_model(), tokens), atol=1e-3)
+    expected = 0 if ablation.get("experts") == "dense" else 1
+    assert balance.item() >= 0.999 * expected
+
+
+def test_batch_size_changes_nothing(tokens_of):
+    """D3, D5, D6: the tiny preset, alone, in 32, and in another order."""
+    model = BrainOF().eval()
+    tokens = tokens_of(32, 6, 256, patch_size=64)
+    together = _embed(model, tokens)
+    alone = torch.cat([_embed(model, tokens[i]) for i in range(32)])
+    torch.testing.assert_close(alone, together, **TOLERANCE)
+    order = np.random.default_rng(0).permutation(32)
+    torch.testing.assert_close(_embed(model, tokens[order]), together[order], **TOLERANCE)
+
+
+def test_channel_order_changes_nothing(small_model):
+    """D4."""
+    rng = np.random.default_rng(0)
+    data, position = rng.normal(size=(2, 7, 50)), rng.normal(size=(7, 3)) * 0.05
+    types = ["mag", "grad", "grad", "mag", "grad", "grad", "mag"]
+    order = rng.permutation(7)
+    rows = []
+    for o in (np.arange(7), order):
+        picked = [types[i] for i in o]
+        tokens = make_tokens(
+            data[:, o], 64.0, position[o], position[o], picked, "meg", patch_size=16
+        )
+        rows.append(_embed(small_model(), tokens))
+    torch.testing.assert_close(*rows, **TOLERANCE)
+    # And the law is not empty: positions that do not move along change the rows.
+    tokens = make_tokens(data[:, order], 64.0, position, position, types, "meg", patch_size=16)
+    assert (_embed(small_model(), tokens) - rows[0]).abs().max() > 1e-3
+
+
+def test_batch_neighbours_change_nothing(small_model, tokens_of):
+    """H4, D6: neighbours with other montages, amplitudes, modalities."""
+    model, tokens = small_model(), tokens_of()
+    loud = tokens_of(4, 9, 90, "meg", seed=1)
+    loud.values *= 100
+    together = _embed(model, TokenBatch.collate([loud, tokens]))
+    torch.testing.assert_close(together[4:], _embed(model, tokens), **TOLERANCE)
+    torch.testing.assert_close(together[:4], _embed(model, loud), **TOLERANCE)
+
+
+def test_missing_modality_changes_nothing(small_model, tokens_of):
+    model, eeg, fmri = small_model(), tokens_of(), tokens_of(modality="fmri", seed=1)
+    fmri.is_padding[1] = True
+    both = _embed(model, [fmri, eeg])
+    torch.testing.assert_close(both[1], _embed(model, eeg)[1], **TOLERANCE)
+    assert (both[0] - _embed(model, eeg)[0]).abs().max() > 1e-3
+    present = _embed(model, [fmri[[0, 2]], eeg[[0, 2]]])
+    torch.testing.assert_close(both[[0, 2]], present, **TOLERANCE)
+
+
+def test_fusion_is_serial(small_model, tokens_of):
+    """Each modality matters, and so does the order that the caller gives."""
+    model, eeg, meg = small_model(), tokens_of(), tokens_of(modality="meg", seed=1)
+    one, other = _embed(model, [eeg, meg]), _embed(model, [meg, eeg])
+    assert (one - other).abs().max() > 1e-4
+    torch.testing.assert_close(_embed(model, [eeg]), _embed(model, eeg), atol=0, rtol=0)
+
+
+def test_all_missing_is_finite(small_model, tokens_of):
+    tokens = tokens_of()
+    tokens.is_padding[:] = True
+    assert torch.isfinite(_embed(small_model(), tokens)).all()
+
+
+def test_balance_does_not_mix_modalities(small_model, tokens_of):
+    """The loss of a mixed batch is the mean of the losses of its modalities."""
+    model, eeg, meg = small_model(), tokens_of(), tokens_of(modality="meg", seed=1)
+    with torch.no_grad():
+        mixed = model(TokenBatch.collate([eeg, meg]), return_balance=True)[1]
+        apart = [model(tokens, return_balance=True)[1] for tokens in (eeg, meg)]
+    assert mixed.item() == pytest.approx(sum(apart).item() / 2, rel=1e-5)
+
+
+def test_decoder_reads_places_not_values(small_model, tokens_of):
+    model, tokens = small_model(), tokens_of()
+    latents = _embed(model, tokens)
+    other = tokens_of(seed=0)
+    other.values = torch.randn(other.values.shape, generator=torch.Generator().manual_seed(0))
+    other.log_scale = other.log_scale + 3
+    with torch.no_grad():
+        values = model.decode(latents, tokens)
+        assert torch.equal(values, model.decode(latents, other))
+        longer = model.decode(latents, tokens.pad(30))
+        torch.testing.assert_close(longer[:, :20], values, **TOLERANCE)
+        other.position = other.position + 0.02
+        assert (model.decode(latents, other) - values).abs().max() > 1e-4
+
+
+def test_wrong_tokens_are_refused(small_model, tokens_of):
+    model, tokens = small_model(), tokens_of()
+    with pytest.raises(ValueError, match="patch_size=16"):
+        model(tokens_of(patch_size=8))
+    with pytest.raises(ValueError, match="no tokens"):
+        model([])
+    with pytest.raises(TypeError, match="TokenBatch, got Tensor"):
+        model([tokens.values])
+    with pytest.raises(ValueError, match=r"same samples, got \[3, 2\]"):
+        model([tokens, tokens[:2]])
+    with pytest.raises(ValueError, match="latents must have shape"):
+        model.decode(torch.zeros(2, 16, 32), tokens)
+
+
+def test_initialisation_leaves_the_global_state_alone(small_config):
+    """D7, D10: random states, default type and device, gradient mode, number of threads."""
+
+    def state():
+        return (
+            torch.random.get_rng_state().tolist(),
+            np.random.get_state()[1].tolist(),  # noqa: NPY002
+            random.getstate(),
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            torch.get_default_device(),
+            torch.get_num_threads(),
+            torch.are_deterministic_algorithms_enabled(),
+        )
+
+    before = state()
+    BrainOF(small_config(), random_state=3)
+    assert state() == before
+
+
+def test_default_type_does_not_reach_the_network(small_config):
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = BrainOF(small_config())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    same = BrainOF(small_config()).state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, same[name]), name
+
+
+def test_seed_decides_the_weights(small_model, tokens_of):
+    """D1, D11: same seed, same rows, bit by bit; another seed or input, other rows."""
+    tokens = tokens_of()
+    rows = _embed(small_model(0), tokens)
+    assert torch.equal(rows, _embed(small_model(0), tokens))
+    assert (rows - _embed(small_model(1), tokens)).abs().max() > 1e-2
+    assert (rows - _embed(small_model(0), tokens_of(seed=5))).abs().max() > 1e-3
+
+
+def test_nothing_is_left_without_a_value(small_config):
+    model = BrainOF(small_config())
+    assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
+    for name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter).all(), name
+        assert parameter.abs().max() < 30, name
+
+
+def test_network_copies_and_stays_on_meta(small_model, small_config, tokens_of):
+    model, tokens = small_model(), tokens_of()
+    assert torch.equal(_embed(copy.deepcopy(model), tokens), _embed(model, tokens))
+    assert all(p.is_meta for p in BrainOF(small_config(), random_state=None).parameters())
+
+
+def test_state_dict_keys_are_frozen():
+    """Old checkpoints must load: a change here needs a new format version."""
+    state = BrainOF(random_state=None).state_dict()
+    lines = [f"{name} {'x'.join(map(str, t.shape))}" for name, t in state.items()]
+    assert lines == STATE_DICT.read_text().splitlines()
+
+
+def test_cost_of_the_backbone_does_not_grow_with_the_recording(small_model, tokens_of):
+    model = small_model().requires_grad_(False)
+
+    def cost(tokens):
+        with FlopCounterMode(display=False) as whole:
+            model(tokens)
+        counts = whole.get_flop_counts()
+        layers = [v for k, v in counts.items() if k.startswith("BrainOF.layers")]
+        return sum(sum(v.values()) for v in layers), whole.get_total_flops()
+
+    backbone, total = cost(tokens_of(1, 4, 64))
+    backbone_of_more, total_of_more = cost(tokens_of(1, 40, 640))
+    assert backbone > 0
+    assert backbone_of_more == backbone
+    # What does grow is the embedding and the cross-attention, in proportion.
+    assert total < total_of_more < 100 * total
+
+
+def test_same_signal_at_two_rates_gives_similar_patches(tokens_of):
+    """R26 needs resampling; where and when alone differ little between 200 and 250 Hz."""
+    model = BrainOF().eval()
+    time = np.arange(1000) / 250
+    wave = np.sin(2 * np.pi * 10 * time)[None, None].repeat(4, 1)
+    position = np.array([[0.05, 0, 0.08], [-0.05, 0, 0.08], [0, 0.07, 0.06], [0, -0.07, 0.06]])
+    rows = []
+    for n_times in (1000, 960):  # a recording that is a little shorter
+        arguments = (250.0, position, np.zeros((4, 3)), ["eeg"] * 4, "eeg")
+        rows.append(_embed(model, make_tokens(wave[..., :n_times], *arguments)).flatten())
+    assert torch.nn.functional.cosine_similarity(*rows, dim=0) > 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experts", ["moe", "dense"])
+def test_compiles_without_graph_breaks(tokens_of, experts):
+    config = BrainOFConfig(n_layers=2, experts=experts)
+    model, tokens = BrainOF(config).eval(), tokens_of(2, 6, 256, patch_size=64)
+    tokens.is_padding[0, 3:] = True
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(tokens), model(tokens), atol=1e-4, rtol=0)
+
+
+@pytest.mark.gpu
+def test_bfloat16_autocast_on_a_gpu(tokens_of):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model, tokens = BrainOF().eval(), tokens_of(8, 20, 1024, patch_size=64)
+    expected = _embed(model, tokens)
+    model, tokens = model.cuda(), tokens.to("cuda")
+    torch.testing.assert_close(_embed(model, tokens).cpu(), expected, atol=1e-2, rtol=0)
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        latents, balance = model.train()(tokens, return_balance=True)
+        loss = model.decode(latents, tokens).float().square().mean() + balance
+    loss.backward()
+    assert torch.nn.functional.cosine_similarity(
+        latents.float().cpu().flatten(), expected.flatten(), dim=0
+    ) > 0.98
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_bfloat16_autocast_on_cpu(small_model, tokens_of):
+    """Types only: the product of half precision is slow on most CPUs."""
+    model, tokens = small_model(), tokens_of(2, 3, 32)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        latents = model(tokens)
+    assert torch.nn.functional.cosine_similarity(
+        latents.float().flatten(), _embed(model, tokens).flatten(), dim=0
+    ) > 0.98
