@@ -1,0 +1,324 @@
+"""Files on the command line -> samples, labels and groups -> a table of scores."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ._utils.validation import check_number
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is decoded.
+
+    Parameters
+    ----------
+    X : object
+        Samples in a form that the estimators take.
+    y : ndarray, shape (n_samples,)
+        Labels or numbers.
+    groups : ndarray, shape (n_samples,) | "none"
+        Whose samples they are.
+    sfreq : float | None
+        Sampling rate in Hz; ``None`` when recordings differ.
+    grouping : str
+        What the groups are, in words.
+    info : mne.Info | None
+        Channels of an array.
+    """
+
+    X: object
+    y: np.ndarray
+    groups: object
+    sfreq: float | None
+    grouping: str
+    info: object = None
+
+
+def make_task(files, options):
+    """Read what the options of ``brainof decode`` ask for.
+
+    Parameters
+    ----------
+    files : list of str
+        Recordings, epochs, or one ``.npy`` array.
+    options : argparse.Namespace
+        Parsed options.
+
+    Returns
+    -------
+    task : Task
+        Ready for :func:`brainof_toolbox.compare`.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing or the options do not fit the files.
+    """
+    files = [Path(file) for file in files]
+    if files[0].suffix == ".npy":
+        return _array_task(files, options)
+    if options.labels or options.label_from_name:
+        return _recordings_task(files, options)
+    return _epochs_task(files, options)
+
+
+def _array_task(files, options):
+    import mne
+
+    if len(files) != 1 or not options.y or not options.sfreq:
+        raise ValueError("An array is decoded alone and needs --y LABELS.npy and --sfreq HZ.")
+    data = np.load(files[0], allow_pickle=False) * options.scale
+    if data.ndim != 3:
+        raise ValueError(f"{files[0]} must be (samples, channels, times), got {data.shape}.")
+    names = [f"{options.ch_type.upper()}{i + 1:03d}" for i in range(data.shape[1])]
+    info = mne.create_info(names, options.sfreq, options.ch_type, verbose="error")
+    y = np.load(options.y, allow_pickle=False)
+    return Task(data, y, "none", options.sfreq, "", info)
+
+
+def _recordings_task(files, options):
+    from .io import read_recording
+
+    if options.labels:
+        y, files = _labels_from_table(files, options.labels, options.target)
+    else:
+        y = [_match(options.label_from_name, file, "--label-from-name") for file in files]
+    # On-disk recordings stay on disk; only their rates are looked at here.
+    recordings = [read_recording(file) for file in files]
+    for file, recording in zip(files, recordings, strict=True):
+        if hasattr(recording, "event_id") and len(recording) != 1:
+            raise ValueError(
+                f"{file} holds {len(recording)} epochs: one label per file is too few."
+            )
+    rates = {recording.info["sfreq"] for recording in recordings}
+    groups, grouping = _groups_of(files, options.groups)
+    sfreq = rates.pop() if len(rates) == 1 else None
+    return Task(recordings, np.array(y), groups, sfreq, grouping)
+
+
+def _labels_from_table(files, table, target):
+    """Labels by file name, else by subject; files without a label are an error."""
+    import pandas as pd
+
+    frame = pd.read_csv(table, sep="\t" if str(table).endswith(".tsv") else ",", dtype=str)
+    if target not in frame:
+        raise ValueError(f"{table} has no column {target!r}; it has {list(frame)}. Give --target.")
+    key = "file" if "file" in frame else frame.columns[0]
+    labels = dict(zip(frame[key], frame[target], strict=True))
+    y = []
+    for file in files:
+        subject = re.search(r"sub-[A-Za-z0-9]+", file.name)
+        names = [file.name, str(file), *([subject[0], subject[0][4:]] if subject else [])]
+        found = [labels[name] for name in names if isinstance(labels.get(name), str)]
+        if not found:
+            raise ValueError(f"{table} has no {target!r} for {file.name} in column {key!r}.")
+        y.append(found[0])
+    numbers = pd.to_numeric(pd.Series(y), errors="coerce")
+    return (y if numbers.isna().any() else numbers.to_numpy()), files
+
+
+def _epochs_task(files, options):
+    from .io import from_epochs
+    from .signals import PairedSignals, Signals
+
+    parts, y, owners = [], [], []
+    for file in files:
+        epochs = _cut(file, options)
+        names = {code: name for name, code in epochs.event_id.items()}
+        parts.append(from_epochs(epochs, on_missing=options.on_missing))
+        y.extend(names[code] for code in epochs.events[:, 2])
+        owners.extend([file] * len(epochs))
+    groups, grouping = _groups_of(owners, options.groups)
+    if all(isinstance(part, Signals) for part in parts) and len({p.signature for p in parts}) == 1:
+        X = Signals.concatenate(parts)
+    else:
+        X = [part[i] for part in parts for i in range(len(part))]
+    ends = [p if isinstance(p, Signals) else next(iter(p.parts.values())) for p in parts]
+    rates = {part.sfreq for part in ends}
+    if isinstance(parts[0], PairedSignals) and len(parts) == 1:
+        X = parts[0]
+    return Task(X, np.array(y), groups, rates.pop() if len(rates) == 1 else None, grouping)
+
+
+def _cut(file, options):
+    """Epochs of a file: its own, or cut around its events."""
+    import mne
+
+    from .io import read_recording
+
+    recording = read_recording(file)
+    if isinstance(recording, mne.BaseEpochs):
+        wanted = options.event_id
+        return recording[wanted] if wanted else recording
+    events, event_id = _events(recording, file)
+    if options.event_id:
+        unknown = sorted(set(options.event_id) - set(event_id))
+        if unknown:
+            raise ValueError(f"{file} has no events {unknown}; it has {sorted(event_id)}.")
+        event_id = {name: event_id[name] for name in options.event_id}
+    elif len(event_id) > 6:
+        raise ValueError(f"{file} has {len(event_id)} events; choose with --event-id NAME NAME.")
+    check_number("--tmax", options.tmax, low=options.tmin, low_open=True)
+    return mne.Epochs(
+        recording,
+        events,
+        event_id,
+        options.tmin,
+        options.tmax,
+        baseline=None,
+        preload=True,
+        event_repeated="drop",
+        verbose="error",
+    )
+
+
+def _events(raw, file):
+    """Events from annotations, else from a stimulus channel; codes become names."""
+    import mne
+
+    if len(raw.annotations):
+        events, event_id = mne.events_from_annotations(raw, verbose="error")
+        if len(event_id):
+            return events, event_id
+    if "stim" in raw:
+        events = mne.find_events(raw, verbose="error")
+        if len(events):
+            return events, {str(code): int(code) for code in np.unique(events[:, 2])}
+    raise ValueError(
+        f"{file} has neither annotations nor events in a stimulus channel. For one label per "
+        "recording give --labels TABLE --target COLUMN, or --label-from-name REGEX."
+    )
+
+
+def _match(pattern, file, option):
+    found = re.search(pattern, file.name)
+    if not found:
+        raise ValueError(f"{option} {pattern!r} finds nothing in the file name {file.name!r}.")
+    return found[1] if found.groups() else found[0]
+
+
+def _groups_of(files, pattern):
+    """Subjects from the file names, else the files, else none."""
+    if pattern:
+        groups = [_match(pattern, file, "--groups") for file in files]
+        return np.array(groups), f"matches of {pattern!r}"
+    subjects = [re.search(r"sub-[A-Za-z0-9]+", file.name) for file in files]
+    if all(subjects) and len({found[0] for found in subjects}) > 1:
+        return np.array([found[0] for found in subjects]), "subjects"
+    if len(set(files)) > 1 and len(set(files)) < len(files):
+        return np.array([file.name for file in files]), "files"
+    return "none", ""
+
+
+def make_decoders(task, classifier, n_baselines=None):
+    """The network beside the classical decoders that this task allows.
+
+    Parameters
+    ----------
+    task : Task
+        What is decoded.
+    classifier : estimator
+        The network's estimator.
+    n_baselines : int | None
+        At most so many.
+
+    Returns
+    -------
+    decoders : dict of str -> estimator
+        The network first.
+    """
+    from sklearn.base import is_regressor
+
+    from ._baselines import make_baselines
+
+    name = "Brain-OF" if classifier.checkpoint is not None else "Brain-OF (untrained)"
+    decoders = {name: classifier}
+    if task.sfreq is not None:
+        baselines = make_baselines(task.sfreq, is_regression=is_regressor(classifier))
+        decoders.update(list(baselines.items())[:n_baselines])
+    return decoders
+
+
+def score(task, decoders, *, verbose=None):
+    """Cross-validate all decoders on the same folds.
+
+    Parameters
+    ----------
+    task : Task
+        What is decoded.
+    decoders : dict of str -> estimator
+        By name.
+    verbose : bool | None
+        ``True`` shows progress bars on a terminal.
+
+    Returns
+    -------
+    tables : dict of str -> pandas.DataFrame
+        Folds by decoder, as :func:`brainof_toolbox.cross_validate` gives them.
+    """
+    from .evaluation import cross_validate
+
+    return {
+        name: cross_validate(decoder, task.X, task.y, groups=task.groups, verbose=verbose)
+        for name, decoder in decoders.items()
+    }
+
+
+def format_scores(tables, task):
+    """Write scores as a table for a terminal.
+
+    Parameters
+    ----------
+    tables : dict of str -> pandas.DataFrame
+        What :func:`score` gave.
+    task : Task
+        What was decoded.
+
+    Returns
+    -------
+    text : str
+        One line per fold, then the means with their intervals.
+    """
+    first = next(iter(tables.values()))
+    is_error = first.attrs["metric"] == "mean_absolute_error"
+    what = "mean absolute error, lower is better" if is_error else "balanced accuracy"
+    lines = [f"Score: {what}. {len(task.y)} samples, {_describe(task.y)}."]
+    if isinstance(task.groups, str):
+        lines.append(
+            "ATTENTION: one recording or no groups: folds are drawn from the samples themselves. "
+            "The score says nothing about other recordings or subjects."
+        )
+    else:
+        lines.append(f"Folds leave out whole {task.grouping}: {len(set(task.groups))} in all.")
+    width = max(len("left out"), *(len(_left_out(row)) for row in first.itertuples()))
+    head = ["left out".ljust(width), "n_test", "chance", *tables]
+    lines += ["", "  ".join(head)]
+    for i, row in enumerate(first.itertuples()):
+        cells = [_left_out(row).ljust(width), f"{row.n_test:6d}", f"{row.chance:6.3f}"]
+        cells += [f"{table['score'][i]:{len(name)}.3f}" for name, table in tables.items()]
+        lines.append("  ".join(cells))
+    cells = ["mean".ljust(width), " " * 6, f"{first.attrs['chance']:6.3f}"]
+    cells += [f"{table.attrs['mean']:{len(name)}.3f}" for name, table in tables.items()]
+    lines += ["  ".join(cells), ""]
+    for name, table in tables.items():
+        low, high = table.attrs["interval"]
+        over = f"over {table.attrs['interval_by']}"
+        lines.append(f"{name}: {table.attrs['mean']:.3f}, 95 % [{low:.3f}, {high:.3f}] {over}")
+    return "\n".join(lines)
+
+
+def _left_out(row):
+    text = ", ".join(str(group) for group in row.test_groups) or f"fold {row.fold}"
+    return text if len(text) <= 32 else text[:29] + "..."
+
+
+def _describe(y):
+    if y.dtype.kind == "f":
+        return f"targets from {y.min():g} to {y.max():g}"
+    labels, counts = np.unique(y, return_counts=True)
+    return "classes " + ", ".join(f"{a} ({n})" for a, n in zip(labels, counts, strict=True))

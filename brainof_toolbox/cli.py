@@ -1,0 +1,271 @@
+"""The command ``brainof``: demo, info, embed, decode."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+OUTPUTS = (".csv", ".npy", ".parquet")
+_EXAMPLES = """examples:
+  brainof demo
+  brainof info
+  brainof embed sub-*_eeg.edf -o embeddings.csv
+  brainof decode S001R03.edf S001R07.edf S001R11.edf --event-id T1 T2 --tmin 0.5 --tmax 3.5
+  brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
+  brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-13 --on-missing index
+
+exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
+"""
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str | None
+        Arguments; ``None`` takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0 when all went well, 1 when it failed. Wrong usage exits with 2.
+    """
+    options = make_parser().parse_args(argv)
+    said = set()
+
+    def show(message, *args, **kwargs):
+        text = " ".join(str(message).split())
+        if text not in said:
+            said.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = show
+        try:
+            options.run(options)
+        except KeyboardInterrupt:
+            print("brainof: interrupted", file=sys.stderr)
+            return 1
+        except Exception as error:
+            if options.debug:
+                raise
+            text = " ".join(str(error).split()) or type(error).__name__
+            print(f"brainof: error: {text}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def make_parser():
+    """Describe all commands and options.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        The parser; the chosen command stands in ``run``.
+    """
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = argparse.ArgumentParser(
+        prog="brainof",
+        description="Embed and decode EEG and MEG recordings with the Brain-OF network.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="{demo,info,embed,decode}")
+
+    demo = commands.add_parser("demo", parents=[shared], help="decode one recording and show it")
+    demo.add_argument(
+        "--data", help="folder of recordings (default: BRAINOF_DATA, else simulated)"
+    )
+    demo.add_argument("--figure", default="brainof_demo.png", help="where to save the figure")
+    demo.add_argument("--checkpoint", help="name or folder (default: untrained weights)")
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", parents=[shared], help="versions, devices, checkpoints")
+    info.add_argument("checkpoint", nargs="?", help="name or folder of one to describe")
+    info.set_defaults(run=_info)
+
+    network = argparse.ArgumentParser(add_help=False)
+    network.add_argument("files", nargs="+", metavar="FILE", help="any recording that MNE reads")
+    network.add_argument("--checkpoint", help="name or folder (default: untrained weights)")
+    network.add_argument(
+        "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
+    )
+    network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
+    network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+    network.add_argument(
+        "--on-missing",
+        default="raise",
+        choices=("raise", "index"),
+        help="channels without a position: an error (default), or placed by order",
+    )
+
+    embed = commands.add_parser(
+        "embed",
+        parents=[shared, network],
+        help="write one row of features per recording",
+        description="One row per recording, or per epoch (average) of a file of epochs (averages).",
+    )
+    embed.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
+    )
+    embed.set_defaults(run=_embed, parser=embed)
+    _add_decode(commands, [shared, network])
+    return parser
+
+
+def _add_decode(commands, parents):
+    decode = commands.add_parser(
+        "decode",
+        parents=parents,
+        help="cross-validated decoding beside chance and classical decoders",
+        description="Folds leave out whole subjects (sub-XX in the file names), else whole files; "
+        "within one recording they are drawn from its samples, and the output says so.",
+    )
+    decode.add_argument(
+        "--adaptation", default="probe", choices=("probe", "full"), help="default: probe"
+    )
+    decode.add_argument("--max-epochs", type=int, default=30, help="of 'full' (default 30)")
+    decode.add_argument("--no-baselines", action="store_true", help="the network alone")
+    decode.add_argument(
+        "--groups", metavar="REGEX", help="what is left out together, found in the file name"
+    )
+    events = decode.add_argument_group("one sample per event (default)")
+    events.add_argument(
+        "--event-id", nargs="+", metavar="NAME", help="annotations, codes, or events of epochs"
+    )
+    events.add_argument("--tmin", type=float, default=0.0, help="seconds from the event (0)")
+    events.add_argument("--tmax", type=float, default=1.0, help="seconds from the event (1)")
+    whole = decode.add_argument_group("one sample per recording")
+    whole.add_argument("--labels", metavar="TABLE", help=".tsv or .csv by file or by subject")
+    whole.add_argument("--target", metavar="COLUMN", help="of TABLE; numbers mean regression")
+    whole.add_argument("--label-from-name", metavar="REGEX", help="label in the file name")
+    array = decode.add_argument_group("an array: X.npy (samples, channels, times)")
+    array.add_argument("--y", metavar="Y.npy", help="labels")
+    array.add_argument("--sfreq", type=float, metavar="HZ", help="sampling rate")
+    array.add_argument("--ch-type", default="eeg", choices=("eeg", "mag", "grad"))
+    array.add_argument("--scale", type=float, default=1.0, help="factor to V, T or T/m (1)")
+    decode.set_defaults(run=_decode, parser=decode)
+
+
+def _demo(options):
+    from ._demo import run_demo
+
+    run_demo(options.data, options.figure, options.checkpoint)
+
+
+def _info(options):
+    import importlib.metadata as metadata
+    import platform
+
+    import torch
+
+    from . import __version__
+    from .models import load_checkpoint
+    from .models.checkpoint import known_checkpoints
+
+    if options.checkpoint:
+        _print_card(load_checkpoint(options.checkpoint))
+        return
+    print(f"brainof_toolbox  {__version__}")
+    print(f"python           {platform.python_version()} ({platform.platform()})")
+    for name in ("torch", "mne", "nilearn", "scikit-learn", "numpy", "safetensors"):
+        print(f"{name:16} {metadata.version(name)}")
+    devices = [f"cpu ({torch.get_num_threads()} threads)"]
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        devices.append(f"cuda:{i} ({torch.cuda.get_device_name(i)})")
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    print(f"devices          {', '.join(devices)}")
+    known = sorted(known_checkpoints())
+    print(f"checkpoints      {', '.join(known) or 'none bundled: weights are untrained'}")
+
+
+def _print_card(checkpoint):
+    from dataclasses import asdict
+
+    n_parameters = sum(p.numel() for p in checkpoint.model.parameters())
+    print(f"checkpoint     {checkpoint.name}\nsha256         {checkpoint.sha256}")
+    print(f"parameters     {n_parameters:,}")
+    for title, values in (
+        ("network", asdict(checkpoint.config)),
+        ("preprocessing", checkpoint.preprocessing),
+        ("manifest", checkpoint.manifest),
+    ):
+        print(title)
+        for key, value in values.items():
+            if key == "subjects":
+                value = f"{len(value)} (hashed)"
+            print(f"  {key}: {value}")
+
+
+def _network_parameters(options):
+    names = ("checkpoint", "pooling", "window", "device", "on_missing")
+    return {name: getattr(options, name) for name in names}
+
+
+def _embed(options):
+    import numpy as np
+    import pandas as pd
+
+    from ._utils.logging import progress
+    from ._utils.validation import soft_import
+    from .estimators import BrainOFEmbedder
+    from .io import read_recording
+
+    output = Path(options.output)
+    if output.suffix not in OUTPUTS:
+        options.parser.error(f"--output must end in {', '.join(OUTPUTS)}, got {output.name!r}")
+    if output.suffix == ".parquet":
+        soft_import("pyarrow", "Writing parquet")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"No such folder: {output.parent}. Create it first.")
+    embedder = BrainOFEmbedder(**_network_parameters(options))
+    rows, features = [], []
+    for file in progress(options.files, description="Embedding"):
+        recording = read_recording(file)
+        X = recording if hasattr(recording, "event_id") else [recording]
+        if not features:
+            embedder.fit(X)
+        try:
+            features.append(embedder.transform(X))
+        except (ValueError, RuntimeError, OSError) as error:
+            raise ValueError(f"{file}: {error}") from error
+        rows += [(file, index) for index in range(len(features[-1]))]
+    features = np.concatenate(features)
+    table = pd.DataFrame(features, columns=embedder.get_feature_names_out())
+    table.insert(0, "file", [file for file, _ in rows])
+    table.insert(1, "index", [index for _, index in rows])
+    if output.suffix == ".npy":
+        np.save(output, features)
+    elif output.suffix == ".csv":
+        table.to_csv(output, index=False)
+    else:
+        table.to_parquet(output, index=False)
+    print(f"{output}: {features.shape[0]} rows of {features.shape[1]} features")
+
+
+def _decode(options):
+    from ._decode import format_scores, make_decoders, make_task, score
+    from .estimators import BrainOFClassifier, BrainOFRegressor
+
+    if options.labels and not options.target:
+        options.parser.error("--labels needs --target COLUMN")
+    task = make_task(options.files, options)
+    kind = BrainOFRegressor if task.y.dtype.kind == "f" else BrainOFClassifier
+    estimator = kind(
+        **_network_parameters(options),
+        adaptation=options.adaptation,
+        max_epochs=options.max_epochs,
+        info=task.info,
+        random_state=0,
+    )
+    decoders = make_decoders(task, estimator, 0 if options.no_baselines else None)
+    print(format_scores(score(task, decoders, verbose=True), task))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
