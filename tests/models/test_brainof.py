@@ -256,7 +256,7 @@ def test_same_signal_at_two_rates_gives_similar_patches(tokens_of):
 @pytest.mark.slow
 @pytest.mark.parametrize("experts", ["moe", "dense"])
 def test_compiles_without_graph_breaks(tokens_of, experts):
-    config = BrainOFConfig(n_layers=2, experts=experts)
+    config = BrainOFConfig(n_layers=1, n_encoder_blocks=1, n_decoder_blocks=1, experts=experts)
     model, tokens = BrainOF(config).eval(), tokens_of(2, 6, 256, patch_size=64)
     tokens.is_padding[0, 3:] = True
     compiled = torch.compile(model, fullgraph=True)
