@@ -31,6 +31,8 @@ class BaseBrainOF(BaseEstimator):
         check_number("batch_size", self.batch_size, low=1, integer=True)
         if self.window is not None:
             check_number("window", self.window, low=0, low_open=True)
+        if not isinstance(self.random_state, np.random.RandomState):
+            as_seed(self.random_state)
         check_device(self.device)
 
     def _load_backbone(self):
@@ -38,14 +40,15 @@ class BaseBrainOF(BaseEstimator):
         self._check_parameters()
         if self.checkpoint is None:
             warn(
-                f"{type(self).__name__}(checkpoint=None) has untrained weights: its features come from a "
-                "random network. Pass a checkpoint for pretrained ones."
+                f"{type(self).__name__}(checkpoint=None) has untrained weights: its features come "
+                "from a random network. Pass a checkpoint for pretrained ones."
             )
             self.backbone_ = BrainOF(
                 BrainOFConfig.preset("tiny"), random_state=as_seed(self.random_state)
             )
             self.backbone_.eval()
             self.preprocessing_ = Preprocessing()
+            self._manifest = {}
             self.checkpoint_info_ = {
                 "name": None,
                 "sha256": None,
@@ -73,7 +76,11 @@ class BaseBrainOF(BaseEstimator):
 
     def _as_sources(self, X, *, reset):
         """Take ``X`` apart; two-dimensional arrays go through scikit-learn's own validation."""
-        if not isinstance(X, (list, tuple)) and not hasattr(X, "shape") and hasattr(X, "__array__"):
+        if (
+            not isinstance(X, (list, tuple))
+            and not hasattr(X, "shape")
+            and hasattr(X, "__array__")
+        ):
             X = np.asarray(X)
         if is_table(X):
             if self.info is not None:
@@ -137,12 +144,14 @@ class BaseBrainOF(BaseEstimator):
         check_is_fitted(self)
         manifest = {
             key: value
-            for key, value in getattr(self, "_manifest", {}).items()
+            for key, value in self._manifest.items()
             if key not in ("sha256", "versions", "n_parameters")
         }
         if self.checkpoint is None:
             manifest.setdefault("datasets", [])
             manifest.setdefault("steps", 0)
+        if hasattr(self, "network_"):
+            manifest["fine_tuned"] = True
         save_checkpoint(
             directory,
             self.backbone_.cpu(),
@@ -195,7 +204,8 @@ def is_table(X):
         True for arrays, data frames, sparse matrices and nested lists with two dimensions.
     """
     if isinstance(X, (list, tuple)):
-        return bool(X) and isinstance(X[0], (list, tuple)) and np.ndim(X[0][0] if X[0] else 0) == 0
+        first = X[0] if X and isinstance(X[0], (list, tuple)) else None
+        return first is not None and (not first or np.isscalar(first[0]))
     is_array = hasattr(X, "__array__") or hasattr(X, "toarray")
     return is_array and len(getattr(X, "shape", ())) == 2
 
@@ -220,7 +230,8 @@ def as_seed(random_state):
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
     raise TypeError(
-        f"The parameter 'random_state' must be a whole number, a RandomState or None, got {random_state!r}."
+        f"The parameter 'random_state' must be a whole number, a RandomState or None, got "
+        f"{random_state!r}."
     )
 
 

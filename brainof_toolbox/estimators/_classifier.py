@@ -10,6 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from torch.nn import functional as F
 
+from .._utils.validation import check_number
 from ._heads import fit_classification_head
 from ._samples import count_samples
 from ._supervised import SupervisedBrainOF
@@ -150,15 +151,15 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class only, {self.classes_[0]!r}; a classifier needs samples of at least two classes."
+                f"y has one class only, {self.classes_.tolist()[0]!r}; a classifier needs samples "
+                "of at least two classes."
             )
+        weight = self._class_weight_by_index(labels)
         self._load_backbone()
         self._forget()
         if self.adaptation == "probe":
-            weight = self._class_weight_by_index(labels)
             self.head_ = fit_classification_head(self._embed(sources), labels, groups, weight)
         else:
-            weight = self._class_weight_by_index(labels)
             if weight is not None:
                 weight = self._tensor(
                     [weight[i] for i in range(len(self.classes_))], torch.float32
@@ -187,6 +188,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
                 raise ValueError(
                     f"class_weight names {unknown}; the classes are {self.classes_.tolist()}."
                 )
+            for label, value in weight.items():
+                check_number(f"class_weight[{label!r}]", value, low=0)
             return {i: weight.get(label, 1.0) for i, label in enumerate(self.classes_.tolist())}
         return dict(enumerate(compute_class_weight(weight, classes=classes, y=labels).tolist()))
 

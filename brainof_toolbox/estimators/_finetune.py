@@ -21,6 +21,8 @@ from ._heads import Rotate
 
 #: Share of the balance loss of the experts in the training loss.
 _BALANCE = 0.01
+#: Matrices; the last two are the stacked weights of the routed experts.
+_DECAYING = ("weight", "gate_up", "down")
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def make_optimizer(network, settings):
         if not parameter.requires_grad or ".decoder." in name:
             continue
         distance = _distance_from_head(name, n_layers)
-        decays = parameter.ndim > 1 and name.endswith("weight")
+        decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] in _DECAYING
         groups.setdefault((-distance, decays), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -78,9 +79,14 @@ def fit_classification_head(features, y, groups=None, class_weight=None):
     model = LogisticRegression(max_iter=500, class_weight=class_weight)
     splits = inner_splits(y, groups, is_classification=True)
     if splits:
-        search = GridSearchCV(
-            model, {"C": _STRENGTHS}, cv=splits, scoring="neg_log_loss", refit=False
+        # A left-out subject may have one class only: the score must be told of all.
+        score = make_scorer(
+            log_loss,
+            greater_is_better=False,
+            response_method="predict_proba",
+            labels=np.unique(y),
         )
+        search = GridSearchCV(model, {"C": _STRENGTHS}, cv=splits, scoring=score, refit=False)
         model.set_params(**search.fit(Z, y).best_params_)
     return make_pipeline(rotate, model.fit(Z, y))
 
@@ -134,37 +140,26 @@ def inner_splits(y, groups, *, is_classification, n_folds=_MOST_FOLDS, random_st
     Returns
     -------
     splits : list of (ndarray, ndarray)
-        Training and validation indices; empty when the data allow none.
+        Training and validation indices; empty when the data allow none, for example when each
+        class is one group. Groups are kept whole even then; only a single group is divided.
     """
-    n_samples = len(y)
-    smallest = np.unique(y, return_counts=True)[1].min() if is_classification else n_samples
-    shuffle = {"shuffle": True, "random_state": random_state}
-    candidates = []
-    if groups is not None:
-        n_groups = len(np.unique(groups))
-        k = min(n_folds, n_groups)
-        if k >= 2:
-            candidates.append(
-                StratifiedGroupKFold(k, **shuffle)
-                if is_classification
-                else GroupKFold(k, **shuffle)
-            )
-    k = min(n_folds, int(smallest))
-    if k >= 2:
-        candidates.append(
-            StratifiedKFold(k, **shuffle) if is_classification else KFold(k, **shuffle)
-        )
-    for splitter in candidates:
-        try:
-            splits = list(splitter.split(np.zeros(n_samples), y, groups))
-        except ValueError:
-            continue
-        if not is_classification or all(
-            _has_all_classes(y, train, test) for train, test in splits
-        ):
-            return splits
-    return []
-
-
-def _has_all_classes(y, train, test):
-    return len(test) > 0 and len(np.unique(y[train])) == len(np.unique(y))
+    smallest = np.unique(y, return_counts=True)[1].min() if is_classification else len(y)
+    n_groups = 0 if groups is None else len(np.unique(groups))
+    if n_groups >= 2:
+        kind = StratifiedGroupKFold if is_classification else GroupKFold
+        limit = n_groups
+    else:  # one group has nothing to keep apart
+        kind, groups = StratifiedKFold if is_classification else KFold, None
+        limit = int(smallest)
+    if min(n_folds, limit) < 2:
+        return []
+    splitter = kind(min(n_folds, limit), shuffle=True, random_state=random_state)
+    try:
+        splits = list(splitter.split(np.zeros(len(y)), y, groups))
+    except ValueError:  # fewer members than folds in every class
+        return []
+    return [
+        (train, test)
+        for train, test in splits
+        if len(test) and (not is_classification or len(np.unique(y[train])) == len(np.unique(y)))
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from ..preprocessing import preprocess
 from ..signals import PairedSignals, Signals, as_parts
 
 ACCEPTED = (
-    "mne.Epochs, mne.io.Raw, a list of them or of file paths that MNE reads, Signals, PairedSignals, "
-    "a list of them, or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with info="
+    "mne.Epochs, mne.io.Raw, a list of them or of file paths that MNE reads, Signals, "
+    "PairedSignals, a list of them, or an array (n_samples, n_channels, n_times) or "
+    "(n_samples, n_times) with info="
 )
 
 
@@ -70,11 +72,13 @@ def as_sources(X, *, info=None, on_missing="raise"):
     FileNotFoundError
         If a path does not exist.
     """
-    if isinstance(X, np.ndarray) and (X.dtype.kind in "US" or _holds_objects(X)):
+    if _is_column(X):
         X = list(X)
-    if isinstance(X, (list, tuple)) and not _is_numeric(X):
+    if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is empty: no samples.")
+        if _is_numeric(X):
+            return [_array_source(_stack(X), info, on_missing)]
         return [_named(_item_source, item, f"X[{i}]", on_missing) for i, item in enumerate(X)]
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(
@@ -128,7 +132,8 @@ def _item_source(item, where, on_missing):
             check_amplitude(part, where=where)
         return Source(len(item), lambda rows: item[rows], where)
     raise TypeError(
-        f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are {ACCEPTED}."
+        f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are "
+        f"{ACCEPTED}."
     )
 
 
@@ -136,8 +141,23 @@ def _slice_epochs(epochs, rows):
     return epochs if rows == slice(0, len(epochs)) else epochs[rows]
 
 
-def _holds_objects(X):
-    return X.dtype == object and X.ndim == 1 and X.size > 0 and not np.isscalar(X.flat[0])
+def _is_column(X):
+    """Whether ``X`` is a one-dimensional array or Series of paths or objects."""
+    if getattr(X, "ndim", 0) != 1 or getattr(getattr(X, "dtype", None), "kind", "") not in "OUST":
+        return False
+    return not any(isinstance(item, numbers.Number) for item in X)
+
+
+def _stack(X):
+    """A list of arrays, or of nested lists of numbers, as one array."""
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        shapes = [getattr(item, "shape", type(item).__name__) for item in X[:3]]
+        raise ValueError(
+            f"The list X does not hold arrays of one shape: {shapes}{', ...' * (len(X) > 3)}. "
+            "Pass samples of different lengths as a list of Signals: from_array(x[None], info)."
+        ) from error
 
 
 def _is_numeric(X):
@@ -149,11 +169,7 @@ def _is_numeric(X):
 
 
 def _is_array(X):
-    return (
-        isinstance(X, (np.ndarray, list, tuple))
-        or hasattr(X, "__array__")
-        or hasattr(X, "toarray")
-    )
+    return hasattr(X, "__array__") or hasattr(X, "toarray")
 
 
 def _array_source(X, info, on_missing):

@@ -43,8 +43,8 @@ class SupervisedBrainOF(BaseBrainOF):
             missing = pd.isna(y)
             if missing.any():
                 raise ValueError(
-                    f"Input y contains NaN in {int(missing.sum())} of {n_samples} entries, the first at "
-                    f"index {int(np.flatnonzero(missing)[0])}. Drop these samples."
+                    f"Input y contains NaN in {int(missing.sum())} of {n_samples} entries, the "
+                    f"first at index {int(np.flatnonzero(missing)[0])}. Drop these samples."
                 )
         if y.dtype.kind in "fc":
             assert_all_finite(y, input_name="y")
@@ -57,7 +57,13 @@ class SupervisedBrainOF(BaseBrainOF):
         groups = column_or_1d(groups)
         if len(groups) != n_samples:
             raise ValueError(f"groups has {len(groups)} entries but X has {n_samples} samples.")
-        return groups
+        codes = pd.factorize(groups)[0]  # names of any kind to numbers, missing ones to -1
+        if (codes < 0).any():
+            raise ValueError(
+                f"groups is missing (None or NaN) for {int((codes < 0).sum())} of {n_samples} "
+                f"samples, the first at index {int(codes.argmin())}. Name a group for each."
+            )
+        return codes
 
     def _fit_full(self, sources, targets, groups, loss, n_outputs, is_classification):
         """Fine-tune; ``targets`` is a tensor with one entry per sample."""
