@@ -106,6 +106,8 @@ class Comparison:
     ----------
     folds : pandas.DataFrame
         What :func:`cross_validate` gives, one after the other, with a column ``estimator``.
+    summary : pandas.DataFrame
+        One row per estimator: ``estimator`` and the summary of :func:`cross_validate`.
     differences : pandas.DataFrame
         One row per pair: ``first``, ``second``, ``difference`` (mean of first minus second over
         the units), ``p_value`` (two-sided sign-flip permutation), ``n_units`` and ``unit``:
@@ -113,6 +115,7 @@ class Comparison:
     """
 
     folds: pd.DataFrame
+    summary: pd.DataFrame
     differences: pd.DataFrame
 
 
@@ -134,8 +137,22 @@ def compare(
     ----------
     estimators : dict of str -> estimator
         At least two.
-    X, y, groups, cv, scoring, random_state, n_jobs, verbose
+    X : object
+        Samples, as in :func:`cross_validate`.
+    y : array-like, shape (n_samples,)
+        Labels or continuous targets.
+    groups : array-like, shape (n_samples,) | "none" | None
+        Whose sample each is, as in :func:`cross_validate`.
+    cv : int | splitter | iterable of (train, test) | None
+        As in :func:`cross_validate`; made into splits once, for all estimators.
+    scoring : str | callable | None
         As in :func:`cross_validate`.
+    random_state : int | None
+        Seed of shuffled folds, of the bootstrap and of drawn sign flips.
+    n_jobs : int | None
+        Folds computed in parallel.
+    verbose : bool | None
+        ``True`` shows progress bars on a terminal.
 
     Returns
     -------
@@ -161,6 +178,7 @@ def compare(
         [table.assign(estimator=name) for name, table in tables.items()], ignore_index=True
     )
     folds.attrs = {"metric": tables[name].attrs["metric"]}
+    summary = pd.DataFrame([{"estimator": name, **table.attrs} for name, table in tables.items()])
     rows = []
     for one, two in itertools.combinations(estimators, 2):
         difference = units[one] - units[two]
@@ -174,7 +192,7 @@ def compare(
                 "unit": "fold" if task.groups is None or scoring is not None else "group",
             }
         )
-    return Comparison(folds, pd.DataFrame(rows))
+    return Comparison(folds, summary, pd.DataFrame(rows))
 
 
 class _Task:

@@ -1,0 +1,129 @@
+"""The labelled development sets of BRAINOF_DATA, as epochs or arrays with subjects or runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import mne
+import numpy as np
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold
+
+
+#: MNE 1.13 renamed it.
+TEMPLATE = (
+    "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
+)
+
+
+@dataclass(frozen=True)
+class DevelopmentSet:
+    """One decoding task.
+
+    Parameters
+    ----------
+    name : str
+        Folder in BRAINOF_DATA.
+    task : str
+        What is decoded, from what left out.
+    X : mne.Epochs | ndarray
+        Samples.
+    y : ndarray of int
+        Classes.
+    groups : ndarray | str
+        Subjects or runs, or ``"none"``.
+    cv : splitter
+        The outer splits.
+    info : mne.Info | None
+        For arrays.
+    on_missing : str
+        ``"index"`` where the geometry is lost.
+    """
+
+    name: str
+    task: str
+    X: object
+    y: np.ndarray
+    groups: object
+    cv: object
+    info: object = None
+    on_missing: str = "raise"
+
+
+def data_dir():
+    """The folder of recordings, from BRAINOF_DATA."""
+    folder = os.environ.get("BRAINOF_DATA")
+    if not folder or not Path(folder).is_dir():
+        raise SystemExit("Set BRAINOF_DATA to the folder of recordings.")
+    return Path(folder)
+
+
+def load_arithmetic():
+    """Rest against mental arithmetic, 4 s windows, subjects left out."""
+    folder = data_dir() / "eeg-mental-arithmetic"
+    epochs, y, groups = [], [], []
+    for path in sorted(folder.glob("*_eeg.edf")):
+        raw = mne.io.read_raw_edf(path, infer_types=True, preload=True, verbose="error")
+        raw.drop_channels(["A2-A1", "ECG"])
+        raw.rename_channels({"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"})
+        raw.set_montage(TEMPLATE)
+        epochs.append(mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error"))
+        y += [int("arithmetic" in path.name)] * len(epochs[-1])
+        groups += [re.match(r"sub-\d+", path.name)[0]] * len(epochs[-1])
+    X = mne.concatenate_epochs(epochs, verbose="error")
+    task = "rest against arithmetic, across subjects"
+    return DevelopmentSet(folder.name, task, X, np.array(y), np.array(groups), GroupKFold(4))
+
+
+def load_motor():
+    """Left against right fist, 0.5 to 3.5 s, one run left out."""
+    folder = data_dir() / "eeg-motor-imagery"
+    epochs, groups = [], []
+    for path in sorted(folder.glob("*.edf")):
+        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
+        mne.datasets.eegbci.standardize(raw)
+        raw.set_montage(TEMPLATE)
+        events, ids = mne.events_from_annotations(raw, verbose="error")
+        wanted = {"left": ids["T1"], "right": ids["T2"]}
+        epochs.append(
+            mne.Epochs(raw, events, wanted, 0.5, 3.5, baseline=None, preload=True, verbose="error")
+        )
+        groups += [path.stem] * len(epochs[-1])
+    X = mne.concatenate_epochs(epochs, verbose="error")
+    y = (X.events[:, 2] == X.event_id["right"]).astype(int)
+    task = "left against right fist, one run left out"
+    return DevelopmentSet(folder.name, task, X, y, np.array(groups), LeaveOneGroupOut())
+
+
+def load_visual():
+    """First against second picture, subjects left out."""
+    folder = data_dir() / "eeg-visual-object"
+    paths = sorted(folder.glob("*_epo.fif.gz"))
+    epochs = [mne.read_epochs(path, verbose="error") for path in paths]
+    groups = np.repeat([path.name[:6] for path in paths], [len(e) for e in epochs])
+    X = mne.concatenate_epochs(epochs, verbose="error")
+    y = (X.events[:, 2] != X.event_id["S1/obj"]).astype(int)
+    task = "first against second picture, across subjects"
+    return DevelopmentSet(folder.name, task, X, y, groups, GroupKFold(4))
+
+
+def load_hand():
+    """Four directions of a hand movement, ten sensors without positions, one subject."""
+    folder = data_dir() / "meg-hand-direction"
+    # The copy states no unit; taken as femtotesla its spread is that of magnetometers.
+    X = np.load(folder / "X_train.npy").astype(np.float64) * 1e-15
+    y = np.load(folder / "y_train.npy").astype(int)
+    info = mne.create_info([f"MEG{i:02d}" for i in range(X.shape[1])], 400.0, "mag")
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    task = "four directions, 5 folds, one subject"
+    return DevelopmentSet(folder.name, task, X, y, "none", cv, info, "index")
+
+
+LOADERS = {
+    "eeg-mental-arithmetic": load_arithmetic,
+    "eeg-motor-imagery": load_motor,
+    "eeg-visual-object": load_visual,
+    "meg-hand-direction": load_hand,
+}

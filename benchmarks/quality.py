@@ -1,0 +1,212 @@
+"""Decoding scores on the development sets, side by side on the same splits.
+
+Run ``BRAINOF_DATA=... python benchmarks/quality.py``; it writes ``doc/quality.rst``.
+Hyper-parameters are the estimators' defaults or chosen inside training folds; nothing is chosen on
+test folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _sets import LOADERS, data_dir
+
+from brainof_toolbox import BrainOFClassifier, Preprocessing, compare
+from brainof_toolbox._baselines import make_baselines
+from brainof_toolbox.cli import main as brainof
+from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
+
+DOC = Path(__file__).resolve().parent.parent / "doc" / "quality.rst"
+PROBE, FULL = "Brain-OF probe, untrained", "Brain-OF full, from scratch"
+#: Not recordings, or parts of one that is read through another file.
+PARTS = (".fdt", ".eeg", ".vmrk", ".elp", ".hsp", "_mrk.sqd", "config_linux", "hs_linux", ".md")
+
+
+def score_set(name, max_epochs, random_state):
+    """Compare network and classical decoders on one set; returns its part of both tables."""
+    task = LOADERS[name]()
+    shared = {"info": task.info, "on_missing": task.on_missing, "random_state": random_state}
+    estimators = {
+        PROBE: BrainOFClassifier(**shared),
+        FULL: BrainOFClassifier(adaptation="full", max_epochs=max_epochs, **shared),
+        **make_baselines((task.info or task.X.info)["sfreq"]),
+    }
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = compare(estimators, task.X, task.y, groups=task.groups, cv=task.cv)
+    print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    rows = []
+    for row in result.summary.itertuples():
+        folds = result.folds.loc[result.folds["estimator"] == row.estimator, "score"]
+        rows.append(
+            {
+                "set": f"{name}: {task.task}, n = {len(task.y)}",
+                "decoder": row.estimator,
+                "balanced accuracy": f"{row.mean:.3f}",
+                "95 % interval": "{:.2f} to {:.2f}".format(*row.interval),
+                "chance": f"{row.chance:.2f}",
+                "folds": " ".join(f"{score:.2f}" for score in folds),
+            }
+        )
+    return pd.DataFrame(rows), paired(name, result.differences)
+
+
+def paired(name, differences):
+    """Differences from the network's two rows."""
+    with_network = differences[differences["first"].isin([PROBE, FULL])]
+    return pd.DataFrame(
+        {
+            "set": name,
+            "first": with_network["first"],
+            "second": with_network["second"],
+            "difference": with_network["difference"].map("{:+.3f}".format),
+            "p": with_network["p_value"].map("{:.3f}".format),
+            "units": with_network["n_units"].astype(str) + " " + with_network["unit"] + "s",
+        }
+    )
+
+
+def read_formats():
+    """Embed every file of the format sets; returns one row per file."""
+    rows = []
+    for folder in ("eeg-formats", "meg-formats"):
+        for path in sorted((data_dir() / folder).rglob("*")):
+            if not path.is_file() or path.name.endswith(PARTS):
+                continue
+            with tempfile.TemporaryDirectory() as scratch:
+                out, said = Path(scratch) / "rows.npy", io.StringIO()
+                with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                    code = brainof(["embed", str(path), "-o", str(out)])
+                result = describe_rows(out) if code == 0 else "refused: " + reason(said)
+            rows.append({"file": str(path.relative_to(data_dir())), "result": result})
+    return pd.DataFrame(rows)
+
+
+def describe_rows(path):
+    """Shape of an embedding, and whether it is finite."""
+    features = np.load(path)
+    finite = "finite" if np.isfinite(features).all() else "NOT FINITE"
+    return f"{features.shape[0]} x {features.shape[1]}, {finite}"
+
+
+def reason(said):
+    """The last line of an error, without the path of this machine's folder."""
+    return (
+        said.getvalue().strip().splitlines()[-1].split(": ", 2)[-1].replace(f"{data_dir()}/", "")
+    )
+
+
+def choose(random_state, sets):
+    """Scaling and pooling of untrained features, by the probe."""
+    rows = []
+    model = BrainOF(BrainOFConfig.preset("tiny"), random_state=random_state)
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for scaling in ("fixed", "robust"):
+            preprocessing = Preprocessing(scaling=scaling).to_dict()
+            save_checkpoint(
+                Path(scratch) / scaling, model, preprocessing=preprocessing, manifest={}
+            )
+        for name in sets:
+            task = LOADERS[name]()
+            shared = {"info": task.info, "on_missing": task.on_missing}
+            estimators = {
+                f"{scaling}, {pooling}": BrainOFClassifier(
+                    Path(scratch) / scaling, pooling=pooling, **shared
+                )
+                for scaling in ("fixed", "robust")
+                for pooling in ("flat", "mean", "mean+std")
+            }
+            folds = compare(estimators, task.X, task.y, groups=task.groups, cv=task.cv).folds
+            means = folds.groupby("estimator", sort=False)["score"].mean()
+            rows.append({"set": name, **means.round(3).to_dict()})
+            print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def list_table(table, title):
+    """A table as reStructuredText."""
+    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+    for cells in [list(table.columns), *table.astype(str).to_numpy().tolist()]:
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)]
+    return "\n".join(lines) + "\n"
+
+
+PAGE = """Decoding scores
+===============
+
+Made by::
+
+    BRAINOF_DATA=/path/to/recordings python benchmarks/quality.py {arguments}
+
+**No pretrained weights exist yet.** The network below is the preset ``tiny`` with random
+weights, either frozen under a logistic regression ("probe, untrained") or trained on the training
+side of each split alone ("full, from scratch", at most {max_epochs} epochs, stopped early on an
+inner split by whole subjects or runs where there are several). The other rows are classical
+decoders on the same splits (``brainof_toolbox/_baselines.py``). Nothing was chosen on test samples
+of these splits, but pooling and scaling were looked at on these sets (last table), so all scores
+are development scores.
+
+Balanced accuracy is the mean over folds; intervals are Student's t over folds, or over subjects
+where there are more than five. They take fitted models as they are, and are too narrow for small
+sets. The sensors of meg-hand-direction have no positions and no stated unit: they are placed by
+order, and values are taken as femtotesla.
+
+{scores}
+Differences
+-----------
+
+Mean over subjects (or runs, or folds) of the first decoder's score minus the second's, with the
+two-sided p-value of a sign-flip permutation, not corrected for the number of pairs. With n units
+no p-value is below 2 / 2\\ :sup:`n`.
+
+{differences}
+Files read
+----------
+
+Every file of eeg-formats and meg-formats through ``brainof embed``: rows x features, or why not.
+
+{formats}
+Scaling and pooling
+-------------------
+
+The probe on untrained features, balanced accuracy by ``Preprocessing.scaling`` and ``pooling``.
+
+{choices}"""
+
+
+def main():
+    """Run all sets, or those named, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="+", choices=list(LOADERS), default=list(LOADERS))
+    parser.add_argument("--max-epochs", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=DOC)
+    options = parser.parse_args()
+    scores, differences = zip(
+        *(score_set(name, options.max_epochs, options.seed) for name in options.sets)
+    )
+    choices = choose(options.seed, options.sets)
+    page = PAGE.format(
+        arguments=f"--max-epochs {options.max_epochs} --seed {options.seed}",
+        max_epochs=options.max_epochs,
+        scores=list_table(pd.concat(scores), "Balanced accuracy"),
+        differences=list_table(pd.concat(differences), "Paired differences"),
+        formats=list_table(read_formats(), "Files"),
+        choices=list_table(choices, "Untrained features"),
+    )
+    options.out.write_text(page)
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
