@@ -11,7 +11,6 @@ import mne
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold
 
-
 #: MNE 1.13 renamed it.
 TEMPLATE = (
     "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
