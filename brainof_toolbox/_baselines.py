@@ -10,20 +10,21 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 from scipy.linalg import eigh
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.covariance import oas
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegressionCV, RidgeCV
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
+
+from .estimators._heads import fit_classification_head
 
 #: Hz.
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}
 
 
-def make_baselines(sfreq, *, band=(8.0, 30.0), is_regression=False, random_state=0):
+def make_baselines(sfreq, *, band=(8.0, 30.0), is_regression=False):
     """Make the classical decoders.
 
     Parameters
@@ -34,8 +35,6 @@ def make_baselines(sfreq, *, band=(8.0, 30.0), is_regression=False, random_state
         Pass band of common spatial patterns in Hz.
     is_regression : bool
         Whether targets are continuous.
-    random_state : int
-        Seed of inner folds.
 
     Returns
     -------
@@ -54,21 +53,11 @@ def make_baselines(sfreq, *, band=(8.0, 30.0), is_regression=False, random_state
             "band power+ridge": make_pipeline(ToArray(), BandPower(sfreq), StandardScaler(), ridge)
         }
     shrinkage = {"solver": "lsqr", "shrinkage": "auto"}
-    inner = StratifiedKFold(3, shuffle=True, random_state=random_state)
-    logistic = LogisticRegressionCV(
-        Cs=np.logspace(-3, 1, 5),
-        cv=inner,
-        l1_ratios=(0.0,),
-        use_legacy_attributes=False,
-        scoring="balanced_accuracy",
-        class_weight="balanced",
-        max_iter=500,
-    )
     return {
         "csp+lda": make_pipeline(
             ToArray(), BandPass(sfreq, band), SpatialPatterns(), LinearDiscriminantAnalysis()
         ),
-        "band power+lr": make_pipeline(ToArray(), BandPower(sfreq), StandardScaler(), logistic),
+        "band power+lr": make_pipeline(ToArray(), BandPower(sfreq), LogisticHead()),
         "samples+lda": make_pipeline(
             ToArray(), AveragedSamples(sfreq), LinearDiscriminantAnalysis(**shrinkage)
         ),
@@ -242,6 +231,21 @@ class AveragedSamples(TransformerMixin, BaseEstimator):
         X = X - X.mean(axis=-1, keepdims=True)
         bins = [X[..., a:b].mean(axis=-1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
         return np.stack(bins, axis=-1).reshape(len(X), -1)
+
+
+class LogisticHead(ClassifierMixin, BaseEstimator):
+    """The network's own head: logistic regression whose strength is chosen on inner folds."""
+
+    def fit(self, X, y, groups=None):
+        """Fit; samples of one group stay on one side of every inner split."""
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.head_ = fit_classification_head(X, labels, groups, "balanced")
+        return self
+
+    def predict(self, X):
+        """Most probable class of each sample."""
+        check_is_fitted(self)
+        return self.classes_[self.head_.predict(X)]
 
 
 def _covariance(X):

@@ -48,9 +48,7 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
         say(f"Recording: real EEG, executed left and right fists, {files[0].parent}")
     else:
         epochs, groups, grouping = _simulated_epochs()
-        say(
-            "Recording: SIMULATED EEG, left and right hand (set BRAINOF_DATA or --data for a real one)"
-        )
+        say("Recording: SIMULATED EEG, left and right hand (a real one: BRAINOF_DATA or --data)")
     names = {code: name for name, code in epochs.event_id.items()}
     y = np.array([names[code] for code in epochs.events[:, 2]])
     n, (_, n_channels, n_times) = len(epochs), epochs.get_data(copy=False).shape
@@ -111,7 +109,7 @@ def _with_positions(mne, raw):
 def _simulated_epochs():
     from .datasets import make_study
 
-    epochs = make_study(4, n_epochs=24, effect_size=0.7, random_state=0)
+    epochs = make_study(4, n_epochs=24, random_state=0)
     return epochs, epochs.metadata["subject"].to_numpy(), "subjects"
 
 

@@ -14,7 +14,7 @@ _EXAMPLES = """examples:
   brainof embed sub-*_eeg.edf -o embeddings.csv
   brainof decode S001R03.edf S001R07.edf S001R11.edf --event-id T1 T2 --tmin 0.5 --tmax 3.5
   brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
-  brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-13 --on-missing index
+  brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 --on-missing index
 
 exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
 """
@@ -108,7 +108,7 @@ def make_parser():
         "embed",
         parents=[shared, network],
         help="write one row of features per recording",
-        description="One row per recording, or per epoch (average) of a file of epochs (averages).",
+        description="One row per recording, or per epoch or average of a file that holds these.",
     )
     embed.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"

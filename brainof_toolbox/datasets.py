@@ -176,8 +176,24 @@ def make_study(
     ----------
     n_subjects : int
         Number of subjects.
-    kind, effect, effect_size, n_epochs, n_channels, sfreq, duration, line_freq, random_state
-        As in :func:`make_epochs`; ``n_epochs`` counts the epochs of one subject.
+    kind : str
+        As in :func:`make_raw`.
+    effect : str
+        As in :func:`make_epochs`.
+    effect_size : float
+        As in :func:`make_epochs`.
+    n_epochs : int
+        Epochs of each subject.
+    n_channels : int | None
+        As in :func:`make_raw`.
+    sfreq : float
+        Sampling rate in Hz, at least 60.
+    duration : float
+        Length of an epoch in seconds.
+    line_freq : float | None
+        Of the mains, in Hz; ``None`` leaves it out.
+    random_state : int | numpy.random.Generator | None
+        Seed of all subjects; more subjects do not change the first ones.
 
     Returns
     -------

@@ -65,7 +65,7 @@ def micro_config():
     """A configuration small enough for tests: 2 layers of width 32."""
     from brainof_toolbox.models import BrainOFConfig
 
-    return BrainOFConfig.preset("tiny", d_model=32, n_layers=2)
+    return BrainOFConfig.preset("tiny", width=32, n_layers=2)
 
 
 @pytest.fixture(scope="session")

@@ -190,3 +190,16 @@ def test_versions_agree():
     assert {clean(name) for name in required} <= pinned
     assert "torch>=2.10" in required and "torch==2.13.0\n" in pins
     assert "://" not in pins and "--" not in pins
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_readme_runs():
+    """Every Python block of README.rst, one after the other."""
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", text)
+    assert len(blocks) == 3
+    names = {}
+    for block in blocks:
+        exec(re.sub(r"^    ", "", block, flags=re.M), names)
+    assert len(names["found"].folds) == 8

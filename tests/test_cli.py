@@ -1,0 +1,229 @@
+"""The command line, through ``main`` and once as a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainof_toolbox._baselines import make_baselines
+from brainof_toolbox.cli import main
+from brainof_toolbox.datasets import make_epochs, make_raw, make_study
+from brainof_toolbox.evaluation import cross_validate
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two subjects with two recordings each, one cued recording, epochs."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for seed, (subject, task) in enumerate((s, t) for s in ("01", "02", "03") for t in "ab"):
+        raw = make_raw(n_channels=8, duration=4.0, sfreq=128.0, random_state=seed)
+        raw.save(folder / f"sub-{subject}_task-{task}_raw.fif", verbose="error")
+    for run in (1, 2):
+        raw = make_raw(n_channels=8, duration=49.0, sfreq=128.0, task="hands", random_state=run)
+        raw.save(folder / f"run-{run}_raw.fif", verbose="error")
+    epochs = make_epochs(n_channels=8, n_epochs=12, duration=1.0)
+    epochs.save(folder / "some-epo.fif", verbose="error")
+    return folder
+
+
+def _recordings(folder):
+    return [str(path) for path in sorted(folder.glob("sub-*_raw.fif"))]
+
+
+@pytest.fixture
+def micro(micro_checkpoint):
+    return ["--checkpoint", str(micro_checkpoint), "--pooling", "mean"]
+
+
+def test_info(capsys, micro_checkpoint, no_network):
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert "brainof_toolbox" in text and "torch" in text and "cpu" in text
+    assert main(["info", str(micro_checkpoint)]) == 0
+    card = capsys.readouterr().out
+    assert re.search(r"parameters +[\d,]+", card) and "n_layers: 2" in card and "sha256" in card
+
+
+@pytest.mark.parametrize("ending", ["csv", "npy", "parquet"])
+def test_embed_one_row_per_recording(folder, tmp_path, micro, ending, capsys, no_network):
+    files, out = _recordings(folder)[:3], tmp_path / f"out.{ending}"
+    assert main(["embed", *files, "-o", str(out), *micro]) == 0
+    captured = capsys.readouterr()
+    assert "3 rows of 32 features" in captured.out and "%|" not in captured.err
+    if ending == "npy":
+        features = np.load(out, allow_pickle=False)
+    else:
+        table = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
+        assert table["file"].tolist() == files and table["index"].tolist() == [0, 0, 0]
+        features = table.iloc[:, 2:].to_numpy()
+    assert features.shape == (3, 32) and np.isfinite(features).all()
+    assert not np.allclose(features[0], features[1])
+
+
+def test_embed_one_row_per_epoch(folder, tmp_path, micro):
+    out = tmp_path / "out.csv"
+    files = [str(folder / "some-epo.fif"), _recordings(folder)[0]]
+    assert main(["embed", *files, "-o", str(out), *micro]) == 0
+    assert pd.read_csv(out)["index"].tolist() == [*range(12), 0]
+
+
+def _mean(text, name):
+    return float(re.search(rf"^{re.escape(name)}: ([\d.]+)", text, re.M)[1])
+
+
+def test_decode_events_of_runs(folder, micro, capsys):
+    files = [str(folder / f"run-{run}_raw.fif") for run in (1, 2)]
+    code = main(["decode", *files, "--event-id", "left", "right", "--tmax", "3", *micro])
+    text = capsys.readouterr().out
+    assert code == 0 and "24 samples, classes left (12), right (12)" in text
+    assert "whole files: 2 in all" in text and "ATTENTION" not in text
+    assert "chance" in text and 0 <= _mean(text, "Brain-OF") <= 1
+    assert _mean(text, "csp+lda") >= 0.5
+
+
+def test_decode_labels_of_names_and_tables(folder, micro, capsys, tmp_path):
+    files = _recordings(folder)
+    assert main(["decode", *files, "--label-from-name", "task-(.)", *micro]) == 0
+    text = capsys.readouterr().out
+    assert "whole subjects: 3 in all" in text and "classes a (3), b (3)" in text
+    table = tmp_path / "participants.tsv"
+    table.write_text("participant_id\tage\nsub-01\t20\nsub-02\t40.5\nsub-03\t60\n")
+    options = ["--labels", str(table), "--target", "age", "--no-baselines"]
+    assert main(["decode", *files, *options, *micro]) == 0
+    text = capsys.readouterr().out
+    assert "mean absolute error" in text and "targets from 20 to 60" in text
+    assert main(["decode", *files, "--labels", str(table), "--target", "sex", *micro]) == 1
+    assert "no column 'sex'" in capsys.readouterr().err
+
+
+def test_decode_one_recording_says_so_loudly(folder, micro, capsys):
+    assert main(["decode", str(folder / "some-epo.fif"), "--no-baselines", *micro]) == 0
+    assert "ATTENTION" in capsys.readouterr().out
+
+
+def test_decode_an_array(tmp_path, micro, capsys):
+    """Sensors of an array have no positions: an error, unless placing by order is asked for."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", 100 * rng.normal(size=(20, 5, 200)).astype(np.float32))
+    np.save(tmp_path / "y.npy", np.arange(20) % 2)
+    command = [
+        "decode",
+        str(tmp_path / "X.npy"),
+        "--y",
+        str(tmp_path / "y.npy"),
+        "--ch-type",
+        "mag",
+    ]
+    command += ["--sfreq", "200", "--scale", "1e-15", *micro]
+    assert main(command) == 1
+    assert "position" in capsys.readouterr().err
+    assert main([*command, "--on-missing", "index"]) == 0
+    assert "samples+lda" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["embed", "no_such.fif", "-o", "x.csv"], "no_such.fif"),
+        (["embed", "a.fif", "-o", "no_such_folder/x.csv"], "No such folder"),
+        (["info", "brainof-none"], "brainof-none"),
+        (["decode", "no_such.fif"], "no_such.fif"),
+        (["decode", "X.npy"], "--sfreq"),
+        (["demo", "--data", "no_such_folder"], "no_such_folder"),
+    ],
+)
+def test_failure_is_one_line(arguments, words, capsys):
+    assert main(arguments) == 1
+    lines = [
+        row for row in capsys.readouterr().err.splitlines() if row.startswith("brainof: error")
+    ]
+    assert len(lines) == 1 and words in lines[0]
+    with pytest.raises((ValueError, OSError)):
+        main([*arguments, "--debug"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["embed", "a.fif"],
+        ["embed", "a.fif", "-o", "x.txt"],
+        ["decode", "a.fif", "--labels", "t.tsv"],
+        ["decode", "a.fif", "--on-missing", "guess"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2 and "usage: brainof" in capsys.readouterr().err
+
+
+def test_demo_without_data_is_simulated_and_says_so(
+    tmp_path, micro_checkpoint, monkeypatch, capsys
+):
+    monkeypatch.delenv("BRAINOF_DATA", raising=False)
+    figure = tmp_path / "figures" / "demo.png"
+    assert main(["demo", "--figure", str(figure), "--checkpoint", str(micro_checkpoint)]) == 0
+    text = capsys.readouterr().out
+    assert "SIMULATED" in text and "chance" in text and f"Figure: {figure}" in text
+    assert figure.read_bytes().startswith(b"\x89PNG") and figure.stat().st_size > 20_000
+    assert 0 <= _mean(text, "Brain-OF") <= 1 and _mean(text, "csp+lda") > 0.6
+
+
+@pytest.mark.slow
+def test_demo_on_a_real_recording(tmp_path, micro_checkpoint, data_dir, capsys):
+    figure = tmp_path / "demo.png"
+    options = ["--data", str(data_dir), "--checkpoint", str(micro_checkpoint)]
+    assert main(["demo", "--figure", str(figure), *options]) == 0
+    text = capsys.readouterr().out
+    assert "real EEG" in text and "whole runs: 3 in all" in text and "45 trials" in text
+    assert _mean(text, "csp+lda") > 0.55
+
+
+def test_help_as_a_process():
+    environment = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-m", "brainof_toolbox.cli", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0
+    for word in ("demo", "info", "embed", "decode", "examples:", "exit codes:"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    "effect, name", [("mu", "csp+lda"), ("mu", "band power+lr"), ("evoked", "samples+lda")]
+)
+def test_baselines_find_their_effect(effect, name):
+    """H1, K16: each on the effect it is made for, on unseen subjects, and at chance without it."""
+    for size, low, high in ((1.0, 0.65, 1.01), (0.0, 0.4, 0.6)):
+        epochs = make_study(
+            6, effect=effect, effect_size=size, n_epochs=30, n_channels=19, duration=1.5
+        )
+        decoder = make_baselines(epochs.info["sfreq"])[name]
+        folds = cross_validate(decoder, epochs, epochs.events[:, 2])
+        assert low < folds.attrs["mean"] < high
+
+
+def test_baselines_take_every_form_of_samples():
+    from brainof_toolbox import from_epochs
+
+    epochs = make_epochs(n_epochs=20, n_channels=8, duration=1.0)
+    y, signals = epochs.events[:, 2], from_epochs(epochs)
+    for decoder in make_baselines(128.0).values():
+        forms = [signals, epochs, [epochs[i] for i in range(20)], [signals[i] for i in range(20)]]
+        expected = decoder.fit(signals, y).predict(signals)
+        assert all(np.array_equal(decoder.predict(form), expected) for form in forms)
+        array = epochs.get_data()
+        assert decoder.fit(array, y).predict(array).shape == (20,)
