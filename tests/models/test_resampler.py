@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import naive
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from brainof_toolbox.models import BrainOF, BrainOFConfig
+from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
 from brainof_toolbox.models.resampler import latent_points
 
 
@@ -85,6 +89,43 @@ def test_located_latents_look_at_different_places(tokens_of):
     assert number["located"] < 40
     assert alike["random"] > 0.6
     assert alike["located"] < 0.3
+
+
+def _alpha_left_or_right(n_samples, rng):
+    """Simulate 1 s epochs with a 10 Hz rhythm of any phase over one side of the head."""
+    index = np.arange(24) + 0.5
+    height, angle = 1 - 1.2 * index / 24, 2.39996 * index
+    ring = np.sqrt(1 - height**2)
+    position = 0.095 * np.c_[ring * np.cos(angle), ring * np.sin(angle), height]
+    apart = ((position[:, None] - position) ** 2).sum(-1)
+    data = np.cumsum(rng.normal(size=(n_samples, 24, 256)), axis=-1)
+    data = np.exp(-apart / (2 * 0.03**2)) @ (data - data.mean(-1, keepdims=True))
+    data /= data.std()
+    y = rng.integers(0, 2, n_samples)
+    phase = rng.uniform(0, 2 * np.pi, (n_samples, 1))
+    rhythm = np.sin(2 * np.pi * 10 * np.arange(256) / 256 + phase)
+    for i, side in enumerate(2 * y - 1):
+        source = np.array([0.06 * side, -0.06, 0.04])
+        field = np.exp(-((position - source) ** 2).sum(-1) / (2 * 0.03**2))
+        data[i] += 0.7 * np.outer(field, rhythm[i])
+    return data, y, position
+
+
+def test_untrained_located_latents_tell_left_from_right():
+    """A linear readout of few trials: random latents lose where the rhythm is."""
+    score = {"located": [], "random": []}
+    for seed in range(3):
+        data, y, position = _alpha_left_or_right(160, np.random.default_rng(seed))
+        tokens = make_tokens(data, 256.0, position, 0 * position, ["eeg"] * 24, "eeg")
+        for init in score:
+            model = BrainOF(BrainOFConfig(latent_init=init, n_layers=1), seed).eval()
+            with torch.no_grad():
+                rows = [model(tokens[slice(k, k + 40)]).flatten(1) for k in range(0, 160, 40)]
+            rows = torch.cat(rows).numpy()
+            readout = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
+            score[init].append(readout.fit(rows[:80], y[:80]).score(rows[80:], y[80:]))
+    assert np.mean(score["located"]) > 0.75
+    assert np.mean(score["located"]) > np.mean(score["random"]) + 0.05
 
 
 def test_points_cover_the_head_and_the_window():
