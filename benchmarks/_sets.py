@@ -11,10 +11,7 @@ import mne
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold
 
-#: MNE 1.13 renamed it.
-TEMPLATE = (
-    "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
-)
+from brainof_toolbox.io._channels import template_montage
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def load_arithmetic():
         raw = mne.io.read_raw_edf(path, infer_types=True, preload=True, verbose="error")
         raw.drop_channels(["A2-A1", "ECG"])
         raw.rename_channels({"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"})
-        raw.set_montage(TEMPLATE)
+        raw.set_montage(template_montage())
         epochs.append(mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error"))
         y += [int("arithmetic" in path.name)] * len(epochs[-1])
         groups += [re.match(r"sub-\d+", path.name)[0]] * len(epochs[-1])
@@ -83,7 +80,7 @@ def load_motor():
     for path in sorted(folder.glob("*.edf")):
         raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
         mne.datasets.eegbci.standardize(raw)
-        raw.set_montage(TEMPLATE)
+        raw.set_montage(template_montage())
         events, ids = mne.events_from_annotations(raw, verbose="error")
         wanted = {"left": ids["T1"], "right": ids["T2"]}
         epochs.append(

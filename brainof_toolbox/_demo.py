@@ -85,25 +85,20 @@ def _real_epochs(files):
     import mne
 
     from .io import read_recording
+    from .io._channels import template_montage
 
     parts, runs = [], []
     for file in files:
         raw = read_recording(file).load_data(verbose="error")
         mne.datasets.eegbci.standardize(raw)
-        info = _with_positions(mne, raw)
+        raw.set_montage(template_montage(), verbose="error")
         events, _ = mne.events_from_annotations(raw, {"T1": 1, "T2": 2}, verbose="error")
         ids = {name: code for code, name in enumerate(_FISTS.values(), 1)}
         parts.append(
-            mne.Epochs(info, events, ids, 0.5, 3.5, baseline=None, preload=True, verbose="error")
+            mne.Epochs(raw, events, ids, 0.5, 3.5, baseline=None, preload=True, verbose="error")
         )
         runs += [file.stem] * len(parts[-1])
     return mne.concatenate_epochs(parts, verbose="error"), np.array(runs), "runs"
-
-
-def _with_positions(mne, raw):
-    new = "colin27_1005"
-    known = mne.channels.get_builtin_montages()
-    return raw.set_montage(new if new in known else "standard_1005", verbose="error")
 
 
 def _simulated_epochs():

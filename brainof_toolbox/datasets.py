@@ -10,6 +10,7 @@ import numpy as np
 
 from ._simulation import helmet, make_head, record
 from ._utils.validation import check_number, check_option
+from .io._channels import template_montage
 
 KINDS = ("eeg", "meg", "eeg+meg")
 EFFECTS = {"mu": ("left", "right"), "evoked": ("standard", "target")}
@@ -256,7 +257,7 @@ def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
     types = ["eeg"] * n_eeg + ["mag", "grad", "grad"] * (n_meg // 3)
     info = mne.create_info(names, sfreq, types)
     if n_eeg:
-        info.set_montage(_template(mne), on_missing="ignore")
+        info.set_montage(template_montage(), on_missing="ignore")
     for channel, (r, frame, kind_of_coil) in zip(info["chs"][n_eeg:], helmet(n_meg // 3)):
         channel["loc"] = np.concatenate([r, frame.ravel()])
         channel["coil_type"] = getattr(FIFF, kind_of_coil)
@@ -264,12 +265,6 @@ def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
     if n_meg:
         info["dev_head_t"] = mne.transforms.Transform("meg", "head", np.eye(4))
     return info
-
-
-def _template(mne):
-    """The name of the 10-05 montage, which MNE 1.13 renames."""
-    new, old = "colin27_1005", "standard_1005"
-    return new if new in mne.channels.get_builtin_montages() else old
 
 
 def _trials(info, rng, effect, effect_size, n_epochs, duration, line_freq):

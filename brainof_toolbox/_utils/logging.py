@@ -7,10 +7,12 @@ import sys
 import warnings
 
 logger = logging.getLogger("brainof_toolbox")
+#: Packages whose lines a user cannot change, on the way from his call to a warning.
+_BETWEEN = ("brainof_toolbox", "joblib", "sklearn", "tqdm")
 
 
 def warn(message, category=RuntimeWarning):
-    """Warn at the first line outside the package, where the user can do something about it.
+    """Warn at the user's line: the first outside the package and those it is called through.
 
     Parameters
     ----------
@@ -19,11 +21,14 @@ def warn(message, category=RuntimeWarning):
     category : type
         The warning class.
     """
-    package = __name__.split(".")[0]
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+    while frame.f_back is not None and _root(frame) in _BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def _root(frame):
+    return frame.f_globals.get("__name__", "").split(".")[0]
 
 
 def progress(iterable, *, total=None, description="", enabled=True):

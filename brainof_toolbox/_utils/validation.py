@@ -1,4 +1,4 @@
-"""Checks that all rooms share; one wording: the parameter, what is allowed, what came, what next."""
+"""Checks that all rooms share: the parameter, what is allowed, what came, what next."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def check_option(parameter, value, allowed, extra=""):
         If ``value`` is not in ``allowed``.
     """
     if not any(
-        value is known or (type(value) is type(known) and value == known) for known in allowed
+        value is known or (isinstance(value, type(known)) and value == known) for known in allowed
     ):
         extra = f" {extra}" if extra else ""
         raise ValueError(
-            f"Invalid value for the parameter {parameter!r}: allowed are {_english_list(allowed)}, "
-            f"got {value!r}.{extra}"
+            f"Invalid value for the parameter {parameter!r}: allowed are "
+            f"{_english_list(allowed)}, got {value!r}.{extra}"
         )
     return value
 

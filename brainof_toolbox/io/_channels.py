@@ -47,14 +47,26 @@ def canonical_name(name):
     return _template()[0].get(text.upper(), text)
 
 
+def template_montage():
+    """Name of MNE's 10-05 template, which MNE 1.13 renamed.
+
+    Returns
+    -------
+    name : str
+        What :func:`mne.channels.make_standard_montage` takes.
+    """
+    import mne
+
+    new, old = "colin27_1005", "standard_1005"
+    return new if new in mne.channels.get_builtin_montages() else old
+
+
 @lru_cache(maxsize=1)
 def _template():
     """Spelling and head position of every electrode of MNE's 10-05 montage."""
     import mne
 
-    known = mne.channels.get_builtin_montages()  # MNE 1.13 renamed it
-    name = "colin27_1005" if "colin27_1005" in known else "standard_1005"
-    montage = mne.channels.make_standard_montage(name)
+    montage = mne.channels.make_standard_montage(template_montage())
     info = mne.create_info(montage.ch_names, 1.0, "eeg")
     info.set_montage(montage)  # MNE moves the template to the head frame here
     spelling = {name.upper(): name for name in montage.ch_names}

@@ -14,6 +14,7 @@ from brainof_toolbox.io._channels import (
     geometry,
     pick_channels,
     placeholder_positions,
+    template_montage,
 )
 
 TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
@@ -27,13 +28,6 @@ def make_info(ch_names, ch_types="eeg", montage=None):
     if montage is not None:
         info.set_montage(montage)
     return info
-
-
-def template_montage():
-    """MNE's 10-05 template, which got another name in MNE 1.13."""
-    names = ("colin27_1005", "standard_1005")
-    known = mne.channels.get_builtin_montages()
-    return mne.channels.make_standard_montage(next(name for name in names if name in known))
 
 
 def make_meg_info(locs, ch_types, coil_types, trans=None, coord_frame=FIFF.FIFFV_COORD_DEVICE):
@@ -69,7 +63,7 @@ def everything(info, modality="eeg", on_missing="raise"):
 
 def montage_positions(ch_names):
     """What ``set_montage`` gives: the literal reference for template positions."""
-    info = make_info(ch_names, montage=template_montage())
+    info = make_info(ch_names, montage=mne.channels.make_standard_montage(template_montage()))
     return np.array([ch["loc"][:3] for ch in info["chs"]])
 
 
@@ -119,7 +113,7 @@ def test_names_that_are_no_site_stay_as_they_are(name):
 
 
 def test_canonical_names_are_fixed_points():
-    names = template_montage().ch_names
+    names = mne.channels.make_standard_montage(template_montage()).ch_names
     names = [name for name in names if name not in ("T3", "T4", "T5", "T6")]
     assert [canonical_name(name) for name in names] == names
     assert [canonical_name(name.upper()) for name in names] == names
@@ -167,7 +161,7 @@ def test_electrodes_are_never_impostors(names):
 
 
 def test_template_names_are_never_impostors():
-    names = template_montage().ch_names
+    names = mne.channels.make_standard_montage(template_montage()).ch_names
     assert len(pick_channels(make_info(names))["eeg"]) == len(names)
 
 
@@ -204,7 +198,7 @@ def test_no_supported_channel():
 
 # --------------------------------------------------------------------------- electrode places
 def test_measured_positions_are_taken_as_they_are():
-    info = make_info(TEN_TWENTY, montage=template_montage())
+    info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     rng = np.random.default_rng(0)
     for ch in info["chs"]:
         ch["loc"][:3] += rng.normal(0, 0.003, 3)
@@ -240,7 +234,7 @@ def test_unknown_names():
 
 def test_two_positions_missing():
     """R9: exactly these two are named; the other 17 keep theirs."""
-    info = make_info(TEN_TWENTY, montage=template_montage())
+    info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     for ch in info["chs"]:
         ch["loc"][:3] += 0.002
     for i in (3, 11):
@@ -256,7 +250,7 @@ def test_two_positions_missing():
 
 def test_one_position():
     """R10: both channels are named, and only they."""
-    info = make_info(TEN_TWENTY, montage=template_montage())
+    info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     info["chs"][4]["loc"][:3] = info["chs"][7]["loc"][:3]
     with pytest.warns(RuntimeWarning, match=r"share one position: \[\['Fz', 'T7'\]\]"):
         everything(info)
@@ -321,7 +315,7 @@ def test_index_fills_only_what_is_missing():
 
 
 def test_on_missing_is_checked():
-    info = make_info(TEN_TWENTY, montage=template_montage())
+    info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     with pytest.raises(ValueError, match="'on_missing'.*'raise' or 'index', got 'ignore'"):
         everything(info, on_missing="ignore")
 
@@ -432,7 +426,7 @@ def test_geometry_does_not_change_info():
 
 def test_channel_order_only_reorders():
     """D4: any order of channels gives the same places by name."""
-    info = make_info(TEN_TWENTY, montage=template_montage())
+    info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     order = np.random.default_rng(1).permutation(len(TEN_TWENTY))
     pos, _ = geometry(info, np.arange(len(order)), "eeg")
     shuffled, _ = geometry(info, order, "eeg")

@@ -12,6 +12,7 @@ import pytest
 
 from brainof_toolbox import PairedSignals, Preprocessing, Signals
 from brainof_toolbox.io import from_array, from_epochs, from_raw
+from brainof_toolbox.io._channels import template_montage
 from brainof_toolbox.io._mne import good_spans
 from brainof_toolbox.preprocessing import preprocess
 
@@ -20,19 +21,13 @@ SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
 IN_1_SECOND = {"tmin": 0.0, "tmax": 1.0, "baseline": None, "verbose": "error"}
 
 
-def montage():
-    names = ("colin27_1005", "standard_1005")
-    known = mne.channels.get_builtin_montages()
-    return mne.channels.make_standard_montage(next(name for name in names if name in known))
-
-
 def make_info(n_eeg=19, n_mag=0, extra=(), sfreq=200.0):
     """EEG with a montage, magnetometers on a helmet, and what else is asked for."""
     names = [*TEN_TWENTY[:n_eeg], *(f"MEG {i:03d}" for i in range(n_mag))]
     kinds = ["eeg"] * n_eeg + ["mag"] * n_mag
     info = mne.create_info([*names, *(f"{k}-x" for k in extra)], sfreq, [*kinds, *extra], "error")
     if n_eeg:
-        info.set_montage(montage(), on_missing="ignore")
+        info.set_montage(template_montage(), on_missing="ignore")
     places = np.random.default_rng(9).standard_normal((n_mag, 3))
     for ch, place in zip(info["chs"][n_eeg:], places, strict=False):
         ch["loc"] = np.concatenate([0.12 * place / np.linalg.norm(place), np.eye(3).ravel()])
