@@ -293,6 +293,8 @@ class _Task:
         elif len(scores) > 1:
             half = stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores)
         interval = (float(scores.mean() - half), float(scores.mean() + half))
+        if scoring is None and not self.is_regression:  # no accuracy lies outside
+            interval = (max(interval[0], 0.0), min(interval[1], 1.0))
         return {**summary, "interval": interval, "interval_by": by}
 
 
