@@ -64,8 +64,8 @@ def fit_classification_head(features, y, groups=None, class_weight=None):
         Class indices.
     groups : array-like, shape (n_samples,) | None
         Samples of one group stay on one side of every inner split.
-    class_weight : dict | str | None
-        As in scikit-learn.
+    class_weight : dict | None
+        Weight of each class index, in training and in the choice of the strength.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def fit_classification_head(features, y, groups=None, class_weight=None):
     splits = inner_splits(y, groups, is_classification=True)
     if splits:
         models = [clone(model).set_params(C=strength) for strength in _STRENGTHS]
-        model = _choose(models, Z, y, splits, _log_loss)
+        model = _choose(models, _log_losses, Z, y, splits)
     return make_pipeline(rotate, model.fit(Z, y))
 
 
@@ -105,27 +105,30 @@ def fit_regression_head(features, y, groups=None):
     splits = inner_splits(y, groups, is_classification=False)
     if splits:
         models = [clone(model).set_params(alpha=1.0 / strength) for strength in _STRENGTHS]
-        model = _choose(models, Z, y, splits, _squared_error)
+        model = _choose(models, _squared_errors, Z, y, splits)
     return make_pipeline(rotate, model.fit(Z, y))
 
 
-def _choose(models, Z, y, splits, loss):
-    """The model with the smallest loss, averaged over the splits; the first of equals."""
-    losses = [
-        np.mean([loss(model.fit(Z[train], y[train]), Z[test], y[test]) for train, test in splits])
+def _choose(models, losses, Z, y, splits):
+    """The model with the smallest loss over all watched samples; the first of equals."""
+    totals = [
+        sum(
+            losses(model.fit(Z[train], y[train]), Z[test], y[test]).sum() for train, test in splits
+        )
         for model in models
     ]
-    return models[int(np.argmin(losses))]
+    return models[int(np.argmin(totals))]
 
 
-def _log_loss(model, Z, y):
-    """Unlike scikit-learn's, it takes parts that lack a class, as a left-out subject may."""
+def _log_losses(model, Z, y):
+    """Weighted as in training. A left-out subject may lack a class, which is no obstacle here."""
     probability = model.predict_proba(Z)[np.arange(len(y)), y]
-    return -np.log(np.maximum(probability, np.finfo(float).eps)).mean()
+    weight = 1.0 if model.class_weight is None else np.array([model.class_weight[i] for i in y])
+    return -np.log(np.maximum(probability, np.finfo(float).eps)) * weight
 
 
-def _squared_error(model, Z, y):
-    return np.square(model.predict(Z) - y).mean()
+def _squared_errors(model, Z, y):
+    return np.square(model.predict(Z) - y)
 
 
 def inner_splits(y, groups, *, is_classification, n_folds=_MOST_FOLDS, random_state=0):

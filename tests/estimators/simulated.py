@@ -1,0 +1,55 @@
+"""Recordings for the tests of the estimators: small, seeded, in SI units."""
+
+from __future__ import annotations
+
+import warnings
+
+import mne
+import numpy as np
+
+from brainof_toolbox import datasets
+from brainof_toolbox.datasets import make_info
+
+SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
+
+
+def raw(seed=0, kind="eeg", n_channels=6, sfreq=128.0, duration=4.0):
+    """A continuous recording."""
+    return datasets.make_raw(
+        kind, n_channels=n_channels, sfreq=sfreq, duration=duration, random_state=seed
+    )
+
+
+def noise_epochs(n_epochs=24, seed=0, kind="eeg", n_channels=6, sfreq=128.0, n_times=128, **kw):
+    """Epochs that know nothing of their labels, which are 1 and 2 in balanced random order."""
+    rng = np.random.default_rng(seed)
+    info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
+    size = np.array([SIZE[t] for t in info.get_channel_types()])[:, None]
+    data = rng.standard_normal((n_epochs, len(size), n_times)) * size
+    labels = rng.permutation(np.arange(n_epochs) % 2) + 1
+    events = np.stack([np.arange(n_epochs) * n_times, labels * 0, labels], axis=1)
+    return mne.EpochsArray(data, info, events, verbose="error", **kw)
+
+
+def obvious_epochs(n_epochs=40, seed=0, **kwargs):
+    """Epochs in which class 2 has a strong 12 Hz rhythm at the first channels."""
+    epochs = noise_epochs(n_epochs, seed, **kwargs)
+    wave = 3 * SIZE["eeg"] * np.sin(2 * np.pi * 12 * epochs.times)
+    epochs._data[epochs.events[:, 2] == 2, :3] += wave
+    return epochs
+
+
+def annotate(recording, *rows):
+    """Annotate (onset in s, duration, description); returns the recording."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Limited .* annotation")
+        return recording.set_annotations(mne.Annotations(*zip(*rows, strict=True)))
+
+
+def with_channels(recording, **rows):
+    """Add channels by type, each with a constant or given row; returns a new recording."""
+    names = [f"{kind.upper()} 001" for kind in rows]
+    info = mne.create_info(names, recording.info["sfreq"], list(rows), verbose="error")
+    data = np.stack([np.broadcast_to(row, len(recording.times)) for row in rows.values()])
+    extra = mne.io.RawArray(data, info, verbose="error")
+    return recording.copy().add_channels([extra], force_update_info=True)
