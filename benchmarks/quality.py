@@ -33,7 +33,12 @@ PARTS = (".fdt", ".eeg", ".vmrk", ".elp", ".hsp", "_mrk.sqd", "config_linux", "h
 def score_set(name, max_epochs, random_state):
     """Compare network and classical decoders on one set; returns its part of both tables."""
     task = LOADERS[name]()
-    shared = {"info": task.info, "on_missing": task.on_missing, "random_state": random_state}
+    shared = {
+        "info": task.info,
+        "on_missing": task.on_missing,
+        "class_weight": "balanced",
+        "random_state": random_state,
+    }
     estimators = {
         PROBE: BrainOFClassifier(**shared),
         FULL: BrainOFClassifier(adaptation="full", max_epochs=max_epochs, **shared),
@@ -118,7 +123,11 @@ def choose(random_state, sets):
             )
         for name in sets:
             task = LOADERS[name]()
-            shared = {"info": task.info, "on_missing": task.on_missing}
+            shared = {
+                "info": task.info,
+                "on_missing": task.on_missing,
+                "class_weight": "balanced",
+            }
             estimators = {
                 f"{scaling}, {pooling}": BrainOFClassifier(
                     Path(scratch) / scaling, pooling=pooling, **shared
@@ -152,7 +161,7 @@ Made by::
 weights, either frozen under a logistic regression ("probe, untrained") or trained on the training
 side of each split alone ("full, from scratch", at most {max_epochs} epochs, stopped early on an
 inner split by whole subjects or runs where there are several). The other rows are classical
-decoders on the same splits (``brainof_toolbox/_baselines.py``). Nothing was chosen on test samples
+decoders on the same splits (``brainof_toolbox/_baselines.py``); classes weigh the same in all. Nothing was chosen on test samples
 of these splits, but pooling and scaling were looked at on these sets (last table), so all scores
 are development scores.
 

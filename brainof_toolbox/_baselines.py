@@ -16,6 +16,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from .estimators._heads import fit_classification_head
@@ -239,7 +240,9 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, groups=None):
         """Fit; samples of one group stay on one side of every inner split."""
         self.classes_, labels = np.unique(y, return_inverse=True)
-        self.head_ = fit_classification_head(X, labels, groups, "balanced")
+        classes = np.arange(len(self.classes_))
+        weight = compute_class_weight("balanced", classes=classes, y=labels)
+        self.head_ = fit_classification_head(X, labels, groups, dict(enumerate(weight)))
         return self
 
     def predict(self, X):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._utils.logging import warn
 from ._utils.validation import check_number
 
 
@@ -124,7 +125,7 @@ def _labels_from_table(files, table, target):
 
 def _epochs_task(files, options):
     from .io import from_epochs
-    from .signals import PairedSignals, Signals
+    from .signals import Signals, as_parts
 
     parts, y, owners = [], [], []
     for file in files:
@@ -134,14 +135,13 @@ def _epochs_task(files, options):
         y.extend(names[code] for code in epochs.events[:, 2])
         owners.extend([file] * len(epochs))
     groups, grouping = _groups_of(owners, options.groups)
-    if all(isinstance(part, Signals) for part in parts) and len({p.signature for p in parts}) == 1:
+    if len(parts) == 1:
+        X = parts[0]
+    elif all(isinstance(p, Signals) for p in parts) and len({p.signature for p in parts}) == 1:
         X = Signals.concatenate(parts)
     else:
         X = [part[i] for part in parts for i in range(len(part))]
-    ends = [p if isinstance(p, Signals) else next(iter(p.parts.values())) for p in parts]
-    rates = {part.sfreq for part in ends}
-    if isinstance(parts[0], PairedSignals) and len(parts) == 1:
-        X = parts[0]
+    rates = {signals.sfreq for part in parts for signals in as_parts(part).values()}
     return Task(X, np.array(y), groups, rates.pop() if len(rates) == 1 else None, grouping)
 
 
@@ -241,6 +241,8 @@ def make_decoders(task, classifier, n_baselines=None):
     if task.sfreq is not None:
         baselines = make_baselines(task.sfreq, is_regression=is_regressor(classifier))
         decoders.update(list(baselines.items())[:n_baselines])
+    else:
+        warn("Recordings differ in sampling rate: the classical decoders are left out.")
     return decoders
 
 
