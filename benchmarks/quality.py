@@ -161,9 +161,9 @@ Made by::
 weights, either frozen under a logistic regression ("probe, untrained") or trained on the training
 side of each split alone ("full, from scratch", at most {max_epochs} epochs, stopped early on an
 inner split by whole subjects or runs where there are several). The other rows are classical
-decoders on the same splits (``brainof_toolbox/_baselines.py``); classes weigh the same in all. Nothing was chosen on test samples
-of these splits, but pooling and scaling were looked at on these sets (last table), so all scores
-are development scores.
+decoders on the same splits (``brainof_toolbox/_baselines.py``). Classes are weighted to count the
+same, except in the discriminant analyses. Nothing was chosen on test samples of these splits, but
+pooling and scaling were looked at on these sets (last table): all scores are development scores.
 
 Balanced accuracy is the mean over folds; intervals are Student's t over folds, or over subjects
 where there are more than five. They take fitted models as they are, and are too narrow for small
