@@ -78,7 +78,7 @@ def test_probabilities(adaptation, n_classes, small_checkpoint):
 
 @BOTH
 def test_same_seed_same_predictions(adaptation, small_checkpoint, global_rng_untouched):
-    """D1, D3, D5, D7: repetition changes nothing; batch and order of test samples do not either."""
+    """D1, D3, D5, D7: repetition changes nothing, nor do batch size and order at prediction."""
     epochs = noise_epochs(20)
     y, order = epochs.events[:, 2], np.random.default_rng(0).permutation(20)
     first = make(small_checkpoint, adaptation, random_state=3).fit(epochs, y)

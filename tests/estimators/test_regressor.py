@@ -57,9 +57,7 @@ def test_same_seed_same_predictions(adaptation, small_checkpoint, global_rng_unt
     np.testing.assert_array_equal(second.predict(epochs), expected)
     order = np.random.default_rng(0).permutation(16)
     np.testing.assert_allclose(first.predict(epochs[order]), expected[order], rtol=1e-5)
-    np.testing.assert_allclose(
-        first.set_params(batch_size=1).predict(epochs), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(first.set_params(batch_size=1).predict(epochs), expected, rtol=1e-5)
 
 
 @BOTH
@@ -69,7 +67,9 @@ def test_constant_target(adaptation, small_checkpoint):
     np.testing.assert_allclose(predicted.predict(noise_epochs(4, seed=1)), 3.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("y", [[1, 2] * 4, pd.Series(range(8), index=range(5, 13)), ["1", "2"] * 4])
+@pytest.mark.parametrize(
+    "y", [[1, 2] * 4, pd.Series(range(8), index=range(5, 13)), ["1", "2"] * 4]
+)
 def test_targets_of_any_kind(y, small_checkpoint):
     """Integers, tables and numbers written as text."""
     assert make(small_checkpoint).fit(noise_epochs(8), y).predict(noise_epochs(2)).shape == (2,)
