@@ -97,7 +97,7 @@ def test_untrained(global_rng_untouched):
     np.testing.assert_array_equal(rows[None], rows[0])
     assert (np.abs(rows[1] - rows[0]).max(axis=1) > 0.05).all()
     assert embedder.checkpoint_info_["corpus"] == "none (untrained)"
-    assert embedder.checkpoint_info_["steps"] == 0
+    assert embedder.checkpoint_info_["step"] == 0
 
 
 def test_checkpoint_info(small_checkpoint):
@@ -107,7 +107,7 @@ def test_checkpoint_info(small_checkpoint):
         embedder = BrainOFEmbedder(small_checkpoint).fit(noise_epochs(2))
     info = embedder.checkpoint_info_
     assert info["name"] == str(small_checkpoint) and len(info["sha256"]) == 64
-    assert (info["steps"], info["corpus"], info["licence"]) == (7, ["simulated"], "BSD-3-Clause")
+    assert (info["step"], info["corpus"], info["licence"]) == (7, ["simulated"], "BSD-3-Clause")
     assert info["parameters"] == sum(p.numel() for p in embedder.backbone_.parameters())
 
 
@@ -188,7 +188,7 @@ def test_save_and_load(untrained, small_checkpoint, tmp_path):
     again = BrainOFEmbedder(tmp_path / "new")
     np.testing.assert_array_equal(again.fit_transform(epochs), rows)
     assert again.preprocessing_ == embedder.preprocessing_
-    assert again.checkpoint_info_["steps"] == (0 if untrained else 7)
+    assert again.checkpoint_info_["step"] == (0 if untrained else 7)
     assert again.checkpoint_info_["corpus"] == ([] if untrained else ["simulated"])
 
 
@@ -199,7 +199,7 @@ def test_refit_forgets_the_checkpoint(small_checkpoint, tmp_path):
         embedder.set_params(checkpoint=None).fit(noise_epochs(2))
     embedder.save_pretrained(tmp_path / "new")
     again = BrainOFEmbedder(tmp_path / "new").fit(noise_epochs(2))
-    assert again.checkpoint_info_["corpus"] == [] and again.checkpoint_info_["steps"] == 0
+    assert again.checkpoint_info_["corpus"] == [] and again.checkpoint_info_["step"] == 0
 
 
 # ----------------------------------------------------------------------------- no leaks

@@ -13,7 +13,7 @@ from simulated import noise_epochs, obvious_epochs, raw
 from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox.estimators import _supervised
+from brainof_toolbox.estimators import _finetune, _supervised
 from brainof_toolbox.estimators._finetune import (
     Settings,
     _rate,
@@ -166,24 +166,53 @@ def test_schedule():
     assert _rate(0, 1, 0.1) == 1.0
 
 
-def test_gradients_are_clipped(small_checkpoint):
-    """Absurd targets do not throw the weights far away."""
-    epochs = noise_epochs(8)
-    network, blocks = make_parts(small_checkpoint, epochs, n_outputs=1)
-    before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    targets = torch.full((8,), 1e6)
-    everyone, nobody = np.arange(8), np.array([], dtype=int)
-    fit_network(
-        network,
-        blocks,
-        targets,
-        everyone,
-        nobody,
-        lambda outputs, target: F.mse_loss(outputs[:, 0], target),
-        settings(max_epochs=2),
-    )
-    for name, parameter in network.named_parameters():
-        assert (parameter - before[name]).abs().max() < 0.02, name
+def squared_error(outputs, target):
+    return F.mse_loss(outputs[:, 0], target)
+
+
+def test_gradients_are_clipped(small_checkpoint, monkeypatch):
+    """Absurd targets: what the optimiser gets has a norm of 1 at most."""
+    norms = []
+
+    def note(optimizer, args, kwargs):
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(torch.stack([g.norm() for g in grads if g is not None]).norm().item())
+
+    def spy(network, settings):
+        optimizer = make_optimizer(network, settings)
+        optimizer.register_step_pre_hook(note)
+        return optimizer
+
+    monkeypatch.setattr(_finetune, "make_optimizer", spy)
+    network, blocks = make_parts(small_checkpoint, noise_epochs(8), n_outputs=1)
+    targets, nobody = torch.full((8,), 1e6), np.array([], dtype=int)
+    fit_network(network, blocks, targets, np.arange(8), nobody, squared_error, settings())
+    assert len(norms) == 6 and max(norms) <= 1 + 1e-4 and min(norms) > 0.99
+
+
+def test_given_backbone_is_copied(small_checkpoint):
+    """Training a network leaves the backbone it was made from as it was."""
+    model = load_checkpoint(small_checkpoint).model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    network, blocks = make_parts(model, noise_epochs(8), n_outputs=1)
+    targets, nobody = torch.arange(8.0), np.array([], dtype=int)
+    fit_network(network, blocks, targets, np.arange(8), nobody, squared_error, settings())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not torch.equal(network.backbone.latents, model.latents)
+
+
+def test_watched_samples_are_not_trained_on(small_checkpoint):
+    """Other targets of the watched samples change what is watched, and nothing of the training."""
+    train, valid, histories = np.arange(10), np.arange(10, 16), []
+    for shift in (0.0, 3.0):
+        network, blocks = make_parts(small_checkpoint, noise_epochs(16), n_outputs=1)
+        targets = torch.linspace(-1, 1, 16)
+        targets[10:] += shift
+        args = (network, blocks, targets, train, valid, squared_error, settings(max_epochs=3))
+        histories.append(pd.DataFrame(fit_network(*args)))
+    first, second = histories
+    np.testing.assert_array_equal(first["train_loss"][1:], second["train_loss"][1:])
+    assert (first["valid_loss"] != second["valid_loss"]).all()
 
 
 # ------------------------------------------------------------- history, stopping, restoring

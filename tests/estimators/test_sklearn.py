@@ -62,6 +62,7 @@ def test_common_checks(kind, small_checkpoint):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_common_checks_of_fine_tuning(kind, small_checkpoint):
