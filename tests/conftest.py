@@ -79,7 +79,7 @@ def micro_checkpoint(tmp_path_factory, micro_config):
         folder,
         BrainOF(micro_config, random_state=0),
         preprocessing=Preprocessing().to_dict(),
-        manifest={"license": "BSD-3-Clause", "datasets": [], "steps": 0},
+        manifest={"licence": "BSD-3-Clause", "datasets": [], "steps": 0},
     )
     return folder
 

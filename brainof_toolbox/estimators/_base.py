@@ -52,7 +52,7 @@ class BaseBrainOF(BaseEstimator):
             self.checkpoint_info_ = {
                 "name": None,
                 "sha256": None,
-                "steps": 0,
+                "step": 0,
                 "parameters": sum(p.numel() for p in self.backbone_.parameters()),
                 "corpus": "none (untrained)",
                 "licence": None,
@@ -65,7 +65,7 @@ class BaseBrainOF(BaseEstimator):
         self.checkpoint_info_ = {
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
-            "steps": manifest.get("steps"),
+            "step": manifest.get("steps"),
             "parameters": sum(p.numel() for p in self.backbone_.parameters()),
             "corpus": manifest.get("datasets"),
             "licence": manifest.get("licence"),
