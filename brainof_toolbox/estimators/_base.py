@@ -144,14 +144,12 @@ class BaseBrainOF(BaseEstimator):
         check_is_fitted(self)
         manifest = {
             key: value
-            for key, value in self._manifest.items()
+            for key, value in getattr(self, "_tuned_manifest", self._manifest).items()
             if key not in ("sha256", "versions", "n_parameters")
         }
         if self.checkpoint is None:
             manifest.setdefault("datasets", [])
             manifest.setdefault("steps", 0)
-        if hasattr(self, "network_"):
-            manifest["fine_tuned"] = True
         save_checkpoint(
             directory,
             self.backbone_.cpu(),

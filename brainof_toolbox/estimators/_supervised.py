@@ -8,6 +8,7 @@ import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
+from .._utils.subjects import hash_subject
 from .._utils.validation import check_number, check_option
 from ._base import BaseBrainOF, as_seed, check_device
 from ._finetune import Settings, fit_network, make_network, predict_outputs
@@ -88,6 +89,14 @@ class SupervisedBrainOF(BaseBrainOF):
         self.history_ = pd.DataFrame(history)
         self.network_ = network
         self.backbone_ = network.backbone
+        self._tuned_manifest = {**self._manifest, "fine_tuned": True, **self._subjects(blocks)}
+
+    def _subjects(self, blocks):
+        """Hashes of the subjects that the weights have seen, as far as samples name them."""
+        parts = [windows.signals for block in blocks for windows in block.windows.values()]
+        named = {subject for part in parts for subject in part.subject if subject is not None}
+        seen = {*self._manifest.get("subjects", ()), *map(hash_subject, named)}
+        return {"subjects": sorted(seen)} if seen else {}
 
     def _split(self, y, groups, is_classification, seed):
         everything, nobody = np.arange(len(y)), np.array([], dtype=int)
@@ -118,7 +127,7 @@ class SupervisedBrainOF(BaseBrainOF):
         return hasattr(self, "network_") or hasattr(self, "head_")
 
     def _forget(self):
-        for name in ("network_", "head_", "history_"):
+        for name in ("network_", "head_", "history_", "_tuned_manifest"):
             if hasattr(self, name):
                 delattr(self, name)
 

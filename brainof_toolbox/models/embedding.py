@@ -118,9 +118,7 @@ class PlaceEmbedding(nn.Module):
     def __init__(self, config):
         super().__init__()
         width = config.width
-        self.sensor_type = nn.Parameter(
-            torch.empty(len(SENSOR_TYPES), width, dtype=torch.float32)
-        )
+        self.sensor_type = nn.Parameter(torch.empty(len(SENSOR_TYPES), width, dtype=torch.float32))
         self.modality = nn.Parameter(torch.empty(len(MODALITIES), width, dtype=torch.float32))
         self.has_place = config.position_encoding == "fourier"
         if self.has_place:

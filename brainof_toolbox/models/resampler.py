@@ -206,9 +206,7 @@ class FeedForward(nn.Module):
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.is_routed = config.experts == "moe"
         if self.is_routed:
-            self.experts = MixtureOfExperts(
-                config.width, hidden, config.n_routed, config.n_chosen
-            )
+            self.experts = MixtureOfExperts(config.width, hidden, config.n_routed, config.n_chosen)
         else:
             self.experts = dense_experts(config.width, hidden, config.n_chosen)
         self.scale = LayerScale(config.width, config.layer_scale)

@@ -174,9 +174,7 @@ class TokenBatch:
         return cls(**fields)
 
 
-def make_tokens(
-    data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=64, log_scale=None
-):
+def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=64, log_scale=None):
     """Cut preprocessed samples of one montage into tokens, channel by channel.
 
     Parameters

@@ -13,6 +13,7 @@ from simulated import noise_epochs, obvious_epochs, raw
 from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox._utils.subjects import hash_subject
 from brainof_toolbox.estimators import _finetune, _supervised
 from brainof_toolbox.estimators._finetune import (
     Settings,
@@ -361,8 +362,9 @@ def test_fine_tuning_on_mixtures(small_checkpoint):
 
 @pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
 def test_saved_backbone_is_the_tuned_one(kind, small_checkpoint, tmp_path):
-    """A11: bitwise the embedding of the fine-tuned network, and the manifest says so."""
+    """A11: bitwise the embedding of the fine-tuned network; the manifest says so, and of whom."""
     epochs = obvious_epochs(16)
+    epochs.info["subject_info"] = {"his_id": "sub-07"}
     fitted = kind(small_checkpoint, adaptation="full", max_epochs=2, validation_fraction=0)
     fitted.fit(epochs, epochs.events[:, 2])
     fitted.save_pretrained(tmp_path / "tuned")
@@ -371,6 +373,7 @@ def test_saved_backbone_is_the_tuned_one(kind, small_checkpoint, tmp_path):
     assert np.abs(rows - BrainOFEmbedder(small_checkpoint).fit_transform(epochs)).max() > 1e-3
     manifest = load_checkpoint(tmp_path / "tuned").manifest
     assert manifest["fine_tuned"] is True and manifest["datasets"] == ["simulated"]
+    assert manifest["subjects"] == [hash_subject("07")]
     again = kind(tmp_path / "tuned", adaptation="full", max_epochs=1)
     assert again.fit(epochs, epochs.events[:, 2]).predict(epochs).shape == (16,)
 

@@ -276,9 +276,12 @@ def test_bfloat16_autocast_on_a_gpu(tokens_of):
         latents, balance = model.train()(tokens, return_balance=True)
         loss = model.decode(latents, tokens).float().square().mean() + balance
     loss.backward()
-    assert torch.nn.functional.cosine_similarity(
-        latents.float().cpu().flatten(), expected.flatten(), dim=0
-    ) > 0.98
+    assert (
+        torch.nn.functional.cosine_similarity(
+            latents.float().cpu().flatten(), expected.flatten(), dim=0
+        )
+        > 0.98
+    )
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
@@ -287,6 +290,9 @@ def test_bfloat16_autocast_on_cpu(small_model, tokens_of):
     model, tokens = small_model(), tokens_of(2, 3, 32)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         latents = model(tokens)
-    assert torch.nn.functional.cosine_similarity(
-        latents.float().flatten(), _embed(model, tokens).flatten(), dim=0
-    ) > 0.98
+    assert (
+        torch.nn.functional.cosine_similarity(
+            latents.float().flatten(), _embed(model, tokens).flatten(), dim=0
+        )
+        > 0.98
+    )
