@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from scipy.special import softmax
@@ -157,8 +159,9 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         weight = self._class_weight_by_index(labels)
         self._load_backbone()
         self._forget()
+        fit_head = partial(fit_classification_head, class_weight=weight)
         if self.adaptation == "probe":
-            self.head_ = fit_classification_head(self._embed(sources), labels, groups, weight)
+            self.head_ = fit_head(self._embed(sources), labels, groups)
         else:
             if weight is not None:
                 weight = self._tensor(
@@ -171,7 +174,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
                 lambda outputs, target: F.cross_entropy(
                     outputs.float(), target, None if weight is None else weight.to(outputs.device)
                 ),
-                n_outputs=len(self.classes_),
+                fit_head=fit_head,
                 is_classification=True,
             )
         return self

@@ -17,7 +17,7 @@ from .._utils.logging import progress
 from ..models import TokenBatch
 from ..signals import MODALITIES
 from ._base import pool, window_tokens
-from ._heads import Rotate
+from ._heads import linear_map
 
 #: Share of the balance loss of the experts in the training loss.
 _BALANCE = 0.01
@@ -77,19 +77,18 @@ class Network(nn.Module):
         How latents become features.
     mean, scale : ndarray, shape (F,)
         Of the features before training, so that one learning rate of the head fits every pooling.
-    n_outputs : int
-        Number of classes, or 1.
+    weight, bias : ndarray, shapes (O, F) and (O,)
+        The head's start.
     """
 
-    def __init__(self, backbone, pooling, mean, scale, n_outputs):
+    def __init__(self, backbone, pooling, mean, scale, weight, bias):
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("rate", torch.as_tensor(1.0 / scale, dtype=torch.float32))
-        # Zero weights: the first outputs are the prior, and no random numbers are drawn.
-        self.weight = nn.Parameter(torch.zeros(n_outputs, len(mean)))
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
+        self.weight = nn.Parameter(torch.as_tensor(weight, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.as_tensor(bias, dtype=torch.float32))
 
     def forward(self, tokens, return_balance=False):
         """Outputs (B, O) of token batches, one per modality in reading order."""
@@ -99,8 +98,11 @@ class Network(nn.Module):
         return (outputs, balance) if return_balance else outputs
 
 
-def make_network(backbone, pooling, features, n_outputs):
-    """Put a fresh head on a backbone.
+def make_network(backbone, pooling, head):
+    """Put the head of a probe on a backbone.
+
+    Training from the probe's solution does not first distort the features to fit a random head
+    :footcite:p:`kumar2022finetuning`.
 
     Parameters
     ----------
@@ -108,18 +110,21 @@ def make_network(backbone, pooling, features, n_outputs):
         Copied, not changed.
     pooling : str
         How latents become features.
-    features : ndarray, shape (n_samples, F)
-        Features of the training samples before training.
-    n_outputs : int
-        Number of classes, or 1.
+    head : sklearn.pipeline.Pipeline
+        Fitted to features of the training samples.
 
     Returns
     -------
     network : Network
-        Ready to train.
+        Its outputs are those of the probe: logits of the classes, or the target.
+
+    References
+    ----------
+    .. footbibliography::
     """
-    rotate = Rotate().fit(features)
-    return Network(copy.deepcopy(backbone), pooling, rotate.mean_, rotate.scale_, n_outputs)
+    rotate = head[0]
+    weight, bias = linear_map(head)
+    return Network(copy.deepcopy(backbone), pooling, rotate.mean_, rotate.scale_, weight, bias)
 
 
 def gather_tokens(blocks, index):

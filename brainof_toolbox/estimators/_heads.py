@@ -109,6 +109,30 @@ def fit_regression_head(features, y, groups=None):
     return make_pipeline(rotate, model.fit(Z, y))
 
 
+def linear_map(head):
+    """A fitted head as one linear map of standardised features.
+
+    Parameters
+    ----------
+    head : sklearn.pipeline.Pipeline
+        From :func:`fit_classification_head` or :func:`fit_regression_head`.
+
+    Returns
+    -------
+    weight : ndarray, shape (n_outputs, n_features)
+        Acts on ``(features - mean) / scale``.
+    bias : ndarray, shape (n_outputs,)
+        Two classes have two outputs, whose difference is the log odds.
+    """
+    rotate, model = head[0], head[-1]
+    weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if rotate.components_ is not None:
+        weight = weight @ rotate.components_
+    if isinstance(model, LogisticRegression) and len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias
+
+
 def _choose(models, losses, Z, y, splits):
     """The model with the smallest loss over all watched samples; the first of equals."""
     totals = [

@@ -152,7 +152,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
                 self._tensor(z, torch.float32),
                 groups,
                 lambda outputs, target: F.mse_loss(outputs[:, 0].float(), target),
-                n_outputs=1,
+                fit_head=fit_regression_head,
                 is_classification=False,
             )
         return self

@@ -66,14 +66,17 @@ class SupervisedBrainOF(BaseBrainOF):
             )
         return codes
 
-    def _fit_full(self, sources, targets, groups, loss, n_outputs, is_classification):
-        """Fine-tune; ``targets`` is a tensor with one entry per sample."""
+    def _fit_full(self, sources, targets, groups, loss, fit_head, is_classification):
+        """Fine-tune from the probe; ``targets`` is a tensor with one entry per sample."""
         blocks = list(self._blocks(sources))
         seed = as_seed(self.random_state)
         train, valid = self._split(targets.numpy(), groups, is_classification, seed)
-        # Scales come from the training part, so that validation samples stay unseen.
+        # The head learns from the training part alone, so that validation samples stay unseen.
         features = self._embed_blocks(blocks, len(targets))[train]
-        network = make_network(self.backbone_, self.pooling, features, n_outputs)
+        head = fit_head(
+            features, targets[train].numpy(), None if groups is None else groups[train]
+        )
+        network = make_network(self.backbone_, self.pooling, head)
         network.to(check_device(self.device))
         settings = Settings(
             max_epochs=self.max_epochs,

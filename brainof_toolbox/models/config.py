@@ -56,9 +56,13 @@ class BrainOFConfig:
         [D] Add the log-amplitude spectrum of a patch to its embedding. Rhythms have no fixed
         phase, so their power is invisible to any linear map of the samples.
     spectrum_gain : float
-        [D] Initial weight of the spectrum against the samples. Logarithms vary less than samples
-        do: at 2 a linear readout of untrained latents tells left from right alpha in more
-        simulated trials than at 1, and evoked responses in as many.
+        [D] Initial weight of the spectrum against the samples. The spectrum of one patch is
+        noisy: at 2 untrained latents read simulated alpha better, but real recordings worse
+        (last table of ``doc/quality.rst``).
+    waveform_corner : float
+        [D] Cycles per patch above which the samples' weights fall at first, like a first-order
+        low-pass. Slow deflections are locked in time, and a linear map reads them; fast rhythms
+        are not, and speak through the spectrum.
     spectrum_floor : float
         [D] Amplitude added under the logarithm, in units of the scaled signal. Keeps flat patches
         finite, and lies below the noise of a scaled recording.
@@ -113,7 +117,8 @@ class BrainOFConfig:
     n_chosen: int = 1
     expert_ratio: float = 2.75
     spectrum: bool = True
-    spectrum_gain: float = 2.0
+    spectrum_gain: float = 1.0
+    waveform_corner: float = 4.0  # cycles per patch, 16 Hz at 256 Hz
     spectrum_floor: float = 0.01
     content_limit: float = 4.0
     position_encoding: str = "fourier"
@@ -139,7 +144,8 @@ class BrainOFConfig:
         for name in ("width", "n_latents", "patch_size"):
             check_number(name, getattr(self, name), low=2, integer=True)
         check_number("n_chosen", self.n_chosen, low=1, high=self.n_routed, integer=True)
-        for name in ("expert_ratio", "spectrum_floor", "content_limit", "latent_span", "norm_eps"):
+        positive = ("expert_ratio", "spectrum_floor", "waveform_corner", "content_limit")
+        for name in (*positive, "latent_span", "norm_eps"):
             check_number(name, getattr(self, name), low=0, low_open=True)
         for name in ("spectrum_gain", "key_content", "resampler_scale", "layer_scale"):
             check_number(name, getattr(self, name), low=0)

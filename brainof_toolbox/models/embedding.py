@@ -31,7 +31,7 @@ class ContentEmbedding(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.floor, self.limit = config.spectrum_floor, config.content_limit
-        self.spectrum_gain = config.spectrum_gain
+        self.spectrum_gain, self.corner = config.spectrum_gain, config.waveform_corner
         self.patch_size, self.has_spectrum = config.patch_size, config.spectrum
         n_frequencies = config.patch_size // 2 + 1 if config.spectrum else 0
         # One map for samples and spectrum: orthonormal columns keep the two apart at first.
@@ -42,7 +42,7 @@ class ContentEmbedding(nn.Module):
         self.register_buffer("basis", basis, persistent=False)  # (P, cosines and sines)
 
     def initialise(self, generator):
-        """Draw the embedding of hidden patches and weigh the spectrum, once the map is drawn.
+        """Draw the embedding of hidden patches, and weigh frequencies once the map is drawn.
 
         Parameters
         ----------
@@ -50,7 +50,9 @@ class ContentEmbedding(nn.Module):
             Source of the random numbers.
         """
         nn.init.normal_(self.mask, generator=generator)
-        self.patch.weight.detach()[:, self.patch_size :] *= self.spectrum_gain
+        weight = self.patch.weight.detach()
+        weight[:, self.patch_size :] *= self.spectrum_gain
+        weight[:, : self.patch_size] @= _smoother(self.patch_size, self.corner)
 
     def forward(self, tokens):
         """Embed the content.
@@ -104,6 +106,19 @@ def _fourier_basis(patch_size, n_frequencies):
     taper = 1 - torch.cos(2 * math.pi * (time + 0.5) / patch_size)  # (P,)
     basis = torch.cat([angle.cos(), angle.sin()], dim=1) * taper[:, None]  # (P, 2N)
     return (basis * 2 / patch_size).float()
+
+
+def _smoother(patch_size, corner):
+    """Return the symmetric low-pass, (P, P), that is ``1 / sqrt(1 + (k / corner) ** 2)``.
+
+    k counts the cycles per patch of the discrete cosine basis in which it is diagonal.
+    """
+    kind = {"dtype": torch.float64, "device": "cpu"}
+    time, half_cycles = torch.arange(patch_size, **kind), torch.arange(patch_size, **kind)
+    basis = torch.cos(math.pi / patch_size * torch.outer(half_cycles, time + 0.5))  # (P, P)
+    basis /= basis.norm(dim=1, keepdim=True)
+    gain = 1 / torch.sqrt(1 + (half_cycles / (2 * corner)).square())  # (P,)
+    return (basis.T * gain @ basis).float()
 
 
 class PlaceEmbedding(nn.Module):

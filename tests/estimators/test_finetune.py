@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import partial
 
@@ -16,11 +17,11 @@ from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._utils.subjects import hash_subject
 from brainof_toolbox.estimators import _finetune, _supervised
 from brainof_toolbox.estimators._finetune import (
+    Network,
     Settings,
     _rate,
     fit_network,
     gather_tokens,
-    make_network,
     make_optimizer,
     predict_outputs,
 )
@@ -53,12 +54,16 @@ def settings(**kwargs):
 
 
 def make_parts(checkpoint, X, n_outputs=2, pooling="flat"):
-    """A network with a fresh head, and the blocks of X."""
+    """A network whose head is zero, and the blocks of X."""
     model = checkpoint if isinstance(checkpoint, BrainOF) else load_checkpoint(checkpoint).model
     blocks = list(iter_blocks(as_sources(X), Preprocessing(), n_at_once=8))
     n_features = {"flat": 512, "mean": 32}[pooling]
-    features = np.random.default_rng(0).normal(size=(50, n_features))
-    return make_network(model, pooling, features, n_outputs), blocks
+    ones = np.ones(n_features)
+    weight, bias = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
+    network = Network(
+        copy.deepcopy(model), pooling, 0 * ones, n_features**0.5 * ones, weight, bias
+    )
+    return network, blocks
 
 
 def is_used(name):
@@ -120,13 +125,29 @@ def test_fit_moves_everything(small_checkpoint):
     assert sorted(small_checkpoint.iterdir()) == files
 
 
-def test_fresh_head_predicts_the_prior(small_checkpoint):
-    """Before training all classes are equal: the first loss is log 2, whatever the pooling."""
-    for pooling in ("mean", "mean+std", "flat"):
-        epochs = noise_epochs(12)
-        fitted = make(small_checkpoint, pooling=pooling).fit(epochs, epochs.events[:, 2])
-        first = fitted.history_["valid_loss"].iloc[0]
-        assert first == pytest.approx(np.log(2), abs=1e-6)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flat"])
+def test_training_starts_from_the_probe(small_checkpoint, pooling, n_classes):
+    """With no step taken, the network predicts what the probe predicts."""
+    epochs = obvious_epochs(24)
+    y = np.arange(24) % n_classes
+    shared = {"pooling": pooling, "validation_fraction": 0}
+    probe = make(small_checkpoint, adaptation="probe", **shared).fit(epochs, y)
+    tuned = make(small_checkpoint, max_epochs=1, learning_rate=1e-12, **shared).fit(epochs, y)
+    np.testing.assert_allclose(
+        tuned.predict_proba(epochs), probe.predict_proba(epochs), rtol=0, atol=1e-4
+    )
+
+
+def test_training_a_regressor_starts_from_the_probe(small_checkpoint):
+    """The same for a continuous target."""
+    epochs, y = obvious_epochs(24), np.linspace(-5, 20, 24)
+    shared = {"validation_fraction": 0}
+    probe = BrainOFRegressor(small_checkpoint, **shared).fit(epochs, y)
+    tuned = BrainOFRegressor(
+        small_checkpoint, adaptation="full", max_epochs=1, learning_rate=1e-12, **shared
+    ).fit(epochs, y)
+    np.testing.assert_allclose(tuned.predict(epochs), probe.predict(epochs), rtol=0, atol=1e-2)
 
 
 # ------------------------------------------------------------------------------ optimiser

@@ -118,7 +118,9 @@ def test_untrained_located_latents_tell_left_from_right():
         data, y, position = _alpha_left_or_right(160, np.random.default_rng(seed))
         tokens = make_tokens(data, 256.0, position, 0 * position, ["eeg"] * 24, "eeg")
         for init in score:
-            model = BrainOF(BrainOFConfig(latent_init=init, n_layers=1), seed).eval()
+            # A rhythm of any phase is in the spectrum alone, which gets its full weight here.
+            config = BrainOFConfig(latent_init=init, n_layers=1, spectrum_gain=2.0)
+            model = BrainOF(config, seed).eval()
             with torch.no_grad():
                 rows = [model(tokens[slice(k, k + 40)]).flatten(1) for k in range(0, 160, 40)]
             rows = torch.cat(rows).numpy()
