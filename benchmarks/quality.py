@@ -168,10 +168,11 @@ Made by::
 **No pretrained weights exist yet.** The network below is the preset ``tiny`` with random
 weights, either frozen under a logistic regression ("probe, untrained") or trained on the training
 side of each split alone ("full, from scratch": from the probe's head, at most {max_epochs} epochs,
-stopped early on an inner split by whole subjects or runs where there are several). The other rows are classical
-decoders on the same splits (``brainof_toolbox/_baselines.py``). Classes are weighted to count the
-same, except in the discriminant analyses. Nothing was chosen on test samples of these splits, but
-the choices of the last table were made on these sets: all scores are development scores.
+stopped early on an inner split by whole subjects or runs where there are several). The other rows
+are classical decoders on the same splits (``brainof_toolbox/_baselines.py``). Classes are weighted
+to count the same, except in the discriminant analyses. Hyper-parameters are defaults or chosen
+inside training folds, but the choices of the last table were made by looking at these very scores:
+all of them are development scores.
 
 Balanced accuracy is the mean over folds; intervals are Student's t over folds, or over subjects
 where there are more than five. They take fitted models as they are, and are too narrow for small
