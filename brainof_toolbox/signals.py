@@ -128,7 +128,7 @@ class Signals:
                     f"data has {n_samples} samples but {name} has {len(getattr(self, name))}."
                 )
         ends = [0, *(end for _, end in self.stretches)]
-        spans = zip(self.stretches, ends, strict=False)
+        spans = zip(self.stretches, ends[:-1], strict=True)
         if not self.stretches or any(a < previous or b <= a for (a, b), previous in spans):
             raise ValueError(f"stretches must be ordered and not empty, got {self.stretches}.")
         if ends[-1] > n_times:
