@@ -23,7 +23,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
     adaptation : str
         ``"probe"`` freezes the network and fits a ridge regression on its features, its strength
         chosen by cross-validation inside the training data. ``"full"`` trains network and head
-        together, with early stopping on an inner split.
+        together, from the probe's head on, with early stopping on an inner split.
     pooling : str
         ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
     info : mne.Info | None
