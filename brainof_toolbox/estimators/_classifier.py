@@ -29,8 +29,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     adaptation : str
         ``"probe"`` freezes the network and fits a logistic regression on its features, its
         strength chosen by cross-validation inside the training data. ``"full"`` trains network and
-        head together, from the probe's head on: AdamW, warm-up and cosine, rates that fall with the distance from the head,
-        early stopping on an inner split, best weights restored.
+        head together, from the probe's head on: AdamW, warm-up and cosine, rates that fall with
+        the distance from the head, early stopping on an inner split, best weights restored.
     pooling : str
         ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
     info : mne.Info | None
