@@ -187,7 +187,7 @@ def _info(options):
 def _print_card(checkpoint):
     from dataclasses import asdict
 
-    n_parameters = sum(p.numel() for p in checkpoint.model.parameters())
+    n_parameters = checkpoint.model.n_parameters()
     print(f"checkpoint     {checkpoint.name}\nsha256         {checkpoint.sha256}")
     print(f"parameters     {n_parameters:,}")
     for title, values in (

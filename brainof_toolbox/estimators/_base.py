@@ -37,7 +37,6 @@ class BaseBrainOF(BaseEstimator):
 
     def _load_backbone(self):
         """Load the checkpoint, or make untrained weights and say so."""
-        self._check_parameters()
         if self.checkpoint is None:
             warn(
                 f"{type(self).__name__}(checkpoint=None) has untrained weights: its features come "
@@ -53,7 +52,7 @@ class BaseBrainOF(BaseEstimator):
                 "name": None,
                 "sha256": None,
                 "step": 0,
-                "parameters": sum(p.numel() for p in self.backbone_.parameters()),
+                "parameters": self.backbone_.n_parameters(),
                 "corpus": "none (untrained)",
                 "licence": None,
             }
@@ -66,7 +65,7 @@ class BaseBrainOF(BaseEstimator):
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
             "step": manifest.get("steps"),
-            "parameters": sum(p.numel() for p in self.backbone_.parameters()),
+            "parameters": self.backbone_.n_parameters(),
             "corpus": manifest.get("datasets"),
             "licence": manifest.get("licence"),
         }
@@ -109,19 +108,16 @@ class BaseBrainOF(BaseEstimator):
     def _embed_blocks(self, blocks, n_samples):
         """The same from preprocessed blocks; averages over the windows of each sample."""
         device = check_device(self.device)
-        total = np.zeros((n_samples, self.n_latent_features_))
-        n_windows = np.zeros(len(total))
         self.backbone_.to(device).eval()
         blocks = progress(blocks, description="Embedding", enabled=bool(self.verbose))
-        with torch.inference_mode():
-            for block in blocks:
-                for start in range(0, len(block), self.batch_size):
-                    rows = np.arange(start, min(start + self.batch_size, len(block)))
-                    tokens = [part.to(device) for part in block_tokens(block, rows)]
-                    features = pool(self.backbone_(tokens), self.pooling)
-                    np.add.at(total, block.sample[rows], features.double().cpu().numpy())
-                    np.add.at(n_windows, block.sample[rows], 1.0)
-        return (total / n_windows[:, None]).astype(np.float32)
+        features = average_over_windows(
+            lambda tokens: pool(self.backbone_(tokens), self.pooling),
+            blocks,
+            n_samples,
+            self.batch_size,
+            device,
+        )
+        return features.astype(np.float32)
 
     # ---------------------------------------------------------------- saving
 
@@ -304,6 +300,46 @@ def window_tokens(windows, rows):
         signals.modality,
         log_scale=windows.log_scale[rows],
     )
+
+
+def average_over_windows(function, blocks, n_samples, batch_size, device, *, only=None):
+    """Run windows through a network and average what comes out over each sample's windows.
+
+    Parameters
+    ----------
+    function : callable
+        From tokens, one batch per modality, to a tensor (B, F).
+    blocks : iterable of Block
+        Preprocessed windows.
+    n_samples : int
+        Number of samples in them.
+    batch_size : int
+        Windows at once.
+    device : torch.device
+        Where ``function`` computes.
+    only : ndarray of int | None
+        Samples wanted; the rows of others are NaN.
+
+    Returns
+    -------
+    rows : ndarray, shape (n_samples, F), float64
+        One per sample.
+    """
+    total, count = None, np.zeros((n_samples, 1))
+    with torch.inference_mode():
+        for block in blocks:
+            wanted = np.arange(len(block))
+            if only is not None:
+                wanted = np.flatnonzero(np.isin(block.sample, only))
+            for start in range(0, len(wanted), batch_size):
+                rows = wanted[start : start + batch_size]
+                tokens = [part.to(device) for part in block_tokens(block, rows)]
+                values = function(tokens).double().cpu().numpy()
+                if total is None:
+                    total = np.zeros((n_samples, values.shape[1]))
+                np.add.at(total, block.sample[rows], values)
+                np.add.at(count, block.sample[rows], 1.0)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
 def pool(latents, pooling):

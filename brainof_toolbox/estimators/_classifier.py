@@ -10,6 +10,7 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
 from .._utils.validation import check_number
@@ -209,7 +210,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         scores : ndarray, shape (n_samples,) or (n_samples, n_classes)
             Log odds of the second class for two classes; otherwise one score per class.
         """
-        self._check_fitted()
+        check_is_fitted(self)
         if self.adaptation == "probe":
             return self.head_.decision_function(self._features(X))
         outputs = self._outputs(X)
@@ -228,7 +229,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         probabilities : ndarray, shape (n_samples, n_classes)
             Rows sum to one; columns as in ``classes_``.
         """
-        self._check_fitted()
+        check_is_fitted(self)
         if self.adaptation == "probe":
             return self.head_.predict_proba(self._features(X))
         return softmax(self._outputs(X), axis=1)
@@ -246,5 +247,5 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         labels : ndarray, shape (n_samples,)
             Entries of ``classes_``.
         """
-        self._check_fitted()
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .._utils.logging import progress
 from ..models import TokenBatch
 from ..signals import MODALITIES
-from ._base import pool, window_tokens
+from ._base import average_over_windows, pool, window_tokens
 from ._heads import linear_map
 
 #: Share of the balance loss of the experts in the training loss.
@@ -327,19 +327,5 @@ def predict_outputs(network, blocks, n_samples, batch_size, *, only=None):
     """
     device = next(network.parameters()).device
     network.eval()
-    total = torch.zeros(n_samples, len(network.bias), dtype=torch.float64)
-    count = torch.zeros(n_samples, 1, dtype=torch.float64)
-    with torch.inference_mode():
-        for block in blocks:
-            rows = (
-                np.arange(len(block))
-                if only is None
-                else np.flatnonzero(np.isin(block.sample, only))
-            )
-            for start in range(0, len(rows), batch_size):
-                part = rows[start : start + batch_size]
-                tokens = [window_tokens(w, part).to(device) for w in block.windows.values()]
-                sample = torch.as_tensor(block.sample[part])
-                total.index_add_(0, sample, network(tokens).double().cpu())
-                count.index_add_(0, sample, torch.ones(len(part), 1, dtype=torch.float64))
-    return total.clone() / count.clone()
+    rows = average_over_windows(network, blocks, n_samples, batch_size, device, only=only)
+    return torch.from_numpy(rows)

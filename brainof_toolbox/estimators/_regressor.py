@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
 from ._heads import fit_regression_head
@@ -170,7 +171,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         targets : ndarray, shape (n_samples,)
             In the unit of ``y``.
         """
-        self._check_fitted()
+        check_is_fitted(self)
         if self.adaptation == "probe":
             z = self.head_.predict(self._features(X))
         else:

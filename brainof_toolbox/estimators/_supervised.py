@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import assert_all_finite, check_is_fitted
+from sklearn.utils.validation import assert_all_finite
 
 from .._utils.subjects import hash_subject
 from .._utils.validation import check_number, check_option
@@ -122,9 +122,6 @@ class SupervisedBrainOF(BaseBrainOF):
 
     def _features(self, X):
         return self._embed(self._as_sources(X, reset=False))
-
-    def _check_fitted(self):
-        check_is_fitted(self)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "network_") or hasattr(self, "head_")
