@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainof_toolbox._simulation import _field, _potential
 from brainof_toolbox.datasets import make_epochs, make_info, make_raw, make_study
+from brainof_toolbox.datasets._physics import _field, _potential
 
 
 @pytest.mark.parametrize("make", [make_raw, make_epochs, make_study])

@@ -1,16 +1,16 @@
 """Simulated recordings: seeded, in SI units, with effects that a decoder should find.
 
 Background, alpha and mu rhythms and an evoked response of dipoles in a sphere, as electrodes,
-magnetometers and planar gradiometers see them; the physics is in ``_simulation.py``.
+magnetometers and planar gradiometers see them; the physics is in ``_physics.py``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ._simulation import helmet, make_head, record
-from ._utils.validation import check_number, check_option
-from .io._channels import template_montage
+from .._utils.validation import check_number, check_option
+from ..io._channels import template_montage
+from ._physics import helmet, make_head, record
 
 KINDS = ("eeg", "meg", "eeg+meg")
 EFFECTS = {"mu": ("left", "right"), "evoked": ("standard", "target")}

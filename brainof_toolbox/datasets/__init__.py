@@ -1,0 +1,8 @@
+"""Simulated recordings (``make_*``) and explicit downloads (``fetch_*``).
+
+Everything simulated is seeded, in SI units, and carries an effect that a decoder should find.
+"""
+
+from ._recordings import EFFECTS, KINDS, make_epochs, make_info, make_raw, make_study
+
+__all__ = ["EFFECTS", "KINDS", "make_epochs", "make_info", "make_raw", "make_study"]
