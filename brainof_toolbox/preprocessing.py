@@ -14,7 +14,8 @@ from scipy.fft import next_fast_len
 
 from ._utils.logging import warn
 from ._utils.validation import check_number, check_option
-from .signals import MODALITIES, Signals, cut_windows
+from ._windows import cut_windows
+from .signals import MODALITIES, Signals
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Preprocessing:
         above, so that artefacts neither dominate nor vanish.
     window : dict of str -> float
         Length in seconds of the windows that longer samples are cut into, by modality: the
-        lengths of the published corpus.
+        lengths of the published corpus. fMRI is standardised per region over the whole sample
+        before it is cut.
     min_duration : float
         Shorter samples are refused, in seconds.
     min_sfreq : float
@@ -168,7 +170,9 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
     """
     signals = _long_stretches(signals, preprocessing, is_table)
     if signals.modality == "fmri":
-        signals, log_scale = _zscore(signals), np.zeros(signals.shape[:2])
+        log_scale = np.zeros(signals.shape[:2])
+        if not signals.has_baseline:  # a trial's level relative to its run is signal
+            signals = _zscore(signals)
     else:
         if signals.sfreq < preprocessing.min_sfreq and not is_table:
             warn(
@@ -185,12 +189,16 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
 def _long_stretches(signals, preprocessing, is_table):
     """Leave out stretches below the minimum duration; refuse when none is longer."""
     n_times = max(stop - start for start, stop in signals.stretches)
+    is_fmri = signals.modality == "fmri"
     shortest = 2 if is_table else preprocessing.min_duration * signals.sfreq
-    if signals.modality == "fmri":
-        shortest = 10
+    if is_fmri:  # trials cut out of a standardised run may be shorter than what gives a z-score
+        shortest = 2 if signals.has_baseline else 10
     if n_times < shortest:
-        minimum = f"{shortest} time points" if is_table else f"{shortest / signals.sfreq:.4g} s"
-        words = f"{n_times} time point{'s' if n_times != 1 else ''}"
+        unit = "volume" if is_fmri else "time point"
+        minimum = f"{shortest / signals.sfreq:.4g} s"
+        if is_table or is_fmri:
+            minimum = f"{shortest} {unit}s"
+        words = f"{n_times} {unit}{'s' if n_times != 1 else ''}"
         words += f", n_features = {n_times}" if is_table else ""
         raise ValueError(
             f"A sample's longest good stretch lasts {n_times / signals.sfreq:.4g} s "

@@ -10,7 +10,8 @@
       when    onset (s)                          one entry per sample
       stretches  ((start, stop), ...)            good time points that nothing may cross
 
-    PairedSignals                   {"eeg": Signals, "meg": Signals}, indexed in step
+    PairedSignals                   {"fmri": Signals, "eeg": Signals}, indexed in step
+      is_missing                    which samples lack which modality
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from ._utils.validation import check_number, check_option
 CHANNEL_TYPES = {"fmri": ("bold",), "eeg": ("eeg",), "meg": ("mag", "grad")}
 #: The order in which simultaneous modalities are read (``brain_of_model``: fMRI, EEG, MEG).
 MODALITIES = tuple(CHANNEL_TYPES)
-_PER_SAMPLE = ("subject", "session", "task", "run")
+#: Fields that hold one entry per sample.
+PER_SAMPLE = ("subject", "session", "task", "run")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,7 +105,7 @@ class Signals:
         put("ch_pos", _as_vectors("ch_pos", self.ch_pos, n_channels))
         ori = np.zeros((n_channels, 3)) if self.ch_ori is None else self.ch_ori
         put("ch_ori", _as_vectors("ch_ori", ori, n_channels))
-        for name in _PER_SAMPLE:
+        for name in PER_SAMPLE:
             values = getattr(self, name)
             put(name, (None,) * n_samples if values is None else tuple(values))
         onset = np.zeros(n_samples) if self.onset is None else self.onset
@@ -122,7 +124,7 @@ class Signals:
         check_unique_names(self.ch_names)
         for ch_type in set(self.ch_types):
             check_option("ch_types", ch_type, CHANNEL_TYPES[self.modality], f"({self.modality})")
-        for name in (*_PER_SAMPLE, "onset"):
+        for name in (*PER_SAMPLE, "onset"):
             if len(getattr(self, name)) != n_samples:
                 raise ValueError(
                     f"data has {n_samples} samples but {name} has {len(getattr(self, name))}."
@@ -167,7 +169,7 @@ class Signals:
         """Select samples: an integer, slice, mask or array; ``[key, ...]`` means the same."""
         key = _sample_key(key, len(self))
         per_sample = {
-            name: tuple(np.array(getattr(self, name), object)[key]) for name in _PER_SAMPLE
+            name: tuple(np.array(getattr(self, name), object)[key]) for name in PER_SAMPLE
         }
         return self.replace(data=self.data[key], onset=self.onset[key], **per_sample)
 
@@ -225,7 +227,7 @@ class Signals:
             )
         per_sample = {
             name: tuple(chain.from_iterable(getattr(item, name) for item in items))
-            for name in _PER_SAMPLE
+            for name in PER_SAMPLE
         }
         return items[0].replace(
             data=np.concatenate([item.data for item in items]),
@@ -234,22 +236,27 @@ class Signals:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairedSignals:
-    """Simultaneous modalities of the same samples, indexed in step.
+    """Several modalities of the same samples, indexed in step.
 
     Parameters
     ----------
     parts : dict of str -> Signals
         One ``Signals`` per modality, all with the same number of samples.
+    is_missing : dict of str -> array-like of bool, shape (n_samples,) | None
+        Where a sample lacks a modality; its values there are never read, but must be finite
+        (zeros). Modalities that are not named, and all by default, are complete.
 
     Raises
     ------
     ValueError
-        If a key is not the modality of its value, or the numbers of samples differ.
+        If a key is not the modality of its value, the numbers of samples differ, or a sample
+        lacks every modality.
     """
 
     parts: dict
+    is_missing: dict | None = None
 
     def __post_init__(self):
         if not self.parts:
@@ -263,11 +270,43 @@ class PairedSignals:
             raise ValueError(f"The modalities differ in their number of samples: {lengths}.")
         ordered = {name: self.parts[name] for name in MODALITIES if name in self.parts}
         object.__setattr__(self, "parts", ordered)
+        object.__setattr__(self, "is_missing", self._check_missing())
+
+    def _check_missing(self):
+        given = dict(self.is_missing or {})
+        for modality in given:
+            check_option("is_missing", modality, tuple(self.parts))
+        masks = {}
+        for modality in self.parts:
+            mask = np.array(given.get(modality, np.zeros(len(self), dtype=bool)))
+            if mask.dtype != bool or mask.shape != (len(self),):
+                raise ValueError(
+                    f"is_missing[{modality!r}] must be {len(self)} booleans, one per sample; got "
+                    f"dtype {mask.dtype}, shape {mask.shape}."
+                )
+            masks[modality] = mask
+        empty = np.flatnonzero(np.all(list(masks.values()), axis=0))
+        if len(empty):
+            raise ValueError(
+                f"{len(empty)} sample(s) lack every modality, the first is sample {empty[0]}. "
+                "Drop them."
+            )
+        return masks
 
     @property
     def shape(self):
         """Number of samples and of modalities (n_samples, n_modalities)."""
         return len(self), len(self.parts)
+
+    @property
+    def subject(self):
+        """Whose each sample is, from the first modality that it has and that names somebody."""
+        found = [None] * len(self)
+        for modality, part in self.parts.items():
+            for i, name in enumerate(part.subject):
+                if found[i] is None and not self.is_missing[modality][i]:
+                    found[i] = name
+        return tuple(found)
 
     @property
     def signature(self):
@@ -279,60 +318,16 @@ class PairedSignals:
 
     def __getitem__(self, key):
         """Select the same samples in every modality."""
-        return PairedSignals({name: part[key] for name, part in self.parts.items()})
+        key = _sample_key(key, len(self))
+        masks = {name: mask[key] for name, mask in self.is_missing.items()}
+        return PairedSignals({name: part[key] for name, part in self.parts.items()}, masks)
 
-
-def cut_windows(signals, duration):
-    """Cut samples into windows of one length that cover them evenly.
-
-    Samples no longer than ``duration`` stay whole. Longer ones give the fewest windows that cover
-    each stretch, evenly spaced and overlapping where they must. If most of a recording's time
-    lies in shorter stretches, windows shrink to fit those.
-
-    Parameters
-    ----------
-    signals : Signals
-        Samples.
-    duration : float
-        Window length in seconds.
-
-    Returns
-    -------
-    windows : Signals
-        One sample per window, in order; ``onset`` counts good time only.
-    sample : ndarray of int, shape (n_windows,)
-        Which sample each window was cut from.
-    """
-    n_times = round(check_number("window", duration, low=1 / signals.sfreq) * signals.sfreq)
-    lengths = sorted((stop - start for start, stop in signals.stretches), reverse=True)
-    length = _window_length(lengths, n_times)
-    starts = []
-    for start, stop in signals.stretches:
-        if stop - start >= length:
-            n_windows = -(-(stop - start) // length)
-            starts.extend(np.linspace(start, stop - length, n_windows).round().astype(int))
-    n_samples = len(signals)
-    if len(starts) == 1 and length == signals.shape[2]:
-        return signals, np.arange(n_samples)
-    data = np.stack([signals.data[:, :, s : s + length] for s in starts], axis=1)
-    sample = np.repeat(np.arange(n_samples), len(starts))
-    onset = (signals.onset[:, None] + np.array(starts) / signals.sfreq).ravel()
-    return _rewindow(signals, data, sample, onset), sample
-
-
-def _rewindow(signals, data, sample, onset):
-    who = {name: tuple(getattr(signals, name)[i] for i in sample) for name in _PER_SAMPLE}
-    data = data.reshape(-1, *data.shape[2:])
-    return signals.replace(data=data, onset=onset, stretches=None, **who)
-
-
-def _window_length(lengths, n_times):
-    """The longest window, of at most ``n_times``, that reaches at least half of the good time."""
-    total = sum(lengths)
-    for length in [n_times, *(n for n in lengths if n < n_times)]:
-        if sum(n for n in lengths if n >= length) >= total / 2:
-            return min(length, lengths[0])
-    return lengths[-1]
+    def __repr__(self):
+        words = []
+        for name, part in self.parts.items():
+            missing = int(self.is_missing[name].sum())
+            words.append(f"{name} {part.shape[1:]}" + (f", {missing} missing" if missing else ""))
+        return f"<PairedSignals | {len(self)} samples: {'; '.join(words)}>"
 
 
 def as_parts(signals):

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from brainof_toolbox.signals import PairedSignals, Signals, as_parts, check_finite, cut_windows
+from brainof_toolbox.signals import PairedSignals, Signals, as_parts, check_finite
 
 
 def make_signals(n_samples=4, n_channels=3, n_times=100, sfreq=100.0, seed=0, **kwargs):
@@ -233,69 +233,43 @@ def test_impossible_pairs(parts, words):
         PairedSignals(parts)
 
 
-# -------------------------------------------------------------------------------- windows
-def random_stretches(rng, n_times):
-    edges = np.sort(rng.choice(np.arange(1, n_times), rng.integers(0, 6), replace=False))
-    spans = list(zip([0, *edges], [*edges, n_times], strict=True))
-    return [span for span in spans if rng.random() < 0.8] or spans
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_windows_cover_and_never_cross(seed):
-    """Against random stretches: equal slices, no border crossed, no reachable point left out.
-
-    The literal reference marks each point of each window one by one.
-    """
-    rng = np.random.default_rng(seed)
-    n_times, duration = int(rng.integers(50, 400)), float(rng.uniform(0.1, 2.5))
-    signals = make_signals(2, n_times=n_times, stretches=random_stretches(rng, n_times))
-    windows, sample = cut_windows(signals, duration)
-    length = windows.shape[2]
-    assert length <= max(1, round(duration * 100)) and len(windows) == len(sample)
-    assert windows.stretches == ((0, length),)
-    starts = np.round((windows.onset - signals.onset[sample]) * 100).astype(int)
-    is_covered = np.zeros((2, n_times), bool)
-    for i, (row, start) in enumerate(zip(sample, starts, strict=True)):
-        assert any(a <= start and start + length <= b for a, b in signals.stretches)
-        assert np.array_equal(windows.data[i], signals.data[row, :, start : start + length])
-        assert windows.subject[i] == signals.subject[row]
-        is_covered[row, start : start + length] = True
-    reachable = np.zeros(n_times, bool)
-    for a, b in signals.stretches:
-        reachable[a:b] = b - a >= length
-    assert np.array_equal(is_covered, [reachable, reachable])
-    assert reachable.sum() >= sum(b - a for a, b in signals.stretches) / 2
-    assert sample.tolist() == sorted(sample.tolist())
+def make_pair():
+    """Four samples; the second lacks EEG, the last one lacks MEG."""
+    lacks = {"eeg": [False, True, False, False], "meg": [False, False, False, True]}
+    return PairedSignals({"eeg": make_signals(), "meg": make_meg()}, lacks)
 
 
 @pytest.mark.parametrize(
-    "n_times, n_windows", [(30, 1), (31, 2), (60, 2), (61, 3), (90, 3), (100, 4)]
+    "key, expected",
+    [(1, [1]), (slice(1, 4), [1, 2, 3]), ([3, 0], [3, 0]), (np.arange(4) > 2, [3])],
+    ids=str,
 )
-def test_windows_are_few_and_even(n_times, n_windows):
-    """The fewest windows that cover, at steps that differ by one point at most."""
-    windows, _ = cut_windows(make_signals(1, n_times=n_times), 0.3)
-    assert windows.shape == (n_windows, 3, 30)
-    steps = np.diff(np.round(windows.onset * 100))
-    assert n_windows == 1 or np.ptp(steps) <= 1
+def test_missing_parts_are_indexed_in_step(key, expected):
+    """R110: which samples lack a modality stays with them."""
+    pair, part = make_pair(), make_pair()[key]
+    for modality, mask in part.is_missing.items():
+        assert np.array_equal(mask, pair.is_missing[modality][expected])
+        assert part.parts[modality].subject == tuple(f"sub-{i}" for i in expected)
 
 
-def test_short_samples_stay_whole():
-    signals = make_signals()
-    windows, sample = cut_windows(signals, 5.0)
-    assert windows is signals and sample.tolist() == [0, 1, 2, 3]
-
-
-def test_windows_shrink_to_short_stretches():
-    """Mostly shorter stretches decide the length; a window never mixes two of them."""
-    signals = make_signals(1, stretches=[(0, 20), (20, 40), (45, 65), (70, 100)])
-    windows, _ = cut_windows(signals, 0.5)
-    assert windows.shape == (5, 3, 20)
-    np.testing.assert_allclose(windows.onset * 100, [0, 20, 45, 70, 80])
+def test_subject_comes_from_a_modality_that_is_there():
+    strangers = make_signals(subject=["x"] * 4)
+    lacks = {"eeg": [True, False, True, False]}
+    pair = PairedSignals({"eeg": strangers, "meg": make_meg()}, lacks)
+    assert pair.subject == ("sub-0", "x", "sub-2", "x")
+    assert "eeg (3, 100), 2 missing" in repr(pair)
 
 
 @pytest.mark.parametrize(
-    "duration, kind", [(0.004, ValueError), (-1, ValueError), (None, TypeError)]
+    "lacks, words",
+    [
+        ({"fmri": [False] * 4}, "'is_missing'.*got 'fmri'"),
+        ({"eeg": [False] * 3}, r"is_missing\['eeg'\] must be 4 booleans"),
+        ({"eeg": [0, 0, 1, 1]}, r"is_missing\['eeg'\] must be 4 booleans.*int"),
+        ({"eeg": [False] * 3 + [True], "meg": [True] * 4}, "lack every modality.*sample 3"),
+    ],
+    ids=["unknown", "length", "not boolean", "nothing left"],
 )
-def test_impossible_windows(duration, kind):
-    with pytest.raises(kind, match="'window' must be a number of at least 0.01"):
-        cut_windows(make_signals(), duration)
+def test_impossible_missing_parts(lacks, words):
+    with pytest.raises(ValueError, match=words):
+        PairedSignals({"eeg": make_signals(), "meg": make_meg()}, lacks)

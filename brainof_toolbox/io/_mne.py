@@ -9,7 +9,8 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.validation import check_number
-from ..signals import PairedSignals, Signals, as_parts, cut_windows
+from .._windows import cut_windows
+from ..signals import PairedSignals, Signals, as_parts
 from ._amplitude import check_amplitude
 from ._channels import geometry, pick_channels
 
