@@ -1,0 +1,123 @@
+"""Named atlases on this machine: what they are called and where they lie; no downloads."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+#: Known names, for messages; a number stands for the choices listed.
+ATLAS_NAMES = (
+    "schaefer-100 (200, ... 1000)",
+    "aal",
+    "brainnetome",
+    "harvard-oxford",
+    "destrieux",
+    "basc-7 (12, 20, 36, 64, 122, 197, 325, 444)",
+    "difumo-64 (128, 256, 512, 1024)",
+    "msdl",
+)
+_CHOICES = {
+    "schaefer": tuple(range(100, 1001, 100)),
+    "basc": (7, 12, 20, 36, 64, 122, 197, 325, 444),
+    "difumo": (64, 128, 256, 512, 1024),
+    "aal": (),
+    "brainnetome": (),
+    "harvard-oxford": (),
+    "destrieux": (),
+    "msdl": (),
+}
+
+
+def split_atlas_name(name):
+    """Take the name of an atlas apart.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"Schaefer_200"`` or ``"aal"``; capitals do not matter, and ``_`` or a space
+        means ``-``.
+
+    Returns
+    -------
+    family : str | None
+        For example ``"schaefer"``; ``None`` when no atlas is called so.
+    n_regions : int | None
+        For example 200; ``None`` for atlases of one size.
+
+    Raises
+    ------
+    ValueError
+        If the family is known but not in this size.
+    """
+    text = re.sub(r"[_\s]+", "-", name.strip().lower())
+    match = re.fullmatch(r"([a-z\-]+?)-?(\d*)", text)
+    if not match or match[1] not in _CHOICES:
+        return None, None
+    family, sizes = match[1], _CHOICES[match[1]]
+    n_regions = int(match[2]) if match[2] else None
+    if (n_regions not in sizes) if sizes else (n_regions is not None):
+        known = ", ".join(f"{family}-{size}" for size in sizes) or family
+        raise ValueError(f"No atlas is called {name!r}; known are {known}.")
+    return family, n_regions
+
+
+def atlas_folder(name, data_dir=None):
+    """Folder in which the image and the table of a named atlas are kept.
+
+    Parameters
+    ----------
+    name : str
+        Name of the atlas.
+    data_dir : path-like | None
+        Folder of all atlases. ``None`` (default) means the environment variable
+        ``BRAINOF_ATLASES``, or else ``brainof_toolbox/atlases`` in the user's cache folder
+        (``XDG_CACHE_HOME``, by default ``~/.cache``).
+
+    Returns
+    -------
+    folder : Path
+        Holds ``atlas.nii.gz`` and ``atlas.tsv`` once the atlas was fetched; may not exist.
+    """
+    if data_dir is None:
+        data_dir = os.environ.get("BRAINOF_ATLASES")
+    if data_dir is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        data_dir = Path(cache) / "brainof_toolbox" / "atlases"
+    family, n_regions = split_atlas_name(name)
+    return Path(data_dir).expanduser() / (family if n_regions is None else f"{family}-{n_regions}")
+
+
+def find_atlas(name, data_dir=None):
+    """Image of a named atlas that was fetched before.
+
+    Parameters
+    ----------
+    name : str
+        Name of the atlas.
+    data_dir : path-like | None
+        As in :func:`atlas_folder`.
+
+    Returns
+    -------
+    path : Path
+        The image.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there, saying how to get it.
+    """
+    path = atlas_folder(name, data_dir) / "atlas.nii.gz"
+    if path.is_file():
+        return path
+    if split_atlas_name(name)[0] == "brainnetome":
+        raise FileNotFoundError(
+            f"The atlas 'brainnetome' is not on this machine: {path} does not exist. Get "
+            "BN_Atlas_246_2mm.nii.gz from https://atlas.brainnetome.org/download.html and pass "
+            f"its path, or keep it as {path}."
+        )
+    raise FileNotFoundError(
+        f"The atlas {name!r} was not fetched yet: {path} does not exist. Download it once with "
+        f"brainof_toolbox.datasets.fetch_atlas({name!r})."
+    )
