@@ -260,8 +260,8 @@ def score(task, decoders, *, verbose=None):
 
     Returns
     -------
-    tables : dict of str -> pandas.DataFrame
-        Folds by decoder, as :func:`brainof_toolbox.cross_validate` gives them.
+    scores : dict of str -> Scores
+        By decoder, as :func:`brainof_toolbox.cross_validate` gives them.
     """
     from .evaluation import cross_validate
 
@@ -271,12 +271,12 @@ def score(task, decoders, *, verbose=None):
     }
 
 
-def format_scores(tables, task):
+def format_scores(scores, task):
     """Write scores as a table for a terminal.
 
     Parameters
     ----------
-    tables : dict of str -> pandas.DataFrame
+    scores : dict of str -> Scores
         What :func:`score` gave.
     task : Task
         What was decoded.
@@ -286,10 +286,10 @@ def format_scores(tables, task):
     text : str
         One line per fold, then the means with their intervals.
     """
-    first = next(iter(tables.values()))
-    is_error = first.attrs["metric"] == "mean_absolute_error"
-    what = "mean absolute error, lower is better" if is_error else "balanced accuracy"
-    lines = [f"Score: {what}. {len(task.y)} samples, {_describe(task.y)}."]
+    from .evaluation._results import MEASURES, left_out
+
+    first = next(iter(scores.values()))
+    lines = [f"Score: {MEASURES[first.metric]}. {len(task.y)} samples, {_describe(task.y)}."]
     if isinstance(task.groups, str):
         lines.append(
             "ATTENTION: one recording or no groups: folds are drawn from the samples themselves. "
@@ -297,26 +297,22 @@ def format_scores(tables, task):
         )
     else:
         lines.append(f"Folds leave out whole {task.grouping}: {len(set(task.groups))} in all.")
-    width = max(len("left out"), *(len(_left_out(row)) for row in first.itertuples()))
-    head = ["left out".ljust(width), "n_test", "chance", *tables]
+    names = [left_out(row) for row in first.folds.itertuples()]
+    width = max(len("left out"), *map(len, names))
+    head = ["left out".ljust(width), "n_test", "chance", *scores]
     lines += ["", "  ".join(head)]
-    for i, row in enumerate(first.itertuples()):
-        cells = [_left_out(row).ljust(width), f"{row.n_test:6d}", f"{row.chance:6.3f}"]
-        cells += [f"{table['score'][i]:{len(name)}.3f}" for name, table in tables.items()]
+    for i, row in enumerate(first.folds.itertuples()):
+        cells = [names[i].ljust(width), f"{row.n_test:6d}", f"{row.chance:6.3f}"]
+        cells += [f"{one.folds['score'][i]:{len(name)}.3f}" for name, one in scores.items()]
         lines.append("  ".join(cells))
-    cells = ["mean".ljust(width), " " * 6, f"{first.attrs['chance']:6.3f}"]
-    cells += [f"{table.attrs['mean']:{len(name)}.3f}" for name, table in tables.items()]
+    cells = ["mean".ljust(width), " " * 6, f"{first.chance:6.3f}"]
+    cells += [f"{one.mean:{len(name)}.3f}" for name, one in scores.items()]
     lines += ["  ".join(cells), ""]
-    for name, table in tables.items():
-        low, high = table.attrs["interval"]
-        over = f"over {table.attrs['interval_by']}"
-        lines.append(f"{name}: {table.attrs['mean']:.3f}, 95 % [{low:.3f}, {high:.3f}] {over}")
+    for name, one in scores.items():
+        low, high = one.interval
+        over = f"over {one.interval_by}"
+        lines.append(f"{name}: {one.mean:.3f}, 95 % [{low:.3f}, {high:.3f}] {over}")
     return "\n".join(lines)
-
-
-def _left_out(row):
-    text = ", ".join(str(group) for group in row.test_groups) or f"fold {row.fold}"
-    return text if len(text) <= 32 else text[:29] + "..."
 
 
 def _describe(y):

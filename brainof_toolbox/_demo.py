@@ -32,8 +32,8 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
 
     Returns
     -------
-    tables : dict of str -> pandas.DataFrame
-        Folds by decoder.
+    scores : dict of str -> Scores
+        By decoder.
 
     Raises
     ------
@@ -56,11 +56,11 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
     say(f"{n} trials of {n_times / sfreq:.3g} s, {n_channels} channels, {sfreq:g} Hz\n")
     task = Task(epochs, y, groups, sfreq, grouping)
     classifier = BrainOFClassifier(checkpoint, random_state=0)
-    tables = score(task, make_decoders(task, classifier, 2), verbose=True)
-    say(format_scores(tables, task))
-    path = plot_demo(tables, epochs, y, figure, is_simulated=not files)
+    scores = score(task, make_decoders(task, classifier, 2), verbose=True)
+    say(format_scores(scores, task))
+    path = plot_demo(scores, epochs, y, figure, is_simulated=not files)
     say(f"\nFigure: {path}")
-    return tables
+    return scores
 
 
 def _find_files(data):
@@ -108,13 +108,13 @@ def _simulated_epochs():
     return epochs, epochs.metadata["subject"].to_numpy(), "subjects"
 
 
-def plot_demo(tables, epochs, y, path, *, is_simulated):
+def plot_demo(scores, epochs, y, path, *, is_simulated):
     """Draw scores by fold, and where mu power differs between the hands.
 
     Parameters
     ----------
-    tables : dict of str -> pandas.DataFrame
-        Folds by decoder.
+    scores : dict of str -> Scores
+        By decoder.
     epochs : mne.BaseEpochs
         What was decoded.
     y : ndarray of str
@@ -135,7 +135,7 @@ def plot_demo(tables, epochs, y, path, *, is_simulated):
     figure = Figure(figsize=(9.5, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _plot_scores(left, tables)
+    _plot_scores(left, scores)
     _plot_topography(figure, right, epochs, y)
     kind = "simulated EEG" if is_simulated else "real EEG"
     figure.suptitle(f"Left against right hand, {kind}", fontsize=12)
@@ -145,21 +145,20 @@ def plot_demo(tables, epochs, y, path, *, is_simulated):
     return path
 
 
-def _plot_scores(axes, tables):
-    first = next(iter(tables.values()))
-    n_folds = len(first)
-    for k, ((name, table), (colour, marker)) in enumerate(zip(tables.items(), _STYLES)):
-        shift = 0.2 * (k - (len(tables) - 1) / 2)
+def _plot_scores(axes, scores):
+    first = next(iter(scores.values()))
+    n_folds = len(first.folds)
+    for k, ((name, one), (colour, marker)) in enumerate(zip(scores.items(), _STYLES)):
+        shift = 0.2 * (k - (len(scores) - 1) / 2)
         look = {"color": colour, "marker": marker, "linestyle": "none", "markeredgecolor": "black"}
-        axes.plot(np.arange(n_folds) + shift, table["score"], ms=8, label=name, **look)
-        low, high = table.attrs["interval"]
-        mean = table.attrs["mean"]
-        reach = [[mean - max(low, 0)], [min(high, 1) - mean]]
-        axes.errorbar(n_folds + shift, mean, reach, ms=10, capsize=4, ecolor="black", **look)
-    axes.axhline(first.attrs["chance"], color="black", linestyle="--", linewidth=1)
-    axes.text(-0.42, first.attrs["chance"] - 0.01, "chance", fontsize=9, va="top")
+        axes.plot(np.arange(n_folds) + shift, one.folds["score"], ms=8, label=name, **look)
+        low, high = one.interval
+        reach = [[one.mean - low], [high - one.mean]]
+        axes.errorbar(n_folds + shift, one.mean, reach, ms=10, capsize=4, ecolor="black", **look)
+    axes.axhline(first.chance, color="black", linestyle="--", linewidth=1)
+    axes.text(-0.42, first.chance - 0.01, "chance", fontsize=9, va="top")
     axes.axvline(n_folds - 0.5, color="0.8", linewidth=1)
-    labels = [", ".join(map(str, groups)) for groups in first["test_groups"]]
+    labels = [", ".join(map(str, groups)) for groups in first.folds["test_groups"]]
     axes.set_xticks(range(n_folds + 1), [*labels, "mean, 95 %"])
     axes.set(ylim=(0, 1.02), xlim=(-0.5, n_folds + 0.5), xlabel="left out")
     axes.set_ylabel("balanced accuracy")

@@ -32,25 +32,25 @@ def test_noise_is_at_chance():
     covered = 0
     for seed in range(20):
         X, y, groups = _data(seed=seed)
-        folds = cross_validate(LogisticRegression(), X, y, groups=groups)
-        low, high = folds.attrs["interval"]
+        scores = cross_validate(LogisticRegression(), X, y, groups=groups)
+        low, high = scores.interval
         covered += low <= 0.5 <= high
-        assert 0.35 < folds.attrs["mean"] < 0.65 and folds.attrs["chance"] == 0.5
+        assert 0.35 < scores.mean < 0.65 and scores.chance == 0.5
     assert covered >= 15
 
 
 def test_table_of_folds():
     X, y, groups = _data(effect=2.0)
-    folds = cross_validate(LogisticRegression(), X, y, groups=groups)
-    assert len(folds) == 5 and folds["n_test"].sum() == len(y)
-    assert (folds["n_train"] + folds["n_test"] == len(y)).all()
-    assert sorted(g for row in folds["test_groups"] for g in row) == sorted(set(groups))
-    low, high = folds.attrs["interval"]
-    assert low < folds.attrs["mean"] < high and low > 0.6
-    assert folds.attrs["interval_by"] == "groups" and folds.attrs["metric"] == "balanced_accuracy"
+    scores = cross_validate(LogisticRegression(), X, y, groups=groups)
+    assert len(scores.folds) == 5 and scores.folds["n_test"].sum() == len(y)
+    assert (scores.folds["n_train"] + scores.folds["n_test"] == len(y)).all()
+    assert sorted(g for row in scores.folds["test_groups"] for g in row) == sorted(set(groups))
+    low, high = scores.interval
+    assert low < scores.mean < high and low > 0.6
+    assert scores.interval_by == "groups" and scores.metric == "balanced_accuracy"
     few = cross_validate(LogisticRegression(), X[:60], y[:60], groups=groups[:60])
-    assert few["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
-    assert few.attrs["interval_by"] == "folds"
+    assert few.folds["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
+    assert few.interval_by == "folds"
 
 
 def test_groups_are_demanded():
@@ -63,7 +63,7 @@ def test_groups_are_demanded():
         cross_validate(KNeighborsClassifier(), X, y)
     blind = cross_validate(KNeighborsClassifier(), X, y, groups="none")
     honest = cross_validate(KNeighborsClassifier(), X, y, groups=groups)
-    assert blind.attrs["mean"] == 1.0 and honest.attrs["mean"] < 0.8
+    assert blind.mean == 1.0 and honest.mean < 0.8
     with pytest.raises(ValueError, match="one group"):
         cross_validate(KNeighborsClassifier(), X, y, groups=np.zeros(240))
     with pytest.raises(ValueError, match="240 samples"):
@@ -90,24 +90,24 @@ def test_groups_that_samples_name():
     signals = Signals(
         X[:, None, :], 100.0, "eeg", ["Cz"], ["eeg"], [[0, 0, 0.1]], subject=tuple(groups)
     )
-    folds = cross_validate(DummyClassifier(), signals, y)
-    assert folds["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
+    scores = cross_validate(DummyClassifier(), signals, y)
+    assert scores.folds["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
 
 
 def test_epochs_with_a_subject_column(eeg_study):
-    folds = cross_validate(DummyClassifier(), eeg_study, eeg_study.events[:, 2])
-    assert [row[0] for row in folds["test_groups"]] == ["01", "02", "03", "04"]
+    scores = cross_validate(DummyClassifier(), eeg_study, eeg_study.events[:, 2])
+    assert [row[0] for row in scores.folds["test_groups"]] == ["01", "02", "03", "04"]
 
 
 def test_imbalance_is_not_rewarded():
     """H6: nine to one, always the frequent class: 0.5; accuracy comes with its true chance."""
     y = (np.arange(200) % 10 == 0).astype(int)
     X, groups = np.zeros((200, 1)), np.repeat(np.arange(10), 20)
-    folds = cross_validate(DummyClassifier(), X, y, groups=groups)
-    assert (folds["score"] == 0.5).all() and (folds["chance"] == 0.5).all()
-    folds = cross_validate(DummyClassifier(), X, y, groups=groups, scoring="accuracy")
-    assert np.allclose(folds["score"], 0.9) and np.allclose(folds["chance"], 0.9)
-    assert folds.attrs["metric"] == "accuracy"
+    scores = cross_validate(DummyClassifier(), X, y, groups=groups)
+    assert (scores.folds["score"] == 0.5).all() and (scores.folds["chance"] == 0.5).all()
+    scores = cross_validate(DummyClassifier(), X, y, groups=groups, scoring="accuracy")
+    assert np.allclose(scores.folds["score"], 0.9) and np.allclose(scores.folds["chance"], 0.9)
+    assert scores.metric == "accuracy"
 
 
 class _Pretrained(ClassifierMixin, BaseEstimator):
@@ -140,27 +140,27 @@ def test_known_test_subjects_are_warned_of(wrap):
 def test_regression():
     X, _, groups = _data()
     y = 3 * X[:, 1] + 40
-    folds = cross_validate(Ridge(), X, y, groups=groups)
-    assert folds.attrs["metric"] == "mean_absolute_error"
-    assert (folds["r"] > 0.99).all() and (folds["score"] < 0.1 * folds["chance"]).all()
+    scores = cross_validate(Ridge(), X, y, groups=groups)
+    assert scores.metric == "mean_absolute_error"
+    assert (scores.folds["r"] > 0.99).all() and (scores.folds["score"] < 0.1 * scores.folds["chance"]).all()
     noise = np.random.default_rng(1).normal(size=len(y))
-    folds = cross_validate(Ridge(), X, noise, groups=groups)
-    low, high = folds.attrs["interval"]
-    assert low < folds.attrs["chance"] < high + 0.05
+    scores = cross_validate(Ridge(), X, noise, groups=groups)
+    low, high = scores.interval
+    assert low < scores.chance < high + 0.05
 
 
 def test_scores_are_those_of_scikit_learn():
     X, y, groups = _data(effect=1.0)
     cv = GroupKFold(4)
-    folds = cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv, n_jobs=2)
+    scores = cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv, n_jobs=2)
     expected = []
     for train, test in cv.split(X, y, groups):
         model = LogisticRegression().fit(X[train], y[train])
         expected.append(balanced_accuracy_score(y[test], model.predict(X[test])))
-    assert np.allclose(folds["score"], expected)
+    assert np.allclose(scores.folds["score"], expected)
     words = np.array(["no", "yes"])[y]
     named = cross_validate(LogisticRegression(), list(X), words, groups=list(groups), cv=cv)
-    assert np.allclose(named["score"], expected)
+    assert np.allclose(named.folds["score"], expected)
 
 
 def test_compare_finds_what_is_there(global_rng_untouched):

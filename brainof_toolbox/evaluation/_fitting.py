@@ -1,0 +1,198 @@
+"""Groups into ``fit``, through pipelines and searches; who was in a checkpoint's corpus."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from .._utils.logging import warn
+from .._utils.subjects import hash_subject
+
+#: Where fitted estimators keep the estimators that they fitted.
+_INNER = ("best_estimator_", "estimator_", "regressor_", "classifier_", "final_estimator_")
+_INNER_LISTS = ("steps", "estimators_", "transformer_list", "transformers_")
+
+
+def fit_with_groups(estimator, X, y, groups):
+    """Fit, handing the groups to whatever splits or validates inside.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A clone; a pipeline, a search of hyper-parameters, or either inside the other, too.
+    X : object
+        Training samples.
+    y : ndarray, shape (n_samples,)
+        Their targets.
+    groups : ndarray, shape (n_samples,) | None
+        Whose they are.
+
+    Returns
+    -------
+    estimator : estimator
+        The same, fitted.
+    """
+    last = _last_step(estimator)
+    if groups is not None and isinstance(last, BaseSearchCV):
+        inner = _last_step(last.estimator)
+        if inner is last.estimator and has_fit_parameter(inner, "groups"):
+            # A search keeps ``groups`` for its splits; only routing hands them on as well.
+            with config_context(enable_metadata_routing=True):
+                inner.set_fit_request(groups=True)
+                return estimator.fit(X, y, groups=groups)
+    return estimator.fit(X, y, **_fit_arguments(estimator, groups))
+
+
+def _last_step(estimator):
+    return _last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def _fit_arguments(estimator, groups):
+    """Keywords of ``fit`` that bring the groups to where they are taken."""
+    if groups is None:
+        return {}
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        return {f"{name}__{key}": value for key, value in _fit_arguments(last, groups).items()}
+    if isinstance(estimator, BaseSearchCV):
+        return {**_fit_arguments(estimator.estimator, groups), "groups": groups}
+    return {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
+
+
+def warn_of_inner_splits(estimator, y, groups, is_classification):
+    """Warn when a search would choose hyper-parameters on subjects that it trains on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not fitted.
+    y : ndarray, shape (n_samples,)
+        Targets of one training side.
+    groups : ndarray, shape (n_samples,)
+        Whose they are.
+    is_classification : bool
+        Whether a number of folds means stratified ones.
+    """
+    for search in [estimator, *estimator.get_params(deep=True).values()]:
+        if not isinstance(search, BaseSearchCV):
+            continue
+        shared = _shared_inside(search.cv, y, groups, is_classification)
+        if shared:
+            warn(
+                f"{type(search).__name__}(cv={search.cv!r}) puts samples of one group on both "
+                f"sides of its inner splits ({', '.join(map(str, shared[:3]))}): it chooses "
+                "hyper-parameters for groups that it knows. Give it cv=GroupKFold(3); the groups "
+                "reach it by themselves."
+            )
+
+
+def _shared_inside(cv, y, groups, is_classification):
+    """Groups on both sides of the first inner split that shares any."""
+    splitter = check_cv(cv, y, classifier=is_classification)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as "groups are ignored by KFold"
+        try:
+            splits = list(splitter.split(np.zeros(len(y)), y, groups))
+        except ValueError:  # too few samples or groups: the search will say so itself
+            return []
+    for train, test in splits:
+        shared = set(groups[train]) & set(groups[test])
+        if shared:
+            return sorted(shared, key=str)
+    return []
+
+
+def find_seen(estimator, names):
+    """Test subjects that a checkpoint's manifest lists.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    names : iterable
+        Subjects or groups of the test side.
+
+    Returns
+    -------
+    seen : tuple of str
+        Those found in the manifest of any part of the estimator.
+    """
+    known = set()
+    for part in _parts(estimator):
+        manifest = getattr(part, "_manifest", None)
+        if isinstance(manifest, dict):
+            known.update(manifest.get("subjects") or ())
+    return tuple(str(name) for name in names if hash_subject(name) in known)
+
+
+def _parts(estimator):
+    """The estimator and all that it fitted: steps, members, the best of a search."""
+    waiting, done = [estimator], []
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) or any(part is other for other in done):
+            continue
+        done.append(part)
+        waiting += [getattr(part, name) for name in _INNER if hasattr(part, name)]
+        for name in _INNER_LISTS:
+            for item in getattr(part, name, None) or ():
+                waiting.append(item[1] if isinstance(item, tuple) else item)
+    return done
+
+
+def warn_of_seen(seen):
+    """Warn of test subjects that a checkpoint was trained on.
+
+    Parameters
+    ----------
+    seen : iterable of tuple of str
+        By fold.
+    """
+    seen = sorted({name for fold in seen for name in fold})
+    if seen:
+        warn(
+            f"{len(seen)} test subject(s) may have been in the corpus of the checkpoint, by name: "
+            f"{', '.join(seen[:10])}. Their scores are not those of unseen subjects."
+        )
+
+
+def embed_once(estimator, X):
+    """Take a frozen embedder out of a pipeline and apply it to all samples.
+
+    A row of :class:`~brainof_toolbox.BrainOFEmbedder` depends on its sample alone, so it is the
+    same whatever else is in the training side.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not fitted.
+    X : object
+        All samples.
+
+    Returns
+    -------
+    estimator : estimator
+        The pipeline without its embedder, or the estimator as it came.
+    X : object
+        Features, or the samples as they came.
+    """
+    if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:
+        return estimator, X
+    first = estimator.steps[0][1]
+    if not hasattr(first, "checkpoint"):
+        return estimator, X
+    from ..estimators import BrainOFEmbedder  # here, because torch comes with it
+
+    if type(first) is not BrainOFEmbedder:
+        return estimator, X
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run with the labels as they are has warned
+        features = clone(first).fit_transform(X)
+    return Pipeline(estimator.steps[1:], memory=estimator.memory), features
