@@ -3,6 +3,7 @@
 Everything simulated is seeded, in SI units, and carries an effect that a decoder should find.
 """
 
+from ._atlases import fetch_atlas
 from ._recordings import EFFECTS, KINDS, make_epochs, make_info, make_raw, make_study
 
-__all__ = ["EFFECTS", "KINDS", "make_epochs", "make_info", "make_raw", "make_study"]
+__all__ = ["EFFECTS", "KINDS", "fetch_atlas", "make_epochs", "make_info", "make_raw", "make_study"]

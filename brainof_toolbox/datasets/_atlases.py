@@ -1,0 +1,113 @@
+"""Explicit downloads of published atlases, through nilearn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+from ..io._atlases import ATLAS_NAMES, atlas_folder, find_atlas, split_atlas_name
+from ..io._regions import resolve_masker
+
+
+def fetch_atlas(name, *, data_dir=None):
+    """Download a published atlas once, so that its name can be given as ``masker=``.
+
+    Nothing else in this package downloads an atlas.
+
+    Parameters
+    ----------
+    name : str
+        ``"schaefer-100"`` (to ``"schaefer-1000"``; 7 networks), ``"aal"`` (version 3v2),
+        ``"harvard-oxford"`` (cortical, split into hemispheres), ``"destrieux"``, ``"basc-122"``
+        (7, 12, 20, 36, 64, 122, 197, 325 or 444), ``"difumo-64"`` (to ``"difumo-1024"``) or
+        ``"msdl"``. ``"brainnetome"`` has to be downloaded by hand; the error says from where.
+    data_dir : path-like | None
+        Folder of all atlases. ``None`` (default) means the environment variable
+        ``BRAINOF_ATLASES``, or else ``~/.cache/brainof_toolbox/atlases``. Atlases in another
+        folder are not found by name: set the variable, or pass on the masker that is returned.
+
+    Returns
+    -------
+    masker : nilearn.maskers.NiftiLabelsMasker | nilearn.maskers.NiftiMapsMasker
+        Unfitted; what ``masker=name`` means from now on. An atlas that is there already is not
+        downloaded again.
+
+    Raises
+    ------
+    ValueError
+        If no atlas is called so.
+    OSError
+        If the download fails; nothing is left behind.
+    FileNotFoundError
+        For ``"brainnetome"``, when its file is not there.
+    """
+    family, n_regions = split_atlas_name(name)
+    if family is None:
+        raise ValueError(f"No atlas is called {name!r}; known names are {', '.join(ATLAS_NAMES)}.")
+    folder = atlas_folder(name, data_dir)
+    if family != "brainnetome" and not (folder / "atlas.nii.gz").is_file():
+        _download(name, family, n_regions, folder)
+    return resolve_masker(find_atlas(name, data_dir))
+
+
+def _download(name, family, n_regions, folder):
+    """Fetch into a temporary folder beside the final one, and move it there when it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
+    try:
+        atlas = _fetch(family, n_regions, os.path.join(scratch, "nilearn"))
+        _save(atlas, scratch)
+        folder.mkdir(exist_ok=True)
+        for file in ("atlas.tsv", "atlas.nii.gz"):  # the image last: it says that all is there
+            os.replace(os.path.join(scratch, file), folder / file)
+    except Exception as error:  # nilearn and its downloads raise many kinds
+        raise OSError(
+            f"Could not download the atlas {name!r} to {folder}: {type(error).__name__}: {error}. "
+            "Check the connection, or get the file by other means and pass its path as masker=."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _fetch(family, n_regions, data_dir):
+    from nilearn import datasets
+
+    options = {"data_dir": data_dir, "verbose": 0}
+    if family == "schaefer":
+        return datasets.fetch_atlas_schaefer_2018(n_rois=n_regions, resolution_mm=2, **options)
+    if family == "aal":
+        return datasets.fetch_atlas_aal(**options)
+    if family == "harvard-oxford":
+        return datasets.fetch_atlas_harvard_oxford(
+            "cort-maxprob-thr25-2mm", symmetric_split=True, **options
+        )
+    if family == "destrieux":
+        return datasets.fetch_atlas_destrieux_2009(**options)
+    if family == "basc":
+        return datasets.fetch_atlas_basc_multiscale_2015(resolution=n_regions, **options)
+    if family == "difumo":
+        return datasets.fetch_atlas_difumo(dimension=n_regions, **options)
+    return datasets.fetch_atlas_msdl(**options)
+
+
+def _save(atlas, folder):
+    """The image, and the table of names that :func:`resolve_masker` reads beside it."""
+    from nilearn.image import load_img
+
+    image = load_img(atlas.maps)
+    image.to_filename(os.path.join(folder, "atlas.nii.gz"))
+    _table(atlas, image).to_csv(os.path.join(folder, "atlas.tsv"), sep="\t", index=False)
+
+
+def _table(atlas, image):
+    import pandas as pd
+
+    lut = getattr(atlas, "lut", None)
+    if len(image.shape) == 3 and lut is not None:
+        return lut[["index", "name"]]
+    names = atlas.labels
+    if isinstance(names, pd.DataFrame):  # DiFuMo
+        column = next((c for c in names.columns if "name" in str(c).lower()), names.columns[0])
+        names = names[column]
+    return pd.DataFrame({"index": range(1, len(names) + 1), "name": list(names)})
