@@ -2,7 +2,17 @@
 from . import datasets, estimators, evaluation, io, models, preprocessing, signals
 from .estimators import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from .evaluation import Comparison, Scores, compare, cross_validate
-from .io import from_array, from_epochs, from_raw, read_recording
+from .io import (
+    Records,
+    Trials,
+    epochs_from_bids,
+    from_array,
+    from_epochs,
+    from_raw,
+    read_bids,
+    read_participants,
+    read_recording,
+)
 from .preprocessing import Preprocessing
 from .signals import PairedSignals, Signals
 
@@ -13,19 +23,25 @@ __all__ = [
     "Comparison",
     "PairedSignals",
     "Preprocessing",
+    "Records",
     "Scores",
     "Signals",
+    "Trials",
     "compare",
     "cross_validate",
     "datasets",
+    "epochs_from_bids",
     "estimators",
     "evaluation",
     "from_array",
     "from_epochs",
+    "from_nifti",
     "from_raw",
     "io",
     "models",
     "preprocessing",
+    "read_bids",
+    "read_participants",
     "read_recording",
     "signals",
 ]
