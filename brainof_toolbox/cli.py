@@ -7,11 +7,15 @@ import sys
 import warnings
 from pathlib import Path
 
+from ._bids_source import add_bids_options, is_bids_root, read_root, rows_of
+
 OUTPUTS = (".csv", ".npy", ".parquet")
 _EXAMPLES = """examples:
   brainof demo
   brainof info
   brainof embed sub-*_eeg.edf -o embeddings.csv
+  brainof embed bids_root/ --datatypes eeg func -o embeddings.parquet
+  brainof decode bids_root/ --target sex
   brainof decode S001R03.edf S001R07.edf S001R11.edf --event-id T1 T2 --tmin 0.5 --tmax 3.5
   brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
   brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 --on-missing index
@@ -71,7 +75,7 @@ def make_parser():
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = argparse.ArgumentParser(
         prog="brainof",
-        description="Embed and decode EEG and MEG recordings with the Brain-OF network.",
+        description="Embed and decode EEG, MEG and fMRI recordings with the Brain-OF network.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,7 +94,12 @@ def make_parser():
     info.set_defaults(run=_info)
 
     network = argparse.ArgumentParser(add_help=False)
-    network.add_argument("files", nargs="+", metavar="FILE", help="any recording that MNE reads")
+    network.add_argument(
+        "files",
+        nargs="+",
+        metavar="PATH",
+        help="recordings that MNE reads, 4-D images, or one BIDS folder",
+    )
     network.add_argument("--checkpoint", help="name or folder (default: untrained weights)")
     network.add_argument(
         "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
@@ -103,12 +112,15 @@ def make_parser():
         choices=("raise", "index"),
         help="channels without a position: an error (default), or placed by order",
     )
+    add_bids_options(network)
 
     embed = commands.add_parser(
         "embed",
         parents=[shared, network],
         help="write one row of features per recording",
-        description="One row per recording, or per epoch or average of a file that holds these.",
+        description="One row per recording or image, or per epoch or average of a file that holds "
+        "these; of a BIDS folder, one row per subject, session, task and run, its modalities read "
+        "together.",
     )
     embed.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
@@ -142,7 +154,11 @@ def _add_decode(commands, parents):
     events.add_argument("--tmax", type=float, default=1.0, help="seconds from the event (1)")
     whole = decode.add_argument_group("one sample per recording")
     whole.add_argument("--labels", metavar="TABLE", help=".tsv or .csv by file or by subject")
-    whole.add_argument("--target", metavar="COLUMN", help="of TABLE; numbers mean regression")
+    whole.add_argument(
+        "--target",
+        metavar="COLUMN",
+        help="of TABLE, or of a BIDS folder's participants.tsv; numbers mean regression",
+    )
     whole.add_argument("--label-from-name", metavar="REGEX", help="label in the file name")
     array = decode.add_argument_group("an array: X.npy (samples, channels, times)")
     array.add_argument("--y", metavar="Y.npy", help="labels")
@@ -203,18 +219,16 @@ def _print_card(checkpoint):
 
 
 def _network_parameters(options):
-    names = ("checkpoint", "pooling", "window", "device", "on_missing")
-    return {name: getattr(options, name) for name in names}
+    names = ("checkpoint", "pooling", "window", "device", "on_missing", "memory")
+    return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
 
 
 def _embed(options):
     import numpy as np
     import pandas as pd
 
-    from ._utils.logging import progress
     from ._utils.validation import soft_import
     from .estimators import BrainOFEmbedder
-    from .io import read_recording
 
     output = Path(options.output)
     if output.suffix not in OUTPUTS:
@@ -224,9 +238,36 @@ def _embed(options):
     if not output.parent.is_dir():
         raise FileNotFoundError(f"No such folder: {output.parent}. Create it first.")
     embedder = BrainOFEmbedder(**_network_parameters(options))
+    if is_bids_root(options.files):
+        records = read_root(options.files[0], options)
+        who = rows_of(records)
+        features = embedder.set_params(verbose=True).fit(records).transform(records)
+    else:
+        who, features = _embed_files(options.files, embedder)
+    if output.suffix == ".npy":
+        np.save(output, features)
+    else:
+        columns = pd.DataFrame(features, columns=embedder.get_feature_names_out())
+        table = pd.concat([who, columns], axis=1)
+        if output.suffix == ".csv":
+            table.to_csv(output, index=False)
+        else:
+            table.to_parquet(output, index=False)
+    print(f"{output}: {features.shape[0]} rows of {features.shape[1]} features")
+
+
+def _embed_files(files, embedder):
+    """Features of each file, and a table with ``file`` and ``index`` of each row."""
+    import numpy as np
+    import pandas as pd
+
+    from ._utils.logging import progress
+    from .io import read_recording
+    from .io._nifti import is_image
+
     rows, features = [], []
-    for file in progress(options.files, description="Embedding"):
-        recording = read_recording(file)
+    for file in progress(files, description="Embedding"):
+        recording = file if is_image(file) else read_recording(file)
         X = recording if hasattr(recording, "event_id") else [recording]
         if not features:
             embedder.fit(X)
@@ -235,17 +276,7 @@ def _embed(options):
         except (ValueError, RuntimeError, OSError) as error:
             raise ValueError(f"{file}: {error}") from error
         rows += [(file, index) for index in range(len(features[-1]))]
-    features = np.concatenate(features)
-    table = pd.DataFrame(features, columns=embedder.get_feature_names_out())
-    table.insert(0, "file", [file for file, _ in rows])
-    table.insert(1, "index", [index for _, index in rows])
-    if output.suffix == ".npy":
-        np.save(output, features)
-    elif output.suffix == ".csv":
-        table.to_csv(output, index=False)
-    else:
-        table.to_parquet(output, index=False)
-    print(f"{output}: {features.shape[0]} rows of {features.shape[1]} features")
+    return pd.DataFrame(rows, columns=["file", "index"]), np.concatenate(features)
 
 
 def _decode(options):
@@ -254,6 +285,8 @@ def _decode(options):
 
     if options.labels and not options.target:
         options.parser.error("--labels needs --target COLUMN")
+    if options.target and not options.labels and not is_bids_root(options.files):
+        options.parser.error("--target needs --labels TABLE, or a BIDS folder")
     task = make_task(options.files, options)
     kind = BrainOFRegressor if task.y.dtype.kind == "f" else BrainOFClassifier
     estimator = kind(

@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
+from ..io._regions import resolve_masker
 from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_checkpoint
 from ..preprocessing import Preprocessing
-from ._samples import as_sources, count_samples, iter_blocks
+from ..signals import MODALITIES
+from ._samples import Reading, as_sources, count_samples, iter_blocks
 
 POOLINGS = ("mean", "mean+std", "flat")
 
@@ -29,8 +31,14 @@ class BaseBrainOF(BaseEstimator):
         check_option("pooling", self.pooling, POOLINGS)
         check_option("on_missing", self.on_missing, ("raise", "index"))
         check_number("batch_size", self.batch_size, low=1, integer=True)
-        if self.window is not None:
-            check_number("window", self.window, low=0, low_open=True)
+        lengths = self.window if isinstance(self.window, dict) else {"": self.window}
+        for modality, length in lengths.items():
+            if isinstance(self.window, dict):
+                check_option("window", modality, MODALITIES)
+            if length is not None:
+                check_number("window", length, low=0, low_open=True)
+        if self.masker is not None:
+            resolve_masker(self.masker)  # raises, and says what is accepted
         if not isinstance(self.random_state, np.random.RandomState):
             as_seed(self.random_state)
         check_device(self.device)
@@ -86,7 +94,8 @@ class BaseBrainOF(BaseEstimator):
                 X = validate_data(self, X, reset=reset, ensure_min_features=2 if reset else 1)
             else:
                 X = np.asarray(X)
-        return as_sources(X, info=self.info, on_missing=self.on_missing)
+        reading = Reading(self.info, self.on_missing, self.masker, self.memory)
+        return as_sources(X, reading)
 
     def _blocks(self, sources):
         return iter_blocks(
@@ -270,36 +279,45 @@ def block_tokens(block, rows):
     Returns
     -------
     tokens : list of TokenBatch
-        fMRI, then EEG, then MEG, as far as they are there.
+        fMRI, then EEG, then MEG, as far as one of the windows has them.
     """
-    return [window_tokens(windows, rows) for windows in block.windows.values()]
+    there = [name for name in block.windows if not block.is_missing[name][rows].all()]
+    return [window_tokens(block, name, rows) for name in there]
 
 
-def window_tokens(windows, rows):
+def window_tokens(block, modality, rows):
     """Tokens of some windows of one modality.
 
     Parameters
     ----------
-    windows : Windows
+    block : Block
         Preprocessed windows.
+    modality : str
+        One of those in ``block.windows``.
     rows : ndarray of int
-        Which of them.
+        Which windows.
 
     Returns
     -------
     tokens : TokenBatch
-        Shape (len(rows), n_channels * n_patches, patch).
+        Shape (len(rows), n_channels * n_patches, patch); all padding where the modality is
+        missing.
     """
+    windows, index = block.windows[modality], block.rows[modality][rows]
     signals = windows.signals
-    return make_tokens(
-        signals.data[rows],
+    tokens = make_tokens(
+        signals.data[index],
         signals.sfreq,
         signals.ch_pos,
         signals.ch_ori,
         signals.ch_types,
         signals.modality,
-        log_scale=windows.log_scale[rows],
+        log_scale=windows.log_scale[index],
     )
+    is_missing = torch.as_tensor(block.is_missing[modality][rows])
+    tokens.is_padding[is_missing] = True
+    tokens.values[is_missing] = 0.0
+    return tokens
 
 
 def average_over_windows(function, blocks, n_samples, batch_size, device, *, only=None):

@@ -9,7 +9,7 @@ from ._base import BaseBrainOF
 
 
 class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainOF):
-    """Embed EEG, MEG or both with a frozen Brain-OF network :footcite:p:`guo2026brainof`.
+    """Embed fMRI, EEG and MEG with a frozen Brain-OF network :footcite:p:`guo2026brainof`.
 
     A row of the output depends on its own sample and on nothing else: neither on ``y``, nor on
     other samples, nor on ``batch_size``.
@@ -25,9 +25,14 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         standard deviation.
     info : mne.Info | None
         Channels and sampling rate of arrays; other inputs bring their own.
-    window : float | None
+    masker : nilearn masker | 3-D or 4-D atlas | str | None
+        How images become regions: any nilearn masker, an atlas image or its path, or the name of
+        an atlas that :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. ``None``: an
+        offline parcellation of 246 regions.
+    window : float | dict of str -> float | None
         Samples longer than this, in seconds, are cut into windows whose embeddings are averaged.
-        ``None``: what the checkpoint states (10 s for EEG, 2 s for MEG).
+        ``None``: what the checkpoint states (320 s for fMRI, 10 s for EEG, 2 s for MEG), also for
+        modalities that a dict does not name.
     on_missing : str
         What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
         positions by order.
@@ -35,6 +40,8 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         Windows that go through the network at once.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
+    memory : str | joblib.Memory | None
+        Caches what maskers give, by the content of image and masker.
     random_state : int | RandomState | None
         Seed of untrained weights; a checkpoint's embedding does not depend on it.
     verbose : bool | None
@@ -60,20 +67,24 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         *,
         pooling="flat",
         info=None,
+        masker=None,
         window=None,
         on_missing="raise",
         batch_size=32,
         device="auto",
+        memory=None,
         random_state=None,
         verbose=None,
     ):
         self.checkpoint = checkpoint
         self.pooling = pooling
         self.info = info
+        self.masker = masker
         self.window = window
         self.on_missing = on_missing
         self.batch_size = batch_size
         self.device = device
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -108,8 +119,10 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         Parameters
         ----------
         X : object
-            :class:`mne.Epochs`, :class:`mne.io.Raw`, a list of these or of file paths,
-            :class:`~brainof_toolbox.Signals`, or an array (n_samples, n_channels, n_times).
+            :class:`mne.Epochs`, :class:`mne.io.Raw`, a 4-D image, a list of these, of file paths
+            or of records (:func:`~brainof_toolbox.read_bids`, or dicts like ``{"eeg": raw,
+            "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
+            :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
 
         Returns
         -------

@@ -145,17 +145,20 @@ def gather_tokens(blocks, index):
     chosen = [(blocks[b], index[index[:, 0] == b, 1]) for b in np.unique(index[:, 0])]
     tokens = []
     for modality in MODALITIES:
-        if any(modality in block.windows for block, _ in chosen):
+        if any(_has(block, modality, rows) for block, rows in chosen):
             parts = [
-                window_tokens(block.windows[modality], rows)
-                if modality in block.windows
-                else len(rows)
+                window_tokens(block, modality, rows) if modality in block.windows else len(rows)
                 for block, rows in chosen
             ]
             like = next(part for part in parts if not isinstance(part, int))
             parts = [_absent(like, part) if isinstance(part, int) else part for part in parts]
             tokens.append(TokenBatch.collate(parts))
     return tokens
+
+
+def _has(block, modality, rows):
+    """Whether a window of these has the modality."""
+    return modality in block.windows and not block.is_missing[modality][rows].all()
 
 
 def _absent(like, n_samples):

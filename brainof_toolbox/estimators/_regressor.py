@@ -14,7 +14,7 @@ from ._supervised import SupervisedBrainOF
 
 
 class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
-    """Predict a continuous target from EEG, MEG or both :footcite:p:`guo2026brainof`.
+    """Predict a continuous target from fMRI, EEG and MEG :footcite:p:`guo2026brainof`.
 
     Parameters
     ----------
@@ -29,9 +29,14 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
     info : mne.Info | None
         Channels and sampling rate of arrays; other inputs bring their own.
-    window : float | None
+    masker : nilearn masker | 3-D or 4-D atlas | str | None
+        How images become regions: any nilearn masker, an atlas image or its path, or the name of
+        an atlas that :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. ``None``: an
+        offline parcellation of 246 regions.
+    window : float | dict of str -> float | None
         Samples longer than this, in seconds, are cut into windows; predictions are averaged over
-        them. ``None``: what the checkpoint states.
+        them. ``None``: what the checkpoint states, also for modalities that a dict does not
+        name.
     on_missing : str
         What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
         positions by order.
@@ -52,6 +57,8 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         Windows that go through the network at once.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
+    memory : str | joblib.Memory | None
+        Caches what maskers give, by the content of image and masker.
     random_state : int | RandomState | None
         Seed of untrained weights, inner splits and the order of samples; ``None`` means 0.
     verbose : bool | None
@@ -80,6 +87,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         adaptation="probe",
         pooling="flat",
         info=None,
+        masker=None,
         window=None,
         on_missing="raise",
         max_epochs=30,
@@ -90,6 +98,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         validation_fraction=0.2,
         batch_size=32,
         device="auto",
+        memory=None,
         random_state=None,
         verbose=None,
     ):
@@ -97,6 +106,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         self.adaptation = adaptation
         self.pooling = pooling
         self.info = info
+        self.masker = masker
         self.window = window
         self.on_missing = on_missing
         self.max_epochs = max_epochs
@@ -107,6 +117,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         self.validation_fraction = validation_fraction
         self.batch_size = batch_size
         self.device = device
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -116,8 +127,10 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         Parameters
         ----------
         X : object
-            :class:`mne.Epochs`, :class:`mne.io.Raw`, a list of these or of file paths,
-            :class:`~brainof_toolbox.Signals`, or an array (n_samples, n_channels, n_times).
+            :class:`mne.Epochs`, :class:`mne.io.Raw`, a 4-D image, a list of these, of file paths
+            or of records (:func:`~brainof_toolbox.read_bids`, or dicts like ``{"eeg": raw,
+            "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
+            :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
         y : array-like, shape (n_samples,)
             Targets in any unit.
         groups : array-like, shape (n_samples,) | None

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .._windows import pair_windows
 from ..io import from_array, from_epochs, from_raw, read_recording
 from ..io._amplitude import check_amplitude
+from ..io._nifti import check_image, from_nifti, is_image
+from ..io._records import check_record, describe_record, is_record, read_record
 from ..preprocessing import preprocess
 from ..signals import PairedSignals, Signals, as_parts
 
 ACCEPTED = (
-    "mne.Epochs, mne.io.Raw, a list of them or of file paths that MNE reads, Signals, "
-    "PairedSignals, a list of them, or an array (n_samples, n_channels, n_times) or "
-    "(n_samples, n_times) with info="
+    "mne.Epochs, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of file paths "
+    "that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, 'subject': '01'}, "
+    "read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with info="
 )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How samples are read.
+
+    Parameters
+    ----------
+    info : mne.Info | None
+        Needed by arrays.
+    on_missing : str
+        What happens to channels without a position, ``"raise"`` or ``"index"``.
+    masker : object
+        Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
+    memory : str | joblib.Memory | None
+        Cache of masked series.
+    """
+
+    info: object = None
+    on_missing: str = "raise"
+    masker: object = None
+    memory: object = None
 
 
 @dataclass(frozen=True)
@@ -46,17 +71,15 @@ class Source:
     is_table: bool = False
 
 
-def as_sources(X, *, info=None, on_missing="raise"):
+def as_sources(X, reading=None):
     """Take ``X`` apart without reading data.
 
     Parameters
     ----------
     X : object
         Any accepted form of samples.
-    info : mne.Info | None
-        Needed by arrays.
-    on_missing : str
-        What happens to channels without a position, ``"raise"`` or ``"index"``.
+    reading : Reading | None
+        How they are read; ``None``: the defaults.
 
     Returns
     -------
@@ -72,27 +95,31 @@ def as_sources(X, *, info=None, on_missing="raise"):
     FileNotFoundError
         If a path does not exist.
     """
-    if _is_column(X):
+    reading = reading or Reading()
+    if _is_column(X) or (isinstance(X, Sequence) and not isinstance(X, (str, bytes))):
         X = list(X)
-    if isinstance(X, (list, tuple)):
+    if isinstance(X, list):
         if len(X) == 0:
             raise ValueError("X is empty: no samples.")
         if _is_numeric(X):
-            return [_array_source(_stack(X), info, on_missing)]
-        return [_named(_item_source, item, f"X[{i}]", on_missing) for i, item in enumerate(X)]
-    if isinstance(X, (str, os.PathLike)):
-        raise TypeError(
-            f"X is one path, {str(X)!r}; pass a list of paths. Accepted are {ACCEPTED}."
-        )
-    if _is_array(X):
-        return [_array_source(X, info, on_missing)]
-    return [_item_source(X, "X", on_missing)]
+            return [_array_source(_stack(X), reading)]
+        return [_named(_item_source, item, f"X[{i}]", reading) for i, item in enumerate(X)]
+    if isinstance(X, (str, os.PathLike)) or is_record(X):
+        what = f"one path, {str(X)!r}; pass a list of paths"
+        if isinstance(X, Mapping):
+            what = f"one {type(X).__name__}; pass a list of records"
+        raise TypeError(f"X is {what}. Accepted are {ACCEPTED}.")
+    if _is_array(X) and not is_image(X):
+        return [_array_source(X, reading)]
+    return [_item_source(X, "X", reading)]
 
 
 def _named(function, item, where, *args):
     """Run ``function`` on an item of a list; an error says which item it was."""
     if isinstance(item, (str, os.PathLike)):
         where = f"{where} ({os.fspath(item)})"
+    elif is_record(item) and describe_record(item):
+        where = f"{where} ({describe_record(item)})"
     try:
         return function(item, where, *args)
     except (ValueError, TypeError, OSError) as error:
@@ -108,14 +135,23 @@ def _with_place(error, where):
     return kind(f"{where}: {error}")
 
 
-def _item_source(item, where, on_missing):
+def _item_source(item, where, reading):
     import mne
 
+    if is_record(item):
+        check_record(item)
+        options = {"masker": reading.masker, "memory": reading.memory}
+        options["on_missing"] = reading.on_missing
+        return Source(1, lambda rows: read_record(item, **options), where, is_recording=True)
+    if is_image(item):
+        check_image(item)
+        options = {"masker": reading.masker, "memory": reading.memory}
+        return Source(1, lambda rows: from_nifti(item, **options), where)
     if isinstance(item, (str, os.PathLike)):
         item = read_recording(item)
     if isinstance(item, mne.io.BaseRaw):
         return Source(
-            1, lambda rows: from_raw(item, on_missing=on_missing), where, is_recording=True
+            1, lambda rows: from_raw(item, on_missing=reading.on_missing), where, is_recording=True
         )
     if isinstance(item, mne.BaseEpochs):
         if not getattr(item, "_bad_dropped", True):
@@ -124,17 +160,24 @@ def _item_source(item, where, on_missing):
             from_epochs(item)  # raises, with the reason
         return Source(
             len(item),
-            lambda rows: from_epochs(_slice_epochs(item, rows), on_missing=on_missing),
+            lambda rows: from_epochs(_slice_epochs(item, rows), on_missing=reading.on_missing),
             where,
         )
     if isinstance(item, (Signals, PairedSignals)):
-        for part in as_parts(item).values():
-            check_amplitude(part, where=where)
+        for modality, part in as_parts(item).items():
+            check_amplitude(part[~_missing(item)[modality]], where=where)
         return Source(len(item), lambda rows: item[rows], where)
     raise TypeError(
         f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are "
         f"{ACCEPTED}."
     )
+
+
+def _missing(signals):
+    """Which samples lack which modality; a single modality is never missing."""
+    if isinstance(signals, PairedSignals):
+        return signals.is_missing
+    return {signals.modality: np.zeros(len(signals), dtype=bool)}
 
 
 def _slice_epochs(epochs, rows):
@@ -172,8 +215,8 @@ def _is_array(X):
     return hasattr(X, "__array__") or hasattr(X, "toarray")
 
 
-def _array_source(X, info, on_missing):
-    signals = from_array(X, info, on_missing=on_missing)
+def _array_source(X, reading):
+    signals = from_array(X, reading.info, on_missing=reading.on_missing)
     is_table = np.ndim(X) == 2
     return Source(len(signals), lambda rows: signals[rows], "X", is_table=is_table)
 
@@ -185,12 +228,18 @@ class Block:
     Parameters
     ----------
     windows : dict of str -> Windows
-        By modality, in reading order, cut in step.
+        By modality, in reading order, each cut to its own length.
+    rows : dict of str -> ndarray of int, shape (n_windows,)
+        Which window of each modality the network reads together.
+    is_missing : dict of str -> ndarray of bool, shape (n_windows,)
+        Where a modality is not there to be read.
     sample : ndarray of int, shape (n_windows,)
         Index in ``X`` of the sample each window belongs to.
     """
 
     windows: dict
+    rows: dict
+    is_missing: dict
     sample: np.ndarray
 
     def __len__(self):
@@ -209,9 +258,9 @@ def iter_blocks(sources, preprocessing, *, window=None, n_at_once=64):
         What to read.
     preprocessing : Preprocessing
         What the checkpoint expects.
-    window : float | None
-        Window length in seconds; ``None``: the shortest that the checkpoint states for the
-        modalities at hand.
+    window : float | dict of str -> float | None
+        Window length in seconds, for all modalities or by modality; ``None``, and modalities that
+        are not named: what the checkpoint states.
     n_at_once : int
         Most samples held at once.
 
@@ -249,23 +298,19 @@ def _make_block(pending, first, preprocessing, window):
     is_table = pending[0][1].is_table
     items = [as_parts(signals) for signals, _ in pending]
     parts = {name: Signals.concatenate([item[name] for item in items]) for name in items[0]}
-    if window is None:
-        window = min(preprocessing.window[name] for name in parts)
+    missing = [_missing(signals) for signals, _ in pending]
+    is_missing = {name: np.concatenate([item[name] for item in missing]) for name in parts}
+    lengths = window if isinstance(window, dict) else dict.fromkeys(parts, window)
     try:
         windows = {
-            name: preprocess(part, preprocessing, window=window, is_table=is_table)
+            name: preprocess(part, preprocessing, window=lengths.get(name), is_table=is_table)
             for name, part in parts.items()
         }
     except ValueError as error:
         raise _with_place(error, where) from error
-    counts = {name: len(w.sample) for name, w in windows.items()}
-    if len(set(counts.values())) > 1:
-        raise ValueError(
-            f"{where}: the modalities give different numbers of windows, {counts}; simultaneous "
-            "modalities must have the same duration."
-        )
-    sample = next(iter(windows.values())).sample
-    return Block(windows, sample + first)
+    rows, sample = pair_windows({name: w.sample for name, w in windows.items()}, is_missing)
+    absent = {name: mask[sample] for name, mask in is_missing.items()}
+    return Block(windows, rows, absent, sample + first)
 
 
 def count_samples(sources):

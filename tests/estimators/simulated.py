@@ -53,3 +53,30 @@ def with_channels(recording, **rows):
     data = np.stack([np.broadcast_to(row, len(recording.times)) for row in rows.values()])
     extra = mne.io.RawArray(data, info, verbose="error")
     return recording.copy().add_channels([extra], force_update_info=True)
+
+
+def atlas():
+    """Eight blocks in MNI space, one per octant of the brain, on a grid of 12 mm."""
+    import nibabel
+
+    affine = np.diag([12.0, 12.0, 12.0, 1.0])
+    affine[:3, 3] = [-66.0, -100.0, -44.0]
+    labels = np.zeros((12, 14, 10), dtype=np.int16)
+    for label, (i, j, k) in enumerate(np.ndindex(2, 2, 2), 1):
+        labels[1 + 5 * i : 6 + 5 * i, 1 + 6 * j : 7 + 6 * j, 1 + 4 * k : 5 + 4 * k] = label
+    return nibabel.Nifti1Image(labels, affine)
+
+
+def bold(seed=0, n_volumes=40, t_r=2.0):
+    """A run: each block of the atlas has a slow series of its own, each voxel some noise."""
+    import nibabel
+
+    rng = np.random.default_rng(seed)
+    labels = np.asarray(atlas().dataobj)
+    series = np.cumsum(rng.standard_normal((9, n_volumes)), axis=1)
+    series -= np.linspace(0, 1, n_volumes) * series[:, -1:]
+    data = 1000 + 10 * series[labels] + rng.standard_normal((*labels.shape, n_volumes))
+    image = nibabel.Nifti1Image(data.astype(np.float32), atlas().affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_zooms((12.0, 12.0, 12.0, t_r))
+    return image

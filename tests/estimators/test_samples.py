@@ -349,8 +349,9 @@ def test_types_that_are_refused(embed):
     ):
         with pytest.raises(TypeError, match=rf"{type(X).__name__}.*Accepted are mne.Epochs"):
             embed(X)
-        with pytest.raises(TypeError, match=rf"X\[1\].*{type(X).__name__}.*Accepted are"):
-            embed([epochs, X])
+        if not isinstance(X, dict):  # in a list it is a record
+            with pytest.raises(TypeError, match=rf"X\[1\].*{type(X).__name__}.*Accepted are"):
+                embed([epochs, X])
     with pytest.raises(TypeError, match=r"one path.*a list of paths"):
         embed("sub-01_raw.fif")
     with pytest.raises(TypeError, match=r"X\[0\] is of type list"):
@@ -424,16 +425,6 @@ def test_arrays_that_are_refused(embed):
         embed(from_array(data, info).replace(data=data * 1e6))
     with pytest.raises(ValueError, match="dtype object"):
         embed(data.astype(object), info=info)
-
-
-def test_modalities_of_unequal_length(embed):
-    """Simultaneous modalities that give different numbers of windows are refused, by name."""
-    paired = from_raw(raw(kind="eeg+meg", duration=4.0))
-    short = paired.parts["meg"]
-    short = short.replace(data=short.data[:, :, :256], stretches=None)
-    broken = PairedSignals({"eeg": paired.parts["eeg"], "meg": short})
-    with pytest.raises(ValueError, match=r"\{'eeg': 2, 'meg': 1\}.*same duration"):
-        embed(broken)
 
 
 def test_sizes_are_plausible():

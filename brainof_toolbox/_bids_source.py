@@ -1,0 +1,149 @@
+"""What the command line needs to take a BIDS folder: options, records, trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATATYPES = ("func", "eeg", "meg")
+
+
+def add_bids_options(parser):
+    """Add the options that choose recordings of a BIDS folder, and the atlas of images.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Where to.
+    """
+    group = parser.add_argument_group("a BIDS folder")
+    group.add_argument(
+        "--datatypes", nargs="+", choices=DATATYPES, help="default: all that are there"
+    )
+    group.add_argument("--subjects", nargs="+", metavar="SUB", help="default: all")
+    group.add_argument("--sessions", nargs="+", metavar="SES", help="default: all")
+    group.add_argument("--task", help="name of a task")
+    group.add_argument("--space", help="space of preprocessed images")
+    group.add_argument("--derivatives", metavar="NAME", help="folder of preprocessed images")
+    images = parser.add_argument_group("fMRI")
+    images.add_argument(
+        "--atlas", metavar="FILE|NAME", help="parcellation (default: 246 regions, built in)"
+    )
+    images.add_argument("--memory", metavar="FOLDER", help="cache of region series")
+
+
+def is_bids_root(files):
+    """Whether the arguments are one BIDS folder.
+
+    Parameters
+    ----------
+    files : list of path-like
+        Arguments.
+
+    Returns
+    -------
+    is_root : bool
+        True for a single folder that is not itself a recording (``.ds``, ``.mff``).
+    """
+    first = Path(files[0])
+    return len(files) == 1 and first.is_dir() and first.suffix not in (".ds", ".mff")
+
+
+def read_root(root, options):
+    """Read the records that the options choose.
+
+    Parameters
+    ----------
+    root : path-like
+        BIDS folder.
+    options : argparse.Namespace
+        With what :func:`add_bids_options` added.
+
+    Returns
+    -------
+    records : Records
+        One per subject, session, task and run.
+    """
+    from .io import read_bids
+
+    return read_bids(root, datatypes=options.datatypes, **_entities(options))
+
+
+def read_trials(root, options):
+    """Read one sample per event.
+
+    Parameters
+    ----------
+    root : path-like
+        BIDS folder.
+    options : argparse.Namespace
+        With what :func:`add_bids_options` added, and ``event_id``, ``tmin``, ``tmax``.
+
+    Returns
+    -------
+    trials : Trials | mne.Epochs
+        With ``metadata``.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one datatype is chosen.
+    """
+    from .io import epochs_from_bids
+
+    if not options.datatypes or len(options.datatypes) != 1:
+        raise ValueError(
+            "A BIDS folder is decoded by --target COLUMN of participants.tsv, or by its events "
+            "with one datatype: --datatypes eeg."
+        )
+    kind = options.datatypes[0]
+    extra = {"masker": options.atlas, "memory": options.memory} if kind == "func" else {}
+    if kind != "func":
+        extra = {"tmin": options.tmin, "tmax": options.tmax}
+    return epochs_from_bids(
+        root, datatype=kind, event_id=options.event_id, **extra, **_entities(options)
+    )
+
+
+def _entities(options):
+    names = ("subjects", "sessions", "task", "space", "derivatives")
+    return {name: getattr(options, name) for name in names}
+
+
+def rows_of(records):
+    """Say of each record whose and what it is.
+
+    Parameters
+    ----------
+    records : Records
+        What :func:`read_root` gave.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Columns ``subject``, ``session``, ``task``, ``run``, ``modalities``.
+    """
+    from .signals import MODALITIES
+
+    table = records.to_dataframe()[["subject", "session", "task", "run"]].copy()
+    table["modalities"] = [
+        "+".join(name for name in MODALITIES if record.get(name) is not None) for record in records
+    ]
+    return table
+
+
+def modalities_of(records):
+    """Modalities that at least one record has, in reading order.
+
+    Parameters
+    ----------
+    records : Records
+        Records.
+
+    Returns
+    -------
+    modalities : list of str
+        Of ``"fmri"``, ``"eeg"``, ``"meg"``.
+    """
+    from .signals import MODALITIES
+
+    return [name for name in MODALITIES if any(r.get(name) is not None for r in records)]
