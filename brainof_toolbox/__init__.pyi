@@ -8,6 +8,7 @@ from .io import (
     epochs_from_bids,
     from_array,
     from_epochs,
+    from_nifti,
     from_raw,
     read_bids,
     read_participants,

@@ -13,6 +13,7 @@ __all__ = [
     "epochs_from_bids",
     "from_array",
     "from_epochs",
+    "from_nifti",
     "from_raw",
     "read_bids",
     "read_participants",
