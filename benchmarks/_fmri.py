@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from _sets import data_dir
 from nilearn.maskers import NiftiMasker
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -37,18 +36,6 @@ STORY_CENTRES = [
     (-46, 2, 48),
     (-50, 20, 10),
 ]
-
-
-class MeanVolume(TransformerMixin, BaseEstimator):
-    """The mean over time of each region of each trial."""
-
-    def fit(self, X, y=None):
-        """Nothing to learn."""
-        return self
-
-    def transform(self, X):
-        """Means (n_samples, n_regions)."""
-        return np.stack([item.data[0].mean(axis=1) for item in X])
 
 
 # ------------------------------------------------------------------------------------- haxby
@@ -99,7 +86,7 @@ def score_haxby(resolution, random_state, max_epochs):
             adaptation="full", max_epochs=max_epochs, random_state=random_state
         ),
         "voxel means + logistic regression": make_pipeline(
-            MeanVolume(), StandardScaler(), LogisticHead()
+            ModalityFeatures(("fmri",)), StandardScaler(), LogisticHead()
         ),
     }
     return compare(estimators, trials, y, groups=runs, random_state=random_state)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._bids_source import is_bids_root, modalities_of, read_root, read_trials
 from ._utils.logging import warn
 from ._utils.validation import check_number
 
@@ -30,6 +31,8 @@ class Task:
         What the groups are, in words.
     info : mne.Info | None
         Channels of an array.
+    modalities : list of str
+        Of records, which have their own classical decoders.
     """
 
     X: object
@@ -38,6 +41,7 @@ class Task:
     sfreq: float | None
     grouping: str
     info: object = None
+    modalities: tuple = ()
 
 
 def make_task(files, options):
@@ -46,7 +50,7 @@ def make_task(files, options):
     Parameters
     ----------
     files : list of str
-        Recordings, epochs, or one ``.npy`` array.
+        Recordings, epochs, one ``.npy`` array, or one BIDS folder.
     options : argparse.Namespace
         Parsed options.
 
@@ -61,11 +65,33 @@ def make_task(files, options):
         If labels are missing or the options do not fit the files.
     """
     files = [Path(file) for file in files]
+    if is_bids_root(files):
+        return _bids_task(files[0], options)
     if files[0].suffix == ".npy":
         return _array_task(files, options)
     if options.labels or options.label_from_name:
         return _recordings_task(files, options)
     return _epochs_task(files, options)
+
+
+def _bids_task(root, options):
+    """A column of participants.tsv, or the events of one datatype."""
+    from .io import read_participants
+
+    if options.target:
+        records = read_root(root, options)
+        y = read_participants(root, options.target, records)
+        groups = np.array(records.subject)
+        return Task(records, y, groups, None, "subjects", None, tuple(modalities_of(records)))
+    trials = read_trials(root, options)
+    table = trials.metadata
+    grouping = "subject" if table["subject"].nunique() > 1 else "run"
+    groups = table[grouping].to_numpy() if table[grouping].nunique() > 1 else "none"
+    y = table["trial_type"].to_numpy(dtype=str)
+    if hasattr(trials, "info"):
+        return Task(trials, y, groups, trials.info["sfreq"], f"{grouping}s")
+    kind = "fmri" if options.datatypes[0] == "func" else options.datatypes[0]
+    return Task(trials, y, groups, None, f"{grouping}s", None, (kind,))
 
 
 def _array_task(files, options):
@@ -235,10 +261,20 @@ def make_decoders(task, classifier, n_baselines=None):
     from sklearn.base import is_regressor
 
     from ._baselines import make_baselines
+    from ._record_baselines import make_record_baselines
 
     name = "Brain-OF" if classifier.checkpoint is not None else "Brain-OF (untrained)"
     decoders = {name: classifier}
-    if task.sfreq is not None:
+    if task.modalities:
+        baselines = make_record_baselines(
+            task.modalities,
+            masker=classifier.masker,
+            memory=classifier.memory,
+            on_missing=classifier.on_missing,
+            is_regression=is_regressor(classifier),
+        )
+        decoders.update(list(baselines.items())[:n_baselines])
+    elif task.sfreq is not None:
         baselines = make_baselines(task.sfreq, is_regression=is_regressor(classifier))
         decoders.update(list(baselines.items())[:n_baselines])
     else:

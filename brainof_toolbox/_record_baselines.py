@@ -42,10 +42,10 @@ def make_record_baselines(
     Returns
     -------
     baselines : dict of str -> Pipeline
-        ``"fmri: connectivity"``, ``"eeg: band power"``, ... and ``"all classical"`` where there
-        are several.
+        ``"fmri: regions"`` (correlations between them; in trials their means), ``"eeg: band
+        power"``, ... and ``"all classical"`` where there are several.
     """
-    words = {"fmri": "connectivity", "eeg": "band power", "meg": "band power"}
+    words = {"fmri": "regions", "eeg": "band power", "meg": "band power"}
     ordered = [name for name in MODALITIES if name in modalities]
     chosen = {f"{name}: {words[name]}": (name,) for name in ordered}
     if len(ordered) > 1:
@@ -61,7 +61,7 @@ def make_record_baselines(
 
 
 class ModalityFeatures(TransformerMixin, BaseEstimator):
-    """Band power of the sensors and correlations between the regions.
+    """Band power of the sensors, correlations between the regions; in fMRI trials their means.
 
     Channels are those that every training sample with the modality has; a sample without the
     modality, or without one of these channels, gets NaN in the features that need it.
@@ -88,6 +88,8 @@ class ModalityFeatures(TransformerMixin, BaseEstimator):
         """Find the channels that the training samples share."""
         self.ch_names_ = {}
         samples = list(self._read(X))
+        runs = [parts["fmri"] for parts in samples if "fmri" in parts]
+        self.has_trials_ = any(run.has_baseline for run in runs)
         for name in self.modalities:
             found = [part[name].ch_names for part in samples if name in part]
             if not found:
@@ -122,10 +124,11 @@ class ModalityFeatures(TransformerMixin, BaseEstimator):
                 data[0, row] = part.data[0, at[channel]] / unit
         return self._compute(name, data, part.sfreq)
 
-    @staticmethod
-    def _compute(name, data, sfreq):
+    def _compute(self, name, data, sfreq):
         if name != "fmri":
             return BandPower(sfreq).transform(data)[0]
+        if self.has_trials_:
+            return data[0].mean(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):  # a constant region gives NaN
             correlations = np.atleast_2d(np.corrcoef(data[0]))
         upper = correlations[np.triu_indices(len(correlations), 1)]
