@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 
 import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.feature_selection import RFECV
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
@@ -62,8 +64,12 @@ def _fit_arguments(estimator, groups):
         name, last = estimator.steps[-1]
         return {f"{name}__{key}": value for key, value in _fit_arguments(last, groups).items()}
     if isinstance(estimator, BaseSearchCV):
-        return {**_fit_arguments(estimator.estimator, groups), "groups": groups}
-    return {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
+        inner = _fit_arguments(estimator.estimator, groups)
+        # Folds by number ignore groups, and say so on every call.
+        is_number = estimator.cv is None or isinstance(estimator.cv, numbers.Integral)
+        return inner if is_number else {**inner, "groups": groups}
+    is_taken = has_fit_parameter(estimator, "groups") or isinstance(estimator, RFECV)
+    return {"groups": groups} if is_taken else {}
 
 
 def warn_of_inner_splits(estimator, y, groups, is_classification):

@@ -20,7 +20,7 @@ _LABELS = {
     "mean_absolute_error": "mean absolute error (lower is better)",
 }
 _LETTERS = 14  # of an estimator's name on one line
-_ASIDE = 0.22  # the mean stands right of the points
+_ASIDE = 0.3  # the mean stands right of the points
 
 
 def plot_scores(scores, axes=None):
@@ -41,7 +41,7 @@ def plot_scores(scores, axes=None):
     if axes is None:
         import matplotlib.pyplot as plt
 
-        width = 2.6 + 1.3 * len(scores)
+        width = 2.2 + 1.4 * len(scores)
         _, axes = plt.subplots(figsize=(width, 4.2), layout="constrained")
     first = next(iter(scores.values()))
     points = np.array([one.points().to_numpy() for one in scores.values()])  # (k, n_units)
@@ -55,8 +55,8 @@ def plot_scores(scores, axes=None):
     unit = "group" if len(first.by_group) else "fold"
     axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
     axes.tick_params(axis="x", length=0)
-    axes.set(xlim=(-0.5, len(scores) - 0.4), ylabel=_LABELS.get(first.metric, first.metric))
-    axes.set_xlabel(f"points: {points.shape[1]} {unit}s; error bars: mean, 95 % interval")
+    axes.set(xlim=(-0.5, len(scores) - 0.45), ylabel=_LABELS.get(first.metric, first.metric))
+    axes.set_xlabel(f"small: {points.shape[1]} {unit}s\nlarge: mean, 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
@@ -95,15 +95,14 @@ def _draw_chance(axes, scores):
         "chance",
         (1.0, chances[-1]),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
+        xytext=(4, 0),  # outside, where no point is
         textcoords="offset points",
-        ha="right",
-        va="bottom",
+        va="center",
         fontsize=9,
     )
 
 
-def _spread(points, width=0.12, n_bins=25):
+def _spread(points, width=0.2, n_bins=30):
     """Places across each column, so that equal scores do not hide one another.
 
     Parameters
@@ -121,7 +120,7 @@ def _spread(points, width=0.12, n_bins=25):
         Horizontal positions.
     """
     low, high = points.min(), points.max()
-    height = np.floor((points - low) / max(high - low, 1e-12) * n_bins).astype(int)
+    height = np.round((points - low) / max(high - low, 1e-12) * n_bins).astype(int)
     places = np.repeat(np.arange(len(points), dtype=float)[:, None], points.shape[1], axis=1)
     for k, row in enumerate(height):
         for value in np.unique(row):

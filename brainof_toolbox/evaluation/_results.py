@@ -111,17 +111,17 @@ class Scores:
         return self.folds.set_index("fold")["score"]
 
     def __str__(self):
-        return f"{_fold_text(self.folds)}\n{self.metric} {self._summary()}"
+        return f"{_plain(_readable(self.folds))}\n\n{self._summary()}"
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        return _html(_readable(self.folds), f"{self.metric} {self._summary()}")
+        return _html(_readable(self.folds), self._summary())
 
     def _summary(self):
         """The line below the table."""
         low, high = self.interval
-        text = f"{self.mean:.3f}"
+        text = f"{MEASURES.get(self.metric, self.metric)}: {self.mean:.3f}"
         if np.isfinite(low):
             count = self.n_groups if self.interval_by == "groups" else len(self.folds)
             text += f", 95 % [{low:.3f}, {high:.3f}] over {count} {self.interval_by}"
@@ -259,10 +259,6 @@ def _readable(folds):
         table[name] = table[name].map("{:.3f}".format)
     table.insert(0, "left out", [left_out(row) for row in folds.itertuples()])
     return table
-
-
-def _fold_text(folds):
-    return _plain(_readable(folds))
 
 
 def _plain(table):

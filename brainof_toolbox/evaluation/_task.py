@@ -231,8 +231,8 @@ def _run_fold(estimator, task, X, y, train, test, scoring):
     X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
     groups = None if task.groups is None else task.groups[train]
     estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
-    sides = [side[test] for side in (task.groups, task.subjects) if side is not None]
-    seen = find_seen(estimator, {name: None for side in sides for name in in_order(side)})
+    who = task.groups if task.subjects is None else task.subjects
+    seen = () if who is None else find_seen(estimator, in_order(who[test]))
     dummy = DummyRegressor(strategy="median") if task.is_regression else DummyClassifier()
     dummy.fit(np.zeros((len(train), 1)), y_train)
     blank = np.zeros((len(test), 1))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score
@@ -16,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from brainof_toolbox import compare, cross_validate
-from brainof_toolbox._utils.subjects import hash_subject
 
 
 def _data(n_groups=12, n_each=20, effect=0.0, seed=0):
@@ -83,22 +79,6 @@ def test_shared_groups_are_refused(cv):
         cross_validate(LogisticRegression(), X, y, groups="none", cv=[([0, 1, 2], [2, 3])])
 
 
-def test_groups_that_samples_name():
-    from brainof_toolbox import Signals
-
-    X, y, groups = _data(n_groups=3, n_each=6)
-    signals = Signals(
-        X[:, None, :], 100.0, "eeg", ["Cz"], ["eeg"], [[0, 0, 0.1]], subject=tuple(groups)
-    )
-    scores = cross_validate(DummyClassifier(), signals, y)
-    assert scores.folds["test_groups"].tolist() == [("sub-00",), ("sub-01",), ("sub-02",)]
-
-
-def test_epochs_with_a_subject_column(eeg_study):
-    scores = cross_validate(DummyClassifier(), eeg_study, eeg_study.events[:, 2])
-    assert [row[0] for row in scores.folds["test_groups"]] == ["01", "02", "03", "04"]
-
-
 def test_imbalance_is_not_rewarded():
     """H6: nine to one, always the frequent class: 0.5; accuracy comes with its true chance."""
     y = (np.arange(200) % 10 == 0).astype(int)
@@ -110,39 +90,14 @@ def test_imbalance_is_not_rewarded():
     assert scores.metric == "accuracy"
 
 
-class _Pretrained(ClassifierMixin, BaseEstimator):
-    """A classifier whose checkpoint says whom it was trained on."""
-
-    def __init__(self, subjects=()):
-        self.subjects = subjects
-
-    def fit(self, X, y, groups=None):
-        assert groups is not None and len(groups) == len(y)
-        self.classes_ = np.unique(y)
-        self._manifest = {"subjects": [hash_subject(s) for s in self.subjects]}
-        return self
-
-    def predict(self, X):
-        return np.full(len(X), self.classes_[0])
-
-
-@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: make_pipeline(StandardScaler(), e)])
-def test_known_test_subjects_are_warned_of(wrap):
-    """H7: subjects of the corpus, in an estimator or a pipeline; groups reach ``fit``."""
-    X, y, groups = _data(n_groups=4)
-    with pytest.warns(RuntimeWarning, match=r"1 test subject.* sub-02\."):
-        cross_validate(wrap(_Pretrained(["02", "77"])), X, y, groups=groups)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cross_validate(wrap(_Pretrained(["77"])), X, y, groups=groups)
-
-
 def test_regression():
     X, _, groups = _data()
     y = 3 * X[:, 1] + 40
     scores = cross_validate(Ridge(), X, y, groups=groups)
     assert scores.metric == "mean_absolute_error"
-    assert (scores.folds["r"] > 0.99).all() and (scores.folds["score"] < 0.1 * scores.folds["chance"]).all()
+    assert (scores.folds["r"] > 0.99).all() and (
+        scores.folds["score"] < 0.1 * scores.folds["chance"]
+    ).all()
     noise = np.random.default_rng(1).normal(size=len(y))
     scores = cross_validate(Ridge(), X, noise, groups=groups)
     low, high = scores.interval
