@@ -1,0 +1,315 @@
+"""Which data files a BIDS dataset holds, and what their names say."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .._utils.logging import warn
+
+#: The folder of each modality in a BIDS dataset.
+DATATYPES = {"func": "fmri", "eeg": "eeg", "meg": "meg"}
+#: How preprocessed versions of one run differ from each other.
+_VERSION = ("description", "space", "cohort", "res", "den", "label")
+#: What a MEG folder holds besides recordings.
+_NOT_RECORDINGS = ("crosstalk", "calibration")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One data file and its entities.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, or folder for CTF and BTi.
+    root : pathlib.Path
+        The dataset it belongs to, raw or derivative.
+    datatype : str
+        ``"eeg"``, ``"meg"`` or ``"func"``.
+    entities : dict of str -> str
+        Those in its name, ``"subject"``, ``"session"``, ``"task"``, ``"run"`` spelled out.
+    """
+
+    path: Path
+    root: Path
+    datatype: str
+    entities: dict
+
+    @property
+    def space(self):
+        """Where its voxels are: ``"MNI152NLin2009cAsym:res-2"``, ``"native"``."""
+        parts = [self.entities.get("space") or "native"]
+        parts += [f"{k}-{self.entities[k]}" for k in ("cohort", "res") if self.entities.get(k)]
+        return ":".join(parts)
+
+    @property
+    def run_key(self):
+        """All entities but those that tell preprocessed versions of one run apart."""
+        kept = {k: v for k, v in self.entities.items() if k not in _VERSION}
+        return tuple(sorted(kept.items()))
+
+
+def check_root(root):
+    """Refuse a folder that is no BIDS dataset.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder.
+
+    Returns
+    -------
+    root : pathlib.Path
+        The same, absolute.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist.
+    ValueError
+        If it is no folder or has no ``dataset_description.json``.
+    """
+    root = Path(root).expanduser().absolute()
+    if not root.exists():
+        raise FileNotFoundError(
+            f"No such BIDS dataset: {root} does not exist (expected a folder with "
+            "dataset_description.json)."
+        )
+    if not (root / "dataset_description.json").is_file():
+        hint = "A BIDS dataset needs one; "
+        above = [p for p in root.parents if (p / "dataset_description.json").is_file()]
+        if above:
+            hint = f"{above[0]} has one: pass that. Otherwise "
+        raise ValueError(
+            f"{root} is not a BIDS dataset: it has no dataset_description.json. {hint}"
+            "mne_bids.make_dataset_description(path=root, name=...) writes it."
+        )
+    return root
+
+
+def derivative_root(root, derivatives):
+    """Find a derivative dataset by name or path.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The raw dataset.
+    derivatives : path-like
+        A name under ``root/derivatives``, or a path.
+
+    Returns
+    -------
+    folder : pathlib.Path
+        The derivative dataset.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; the message lists the derivatives that are there.
+    """
+    folders = [root / "derivatives" / derivatives, Path(derivatives).expanduser().absolute()]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    inside = sorted(p.name for p in (root / "derivatives").glob("*") if p.is_dir())
+    raise FileNotFoundError(
+        f"No derivatives {os.fspath(derivatives)!r}: neither {folders[0]} nor {folders[1]} is a "
+        f"folder. Under {root / 'derivatives'} there are: {inside or 'none'}."
+    )
+
+
+def find_files(root, datatype):
+    """List the recordings of one datatype, those that were not downloaded included.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        A raw or derivative dataset; its own ``derivatives/`` folder is not looked into.
+    datatype : str
+        ``"eeg"``, ``"meg"`` or ``"func"``.
+
+    Returns
+    -------
+    files : list of DataFile
+        In the order of their paths.
+    """
+    return _find_bold(root) if datatype == "func" else _find_sensors(root, datatype)
+
+
+def entities_of(path):
+    """Read the entities in a file's name.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    entities : dict of str -> str
+        Those that it has, in mne-bids' long spelling where that has one.
+    """
+    from mne_bids import get_entities_from_fname
+
+    found = get_entities_from_fname(path.name, on_error="ignore", verbose="error")
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _find_bold(root):
+    from nilearn.interfaces.bids import get_bids_files
+
+    paths = get_bids_files(root, file_tag="bold", file_type="nii*", modality_folder="func")
+    files = [DataFile(Path(p), root, "func", entities_of(Path(p))) for p in paths]
+    # Phase, real and imaginary parts are not BOLD.
+    return [f for f in files if f.entities.get("part", "mag") == "mag"]
+
+
+def _find_sensors(root, datatype):
+    from mne_bids.config import ALLOWED_DATATYPE_EXTENSIONS
+
+    allowed = ALLOWED_DATATYPE_EXTENSIONS[datatype]
+    files, odd = [], []
+    folders = [*root.glob(f"sub-*/{datatype}"), *root.glob(f"sub-*/ses-*/{datatype}")]
+    for folder in folders:
+        if folder.relative_to(root).parts[0] == "sub-emptyroom":
+            continue
+        for path in folder.iterdir():
+            stem, _, extension = path.name.partition(".")
+            is_data = f".{extension}".lower() in allowed or (not extension and path.is_dir())
+            if not is_data or not stem.endswith(f"_{datatype}"):
+                continue
+            entities = entities_of(path)
+            if entities.get("acquisition") in _NOT_RECORDINGS:
+                continue
+            file = DataFile(path, root, datatype, entities)
+            (files if _has_bids_name(file) else odd).append(file)
+    if odd:
+        names = sorted(file.path.name for file in odd)
+        warn(f"Left out, because their names do not follow BIDS: {names[:10]}.")
+    return sorted(_first_splits(files), key=lambda file: file.path)
+
+
+def _has_bids_name(file):
+    try:
+        return Path(bids_path(file).fpath) == file.path
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        return False
+
+
+def _first_splits(files):
+    """Of a recording split over FIF files keep the first, from which MNE finds the others."""
+    first = {}
+    for file in sorted(files, key=lambda file: file.entities.get("split", "")):
+        key = tuple(sorted((k, v) for k, v in file.entities.items() if k != "split"))
+        first.setdefault((file.path.parent, key, file.path.suffix), file)
+    return list(first.values())
+
+
+def bids_path(file):
+    """Make the :class:`mne_bids.BIDSPath` of an EEG or MEG recording.
+
+    Parameters
+    ----------
+    file : DataFile
+        The recording.
+
+    Returns
+    -------
+    path : mne_bids.BIDSPath
+        Complete: with root, datatype, suffix and extension.
+    """
+    from mne_bids import BIDSPath
+
+    extension = file.path.name.partition(".")[2]
+    return BIDSPath(
+        root=file.root,
+        datatype=file.datatype,
+        suffix=file.datatype,
+        extension=f".{extension}" if extension else ".pdf",  # a folder without ending is BTi
+        check=False,
+        **file.entities,
+    )
+
+
+def select_images(files, space):
+    """Of several preprocessed versions of each run take one.
+
+    Parameters
+    ----------
+    files : list of DataFile
+        Images of one dataset.
+    space : str | None
+        ``"MNI152NLin2009cAsym"``, ``"MNI152NLin2009cAsym:res-2"``, ``"native"``; ``None`` takes
+        the one that there is.
+
+    Returns
+    -------
+    files : list of DataFile
+        One per run.
+
+    Raises
+    ------
+    ValueError
+        If the space is not there, several are and none was asked, or two files are one run.
+    """
+    descriptions = {file.entities.get("description") for file in files}
+    if len(descriptions) > 1:
+        keep = "preproc" if "preproc" in descriptions else None
+        if keep not in descriptions:
+            raise ValueError(
+                f"Several versions of the images are in {files[0].root}: desc-"
+                f"{', desc-'.join(sorted(descriptions))}, none of them desc-preproc. Pass the "
+                "path of a derivative that holds one."
+            )
+        files = [file for file in files if file.entities.get("description") == keep]
+    spaces = sorted({file.space for file in files})
+    if space is not None and files:
+        files = [f for f in files if space in (f.space, f.entities.get("space", "native"))]
+        if not files:
+            raise ValueError(
+                f"No functional image has space={space!r}; there are {spaces}. Preprocessed "
+                "images lie in derivatives: pass derivatives=."
+            )
+    _check_one_each(files)
+    return files
+
+
+def _check_one_each(files):
+    spaces = sorted({file.space for file in files})
+    if len(spaces) > 1:
+        raise ValueError(
+            f"The functional images in {files[0].root} come in {len(spaces)} spaces or "
+            f"resolutions: {spaces}. Choose one, for example space={spaces[0]!r}."
+        )
+    seen = {}
+    for file in files:
+        other = seen.setdefault((file.path.parent, file.run_key), file)
+        if other is not file:
+            raise ValueError(
+                f"Two files hold one run: {other.path} and {file.path}. Keep one of them."
+            )
+
+
+def find_confounds(file):
+    """Find the confounds table that fMRIPrep wrote for an image, by its entities.
+
+    Parameters
+    ----------
+    file : DataFile
+        A preprocessed image.
+
+    Returns
+    -------
+    path : pathlib.Path | None
+        ``*_desc-confounds_timeseries.tsv``, or ``_regressors.tsv`` of older versions.
+    """
+    drop = ("echo", "part")
+    wanted = [pair for pair in file.run_key if pair[0] not in drop]
+    for ending in ("timeseries", "regressors"):
+        for path in sorted(file.path.parent.glob(f"*_desc-confounds_{ending}.tsv")):
+            found = DataFile(path, file.root, "func", entities_of(path)).run_key
+            if [pair for pair in found if pair[0] not in drop] == wanted:
+                return path
+    return None

@@ -1,0 +1,142 @@
+"""Which recordings belong to one record, and what is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+#: What makes a record.
+_KEY = ("subject", "session", "task")
+#: Entities that never tell two recordings apart.
+_IGNORED = (*_KEY, "run", "split", "space", "description", "res", "cohort", "den", "label", "part")
+_SHORT = {"acquisition": "acq", "processing": "proc"}
+
+
+def pair(files):
+    """Put the recordings of one subject, session, task and run together.
+
+    Parameters
+    ----------
+    files : list of DataFile
+        One per recording.
+
+    Returns
+    -------
+    groups : list of (dict, list of DataFile)
+        Subject, session, task and run of each record, and its files, one per datatype; sorted.
+
+    Raises
+    ------
+    ValueError
+        If two files hold the same recording.
+    """
+    by_task = defaultdict(list)
+    for file in files:
+        by_task[tuple(file.entities.get(name) for name in _KEY)].append(file)
+    groups = []
+    for key, found in by_task.items():
+        for run, members in _pair_runs(found).items():
+            who = dict(zip(_KEY, key, strict=True), run=run[1])
+            groups.append((who, members))
+    return sorted(groups, key=lambda group: _order(group[0]))
+
+
+def _order(who):
+    run = who["run"] or ""
+    head = run.partition("_")[0]
+    number = int(head) if head.isdigit() else -1
+    return (*(who[name] or "" for name in _KEY), number, run)
+
+
+def _pair_runs(files):
+    """Members by run, within one subject, session and task."""
+    runs = {}
+    for datatype in ("func", "eeg", "meg"):
+        for run, file in _name_runs([f for f in files if f.datatype == datatype]):
+            runs.setdefault(_normal(run), (run, []))[1].append(file)
+    named = [key for key in runs if key is not None]
+    if None in runs and len(named) == 1:
+        have = {file.datatype for file in runs[named[0]][1]}
+        if not have & {file.datatype for file in runs[None][1]}:
+            runs[named[0]][1].extend(runs.pop(None)[1])
+    return {(key, run): members for key, (run, members) in runs.items()}
+
+
+def _normal(run):
+    """``run-1`` and ``run-01`` are one run."""
+    if run is None:
+        return None
+    head, line, rest = run.partition("_")
+    return (str(int(head)) if head.isdigit() else head) + line + rest
+
+
+def _name_runs(files):
+    """Give each file of one datatype a run of its own, by the entities that differ if need be."""
+    by_run = defaultdict(list)
+    for file in files:
+        by_run[_normal(file.entities.get("run"))].append(file)
+    named = []
+    for same in by_run.values():
+        extras = [{k: v for k, v in file.entities.items() if k not in _IGNORED} for file in same]
+        keys = list(dict.fromkeys(key for extra in extras for key in extra))
+        differing = [key for key in keys if len({extra.get(key) for extra in extras}) > 1]
+        names = [_run_name(f.entities.get("run"), e, differing) for f, e in zip(same, extras)]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                other = same[names.index(name)]
+                raise ValueError(
+                    f"Two files hold one recording: {other.path} and {same[i].path}. Keep one "
+                    "of them."
+                )
+        named.extend(zip(names, same, strict=True))
+    return named
+
+
+def _run_name(run, extra, differing):
+    parts = [run] if run is not None else []
+    parts += [f"{_SHORT.get(key, key)}-{extra[key]}" for key in differing if key in extra]
+    return "_".join(parts) or None
+
+
+def describe_missing(groups):
+    """Say in one sentence which records lack a modality.
+
+    Parameters
+    ----------
+    groups : list of (dict, list of DataFile)
+        What :func:`pair` gave.
+
+    Returns
+    -------
+    message : str
+        Empty when all records have all modalities.
+    """
+    kinds = [{file.datatype for file in found} for _, found in groups]
+    everything = sorted(set().union(*kinds))
+    if all(len(kind) == len(everything) for kind in kinds):
+        return ""
+    counts = " and ".join(
+        f"{sum(name in kind for kind in kinds)} have {name}" for name in everything
+    )
+    message = f"Of {len(groups)} records {counts}."
+    if all(len(kind) == 1 for kind in kinds):
+        tasks = {
+            name: sorted(
+                {who["task"] or "" for (who, _), kind in zip(groups, kinds) if name in kind}
+            )
+            for name in everything
+        }
+        return (
+            f"{message} No two modalities share subject, session, task and run, so nothing was "
+            f"paired; tasks are {tasks}."
+        )
+    for name in everything:
+        subjects = [who["subject"] for (who, _), kind in zip(groups, kinds) if name not in kind]
+        if subjects:
+            message += f" Without {name}: {_shorten(subjects)}."
+    return message
+
+
+def _shorten(subjects):
+    names = sorted({f"sub-{subject}" for subject in subjects})
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more

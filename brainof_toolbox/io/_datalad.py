@@ -1,0 +1,75 @@
+"""Files that a dataset names but that were not downloaded: datalad, git-annex, git-lfs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+#: What the small text files begin with that stand in for data where links are not possible.
+_POINTERS = ((b"/annex/objects", "datalad get"), (b"version https://git-lfs", "git lfs pull"))
+#: Files that belong together: the first is what a record names, the others hold its data.
+_COMPANIONS = {".vhdr": (".eeg", ".vmrk", ".dat"), ".set": (".fdt",)}
+
+
+def absent_files(path):
+    """List the files of a recording whose content is not on this machine.
+
+    Parameters
+    ----------
+    path : path-like
+        A data file; the files that BrainVision, EEGLAB and split FIF keep beside it are looked
+        at too.
+
+    Returns
+    -------
+    absent : list of (pathlib.Path, str)
+        Each file with the command that fetches it; empty when all is there.
+    """
+    path = Path(path)
+    files = [path]
+    for ending in _COMPANIONS.get(path.suffix.lower(), ()):
+        files.append(path.with_suffix(ending))
+    if "_split-" in path.name:
+        stem, _, rest = path.name.partition("_split-")
+        files += sorted(path.parent.glob(f"{stem}_split-*{rest.partition('_')[2]}"))
+    if path.is_dir():  # CTF and BTi recordings
+        files += [entry for entry in sorted(path.rglob("*")) if entry.is_symlink()]
+    states = {file: _how_to_get(file) for file in files}
+    return [(file, command) for file, command in states.items() if command]
+
+
+def _how_to_get(path):
+    """The command that fetches the content of a file, or None when it is here or unknown."""
+    if path.is_symlink() and not path.exists():
+        return "datalad get"
+    if path.is_file() and path.stat().st_size < 1000:
+        with open(path, "rb") as file:
+            start = file.read(40)
+        for mark, command in _POINTERS:
+            if start.startswith(mark):
+                return command
+    return None
+
+
+def check_present(path):
+    """Refuse a recording whose content was not downloaded.
+
+    Parameters
+    ----------
+    path : path-like
+        A data file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file, or one that belongs to it, does not exist, or is a link or pointer to
+        content that is not on this machine; with the command that fetches it.
+    """
+    for file, command in absent_files(path):
+        what = f"{command} {file}" if command == "datalad get" else command
+        raise FileNotFoundError(
+            f"{os.fspath(file)} is a link to content that is not on this machine: it was never "
+            f"downloaded. Get it with `{what}`."
+        )
+    if not Path(path).exists():
+        raise FileNotFoundError(f"No such recording: {os.fspath(path)}.")
