@@ -4,6 +4,17 @@ Everything simulated is seeded, in SI units, and carries an effect that a decode
 """
 
 from ._atlases import fetch_atlas
+from ._paired import PairedRecordings, make_paired_recordings
 from ._recordings import EFFECTS, KINDS, make_epochs, make_info, make_raw, make_study
 
-__all__ = ["EFFECTS", "KINDS", "fetch_atlas", "make_epochs", "make_info", "make_raw", "make_study"]
+__all__ = [
+    "EFFECTS",
+    "KINDS",
+    "PairedRecordings",
+    "fetch_atlas",
+    "make_epochs",
+    "make_info",
+    "make_paired_recordings",
+    "make_raw",
+    "make_study",
+]

@@ -23,8 +23,8 @@ _N_BACKGROUND = 40
 # Root-mean-square moments in Am.
 _BACKGROUND, _ALPHA, _MU, _EVOKED, _BLINK = 12e-9, 25e-9, 18e-9, 15e-9, 0.2e-6
 # White sensor noise, V, T, T/m per square root of Hz; the amplitude of line noise.
-_NOISE = {"eeg": 50e-9, "mag": 4e-15, "grad": 4e-13}
-_LINE = {"eeg": 1e-6, "mag": 30e-15, "grad": 5e-13}
+SENSOR_NOISE = {"eeg": 50e-9, "mag": 4e-15, "grad": 4e-13}
+LINE = {"eeg": 1e-6, "mag": 30e-15, "grad": 5e-13}
 # Directions (right, front, up) from the centre: occipital pair, hand areas, parietal.
 _PLACES = np.array(
     [[-0.3, -0.9, 0.3], [0.3, -0.9, 0.3], [-0.6, 0.0, 0.8], [0.6, 0.0, 0.8], [0.0, -0.5, 0.85]]
@@ -115,13 +115,13 @@ def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
     """What the sensors see: (n, n_channels, n_times)."""
     sfreq, shape = info["sfreq"], lambda k: (n, k, n_times)
     sources = np.zeros(shape(head["gain"].shape[1]))
-    sources[:, :_N_BACKGROUND] = _noise(
+    sources[:, :_N_BACKGROUND] = noise(
         rng, shape(_N_BACKGROUND), sfreq, lambda f: (1 + f) ** -0.75
     )
     rhythms = sources[:, _N_BACKGROUND : _N_BACKGROUND + 4]
     for start, name in ((0, "alpha"), (2, "mu")):
         peak = head[name]
-        rhythms[:, start : start + 2] = _noise(
+        rhythms[:, start : start + 2] = noise(
             rng, shape(2), sfreq, lambda f, peak=peak: np.exp(-((f - peak) ** 2) / 2)
         )
     rhythms[:, 2:] *= envelopes
@@ -131,17 +131,17 @@ def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
         sources[:, -2:] = _blinks(rng, n, n_times, sfreq)[:, None]
     data = head["gain"] @ sources
     types = info.get_channel_types()
-    scale = head["noise"] * [_NOISE[t] * np.sqrt(sfreq / 2) for t in types]
+    scale = head["noise"] * [SENSOR_NOISE[t] * np.sqrt(sfreq / 2) for t in types]
     data += scale[:, None] * rng.normal(size=data.shape)
     if line_freq is not None and line_freq < sfreq / 2:
         wave = np.sqrt(2) * np.sin(
             2 * np.pi * (line_freq * np.arange(n_times) / sfreq + rng.random((n, 1, 1)))
         )
-        data += (head["noise"] * [_LINE[t] for t in types])[:, None] * wave
+        data += (head["noise"] * [LINE[t] for t in types])[:, None] * wave
     return data
 
 
-def _noise(rng, shape, sfreq, spectrum):
+def noise(rng, shape, sfreq, spectrum):
     """Gaussian noise of unit variance; ``spectrum`` maps Hz to amplitude."""
     n_times = shape[-1]
     freqs = np.fft.rfftfreq(n_times, 1 / sfreq)

@@ -15,7 +15,7 @@ from ._physics import helmet, make_head, record
 KINDS = ("eeg", "meg", "eeg+meg")
 EFFECTS = {"mu": ("left", "right"), "evoked": ("standard", "target")}
 
-_FIRST_NAMES = (
+FIRST_NAMES = (
     "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 "
     "PO7 PO8 Oz FC3 FC4 CP3 CP4 AF3 AF4 AF7 AF8 F1 F2 F5 F6 FT7 FT8 FCz C1 C2 C5 C6 TP7 TP8 CPz "
     "P1 P2 P5 P6 POz PO3 PO4 Iz AFz FT9 FT10 TP9"
@@ -244,7 +244,7 @@ def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
     check_number("sfreq", sfreq, low=60)
     n_eeg = n_meg = 0
     if "eeg" in kind:
-        limit = len(_FIRST_NAMES)
+        limit = len(FIRST_NAMES)
         n_eeg = 32 if n_channels is None else n_channels
         check_number("n_channels", n_eeg, low=1, high=limit, integer=True)
     if "meg" in kind:
@@ -252,7 +252,7 @@ def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
         check_number("n_channels", n_meg, low=3, high=306, integer=True)
         if n_meg % 3:
             raise ValueError(f"'n_channels' of MEG must be a multiple of 3, got {n_meg}.")
-    names = list(_FIRST_NAMES[:n_eeg])
+    names = list(FIRST_NAMES[:n_eeg])
     names += [f"MEG{place + 1:03d}{coil}" for place in range(n_meg // 3) for coil in (1, 2, 3)]
     types = ["eeg"] * n_eeg + ["mag", "grad", "grad"] * (n_meg // 3)
     info = mne.create_info(names, sfreq, types)

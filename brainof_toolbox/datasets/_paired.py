@@ -1,0 +1,396 @@
+"""Simulated simultaneous EEG, MEG and fMRI from common sources, as recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.validation import check_number, check_option
+from ..signals import MODALITIES
+from ._activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
+from ._bold import haemodynamic, make_image, power_drive
+from ._forward import make_eeg_info, make_gain, make_meg_info
+from ._sensors import blink_moments, record_sensors
+from ._sources import source_table
+
+#: How far one modality's view of the label strays from the label, in units of effect.
+VIEW_NOISE = 0.5
+_AGES = (20, 70)
+
+
+@dataclass(frozen=True, repr=False)
+class PairedRecordings:
+    """What :func:`make_paired_recordings` returns.
+
+    Parameters
+    ----------
+    records : list of dict
+        One per subject and run: ``"subject"``, ``"run"``, ``"task"``, ``"t_r"``, and the
+        modalities that are there, ``"fmri"``, ``"eeg"`` and ``"meg"``. A valid ``X``.
+    labels : ndarray of str | None
+        The sex of each record's subject for ``label="group"``; None for ``label="state"``, whose
+        labels are in the annotations.
+    participants : pandas.DataFrame
+        ``participant_id``, ``sex`` and ``age``, one row per subject.
+    events : pandas.DataFrame
+        For ``label="state"`` the events of every run: ``subject``, ``run``, ``onset`` and
+        ``duration`` in s, ``trial_type``.
+    root : pathlib.Path | None
+        The BIDS dataset, when one was written.
+    """
+
+    records: list
+    labels: np.ndarray | None
+    participants: object
+    events: object = None
+    root: Path | None = field(default=None)
+
+    @property
+    def subject(self):
+        """The subject of each record, for ``groups``."""
+        return tuple(record["subject"] for record in self.records)
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        return self.records[index]
+
+    def __repr__(self):
+        counts = {name: sum(name in record for record in self.records) for name in MODALITIES}
+        have = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        return f"<PairedRecordings | {len(self)} records: {have}>"
+
+
+def make_paired_recordings(
+    n_subjects=8,
+    *,
+    modalities=("fmri", "eeg", "meg"),
+    n_runs=1,
+    duration=120.0,
+    label="group",
+    effect_size=1.0,
+    views="shared",
+    missing=0.0,
+    montage="10-20",
+    n_meg=30,
+    sfreq=128.0,
+    t_r=2.0,
+    voxel_size=8,
+    block_duration=20.0,
+    line_freq=50.0,
+    blinks=True,
+    noise_level=1.0,
+    output="recordings",
+    masker=None,
+    write_bids=None,
+    random_state=0,
+):
+    """Simulate simultaneous EEG, MEG and fMRI of several subjects from common sources.
+
+    Each of 82 sources in the brain has a slowly changing level of activity. It sets the amplitude
+    of the source's 1/f background and of its alpha, mu, beta and theta rhythms. Electrodes and
+    coils see the sources through MNE's four-shell sphere model; the scanner sees the power of the
+    same activity through a haemodynamic response, spread over the voxels around each source.
+
+    Parameters
+    ----------
+    n_subjects : int
+        Number of subjects; more of them do not change the first ones.
+    modalities : sequence of str
+        Which of ``"fmri"``, ``"eeg"`` and ``"meg"``; leaving one out does not change the others.
+    n_runs : int
+        Runs of each subject.
+    duration : float
+        Length of a run in seconds, at least 20.
+    label : str
+        ``"group"``: every subject has a ``sex``, which carries the effect (F against M: weaker and
+        less coherent alpha, stronger and more coherent beta and theta, larger and more global
+        slow changes of BOLD), and an ``age`` in years, which carries a graded one (slower, weaker
+        alpha, smaller slow changes). Neither is a claim about women, men or the old.
+        ``"state"``: blocks of ``rest`` and ``task`` alternate in every run, cued by annotations
+        that last as long as the block; in task blocks alpha and mu are lower, beta and theta
+        higher and more coherent, BOLD is higher in sensory, motor and control regions and lower
+        in the default mode, and every 2 s a ``stimulus`` evokes responses. Subjects then have sex
+        and age too, without any effect.
+    effect_size : float
+        0 leaves all effects out; at 1 (default) they are larger than most real ones.
+    views : str
+        ``"shared"``: every modality sees the same label. ``"separate"``: each sees its own noisy
+        view of it, drawn anew for each run (or block), so that combining helps. There the view of
+        EEG is the alpha rhythm of sources that point outwards, which a sphere hides from MEG;
+        that of MEG is the beta rhythm of sources along the surface, which muscles hide from
+        electrodes; that of fMRI is the level of deep nuclei, too far from both. No evoked
+        responses then.
+    missing : float
+        Probability that a record lacks a modality; at least one always stays.
+    montage : str | int | sequence of str
+        Electrodes: ``"10-20"`` (19 of them), any name that
+        :func:`mne.channels.get_builtin_montages` lists (all its electrodes), a number of electrodes
+        up to 64, or names of the 10-05 system.
+    n_meg : int | str
+        MEG channels: a multiple of 3 up to 306, a magnetometer and two planar gradiometers at each
+        place of a simulated helmet; or ``"neuromag-306"``, the real helmet as MNE ships it.
+    sfreq : float
+        Sampling rate of EEG and MEG in Hz, at least 60.
+    t_r : float
+        Repetition time of fMRI in seconds.
+    voxel_size : int
+        Edge of a voxel in whole mm. Parcels of an atlas that are smaller than this disappear.
+    block_duration : float
+        Length of a block in seconds (``label="state"``).
+    line_freq : float | None
+        Of the mains, in Hz; ``None`` leaves it out.
+    blinks : bool
+        Whether the eyes blink, about every 4 s.
+    noise_level : float
+        Factor on the noise of sensors, muscles, scanner and body.
+    output : str
+        ``"recordings"`` (:class:`mne.io.RawArray` and :class:`nibabel.nifti1.Nifti1Image`), or
+        ``"signals"``: one-sample :class:`~brainof_toolbox.signals.Signals`.
+    masker : object
+        Only for ``output="signals"``: any atlas that :func:`~brainof_toolbox.from_nifti` takes.
+    write_bids : path-like | None
+        A folder that is empty or does not exist yet: the dataset is also written there, as
+        BrainVision, FIF and NIfTI, with events and participants. Task ``rest`` or ``blocks``.
+    random_state : int | numpy.random.Generator | None
+        Seed; the same one gives the same data.
+
+    Returns
+    -------
+    recordings : PairedRecordings
+        ``.records``, ``.labels``, ``.participants``, ``.events``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside what is described above.
+
+    Notes
+    -----
+    *Realistic*: units, amplitudes and spectra of all three modalities (compared with real
+    recordings in the documentation), topographies, the blindness of MEG to radial sources, volume
+    conduction, coherent rhythms, a haemodynamic lag of about 5 s, correlation of regions that
+    falls with distance and is high between mirror images, differences between subjects in head
+    size, strength and frequency of their sources, noise and haemodynamic delay.
+
+    *Not realistic*: the head is a sphere and the same for all but its size, and the 82 sources are
+    points. Anatomy, gyri, the orientation of real cortex, conduction delays, nonlinear dynamics,
+    epileptic or sleep activity are absent. Electrodes have no impedance, reference (potentials
+    are relative to the mean over the sphere) or scanner artefacts, and MEG inside an MR scanner
+    does not exist: "simultaneous" is an idealisation. Nobody moves. Images are in MNI space
+    already, without anatomy, distortion or slice timing. Effects are chosen, not
+    measured. A decoder that works here is shown to run, not to work on people.
+
+    References
+    ----------
+    EEG sees :footcite:p:`berg1994fast`, MEG :footcite:p:`sarvas1987basic`.
+
+    .. footbibliography::
+    """
+    options = dict(locals())
+    _check(options)
+    table = source_table(views)
+    records, people, events = [], [], []
+    for number, rng in enumerate(np.random.default_rng(random_state).spawn(n_subjects)):
+        traits, *of_runs = rng.spawn(1 + n_runs)
+        person = _draw_person(traits, number, table)
+        people.append(person)
+        for run, of_run in enumerate(of_runs, 1):
+            record, table_of_events = _simulate_run(of_run, person, table, run, options)
+            records.append(record)
+            events.append(table_of_events)
+    return _collect(records, people, events, options)
+
+
+def _check(options):
+    modalities = options["modalities"]
+    if (
+        isinstance(modalities, str)
+        or not len(modalities)
+        or len(set(modalities)) < len(modalities)
+    ):
+        raise ValueError(f"'modalities' must be a list of different names, got {modalities!r}.")
+    for name in modalities:
+        check_option("modalities", name, MODALITIES)
+    check_option("label", options["label"], ("group", "state"))
+    check_option("views", options["views"], ("shared", "separate"))
+    check_option("output", options["output"], ("recordings", "signals"))
+    for name in ("n_subjects", "n_runs"):
+        check_number(name, options[name], low=1, integer=True)
+    check_number("duration", options["duration"], low=20)
+    check_number("effect_size", options["effect_size"], low=0, high=2)
+    check_number("missing", options["missing"], low=0, high=1)
+    check_number("sfreq", options["sfreq"], low=60)
+    check_number("t_r", options["t_r"], low=0.1, high=10)
+    check_number("voxel_size", options["voxel_size"], low=2, high=20, integer=True)
+    check_number("block_duration", options["block_duration"], low=4, high=options["duration"] / 2)
+    check_number("noise_level", options["noise_level"], low=0)
+    if options["line_freq"] is not None:
+        check_number("line_freq", options["line_freq"], low=1)
+    if options["write_bids"] is not None and options["output"] != "recordings":
+        raise ValueError("write_bids needs output='recordings'.")
+    if options["masker"] is not None and options["output"] != "signals":
+        raise ValueError("'masker' is read only with output='signals'; give it to the reader.")
+    make_eeg_info(options["montage"], options["sfreq"])
+    make_meg_info(options["n_meg"], options["sfreq"])
+
+
+def _draw_person(rng, number, table):
+    sex = "FM"[number % 2]
+    age = int(rng.integers(_AGES[0], _AGES[1] + 1))
+    subject = draw_subject(rng, len(table))
+    return {"subject": f"{number + 1:02d}", "sex": sex, "age": age, **subject}
+
+
+def _simulate_run(rng, person, table, run, options):
+    """One record, and its events as a list of (onset, duration, name)."""
+    streams = dict(zip(("latent", "missing", *MODALITIES), rng.spawn(5), strict=True))
+    sfreq, duration = options["sfreq"], options["duration"]
+    pad = int(round(WARM_UP * sfreq))
+    n_times = int(round(duration * sfreq))
+    n_slow = int(np.ceil((WARM_UP + duration) * SLOW))
+    rng = streams["latent"]
+    events, effects = _draw_effects(rng, person, n_slow, options)
+    is_group = options["label"] == "group"
+    ageing = options["effect_size"] * (person["age"] - 45) / 25 if is_group else 0.0
+    levels = draw_levels(rng, table, effects["fmri"], sustained=is_group, ageing=ageing)
+    stimuli = [WARM_UP + onset for onset, _, name in events if name == "stimulus"]
+    size = options["effect_size"]
+    moments, broad = simulate_activity(
+        rng,
+        table.assign(evoked=table["evoked"] * size),
+        person,
+        levels,
+        effects,
+        options["views"],
+        sfreq,
+        pad + n_times,
+        ageing=ageing,
+        stimuli=stimuli,
+    )
+    eyes = blink_moments(rng, 1, n_times, sfreq) * bool(options["blinks"])
+    moments = np.concatenate([moments[..., pad:], eyes], axis=1)
+    task = "rest" if is_group else "blocks"
+    record = {"subject": person["subject"], "task": task, "run": f"{run:02d}"}
+    for name in _draw_modalities(streams["missing"], options):
+        if name == "fmri":
+            drive = power_drive(broad, sfreq, n_slow)
+            record["fmri"] = _scan(streams[name], drive, person, table, options)
+            record["t_r"] = options["t_r"]
+        else:
+            record[name] = _sense(streams[name], name, moments, person, table, events, options)
+    return record, events
+
+
+def _draw_modalities(rng, options):
+    """Which modalities a record has; those that were not asked for do not change the others."""
+    gone = dict(zip(MODALITIES, rng.random(len(MODALITIES)), strict=True))
+    asked = [name for name in MODALITIES if name in options["modalities"]]
+    kept = [name for name in asked if gone[name] >= options["missing"]]
+    return kept or [max(asked, key=gone.get)]
+
+
+def _draw_effects(rng, person, n_slow, options):
+    """Events, and the effect on the slow grid as each modality sees it: (1, n_slow) each."""
+    size, events = options["effect_size"], []
+    if options["label"] == "group":
+        parts = [(0, n_slow, 0.5 if person["sex"] == "F" else -0.5)]
+    else:
+        length, n_blocks = options["block_duration"], 0
+        n_blocks = int(options["duration"] // length)
+        is_task = (np.arange(n_blocks) + rng.integers(2)) % 2
+        parts = []
+        for block, task in enumerate(is_task):
+            onset = block * length
+            events.append((onset, length, ("rest", "task")[task]))
+            span = [int((WARM_UP + onset + extra) * SLOW) for extra in (0.0, length)]
+            parts.append((*span, float(task) - 0.5))
+            if task and options["views"] == "shared":
+                first = onset + rng.uniform(0.5, 1.0)
+                onsets = np.arange(first, onset + length - 0.9, 2.0)
+                onsets = onsets + rng.uniform(0, 0.3, len(onsets))
+                events += [(float(start), 0.5, "stimulus") for start in onsets]
+    effects = {name: np.zeros((1, n_slow)) for name in MODALITIES}
+    for start, stop, value in parts:
+        for effect in effects.values():
+            stray = VIEW_NOISE * rng.normal() if options["views"] == "separate" else 0.0
+            effect[0, start:stop] = size * (value + stray)
+    return events, effects
+
+
+def _scan(rng, drive, person, table, options):
+    n_volumes = int(options["duration"] / options["t_r"] + 1e-9)
+    bold = haemodynamic(drive, person["delay"], options["t_r"], n_volumes)[0]
+    level = options["noise_level"] * person["noise"]["fmri"]
+    return make_image(rng, bold, table, options["t_r"], options["voxel_size"], level)
+
+
+def _sense(rng, name, moments, person, table, events, options):
+    import mne
+
+    if name == "eeg":
+        info = make_eeg_info(options["montage"], options["sfreq"], person["scale"])
+    else:
+        info = make_meg_info(options["n_meg"], options["sfreq"], person["scale"])
+    gain = make_gain(info, table, person["scale"])
+    level = options["noise_level"] * person["noise"][name]
+    line_freq = options["line_freq"]
+    data = record_sensors(rng, info, gain, moments, level=level, line_freq=line_freq)[0]
+    info["line_freq"] = line_freq
+    raw = mne.io.RawArray(data, info, verbose="error")
+    if events:
+        onset, length, words = zip(*events, strict=True)
+        raw.set_annotations(mne.Annotations(onset, length, words))
+    return raw
+
+
+def _collect(records, people, events, options):
+    import pandas as pd
+
+    participants = pd.DataFrame(
+        [
+            {"participant_id": f"sub-{p['subject']}", "sex": p["sex"], "age": p["age"]}
+            for p in people
+        ]
+    )
+    rows = [
+        {
+            "subject": record["subject"],
+            "run": record["run"],
+            "onset": onset,
+            "duration": length,
+            "trial_type": name,
+        }
+        for record, events_of_run in zip(records, events, strict=True)
+        for onset, length, name in sorted(events_of_run)
+    ]
+    sex = dict(zip([p["subject"] for p in people], participants["sex"], strict=True))
+    labels = (
+        np.array([sex[r["subject"]] for r in records]) if options["label"] == "group" else None
+    )
+    table = pd.DataFrame(rows, columns=["subject", "run", "onset", "duration", "trial_type"])
+    root = None
+    if options["write_bids"] is not None:
+        from ._paired_bids import write_dataset
+
+        root = write_dataset(options["write_bids"], records, participants, table, options)
+    if options["output"] == "signals":
+        records = [_as_signals(record, options["masker"]) for record in records]
+    return PairedRecordings(records, labels, participants, table, root)
+
+
+def _as_signals(record, masker):
+    from ..io import from_nifti, from_raw
+
+    who = {name: record[name] for name in ("subject", "task", "run")}
+    made = dict(record)
+    for name in MODALITIES:
+        if name == "fmri" and name in record:
+            made[name] = from_nifti(record[name], masker=masker, t_r=record["t_r"], **who)
+        elif name in record:
+            signals = from_raw(record[name])
+            made[name] = signals.replace(**{key: (value,) for key, value in who.items()})
+    return made

@@ -1,0 +1,100 @@
+"""What the sensors add to what they see of the sources: their own noise, muscles, mains, traffic."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._physics import LINE, SENSOR_NOISE, noise
+
+#: Muscles of face and neck, root mean square in V at the vertex and, added, at the rim.
+_MUSCLE = (0.5e-6, 0.9e-6)
+#: Distant sources of magnetic noise (lifts, cars): T at 1 Hz per square root of Hz, and the
+#: share of it that a gradiometer's imbalance lets through, 1/m.
+_TRAFFIC, _IMBALANCE = 60e-15, 0.15
+#: Peak moment of a blink at each eye, Am.
+_BLINK = 0.5e-6
+
+
+def blink_moments(rng, n, n_times, sfreq):
+    """Lids closing for about 0.2 s, every 4 s on average.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random numbers.
+    n, n_times : int
+        The shape.
+    sfreq : float
+        Hz.
+
+    Returns
+    -------
+    moments : ndarray, shape (n, 1, n_times)
+        Am.
+    """
+    times = np.arange(n_times) / sfreq
+    closed = np.zeros((n, 1, n_times))
+    for row in closed[:, 0]:
+        for start in rng.uniform(0, times[-1], size=rng.poisson(times[-1] / 4) + 1):
+            row += np.exp(-((times - start) ** 2) / (2 * 0.07**2))
+    return _BLINK * closed
+
+
+def record_sensors(rng, info, gain, moments, *, level=1.0, line_freq=None):
+    """What the sensors record: sources through the gain, and noise.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Random numbers of this modality alone.
+    info : mne.Info
+        EEG or MEG channels.
+    gain : ndarray, shape (n_channels, n_sources)
+        V, T or T/m per Am.
+    moments : ndarray, shape (n, n_sources, n_times)
+        Am.
+    level : float
+        Factor on all noise except the mains; 0 leaves it out.
+    line_freq : float | None
+        Of the mains in Hz.
+
+    Returns
+    -------
+    data : ndarray, shape (n, n_channels, n_times)
+        V, T or T/m.
+    """
+    sfreq, (n, _, n_times) = info["sfreq"], moments.shape
+    types = info.get_channel_types()
+    data = gain @ moments
+    white = np.array([SENSOR_NOISE[kind] for kind in types]) * np.sqrt(sfreq / 2)
+    white = white * np.exp(0.2 * rng.normal(size=len(types)))
+    data += level * white[:, None] * rng.normal(size=data.shape)
+    data += level * (_muscles if "eeg" in types else _traffic)(rng, info, n, n_times)
+    if line_freq is not None and line_freq < sfreq / 2:
+        times = np.arange(n_times) / sfreq
+        wave = np.sqrt(2) * np.sin(2 * np.pi * (line_freq * times + rng.random((n, 1, 1))))
+        size = np.array([LINE[kind] for kind in types]) * np.exp(0.3 * rng.normal(size=len(types)))
+        data += size[:, None] * wave
+    return data
+
+
+def _muscles(rng, info, n, n_times):
+    """Noise above 15 Hz, stronger at the rim of the cap."""
+    places = np.array([channel["loc"][:3] for channel in info["chs"]])
+    height = np.clip((places[:, 2] - 0.02) / 0.12, 0.0, 1.0)
+    size = _MUSCLE[0] + _MUSCLE[1] * (1.0 - height)
+    wave = noise(
+        rng, (n, len(places), n_times), info["sfreq"], lambda f: 1 / (1 + np.exp(-(f - 17) / 2))
+    )
+    return size[:, None] * wave
+
+
+def _traffic(rng, info, n, n_times):
+    """Three components of a field that is uniform over the helmet."""
+    sfreq = info["sfreq"]
+    normals = np.array([channel["loc"][9:12] for channel in info["chs"]])
+    is_mag = np.array(info.get_channel_types()) == "mag"
+    mixing = np.where(is_mag[:, None], normals, _IMBALANCE * rng.normal(size=normals.shape))
+    field = noise(rng, (n, 3, n_times), sfreq, lambda f: 1 / np.maximum(f, 0.5))
+    # The variance of 1/f amplitude between 0.5 Hz and the Nyquist frequency, flat below.
+    return _TRAFFIC * np.sqrt(4.0 - 2.0 / sfreq) * mixing @ field
