@@ -174,9 +174,8 @@ to count the same, except in the discriminant analyses. Hyper-parameters are def
 inside training folds, but the choices of the last table were made by looking at these very scores:
 all of them are development scores.
 
-Balanced accuracy is the mean over folds; intervals are Student's t over folds, or over subjects
-where there are more than five. They take fitted models as they are, and are too narrow for small
-sets. The sensors of meg-hand-direction have no positions and no stated unit: they are placed by
+Balanced accuracy is the mean over folds; intervals are Student's t over folds, or a bootstrap over
+subjects where there are more than five, widened because folds share training samples. The sensors of meg-hand-direction have no positions and no stated unit: they are placed by
 order, and values are taken as femtotesla.
 
 {scores}

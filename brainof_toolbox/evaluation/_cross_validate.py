@@ -84,7 +84,9 @@ def cross_validate(
     -----
     The 95 % interval is a bootstrap over groups, with more than 5 of them and no ``scoring``;
     else it comes from the folds. Both use Student's t and are widened because folds train on each
-    other's test samples :footcite:p:`nadeau2003inference`.
+    other's test samples :footcite:p:`nadeau2003inference`. In simulations with 6 to 20 subjects
+    they hold the expected score in 94 to 99 % of data sets, and in 87 % with 6 subjects that have
+    one label each; not widened, they would in 76 to 96 % (``python benchmarks/intervals.py``).
 
     The p-value is ``(1 + n_as_good) / (1 + n_permutations)``
     :footcite:p:`phipson2010permutation`; few groups with one label each have few permutations.

@@ -1,0 +1,181 @@
+"""Results as tables, text and pictures."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GroupKFold
+
+from brainof_toolbox import Comparison, Scores, compare, cross_validate
+
+N_GROUPS, N_EACH = 8, 10
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1], N_GROUPS * N_EACH // 2)
+    X = rng.normal(size=(len(y), 3))
+    X[:, 0] += 1.5 * y
+    return X, y, np.repeat([f"sub-{i:02d}" for i in range(N_GROUPS)], N_EACH)
+
+
+@pytest.fixture(scope="module")
+def scores(data):
+    X, y, groups = data
+    return cross_validate(LogisticRegression(), X, y, groups=groups, cv=GroupKFold(4))
+
+
+@pytest.fixture(scope="module")
+def comparison(data):
+    X, y, groups = data
+    pair = {"good": LogisticRegression(), "blind": DummyClassifier()}
+    return compare(pair, X, y, groups=groups, cv=GroupKFold(4))
+
+
+def test_tables_agree(scores, data):
+    """Folds and groups can be had again from the predictions."""
+    X, y, groups = data
+    table = scores.predictions
+    assert isinstance(scores, Scores) and sorted(table["sample"]) == list(range(len(y)))
+    assert (y[table["sample"]] == table["y"]).all()
+    assert (groups[table["sample"]] == table["group"]).all()
+    right = table["y"] == table["predicted"]
+    recall = right.groupby([table["fold"], table["y"]]).mean().groupby(level=0).mean()
+    assert np.allclose(recall, scores.folds["score"]) and recall.mean() == scores.mean
+    recall = right.groupby([table["group"], table["y"]]).mean().groupby(level=0).mean()
+    by_group = scores.by_group.set_index("group")
+    assert np.allclose(recall, by_group["score"][recall.index]) and (by_group["n"] == N_EACH).all()
+    assert scores.n_groups == N_GROUPS and scores.interval_by == "groups"
+
+
+def test_errors_by_group(data):
+    X, _, groups = data
+    y = X[:, 1] + 0.1 * X[:, 2] ** 2
+    scores = cross_validate(Ridge(), X, y, groups=groups)
+    table = scores.predictions
+    error = (table["y"] - table["predicted"]).abs().groupby(table["group"]).mean()
+    assert np.allclose(error, scores.by_group.set_index("group")["score"][error.index])
+    assert list(scores.by_group) == ["group", "score", "n"]
+    text = str(scores)
+    assert "mean absolute error, lower is better" in text and "; r " in text and "; r2 " in text
+
+
+def test_scores_read_as_a_table(scores):
+    """Folds, then one line that says it all."""
+    lines = str(scores).splitlines()
+    assert repr(scores) == str(scores) and len(lines) == 1 + 4 + 1 + 1
+    assert lines[0].split() == ["left", "out", "score", "chance", "n_train", "n_test"]
+    assert len({len(line) for line in lines[:5]}) == 1
+    low, high = scores.interval
+    assert lines[-1] == (
+        f"balanced accuracy: {scores.mean:.3f}, 95 % [{low:.3f}, {high:.3f}] over 8 groups; "
+        "chance 0.500"
+    )
+    assert "<table" in scores._repr_html_() and "95 %" in scores._repr_html_()
+
+
+def test_long_lists_of_groups_are_cut(data):
+    X, y, groups = data
+    named = np.array([f"sub-with-a-long-name-{group}" for group in groups])
+    text = str(cross_validate(DummyClassifier(), X, y, groups=named, cv=2))
+    assert all(len(line) < 80 for line in text.splitlines()[:3]) and "..." in text
+
+
+def test_one_fold_has_no_interval(data):
+    X, y, groups = data
+    cv = [(np.arange(40), np.arange(40, 50))]
+    scores = cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv)
+    assert np.isnan(scores.interval).all() and "95 %" not in str(scores)
+    assert scores.plot().figure is not None
+
+
+def test_tables_are_copies_and_pickle(scores, comparison):
+    for result in (scores, comparison):
+        table = result.to_dataframe()
+        table["score"] = 0.0
+        assert (result.folds["score"] > 0).all()
+        again = pickle.loads(pickle.dumps(result))
+        pd.testing.assert_frame_equal(again.folds, result.folds)
+        with pytest.raises(AttributeError):
+            result.folds = table
+
+
+def test_comparison_reads_as_a_table(comparison):
+    """Estimators with their intervals, then pairs."""
+    assert isinstance(comparison, Comparison)
+    lines = str(comparison).splitlines()
+    assert lines[0] == "balanced accuracy, chance 0.500"
+    assert [line.split()[0] for line in lines[2:4]] == ["good", "blind"]
+    assert lines[5] == "differences, paired by group" and lines[7].startswith("good   blind")
+    assert repr(comparison) == str(comparison) and "<table" in comparison._repr_html_()
+    assert len(comparison.to_dataframe()) == 8 and list(comparison.scores) == ["good", "blind"]
+    good = comparison.scores["good"]
+    row = comparison.summary.iloc[0]
+    assert row["mean"] == good.mean and row["interval"] == good.interval
+
+
+def marks(axes):
+    """Heights of all point markers, by line."""
+    return [line.get_ydata() for line in axes.lines if line.get_marker() not in ("None", "_", 1)]
+
+
+def test_plot_of_scores(scores):
+    """Every group is a point; mean, interval and chance stand beside them; no bars."""
+    axes = scores.plot()
+    drawn = marks(axes)
+    assert np.allclose(drawn[0], scores.by_group["score"]) and scores.mean in drawn[1]
+    reach = axes.collections[0].get_segments()[0][:, 1]
+    assert np.allclose(reach, scores.interval)
+    assert any(np.allclose(line.get_ydata(), 0.5) for line in axes.lines)
+    assert not axes.patches and axes.get_ylabel() == "balanced accuracy"
+    assert axes.texts[0].get_text() == "chance" and "8 groups" in axes.get_xlabel()
+    own = Figure().subplots()
+    assert scores.plot(own) is own
+
+
+def test_plot_of_a_comparison(comparison):
+    """The same group is joined between estimators, and points do not hide one another."""
+    axes = comparison.plot()
+    joined = [line for line in axes.lines if line.get_color() == "0.75"]
+    assert len(joined) == N_GROUPS
+    good, blind = (one.by_group["score"] for one in comparison.scores.values())
+    for line, first, second in zip(joined, good, blind, strict=True):
+        assert np.allclose(line.get_ydata(), [first, second])
+    places = np.array([line.get_xdata() for line in joined])
+    assert len(np.unique(places[:, 1].round(6))) == N_GROUPS  # all at 0.5, side by side
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["good", "blind"]
+    axes.figure.canvas.draw()
+    labels = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert not labels[0].overlaps(labels[1])
+
+
+def test_plot_of_folds_and_of_chances_that_differ(data):
+    """Without scores by group the points are folds; a scorer's chance may differ by task."""
+    X, y, groups = data
+    pair = {"a": LogisticRegression(), "b": DummyClassifier(strategy="uniform", random_state=0)}
+    found = compare(pair, X, y, groups="none", scoring="accuracy")
+    assert "5 folds" in found.plot().get_xlabel()
+    assert "paired by fold" in str(found) and found.differences["n_units"].item() == 5
+    scores = cross_validate(LogisticRegression(), X, y, groups=groups, scoring="roc_auc")
+    assert len(scores.by_group) == 0 and len(scores.predictions) == 0
+    assert scores.metric == "roc_auc" and "roc_auc" in str(scores)
+
+
+def test_matplotlib_is_loaded_when_needed():
+    """Nobody who scores without plotting waits for it."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, brainof_toolbox\n"
+        "brainof_toolbox.cross_validate, brainof_toolbox.Scores\n"
+        "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
