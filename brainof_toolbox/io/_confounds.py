@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from ._datalad import check_present
 
 #: Names under which the confounds beside an fMRIPrep image are asked for.
 FMRIPREP = ("auto", "fmriprep")
@@ -107,12 +108,7 @@ def _by_nilearn(path, where):
 def _read_file(file):
     import pandas as pd
 
-    if not file.exists():
-        if file.is_symlink():
-            raise FileNotFoundError(
-                f"{file} is a link to content that is not here. Get it with: datalad get {file}"
-            )
-        raise FileNotFoundError(f"No such table of confounds: {file}.")
+    check_present(file)
     separators = {".tsv": "\t", ".csv": ",", ".txt": r"\s+", ".par": r"\s+", ".1d": r"\s+"}
     separator = separators.get(file.suffix.lower())
     if separator is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from ._datalad import check_present
 
 #: Fewest volumes of a run that can be used.
 MIN_VOLUMES = 10
@@ -143,13 +144,7 @@ def open_image(item, where):
 def _load(path, where):
     import nibabel
 
-    if not path.exists():
-        if path.is_symlink():
-            raise FileNotFoundError(
-                f"{where}: the file is a link to content that is not here. Get it with: "
-                f"datalad get {path}"
-            )
-        raise FileNotFoundError(f"No such image: {where}.")
+    check_present(path)
     try:
         return nibabel.load(path)
     except Exception as error:  # nibabel raises anything on a damaged file; it must be named

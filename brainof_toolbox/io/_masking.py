@@ -26,7 +26,7 @@ _CLEANING = (
 _CHATTER = re.compile(
     r"[Rr]esampling|following labels were removed|maps with the following indices|"
     r"Generation of a mask|imgs are being resampled|contains NaN|[Nn]on-finite|will be removed|"
-    r"deprecated|non-diagonal|overwrit|Persisting input arguments|standardiz",
+    r"deprecated|non-diagonal|overwrit|standardiz|encountered in",
 )
 
 
@@ -245,7 +245,7 @@ def _say_missing(masker, n_regions, names, found):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            known = region_geometry(clone(masker))[0]
+            known = region_geometry(clone(masker).set_params(mask_img=None))[0]
         there = {name for name, is_there in zip(names, found, strict=True) if is_there}
         listed = [name for name in known if name not in there] or listed
     what = "voxels of the mask" if is_voxelwise(masker) else "regions"
@@ -262,7 +262,8 @@ def _flatten_constant(series, varies, names, messages):
     if len(constant):
         series[:, constant] = np.nan_to_num(series[:, constant].mean(axis=0))
         listed = _shorten([names[i] for i in constant])
-        messages.append(f"{len(constant)} regions are constant over time: {listed}.")
+        words = "region is" if len(constant) == 1 else "regions are"
+        messages.append(f"{len(constant)} {words} constant over time: {listed}.")
 
 
 def _shorten(names, limit=12):
@@ -280,7 +281,7 @@ def _nilearn_errors(where):
     except Exception as error:
         text = str(error).strip().rstrip(".")
         hint = ""
-        if re.search(r"[Nn]o (label|map|sphere)|masks all data|[Ee]mpty mask|mask.*empty", text):
+        if re.search(r"[Nn]o (label|map|sphere)|masks all data|does not contain any", text):
             hint = (
                 " No voxels are left: the image, the mask and the atlas must overlap; check their "
                 "affines, all must be in MNI space."

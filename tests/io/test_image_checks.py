@@ -1,0 +1,151 @@
+"""What is asked of an image before its series are read."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+
+import nibabel
+import numpy as np
+import pytest
+from images import AFFINE, make_atlas, make_data, make_image, make_masker, save_image
+from nibabel import Nifti1Image
+
+from brainof_toolbox.io import from_nifti
+from brainof_toolbox.io._nifti import check_image, is_image
+
+
+def silent(function, *args, **kwargs):
+    """Run with warnings as errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return function(*args, **kwargs)
+
+
+def read(image, **kwargs):
+    """Read with the small atlas; any warning fails the test."""
+    return silent(from_nifti, image, **{"masker": make_masker(), **kwargs})
+
+
+def refuse(image, match, error=ValueError, **kwargs):
+    with warnings.catch_warnings(), pytest.raises(error, match=match):
+        warnings.simplefilter("ignore")
+        from_nifti(image, **{"masker": make_masker(), **kwargs})
+
+
+# ------------------------------------------------------------------------------- shapes and spaces
+@pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 4, 1, 20)])
+def test_r66_r67_dimensions(shape):
+    """R66, R67: 3-D and 5-D."""
+    image = Nifti1Image(np.ones(shape, dtype=np.float32), AFFINE)
+    refuse(image, f"{len(shape)}-D, shape .*: 4-D expected")
+    with pytest.raises(ValueError, match="4-D expected"):
+        check_image(image)
+
+
+def test_r68_space():
+    """R68: identity affine, and an image beside the brain."""
+    data = np.random.default_rng(0).random((60, 60, 60, 10))
+    with pytest.warns(RuntimeWarning) as caught:
+        from_nifti(make_image(data, affine=np.eye(4)), masker=make_masker())
+    assert "affine is the identity" in str(caught[0].message)
+    assert "MNI space" in str(caught[0].message)
+    corner = np.diag([10.0, 10.0, 10.0, 1.0])
+    with pytest.warns(
+        RuntimeWarning, match=r"centre at \[75.0, 95.0, 75.0\] mm, outside the brain"
+    ):
+        from_nifti(make_image(affine=corner), masker=make_masker())
+    singular = AFFINE.copy()
+    singular[0, 0] = np.nan
+    image = make_image()
+    image._affine = singular
+    refuse(image, "affine is not finite or singular")
+
+
+def test_r71_too_few_volumes():
+    """R71: both numbers are named; ten are enough."""
+    refuse(make_image(n_volumes=3), "has 3 volumes.*minimum is 10")
+    assert read(make_image(n_volumes=10)).shape[2] == 10
+
+
+def test_r81_images_without_signal():
+    """R81: zero, NaN, or constant throughout."""
+    data = make_data()
+    refuse(make_image(data * 0), "all voxels are zero")
+    refuse(make_image(data * np.nan), "all voxels are zero")
+    refuse(make_image(data * 0 + 5), "no voxel varies")
+    refuse(Nifti1Image(data.astype(np.complex64), AFFINE), "complex64 values")
+
+
+# ------------------------------------------------------------------------------------------- files
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.99])
+def test_r79_truncated(tmp_path, kept):
+    """R79: cut in the header or in the data, compressed or not."""
+    for name in ("a.nii", "a.nii.gz"):
+        path = save_image(tmp_path / name)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        refuse(path, rf"Cannot read .*{name}.*truncated or damaged")
+
+
+def test_r79_flipped_bits(tmp_path):
+    path = save_image(tmp_path / "a.nii.gz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    refuse(path, "a.nii.gz.*truncated or damaged")
+
+
+def test_r82_other_formats(tmp_path):
+    """R82: text, GIfTI and CIFTI by whatever name."""
+    gifti = nibabel.gifti.GiftiImage(
+        darrays=[nibabel.gifti.GiftiDataArray(np.zeros(5, dtype=np.float32))]
+    )
+    nibabel.save(gifti, tmp_path / "a.func.gii")
+    axes = nibabel.cifti2.SeriesAxis(0, 2, 12), nibabel.cifti2.ScalarAxis(["a", "b"])
+    cifti = nibabel.Cifti2Image(np.ones((12, 2), dtype=np.float32), axes)
+    nibabel.save(cifti, tmp_path / "a.dtseries.nii")
+    (tmp_path / "text.nii").write_text("subject,age\n01,30\n")
+    with gzip.open(tmp_path / "text.nii.gz", "wb") as file:
+        file.write(b"subject,age\n")
+    for name in ("a.func.gii", "a.dtseries.nii", "text.nii", "text.nii.gz"):
+        assert is_image(tmp_path / name)
+        refuse(tmp_path / name, rf"{name}.*Accepted are 4-D images: \.nii, \.nii\.gz")
+    refuse(gifti, "GiftiImage: surfaces are not accepted.*from_roi_timeseries")
+
+
+def test_missing_files(tmp_path):
+    refuse(tmp_path / "absent.nii", "absent.nii", error=FileNotFoundError)
+    link = tmp_path / "link.nii.gz"
+    link.symlink_to(tmp_path / ".git" / "annex" / "objects" / "x")
+    refuse(link, "datalad get .*link.nii.gz", error=FileNotFoundError)
+    with pytest.raises(FileNotFoundError, match="datalad get"):
+        check_image(link)
+
+
+def test_r58_broken_item_of_a_list(tmp_path):
+    """R58: index and file are named."""
+    good, bad = save_image(tmp_path / "good.nii"), tmp_path / "bad.nii"
+    bad.write_bytes(good.read_bytes()[:5000])
+    refuse([good, bad], r"imgs\[1\] \(.*bad.nii\)")
+    refuse([good, tmp_path / "none.nii"], r"imgs\[1\]", error=FileNotFoundError)
+    refuse([make_image(), make_image(n_volumes=4)], r"imgs\[1\] has 4 volumes")
+    refuse([make_image(), 3], r"imgs\[1\] is of type int.*Accepted", error=TypeError)
+    refuse([make_image(), make_image(t_r=0)], r"imgs\[1\].*t_r=")
+
+
+def test_is_image(tmp_path):
+    """No file is opened: names and types decide."""
+    for name in ("a.nii", "A.NII.GZ", "a.img", "a.hdr", "a.mgz", "a.gii", "a.dtseries.nii"):
+        assert is_image(name) and is_image(tmp_path / name)
+    assert is_image(make_image()) and is_image(make_atlas())
+    for item in ("a.fif", "a.edf", tmp_path, None, 3, np.zeros((2, 2)), {}, [], make_masker()):
+        assert not is_image(item)
+
+
+def test_check_image_reads_no_data(tmp_path):
+    path = save_image(tmp_path / "a.nii.gz")
+    path.write_bytes(path.read_bytes()[:4000])
+    assert check_image(path) is None
+    with pytest.raises(TypeError, match="is no image"):
+        check_image([1, 2])
