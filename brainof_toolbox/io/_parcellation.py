@@ -97,7 +97,7 @@ def _grey_matter():
     from nilearn.datasets import load_mni152_gm_template
 
     template = load_mni152_gm_template()
-    data = np.asarray(template.dataobj, dtype=np.float32)
+    data = np.asarray(template.dataobj, dtype=np.float64)
     origin = template.affine[:3, 3]
     # Blocks lie so that the centre of one is x = 0; what is left over at the edges is empty.
     skip = [int(-origin[0] - 1) % _BLOCK, 1, 0]
@@ -110,8 +110,9 @@ def _grey_matter():
     x, y, z = abs(x[:, None, None]), y[:, None], z
     cerebellum = (y < -25) & (z < -1 - 0.47 * x - 0.3 * abs(y + 62))
     brainstem = (x < 14) & (y > -45) & (y < -8) & (z < -8)
-    # The mean of both halves: rounding in the template must not make them differ.
-    return ((data + data[::-1]) / 2 > _THRESHOLD) & ~cerebellum & ~brainstem, affine
+    # The mean of both halves, rounded: the last digits must not decide which voxels are in.
+    is_grey = np.round((data + data[::-1]) / 2, 6) > _THRESHOLD
+    return is_grey & ~cerebellum & ~brainstem, affine
 
 
 def _bisect(voxels, n_parts):

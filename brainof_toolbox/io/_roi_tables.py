@@ -1,0 +1,184 @@
+"""One run's region time series from a text, MATLAB or NumPy file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+_TEXT = (".txt", ".csv", ".tsv", ".1d", ".dat")
+ENDINGS = (*_TEXT, ".mat", ".npy")
+
+
+def read_roi_table(path, *, n_rois, variable=None):
+    """Read one run's table of region time series.
+
+    Parameters
+    ----------
+    path : path-like
+        Text (``.txt``, ``.csv``, ``.tsv``; volumes x regions, with or without a line of names),
+        MATLAB (``.mat``, up to version 7) or NumPy (``.npy``).
+    n_rois : int
+        How many regions there are; tells the axes of a table without names apart.
+    variable : str | None
+        The variable of a ``.mat`` file; ``None`` takes the only matrix.
+
+    Returns
+    -------
+    values : ndarray, shape (n_rois, n_volumes)
+        The series.
+    names : list of str | None
+        Names in the first line of a text file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, of another format, or no table; the message names it.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise ValueError(
+            f"{path} is no table of region time series by its name: accepted are "
+            f"{', '.join(ENDINGS)}. Images are read by from_nifti()."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"No such table: {path}.")
+    if variable is not None and ending != ".mat":
+        raise ValueError(f"variable={variable!r} is for .mat files; {path} is none.")
+    if ending in _TEXT:
+        values, names = _read_text(path)
+        if names is not None:
+            return values.T, names
+        return _regions_first(values.T, n_rois), None
+    values = _read_mat(path, variable, n_rois) if ending == ".mat" else _read_npy(path)
+    return _regions_first(values, n_rois), None
+
+
+def _regions_first(values, n_rois):
+    """Turn the table when only its second axis has the number of regions."""
+    n_first, n_second = values.shape
+    return values.T if n_first != n_rois and n_second == n_rois else values
+
+
+# -------------------------------------------------------------------------------------------- text
+def _read_text(path):
+    """Values (n_volumes, n_columns), and the names in the first line or None."""
+    import pandas as pd
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            lines = [line.strip() for _, line in zip(range(100), file, strict=False)]
+        first = next(line for line in lines if line and not line.startswith("#"))
+        sep = next((s for s in "\t;," if s in first), r"\s+")
+        tokens = [t.strip(" \"'") for t in re.split(sep, first)]
+        has_names = not all(_is_number(token) for token in tokens)
+        table = pd.read_csv(
+            path,
+            sep=sep,
+            header=0 if has_names else None,
+            comment="#",
+            decimal="," if sep == ";" and "," in "".join(lines) else ".",
+            na_values=["n/a"],
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+        )
+    except StopIteration:
+        raise ValueError(f"{path} is empty: no table.") from None
+    except (OSError, ValueError) as error:  # pandas' ParserError is a ValueError
+        raise ValueError(
+            f"Cannot read the table {path}: damaged or no plain text "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    names = [str(name).strip() for name in table.columns] if has_names else _commented(lines)
+    return _numbers(table, names, has_names, path)
+
+
+def _numbers(table, names, has_names, path):
+    if has_names and names[0] in ("Unnamed: 0", ""):  # pandas wrote its row numbers
+        if np.array_equal(table.iloc[:, 0], np.arange(len(table))):
+            table, names = table.iloc[:, 1:], names[1:]
+    words = [
+        str(c)
+        for c, kind in zip(table.columns, table.dtypes, strict=True)
+        if kind.kind not in "iuf"
+    ]
+    if words:
+        raise ValueError(
+            f"{path}: these columns do not hold numbers: {words[:10]}. Regions are the columns "
+            "and volumes the rows; leave out all else."
+        )
+    if names is not None and len(names) != table.shape[1]:
+        names = None
+    return table.to_numpy(dtype=np.float64), names
+
+
+def _commented(lines):
+    """Names in a first line that starts with #, as numpy.savetxt writes it."""
+    if not lines or not lines[0].startswith("#"):
+        return None
+    names = [n.strip(" \"'") for n in re.split(r"[\t;,]|\s+", lines[0].lstrip("# "))]
+    return None if any(_is_number(n) for n in names) else names
+
+
+def _is_number(text):
+    if text.lower() in ("", "n/a", "na"):
+        return True
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------ binary
+def _read_mat(path, variable, n_rois):
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path)
+    except NotImplementedError as error:  # what scipy says of HDF5
+        raise ValueError(
+            f"{path} is a MATLAB 7.3 file (HDF5), which is not read. Save it in MATLAB with "
+            "save(..., '-v7'), or pass the array."
+        ) from error
+    except Exception as error:  # scipy raises anything on a damaged file; it must be named
+        raise ValueError(
+            f"Cannot read {path}: damaged or no MATLAB file ({type(error).__name__}: {error})."
+        ) from error
+    matrices = {
+        name: value
+        for name, value in content.items()
+        if not name.startswith("__")
+        and getattr(value, "ndim", 0) == 2
+        and value.dtype.kind in "fiu"
+        and min(value.shape) > 0
+    }
+    if variable is None:
+        fitting = {n: v for n, v in matrices.items() if n_rois in v.shape and max(v.shape) > 1}
+        fitting = fitting if len(fitting) == 1 else matrices
+        if len(fitting) == 1:
+            return next(iter(fitting.values()))
+    elif variable in matrices:
+        return matrices[variable]
+    listed = ", ".join(f"{name!r} {value.shape}" for name, value in matrices.items()) or "none"
+    asked = "several matrices" if variable is None else f"no matrix {variable!r}"
+    raise ValueError(f"{path} holds {asked}: choose with variable= among {listed}.")
+
+
+def _read_npy(path):
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"Cannot read {path}: damaged or no array ({type(error).__name__}: {error})."
+        ) from error
+    if values.ndim != 2:
+        raise ValueError(
+            f"{path} must hold one run (n_rois, n_volumes), got shape {values.shape}. Pass the "
+            "array itself for several runs."
+        )
+    return values
