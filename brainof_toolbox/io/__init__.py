@@ -5,6 +5,7 @@ from ._files import read_recording
 from ._mne import from_array, from_epochs, from_raw
 from ._nifti import from_nifti
 from ._participants import read_participants
+from ._roi_series import from_roi_timeseries
 from ._trials import Trials, epochs_from_bids
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "from_epochs",
     "from_nifti",
     "from_raw",
+    "from_roi_timeseries",
     "read_bids",
     "read_participants",
     "read_recording",
