@@ -25,6 +25,7 @@ _QUIET = (
     "is not an MNE-Python coordinate frame",
     "is not a BIDS-acceptable coordinate frame",
     "naming convention",
+    "annotation(s) that were",
     "Leaving raw.info['meas_date'] unchanged",
 )
 #: CTF's axes (x front, y left) in those of the head frame (x right, y front).
@@ -72,6 +73,8 @@ def read_bids_recording(bids_path):
     path = Path(bids_path.fpath)
     check_present(path)
     raw = _read(bids_path, path)
+    # mne-bids writes "sub-01" here, or nothing when participants.tsv does not list the subject.
+    raw.info["subject_info"] = {**(raw.info["subject_info"] or {}), "his_id": bids_path.subject}
     for suffix, what in (("channels", ".tsv"), (bids_path.datatype, ".json")):
         if bids_path.find_matching_sidecar(suffix, what, on_error="ignore") is None:
             lost = "bad channels and channel types" if what == ".tsv" else "line frequency"

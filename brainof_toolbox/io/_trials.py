@@ -236,7 +236,7 @@ def _cut_recordings(runs, tables, event_id, span, baseline, dropped):
         # The last time point is one before the end of the event, where the next may start.
         end = duration - 1 / raw.info["sfreq"] if tmax is None else tmax
         epochs = _cut_raw(raw, table, record, event_id, (tmin, end), baseline, dropped)
-        if len(epochs):
+        if epochs is not None:
             cut.append(epochs)
     if not cut:
         dropped.say()
@@ -245,19 +245,26 @@ def _cut_recordings(runs, tables, event_id, span, baseline, dropped):
 
 
 def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
+    """Epochs of one recording, or None when no event can be cut."""
     import mne
 
-    name = Path(raw.filenames[0] or "recording").name
-    sample = raw.first_samp + np.round(table["onset"] * raw.info["sfreq"]).astype(int)
+    sfreq, name = raw.info["sfreq"], Path(raw.filenames[0]).name
+    sample = np.round(table["onset"].to_numpy() * sfreq).astype(int)
     repeated = table.assign(sample=sample).duplicated(["sample", "trial_type"]).to_numpy()
     dropped.add("repeated", repeated.sum(), name)
-    table, sample = table[~repeated].reset_index(drop=True), sample[~repeated].to_numpy()
+    first, last = (sample + round(at * sfreq) for at in span)
+    outside = ((first < 0) | (last >= len(raw.times))) & ~repeated
+    dropped.add("beyond the ends of the recording", outside.sum(), name)
+    keep = ~repeated & ~outside
+    table, sample = table[keep].reset_index(drop=True), sample[keep] + raw.first_samp
     twice = table["trial_type"][np.isin(sample, sample[1:][np.diff(sample) == 0])]
     if len(twice):
         raise ValueError(
             f"{name}: events of several types start together: {sorted(set(twice))}. Choose with "
             "event_id=."
         )
+    if len(table) == 0:
+        return None
     codes = table["trial_type"].map(event_id).to_numpy(int)
     epochs = mne.Epochs(
         raw,
@@ -269,11 +276,8 @@ def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
         preload=True,
         verbose="error",
     )
-    reasons = [reason[0] for reason in epochs.drop_log if reason and reason[0] != "IGNORED"]
-    ends = sum(reason in ("TOO_SHORT", "NO_DATA") for reason in reasons)
-    dropped.add("beyond the ends of the recording", ends, name)
-    dropped.add("in spans annotated as bad", len(reasons) - ends, name)
-    return epochs
+    dropped.add("in spans annotated as bad", len(table) - len(epochs), name)
+    return epochs if len(epochs) else None
 
 
 def _put_together(cut):

@@ -109,6 +109,18 @@ def write_table(path, columns):
     return path
 
 
+def write_confounds(path, csf, *, n_unsteady=0):
+    """Write fMRIPrep's table: small motion, ``csf`` (n_volumes,), first volumes unsteady."""
+    rng = np.random.default_rng(9)
+    kinds = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    powers = ("", "_derivative1", "_power2", "_derivative1_power2")
+    columns = {f"{k}{p}": rng.standard_normal(len(csf)).round(4) for k in kinds for p in powers}
+    columns |= {"csf": csf, "white_matter": rng.standard_normal(len(csf)).round(4)}
+    for i in range(n_unsteady):
+        columns[f"non_steady_state_outlier{i:02d}"] = np.eye(len(csf), dtype=int)[i]
+    return write_table(path, columns)
+
+
 def write_study(root, *, subjects=("01", "02"), kinds=("eeg", "meg", "func")):
     """All three datatypes of a task for each subject, with events and participants."""
     root = describe(root)
