@@ -196,7 +196,7 @@ def _cached(memory, image, path, masker, t_r, confounds, kept, where):
     import joblib
 
     if isinstance(memory, (str, os.PathLike)):
-        memory = joblib.Memory(memory, verbose=0)
+        memory = joblib.Memory(os.fspath(memory), verbose=0)
     elif not hasattr(memory, "cache"):
         raise TypeError(
             f"memory must be a folder, a joblib.Memory or None, got {type(memory).__name__}."
