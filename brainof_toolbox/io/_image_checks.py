@@ -17,6 +17,8 @@ ACCEPTED = "4-D images: .nii, .nii.gz (NIfTI), .img/.hdr (Analyze, NIfTI pair), 
 _ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz", ".mgz", ".mgh", ".gii")
 #: Corners of a box around the brain in MNI space, in mm.
 _BRAIN_BOX = np.array([[-75.0, -110.0, -75.0], [75.0, 80.0, 85.0]])
+#: Values of the BIDS entity space- that are no template.
+_OWN_SPACES = ("t1w", "t2w", "anat", "individual", "native", "orig", "scanner", "func", "boldref")
 
 
 def is_image(item):
@@ -128,9 +130,10 @@ def open_image(item, where):
     elif is_image(item):
         image = item
     else:
+        hint = " An array needs an affine: Nifti1Image(data, affine)."
         raise TypeError(
             f"{where} is of type {type(item).__name__}, which is no image. Accepted are "
-            f"{ACCEPTED}, as paths or as nibabel images."
+            f"{ACCEPTED}, as paths or as nibabel images.{hint * isinstance(item, np.ndarray)}"
         )
     if not all(hasattr(image, name) for name in ("dataobj", "affine", "header")):
         raise ValueError(
@@ -176,7 +179,7 @@ def _check_shape(image, where):
         )
 
 
-def check_space(image, where):
+def check_space(image, where, space=None):
     """Warn when an image cannot be in MNI space.
 
     Parameters
@@ -185,6 +188,8 @@ def check_space(image, where):
         4-D.
     where : str
         What to call it in messages.
+    space : str | None
+        What the BIDS name of its file says (``space-``).
 
     Raises
     ------
@@ -198,8 +203,13 @@ def check_space(image, where):
         "Regions are looked up in MNI space (mm): normalise the image, or take the file in MNI "
         "space (space-MNI...)."
     )
-    if np.array_equal(affine, np.eye(4)):
-        warn(f"{where}: the affine is the identity, so the image's space is unknown. {advice}")
+    if space is not None and space.lower() in _OWN_SPACES:
+        warn(f"{where}: space-{space} is the subject's own, not MNI space. {advice}")
+        return
+    codes = [image.header.get(name) for name in ("sform_code", "qform_code")]
+    if np.array_equal(affine, np.eye(4)) or codes == [0, 0]:
+        what = "the identity" if np.array_equal(affine, np.eye(4)) else "not in the header"
+        warn(f"{where}: the affine is {what}, so the image's space is unknown. {advice}")
         return
     centre = affine[:3, :3] @ ((np.array(image.shape[:3]) - 1) / 2) + affine[:3, 3]
     if ((centre < _BRAIN_BOX[0]) | (centre > _BRAIN_BOX[1])).any():

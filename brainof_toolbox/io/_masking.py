@@ -96,8 +96,9 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
     if is_bad is not None and (shares[2] > 0).any():
         listed = _shorten([n for n, share in zip(names, shares[2], strict=True) if share > 0])
         messages.append(
-            f"{np.count_nonzero(is_bad)} voxels hold NaN or infinite values, some of them in the "
-            f"regions {listed}. They are taken as 0, as nilearn does."
+            f"{np.count_nonzero(is_bad)} voxels of the image hold NaN or infinite values, up to "
+            f"{100 * shares[2].max():.2g} % of the voxels in the regions {listed}. They are taken "
+            "as 0, as nilearn does."
         )
     if not np.isfinite(series).all():
         listed = _shorten([names[i] for i in np.flatnonzero(~np.isfinite(series).all(axis=0))])
@@ -168,7 +169,8 @@ def _fit(masker, volumes, t_r):
         n_regions = len(masker.seeds)
         return _drop_empty_spheres(masker, volumes).fit(volumes), n_regions
     if hasattr(masker, "maps_img"):
-        return masker.fit(volumes), load_img(masker.maps_img).shape[3]
+        masker.fit(volumes)
+        return masker, masker.maps_img_.shape[3]
     labels = np.unique(np.nan_to_num(np.asarray(load_img(masker.labels_img).dataobj)))
     return masker.fit(volumes), np.count_nonzero(labels != masker.background_label)
 
@@ -208,16 +210,18 @@ def _shares_in_maps(masker, facts):
     maps = masker.maps_img_
     if maps.shape[:3] != facts.shape[:3] or not np.allclose(maps.affine, facts.affine):
         facts = resample_to_img(facts, maps, interpolation="nearest")
-    weights = np.abs(np.nan_to_num(np.asarray(maps.dataobj)))
-    whole = weights.sum(axis=(0, 1, 2))
-    if masker.mask_img_ is not None:
-        mask = resample_to_img(masker.mask_img_, maps, interpolation="nearest")
-        weights = weights * np.asarray(mask.dataobj).astype(bool)[..., None]
-    if masker.mask_img_ is not None and not masker.keep_masked_maps:
-        inside = weights.any(axis=(0, 1, 2))
-        weights, whole = weights[..., inside], whole[inside]
-    shares = np.tensordot(np.asarray(facts.dataobj), weights, axes=([0, 1, 2], [0, 1, 2]))
-    return shares / np.where(whole > 0, whole, 1.0)
+    facts, mask = np.asarray(facts.dataobj), masker.mask_img_
+    if mask is not None:
+        mask = resample_to_img(mask, maps, interpolation="nearest")
+        facts = facts * np.asarray(mask.dataobj).astype(bool)[..., None]
+    shares = np.zeros((facts.shape[3], maps.shape[3]))
+    is_inside = np.ones(maps.shape[3], dtype=bool)
+    for i in range(maps.shape[3]):  # one at a time: atlases of 1024 maps take gigabytes
+        weights = np.abs(np.nan_to_num(np.asarray(maps.dataobj[..., i], dtype=np.float64)))
+        shares[:, i] = np.tensordot(weights, facts, axes=3) / max(weights.sum(), 1e-300)
+        if mask is not None and not masker.keep_masked_maps:  # as nilearn drops them
+            is_inside[i] = weights[np.asarray(mask.dataobj).astype(bool)].any()
+    return shares[:, is_inside]
 
 
 def _found(shares, names, where):

@@ -97,9 +97,8 @@ def from_nifti(
     A masker for regions learns nothing from data, so a fitted one is fitted again to each image;
     a fitted ``NiftiMasker`` keeps its mask.
     """
-    is_list = isinstance(imgs, (list, tuple)) or (
-        isinstance(imgs, np.ndarray) or type(imgs).__name__ == "Series"
-    )
+    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
+    is_list = isinstance(imgs, (list, tuple)) or is_column
     items = list(imgs) if is_list else [imgs]
     if not items:
         raise ValueError("imgs is empty: no images.")
@@ -109,12 +108,18 @@ def from_nifti(
         name: _per_image(name, value, len(items), is_list)
         for name, value in zip(_ENTITIES, (subject, session, task, run), strict=True)
     }
-    signals = []
+    signals, said = [], {}
     for i, item in enumerate(items):
         where = describe(item, i if is_list else None)
         with _naming(where):
             own = {name: values[i] for name, values in who.items()}
-            signals.append(_read_image(item, where, masker, t_r, tables[i], memory, own))
+            one, messages = _read_image(item, where, masker, t_r, tables[i], memory, own)
+        signals.append(one)
+        for message in messages:
+            said.setdefault(message, []).append(where)
+    for message, places in said.items():  # what is true of many images is said once
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        warn(f"{places[0]}{more}: {message}")
     return signals if is_list else signals[0]
 
 
@@ -153,7 +158,8 @@ def _naming(where):
 def _read_image(item, where, masker, t_r, confounds, memory, who):
     image, path = open_image(item, where), image_path(item)
     t_r = resolve_t_r(image, where=where, path=path, t_r=t_r, masker_t_r=masker.t_r)
-    check_space(image, where)
+    entities = split_bids_name(path)[0] if path is not None else {}
+    check_space(image, where, entities.get("space"))
     values, kept = read_confounds(confounds, image.shape[3], where=where, path=path)
     kept = np.arange(image.shape[3]) if kept is None else np.asarray(kept)
     if len(kept) < MIN_VOLUMES:
@@ -162,13 +168,10 @@ def _read_image(item, where, masker, t_r, confounds, memory, who):
             f"{MIN_VOLUMES}."
         )
     series, names, pos, messages = _cached(memory, image, path, masker, t_r, values, kept, where)
-    for message in messages:
-        warn(f"{where}: {message}")
-    entities = split_bids_name(path)[0] if path is not None else {}
     for name, entity in _ENTITIES.items():
         own = entities.get(entity) if who[name] is None else str(who[name])
         who[name] = (own,)
-    return Signals(
+    signals = Signals(
         data=series.T[None],
         sfreq=1.0 / t_r,
         modality="fmri",
@@ -179,6 +182,7 @@ def _read_image(item, where, masker, t_r, confounds, memory, who):
         stretches=_stretches(kept),
         **who,
     )
+    return signals, messages
 
 
 def _stretches(kept):

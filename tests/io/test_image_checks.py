@@ -51,15 +51,28 @@ def test_r68_space():
     assert "affine is the identity" in str(caught[0].message)
     assert "MNI space" in str(caught[0].message)
     corner = np.diag([10.0, 10.0, 10.0, 1.0])
-    with pytest.warns(
-        RuntimeWarning, match=r"centre at \[75.0, 95.0, 75.0\] mm, outside the brain"
-    ):
+    with pytest.warns(RuntimeWarning) as caught:
         from_nifti(make_image(affine=corner), masker=make_masker())
+    said = [str(entry.message) for entry in caught]
+    assert "centre at [75.0, 95.0, 75.0] mm, outside the brain in MNI space" in said[0]
+    assert "8 of 12 regions have no data" in said[1] and len(said) == 2
     singular = AFFINE.copy()
     singular[0, 0] = np.nan
     image = make_image()
     image._affine = singular
     refuse(image, "affine is not finite or singular")
+
+
+def test_r68_space_by_name_and_code(tmp_path):
+    """R68: BIDS says that it is the subject's own space; the header says nothing."""
+    path = save_image(tmp_path / "sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz")
+    with pytest.warns(RuntimeWarning, match="space-T1w is the subject's own, not MNI space"):
+        from_nifti(path, masker=make_masker())
+    read(path.rename(tmp_path / "sub-01_space-MNI152NLin6Asym_bold.nii.gz"))
+    image = make_image()
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    with pytest.warns(RuntimeWarning, match="affine is not in the header.*MNI space"):
+        from_nifti(image, masker=make_masker())
 
 
 def test_r71_too_few_volumes():
@@ -132,6 +145,7 @@ def test_r58_broken_item_of_a_list(tmp_path):
     refuse([make_image(), make_image(n_volumes=4)], r"imgs\[1\] has 4 volumes")
     refuse([make_image(), 3], r"imgs\[1\] is of type int.*Accepted", error=TypeError)
     refuse([make_image(), make_image(t_r=0)], r"imgs\[1\].*t_r=")
+    refuse(make_data(), r"ndarray.*Nifti1Image\(data, affine\)", error=TypeError)
 
 
 def test_is_image(tmp_path):

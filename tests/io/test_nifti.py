@@ -329,7 +329,7 @@ def test_r78_nan_voxels():
     assert np.isfinite(read(make_image(data)).data).all()
     data[5, 4, 5, 3] = np.nan
     data[5, 5, 5] = np.inf
-    with pytest.warns(RuntimeWarning, match=r"3 voxels hold NaN.*\['region 1'\].*taken as 0"):
+    with pytest.warns(RuntimeWarning, match=r"3 voxels of .* NaN.* 1.6 % .*\['region 1'\]"):
         signals = from_nifti(make_image(data), masker=make_masker())
     expected = region_mean(np.where(np.isfinite(data), data, 0).astype(float), 1)
     np.testing.assert_allclose(signals.data[0, 0], expected, rtol=1e-5)
@@ -348,10 +348,14 @@ def test_r80_constant_region(standardize):
 
 
 def test_region_of_zeros_is_missing():
+    """Zero throughout is no data; what is true of several images is said once."""
     data = make_data()
     data[atlas_data() == 4] = 0
     with pytest.warns(RuntimeWarning, match=r"1 of 12 regions have no data.*\['region 4'\]"):
         assert from_nifti(make_image(data), masker=make_masker()).shape[1] == 11
+    with pytest.warns(RuntimeWarning, match=r"imgs\[0\] and 2 more: 1 of 12 regions") as caught:
+        from_nifti([make_image(data)] * 3, masker=make_masker())
+    assert len(caught) == 1
 
 
 # ------------------------------------------------------------------------------------------- cache
