@@ -5,6 +5,7 @@ Everything simulated is seeded, in SI units, and carries an effect that a decode
 
 from ._atlases import fetch_atlas
 from ._paired import PairedRecordings, make_paired_recordings
+from ._paired_signals import make_paired_signals
 from ._recordings import EFFECTS, KINDS, make_epochs, make_info, make_raw, make_study
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "make_epochs",
     "make_info",
     "make_paired_recordings",
+    "make_paired_signals",
     "make_raw",
     "make_study",
 ]

@@ -26,9 +26,9 @@ SLOW, WARM_UP = 4.0, 24.0
 _SHARES = {"global": 0.20, "network": 0.20, "pair": 0.40}
 #: How far a level of one standard deviation changes the log of the background's amplitude.
 _DEPTH = 0.35
-#: What one unit of effect does: to levels, by the table's column "task"; to the log of their spread
-#: and the share of the whole brain in them; to the log of a rhythm's amplitude; to the share
-#: of its variance that is coherent between places.
+#: What one unit of effect does: to levels, by the table's column "task"; to the log of their
+#: spread and the share of the whole brain in them; to the log of a rhythm's amplitude; to
+#: the share of its variance that is coherent between places.
 _SHIFT, _SPREAD, _BINDING = 1.2, 0.7, 0.25
 _LOG_AMPLITUDE = {"alpha": -0.7, "mu": -0.6, "beta": 0.6, "theta": 0.4}
 _COHERENCE, _COUPLING = 0.2, {"alpha": -0.15, "mu": 0.0, "beta": 0.35, "theta": 0.35}

@@ -17,6 +17,8 @@ from ._sources import source_table
 
 #: How far one modality's view of the label strays from the label, in units of effect.
 VIEW_NOISE = 0.5
+#: Tension of the muscles.
+MUSCLES = {"shared": 1.0, "separate": 4.0}
 _AGES = (20, 70)
 
 
@@ -121,15 +123,15 @@ def make_paired_recordings(
         ``"shared"``: every modality sees the same label. ``"separate"``: each sees its own noisy
         view of it, drawn anew for each run (or block), so that combining helps. There the view of
         EEG is the alpha rhythm of sources that point outwards, which a sphere hides from MEG;
-        that of MEG is the beta rhythm of sources along the surface, which muscles hide from
-        electrodes; that of fMRI is the level of deep nuclei, too far from both. No evoked
-        responses then.
+        that of MEG is the beta rhythm of sources along the surface, which tense muscles mostly
+        hide from electrodes; that of fMRI is the level of deep nuclei, too far from both. No
+        evoked responses then.
     missing : float
         Probability that a record lacks a modality; at least one always stays.
     montage : str | int | sequence of str
         Electrodes: ``"10-20"`` (19 of them), any name that
-        :func:`mne.channels.get_builtin_montages` lists (all its electrodes), a number of electrodes
-        up to 64, or names of the 10-05 system.
+        :func:`mne.channels.get_builtin_montages` lists (all its electrodes), a number up to
+        64, or names of the 10-05 system.
     n_meg : int | str
         MEG channels: a multiple of 3 up to 306, a magnetometer and two planar gradiometers at each
         place of a simulated helmet; or ``"neuromag-306"``, the real helmet as MNE ships it.
@@ -337,9 +339,16 @@ def _sense(rng, name, moments, person, table, events, options):
         info = make_meg_info(options["n_meg"], options["sfreq"], person["scale"])
     gain = make_gain(info, table, person["scale"])
     level = options["noise_level"] * person["noise"][name]
-    line_freq = options["line_freq"]
-    data = record_sensors(rng, info, gain, moments, level=level, line_freq=line_freq)[0]
-    info["line_freq"] = line_freq
+    info["line_freq"] = options["line_freq"]
+    data = record_sensors(
+        rng,
+        info,
+        gain,
+        moments,
+        level=level,
+        muscles=MUSCLES[options["views"]],
+        line_freq=options["line_freq"],
+    )[0]
     raw = mne.io.RawArray(data, info, verbose="error")
     if events:
         onset, length, words = zip(*events, strict=True)

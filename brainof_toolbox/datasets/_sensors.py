@@ -1,4 +1,4 @@
-"""What the sensors add to what they see of the sources: their own noise, muscles, mains, traffic."""
+"""What the sensors add to what they see of the sources: noise, muscles, mains, traffic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from ._physics import LINE, SENSOR_NOISE, noise
 
 #: Muscles of face and neck, root mean square in V at the vertex and, added, at the rim.
-_MUSCLE = (0.5e-6, 0.9e-6)
+_MUSCLE = (0.4e-6, 0.8e-6)
 #: Distant sources of magnetic noise (lifts, cars): T at 1 Hz per square root of Hz, and the
 #: share of it that a gradiometer's imbalance lets through, 1/m.
 _TRAFFIC, _IMBALANCE = 60e-15, 0.15
@@ -40,7 +40,7 @@ def blink_moments(rng, n, n_times, sfreq):
     return _BLINK * closed
 
 
-def record_sensors(rng, info, gain, moments, *, level=1.0, line_freq=None):
+def record_sensors(rng, info, gain, moments, *, level=1.0, muscles=1.0, line_freq=None):
     """What the sensors record: sources through the gain, and noise.
 
     Parameters
@@ -55,6 +55,8 @@ def record_sensors(rng, info, gain, moments, *, level=1.0, line_freq=None):
         Am.
     level : float
         Factor on all noise except the mains; 0 leaves it out.
+    muscles : float
+        Factor on the muscles, on top of ``level``.
     line_freq : float | None
         Of the mains in Hz.
 
@@ -69,7 +71,10 @@ def record_sensors(rng, info, gain, moments, *, level=1.0, line_freq=None):
     white = np.array([SENSOR_NOISE[kind] for kind in types]) * np.sqrt(sfreq / 2)
     white = white * np.exp(0.2 * rng.normal(size=len(types)))
     data += level * white[:, None] * rng.normal(size=data.shape)
-    data += level * (_muscles if "eeg" in types else _traffic)(rng, info, n, n_times)
+    if "eeg" in types:
+        data += level * muscles * _muscles(rng, info, n, n_times)
+    else:
+        data += level * _traffic(rng, info, n, n_times)
     if line_freq is not None and line_freq < sfreq / 2:
         times = np.arange(n_times) / sfreq
         wave = np.sqrt(2) * np.sin(2 * np.pi * (line_freq * times + rng.random((n, 1, 1))))

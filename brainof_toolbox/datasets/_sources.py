@@ -57,7 +57,9 @@ _N_PATCHES = 40
 #: The ellipsoid of the patches: centre and half axes in mm, MNI.
 _CENTRE, _AXES = np.array([0.0, -18.0, 12.0]), np.array([55.0, 71.0, 50.0])
 #: Moment of the 1/f background in nAm.
-_BACKGROUND = 19.0
+_BACKGROUND = 20.0
+#: What is left of beta where alpha is EEG's alone: less than muscles hide from electrodes.
+_BETA_ALONE = 0.7
 
 
 @lru_cache(maxsize=1)
@@ -113,6 +115,7 @@ def source_table(views="shared"):
     """
     table = _table().copy()
     if views == "separate":
+        table["beta"] = _BETA_ALONE * table["beta"].where(table["alpha"] == 0, 0.0)
         table.loc[table["alpha"] > 0, "tilt"] = 0
         table.loc[table["beta"] > 0, "tilt"] = 90
         table.loc[table["network"] != "deep", "task"] = 0.0
