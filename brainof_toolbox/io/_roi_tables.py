@@ -120,7 +120,9 @@ def _commented(lines):
     """Names in a first line that starts with #, as numpy.savetxt writes it."""
     if not lines or not lines[0].startswith("#"):
         return None
-    names = [n.strip(" \"'") for n in re.split(r"[\t;,]|\s+", lines[0].lstrip("# "))]
+    line = lines[0].lstrip("# ")
+    sep = next((s for s in "\t;," if s in line), r"\s+")
+    names = [n.strip(" \"'") for n in re.split(sep, line)]
     return None if any(_is_number(n) for n in names) else names
 
 
