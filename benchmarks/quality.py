@@ -175,8 +175,9 @@ inside training folds, but the choices of the last table were made by looking at
 all of them are development scores.
 
 Balanced accuracy is the mean over folds; intervals are Student's t over folds, or a bootstrap over
-subjects where there are more than five, widened because folds share training samples. The sensors of meg-hand-direction have no positions and no stated unit: they are placed by
-order, and values are taken as femtotesla.
+subjects where there are more than five, widened because folds share training samples. The sensors
+of meg-hand-direction have no positions and no stated unit: they are placed by order, and values
+are taken as femtotesla.
 
 {scores}
 Differences

@@ -7,7 +7,7 @@ import itertools
 import pandas as pd
 from sklearn.base import is_regressor
 
-from ._results import Comparison
+from ._results import Comparison, points
 from ._statistics import sign_flip
 from ._task import Task
 
@@ -174,7 +174,7 @@ def _paired_differences(scores, random_state):
     """One row per pair of estimators, paired by group where there are scores by group."""
     rows = []
     for one, two in itertools.combinations(scores, 2):
-        difference = (scores[one].points() - scores[two].points()).to_numpy()
+        difference = (points(scores[one]) - points(scores[two])).to_numpy()
         rows.append(
             {
                 "first": one,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
+from copy import deepcopy
 
 import numpy as np
 from sklearn import config_context
@@ -101,17 +102,16 @@ def warn_of_inner_splits(estimator, y, groups, is_classification):
 
 def _shared_inside(cv, y, groups, is_classification):
     """Groups on both sides of the first inner split that shares any."""
-    splitter = check_cv(cv, y, classifier=is_classification)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as "groups are ignored by KFold"
         try:
-            splits = list(splitter.split(np.zeros(len(y)), y, groups))
-        except ValueError:  # too few samples or groups: the search will say so itself
-            return []
-    for train, test in splits:
-        shared = set(groups[train]) & set(groups[test])
-        if shared:
-            return sorted(shared, key=str)
+            splitter = check_cv(deepcopy(cv), y, classifier=is_classification)
+            for train, test in splitter.split(np.zeros(len(y)), y, groups):
+                shared = set(groups[train]) & set(groups[test])
+                if shared:
+                    return sorted(shared, key=str)
+        except (ValueError, IndexError):  # splits that do not fit: the search will say so itself
+            pass
     return []
 
 

@@ -6,6 +6,8 @@ import textwrap
 
 import numpy as np
 
+from ._results import points
+
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers do so in grey.
 _STYLES = (
     ("#0072B2", "o"),
@@ -44,26 +46,26 @@ def plot_scores(scores, axes=None):
         width = 2.2 + 1.4 * len(scores)
         _, axes = plt.subplots(figsize=(width, 4.2), layout="constrained")
     first = next(iter(scores.values()))
-    points = np.array([one.points().to_numpy() for one in scores.values()])  # (k, n_units)
-    places = _spread(points)
+    heights = np.array([points(one).to_numpy() for one in scores.values()])  # (k, n_units)
+    places = _spread(heights)
     if len(scores) > 1:
-        axes.plot(places, points, color="0.75", linewidth=0.8, zorder=1)
+        axes.plot(places, heights, color="0.75", linewidth=0.8, zorder=1)
     for k, one in enumerate(scores.values()):
-        _draw_column(axes, k, places[k], points[k], one)
+        _draw_column(axes, k, places[k], heights[k], one)
     _draw_chance(axes, scores)
     names = [textwrap.fill(name, _LETTERS) for name in scores]
     unit = "group" if len(first.by_group) else "fold"
     axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
     axes.tick_params(axis="x", length=0)
     axes.set(xlim=(-0.5, len(scores) - 0.45), ylabel=_LABELS.get(first.metric, first.metric))
-    axes.set_xlabel(f"small: {points.shape[1]} {unit}s\nlarge: mean, 95 % interval")
+    axes.set_xlabel(f"small: {heights.shape[1]} {unit}s\nlarge: mean, 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
-def _draw_column(axes, k, places, points, scores):
+def _draw_column(axes, k, places, heights, scores):
     colour, marker = _STYLES[k % len(_STYLES)]
-    axes.plot(places, points, marker, color=colour, alpha=0.65, ms=6, mec="white", mew=0.5)
+    axes.plot(places, heights, marker, color=colour, alpha=0.65, ms=6, mec="white", mew=0.5)
     low, high = scores.interval
     reach = None
     if np.isfinite(low):
@@ -102,12 +104,12 @@ def _draw_chance(axes, scores):
     )
 
 
-def _spread(points, width=0.2, n_bins=30):
+def _spread(heights, width=0.2, n_bins=30):
     """Places across each column, so that equal scores do not hide one another.
 
     Parameters
     ----------
-    points : ndarray, shape (n_columns, n_units)
+    heights : ndarray, shape (n_columns, n_units)
         Scores.
     width : float
         Furthest from the middle of the column.
@@ -119,10 +121,10 @@ def _spread(points, width=0.2, n_bins=30):
     places : ndarray, shape (n_columns, n_units)
         Horizontal positions.
     """
-    low, high = points.min(), points.max()
-    height = np.round((points - low) / max(high - low, 1e-12) * n_bins).astype(int)
-    places = np.repeat(np.arange(len(points), dtype=float)[:, None], points.shape[1], axis=1)
-    for k, row in enumerate(height):
+    low, high = heights.min(), heights.max()
+    bins = np.round((heights - low) / max(high - low, 1e-12) * n_bins).astype(int)
+    places = np.repeat(np.arange(len(heights), dtype=float)[:, None], heights.shape[1], axis=1)
+    for k, row in enumerate(bins):
         for value in np.unique(row):
             same = np.flatnonzero(row == value)
             step = min(0.05, 2 * width / max(len(same) - 1, 1))

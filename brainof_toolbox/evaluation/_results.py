@@ -72,7 +72,7 @@ class Scores:
     permuted_by: str | None = None
 
     def to_dataframe(self):
-        """Folds as a table.
+        """Give the folds as a table.
 
         Returns
         -------
@@ -97,18 +97,6 @@ class Scores:
         from ._plots import plot_scores
 
         return plot_scores({"": self}, axes)
-
-    def points(self):
-        """Scores to show one by one.
-
-        Returns
-        -------
-        scores : pandas.Series
-            By group, or by fold where there are no scores by group.
-        """
-        if len(self.by_group):
-            return self.by_group.set_index("group")["score"]
-        return self.folds.set_index("fold")["score"]
 
     def __str__(self):
         return f"{_plain(_readable(self.folds))}\n\n{self._summary()}"
@@ -160,7 +148,7 @@ class Comparison:
     scores: dict = field(default_factory=dict)
 
     def to_dataframe(self):
-        """Folds of all estimators as a table.
+        """Give the folds of all estimators as a table.
 
         Returns
         -------
@@ -234,6 +222,24 @@ class Comparison:
         table["difference"] = table["difference"].map("{:+.3f}".format)
         table["p_value"] = table["p_value"].map("{:.3g}".format)
         return table
+
+
+def points(scores):
+    """Scores to show, or to pair, one by one.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of one estimator.
+
+    Returns
+    -------
+    points : pandas.Series
+        By group, or by fold where there are no scores by group.
+    """
+    if len(scores.by_group):
+        return scores.by_group.set_index("group")["score"]
+    return scores.folds.set_index("fold")["score"]
 
 
 def left_out(row):

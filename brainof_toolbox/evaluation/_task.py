@@ -88,6 +88,11 @@ class Task:
     def run(self, estimator, scoring, n_permutations, n_jobs, verbose):
         """Score one estimator on all splits."""
         check_number("n_permutations", n_permutations, low=0, integer=True)
+        if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+            raise TypeError(
+                f"'scoring' is one scorer, its name or a callable, got {scoring!r}. For several "
+                "measures, take Scores.predictions, or call once for each."
+            )
         if self.groups is not None:
             train = self.splits[0][0]
             warn_of_inner_splits(

@@ -127,6 +127,12 @@ def test_missing_targets_are_refused():
         cross_validate(Ridge(), X, y[1:], groups=groups)
 
 
+def test_one_scorer_at_a_time():
+    X, y, groups = _data(n_groups=4)
+    with pytest.raises(TypeError, match="'scoring' is one scorer.*'accuracy'"):
+        cross_validate(LogisticRegression(), X, y, groups=groups, scoring=["accuracy", "f1"])
+
+
 @pytest.mark.parametrize("cv", [GroupKFold(4), ShuffleSplit(8, test_size=0.2, random_state=0)])
 def test_intervals_are_widened_for_shared_training_samples(cv):
     """Over folds: the corrected variance of Nadeau and Bengio, by hand."""
