@@ -140,13 +140,14 @@ def _is_number(text):
 def _read_mat(path, variable, n_rois):
     from scipy.io import loadmat
 
+    with path.open("rb") as file:
+        if file.read(20).startswith(b"MATLAB 7.3"):
+            raise ValueError(
+                f"{path} is a MATLAB 7.3 file (HDF5), which is not read. Save it in MATLAB with "
+                "save(..., '-v7'), or pass the array."
+            )
     try:
         content = loadmat(path)
-    except NotImplementedError as error:  # what scipy says of HDF5
-        raise ValueError(
-            f"{path} is a MATLAB 7.3 file (HDF5), which is not read. Save it in MATLAB with "
-            "save(..., '-v7'), or pass the array."
-        ) from error
     except Exception as error:  # scipy raises anything on a damaged file; it must be named
         raise ValueError(
             f"Cannot read {path}: damaged or no MATLAB file ({type(error).__name__}: {error})."
