@@ -147,6 +147,8 @@ def open_image(item, where):
 def _load(path, where):
     import nibabel
 
+    if path.is_dir():
+        raise ValueError(f"{where} is a folder; images are files: {ACCEPTED}.")
     check_present(path)
     try:
         return nibabel.load(path)

@@ -27,7 +27,7 @@ from ._masking import MAX_VOXELS, is_voxelwise, mask_image
 from ._regions import resolve_masker
 from ._t_r import find_sidecar, resolve_t_r, split_bids_name
 
-__all__ = ["MAX_VOXELS", "check_image", "find_sidecar", "from_nifti", "is_image"]
+__all__ = ["MAX_VOXELS", "check_image", "check_t_r", "find_sidecar", "from_nifti", "is_image"]
 
 _ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 #: Parameters of maskers that do not change what is extracted.
@@ -121,6 +121,35 @@ def from_nifti(
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         warn(f"{places[0]}{more}: {message}")
     return signals if is_list else signals[0]
+
+
+def check_t_r(item, *, masker=None, t_r=None):
+    """Refuse an image whose repetition time nobody says, or says in the wrong unit.
+
+    Parameters
+    ----------
+    item : path-like | Niimg-like
+        An image.
+    masker : object
+        As in :func:`from_nifti`; of a nilearn masker the ``t_r`` counts.
+    t_r : float | None
+        Repetition time in seconds, as in :func:`from_nifti`.
+
+    Raises
+    ------
+    ValueError
+        If it is unknown or cannot be seconds.
+    """
+    where = describe(item)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from_nifti will say what is odd
+        resolve_t_r(
+            open_image(item, where),
+            where=where,
+            path=image_path(item),
+            t_r=t_r,
+            masker_t_r=getattr(masker, "t_r", None),
+        )
 
 
 def _per_image(name, value, n_images, is_list):

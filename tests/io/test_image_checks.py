@@ -129,6 +129,7 @@ def test_r82_other_formats(tmp_path):
 
 def test_missing_files(tmp_path):
     refuse(tmp_path / "absent.nii", "absent.nii", error=FileNotFoundError)
+    refuse(tmp_path, "is a folder")
     link = tmp_path / "link.nii.gz"
     link.symlink_to(tmp_path / ".git" / "annex" / "objects" / "x")
     refuse(link, "datalad get .*link.nii.gz", error=FileNotFoundError)

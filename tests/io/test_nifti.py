@@ -23,7 +23,7 @@ from nibabel import Nifti1Image
 from nilearn.maskers import NiftiMapsMasker, NiftiMasker, NiftiSpheresMasker
 
 from brainof_toolbox import Signals
-from brainof_toolbox.io import _masking, from_nifti
+from brainof_toolbox.io import from_nifti
 from brainof_toolbox.io._nifti import MAX_VOXELS
 from brainof_toolbox.io._regions import mni_to_head
 from brainof_toolbox.preprocessing import Preprocessing, preprocess
@@ -152,6 +152,14 @@ def test_default_parcellation(no_network):
     signals = silent(from_nifti, make_image())
     assert signals.shape[1] > 200 and np.isfinite(signals.data).all()
     assert np.abs(signals.ch_pos).max() < 0.12
+
+
+def test_what_nilearn_says_about_the_data_is_kept():
+    """Unlike what it says about its own work."""
+    masker = make_masker(low_pass=0.4, resampling_target="labels", standardize=False)
+    with pytest.warns(RuntimeWarning, match="superior to Nyquist") as caught:
+        from_nifti(make_image().slicer[1:], masker=masker)
+    assert len(caught) == 1
 
 
 def test_too_many_voxels():
@@ -356,75 +364,6 @@ def test_region_of_zeros_is_missing():
     with pytest.warns(RuntimeWarning, match=r"imgs\[0\] and 2 more: 1 of 12 regions") as caught:
         from_nifti([make_image(data)] * 3, masker=make_masker())
     assert len(caught) == 1
-
-
-# ------------------------------------------------------------------------------------------- cache
-@pytest.fixture
-def maskings(monkeypatch):
-    """Counts how often values of an image are read to be masked."""
-    counts = []
-    original = _masking.read_data
-    monkeypatch.setattr(_masking, "read_data", lambda *a: counts.append(1) or original(*a))
-    return counts
-
-
-def test_cache_is_keyed_on_content(tmp_path, maskings):
-    """Same content and parameters: masked once. Anything else that changes values: again."""
-    path, cache = save_image(tmp_path / "a.nii.gz"), tmp_path / "cache"
-    first = read(path, memory=cache)
-    again = read(path, memory=cache)
-    assert len(maskings) == 1
-    np.testing.assert_array_equal(first.data, again.data)
-    np.testing.assert_array_equal(first.data, read(path).data)
-    assert first.ch_names == again.ch_names and first.signature == again.signature
-    moved = path.rename(tmp_path / "b.nii.gz")
-    maskings.clear()
-    read(moved, memory=str(cache), subject="x")
-    assert len(maskings) == 0
-    changes = [
-        {"masker": make_masker(standardize="zscore_sample")},
-        {"masker": make_masker(labels_img=Nifti1Image(atlas_data() % 7, AFFINE))},
-        {"masker": make_masker(mask_img=mask_of(*range(1, 13)))},
-        {"confounds": np.random.default_rng(0).random((40, 2))},
-        {"confounds": np.random.default_rng(1).random((40, 2))},
-    ]
-    for n, change in enumerate(changes, start=1):
-        for _ in range(2):
-            read(moved, memory=cache, **change)
-        assert len(maskings) == n
-    save_image(moved, seed=1)
-    other = read(moved, memory=cache)
-    assert len(maskings) == len(changes) + 1
-    assert not np.array_equal(other.data, first.data)
-
-
-def test_cache_of_images_in_memory(tmp_path, maskings):
-    """Values, affine and repetition time make the key; a joblib.Memory is taken as it is."""
-    from joblib import Memory
-
-    memory = Memory(tmp_path, verbose=0)
-    for _ in range(2):
-        expected = read(make_image(), memory=memory)
-    assert len(maskings) == 1
-    data = make_data()
-    data[8, 8, 8, 7] += 1
-    shifted = AFFINE.copy()
-    shifted[0, 3] += 10
-    for image in (make_image(data), make_image(affine=shifted)):
-        assert not np.array_equal(read(image, memory=memory).data, expected.data)
-    assert len(maskings) == 3
-    assert read(make_image(t_r=1.5), memory=memory).sfreq == 1 / 1.5
-    with pytest.raises(TypeError, match="memory must be a folder"):
-        from_nifti(make_image(), masker=make_masker(), memory=3)
-
-
-def test_cache_repeats_warnings(tmp_path, maskings):
-    data = make_data()
-    data[atlas_data() == 4] = 3
-    for _ in range(2):
-        with pytest.warns(RuntimeWarning, match="1 region is constant"):
-            from_nifti(make_image(data), masker=make_masker(), memory=tmp_path)
-    assert len(maskings) == 1
 
 
 # -------------------------------------------------------------------------------------- recordings

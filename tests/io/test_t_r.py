@@ -10,6 +10,7 @@ import pytest
 from images import make_image, make_masker, save_image
 
 from brainof_toolbox.io import from_nifti
+from brainof_toolbox.io._nifti import check_t_r
 from brainof_toolbox.io._t_r import find_sidecar, resolve_t_r, sidecar_files, split_bids_name
 
 NAME = "sub-01_ses-a_task-rest_run-1_bold"
@@ -190,6 +191,17 @@ def test_names_are_taken_apart():
         "bold",
     )
     assert split_bids_name("my_scan.nii") == ({}, "scan")
+
+
+def test_check_before_reading():
+    """R60, R85: found out by the header and the masker, without reading data, without warnings."""
+    for given in (make_image(t_r=2.0), make_image(t_r=1.0, unit="unknown")):
+        silent(check_t_r, given, masker=make_masker(t_r=2.5))
+    silent(check_t_r, make_image(t_r=0.0), t_r=2.0)
+    with pytest.raises(ValueError, match=r"TR.*t_r="):
+        check_t_r(make_image(t_r=0.0), masker=make_masker())
+    with pytest.raises(ValueError, match="masker.t_r=2000: seconds are expected"):
+        check_t_r(make_image(), masker=make_masker(t_r=2000))
 
 
 def test_from_nifti_takes_it_from_the_sidecar(tmp_path):
