@@ -264,6 +264,7 @@ def select_images(files, space):
                 "path of a derivative that holds one."
             )
         files = [file for file in files if file.entities.get("description") == keep]
+    files = _without_combined_echoes(files)
     spaces = sorted({file.space for file in files})
     if space is not None and files:
         files = [f for f in files if space in (f.space, f.entities.get("space", "native"))]
@@ -274,6 +275,16 @@ def select_images(files, space):
             )
     _check_one_each(files)
     return files
+
+
+def _without_combined_echoes(files):
+    """Leave out single echoes of runs whose echoes were combined into one image."""
+
+    def without_echo(file):
+        return file.path.parent, tuple(pair for pair in file.run_key if pair[0] != "echo")
+
+    combined = {without_echo(file) for file in files if "echo" not in file.entities}
+    return [f for f in files if "echo" not in f.entities or without_echo(f) not in combined]
 
 
 def _check_one_each(files):

@@ -90,7 +90,8 @@ def _read(bids_path, path):
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            raw = read_raw_bids(bids_path, verbose="warning")
+            # Names say which channel is which, whatever the order in channels.tsv.
+            raw = read_raw_bids(bids_path, on_ch_mismatch="reorder", verbose="warning")
     except MemoryError:
         raise
     except Exception as error:  # readers raise anything on a damaged file; it must be named
@@ -155,7 +156,8 @@ def _landmarks(says):
     points = says.get("AnatomicalLandmarkCoordinates")
     if not isinstance(points, dict):
         return None
-    if says.get("AnatomicalLandmarkCoordinateSystem") != says.get("EEGCoordinateSystem"):
+    system = says.get("EEGCoordinateSystem")
+    if says.get("AnatomicalLandmarkCoordinateSystem", system) != system:
         return None
     found = []
     for names in (("NAS", "nasion", "Nz"), ("LPA",), ("RPA",)):

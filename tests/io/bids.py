@@ -20,6 +20,16 @@ def describe(root, **more):
     return root
 
 
+def touch(root, *names, **description):
+    """A dataset whose data files are empty: what read_bids looks at is their names."""
+    root = describe(root, **description)
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
 def make_raw(kind="eeg", *, seed=0, duration=12.0, sfreq=100.0, events=True):
     """A short recording with an event of 1 s every 2 s."""
     import mne

@@ -89,16 +89,23 @@ def test_recording_without_events_or_participants_is_quiet(eeg):
     quiet(eeg[0])
 
 
-@pytest.mark.parametrize("part", ["_eeg.eeg", "_channels.tsv"])
+@pytest.mark.parametrize("part", ["_eeg.vhdr", "_channels.tsv", "_coordsystem.json"])
 def test_damage_names_the_file(eeg, part):
     file = sidecar(eeg[0], part)
-    if part == "_eeg.eeg":
-        sidecar(eeg[0], "_eeg.vhdr").write_text("nonsense")
-    else:
-        lines = file.read_text().splitlines()
-        file.write_text("\n".join([lines[0], *lines[:0:-1]]))  # channels in another order
+    text = "nonsense" if part != "_channels.tsv" else file.read_text().replace("Cz", "Xy")
+    file.write_text(text)
     with pytest.raises(ValueError, match=r"Cannot read .*sub-01_task-hands_eeg\.vhdr"):
         read_bids_recording(eeg[0])
+
+
+def test_order_of_channels_table_is_free(eeg):
+    path, written = eeg
+    file = sidecar(path, "_channels.tsv")
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *rows[::-1]]) + "\n")
+    raw = quiet(path)
+    assert raw.ch_names == written.ch_names[::-1] and raw.info["bads"] == ["C3"]
+    np.testing.assert_allclose(raw.get_data(["Cz"]), written.get_data(["Cz"]), atol=1e-7)
 
 
 # --------------------------------------------------------------------------------------- positions
