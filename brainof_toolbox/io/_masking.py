@@ -97,7 +97,7 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
         listed = _shorten([n for n, share in zip(names, shares[2], strict=True) if share > 0])
         messages.append(
             f"{np.count_nonzero(is_bad)} voxels of the image hold NaN or infinite values, up to "
-            f"{100 * shares[2].max():.2g} % of the voxels in the regions {listed}. They are taken "
+            f"{100 * shares[2].max():.3g} % of the voxels in the regions {listed}. They are taken "
             "as 0, as nilearn does."
         )
     if not np.isfinite(series).all():

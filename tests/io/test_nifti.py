@@ -183,14 +183,17 @@ def test_who(tmp_path):
 
 def test_r50_image_is_not_changed():
     """R50: neither values (NaN too), nor header, nor what is loaded."""
-    data = make_data()
-    data[8, 8, 8] = np.nan
-    image = make_image(data)
-    before, header = data.copy(), image.header.copy()
-    with pytest.warns(RuntimeWarning, match="NaN"):
-        from_nifti(image, masker=make_masker(smoothing_fwhm=6, detrend=True), t_r=2.0)
-    np.testing.assert_array_equal(np.asarray(image.dataobj), before)
-    assert image.header == header and image.dataobj is data
+    for bad in (8.0, np.nan):
+        data = make_data()
+        data[8, 8, 8] = bad
+        image = make_image(data)
+        before, header = data.copy(), image.header.copy()
+        for masker in (make_masker(smoothing_fwhm=6, detrend=True), NiftiMasker(mask_of(1, 2))):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*NaN")
+                from_nifti(image, masker=masker, t_r=2.0, confounds=np.arange(40.0))
+        np.testing.assert_array_equal(np.asarray(image.dataobj), before)
+        assert image.header == header and image.dataobj is data
 
 
 def test_data_on_disk_stay_there(tmp_path):
