@@ -1,7 +1,7 @@
 """How often 95 % intervals of cross-validated scores hold the expected score.
 
 Run ``python benchmarks/intervals.py``; it takes a few minutes and prints one table. Data are
-simulated: 20 samples of each of 6, 10 or 20 subjects, 5 features, subjects that differ from one
+simulated: 20 samples of each of 4, 6, 10 or 20 subjects, 5 features, subjects that differ from one
 another, and linear discriminant analysis through ``brainof_toolbox.cross_validate``. Labels vary
 within subjects ("trials") or are one per subject ("diagnosis"). Without an effect the expected
 score is 0.5; with one it is the mean over all repeats.
@@ -20,7 +20,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from brainof_toolbox import cross_validate
 
 N_EACH, N_FEATURES = 20, 5
-SIZES, EFFECTS, KINDS = (6, 10, 20), (0.0, 0.8), ("trials", "diagnosis")
+SIZES, EFFECTS, KINDS = (4, 6, 10, 20), (0.0, 0.8), ("trials", "diagnosis")
 
 
 def simulate(n_subjects, effect, kind, rng):

@@ -156,7 +156,8 @@ def _plot_scores(axes, scores):
         reach = [[one.mean - low], [high - one.mean]]
         axes.errorbar(n_folds + shift, one.mean, reach, ms=10, capsize=4, ecolor="black", **look)
     axes.axhline(first.chance, color="black", linestyle="--", linewidth=1)
-    axes.text(-0.42, first.chance - 0.01, "chance", fontsize=9, va="top")
+    beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate("chance", (1, first.chance), (4, 0), va="center", fontsize=9, **beside)
     axes.axvline(n_folds - 0.5, color="0.8", linewidth=1)
     labels = [", ".join(map(str, groups)) for groups in first.folds["test_groups"]]
     axes.set_xticks(range(n_folds + 1), [*labels, "mean, 95 %"])

@@ -154,6 +154,16 @@ def test_intervals_are_widened_for_shared_training_samples(cv):
     assert np.allclose(scores.interval, (scores.mean - half, scores.mean + half))
 
 
+def test_intervals_over_groups_are_widened_too():
+    X, y, groups = _data(n_groups=8, n_each=10, effect=0.5)
+    scores = cross_validate(LogisticRegression(), X, y, groups=groups, cv=GroupKFold(4))
+    columns = (scores.predictions[name].to_numpy() for name in ("y", "predicted", "group"))
+    error = bootstrap_error(*columns, is_regression=False, random_state=0)
+    half = stats.t.ppf(0.975, 7) * error * np.sqrt(1 + 80 / 60)
+    assert scores.interval_by == "groups"
+    assert np.allclose(scores.interval, (scores.mean - half, scores.mean + half))
+
+
 @pytest.mark.parametrize("is_regression", [False, True])
 def test_bootstrap_error_is_the_naive_one(is_regression):
     """Counts of groups drawn, against scores of samples put together one draw after the other."""

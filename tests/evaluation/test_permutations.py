@@ -193,7 +193,7 @@ def test_permutations_that_cannot_be_fitted_say_so():
 def test_frozen_features_are_computed_once(eeg_study, micro_checkpoint, monkeypatch):
     """H4, H5: an embedder in front of a pipeline is taken out, and nothing else changes."""
     study = eeg_study[::4]
-    y, groups, cv = study.events[:, 2], study.metadata["subject"].to_numpy(), GroupKFold(2)
+    y, groups = study.events[:, 2], study.metadata["subject"].to_numpy()
     pipeline = make_pipeline(
         BrainOFEmbedder(micro_checkpoint, pooling="mean"), StandardScaler(), LogisticRegression()
     )
