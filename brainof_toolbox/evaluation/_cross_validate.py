@@ -84,9 +84,11 @@ def cross_validate(
     -----
     The 95 % interval is a bootstrap over groups, with more than 5 of them and no ``scoring``;
     else it comes from the folds. Both use Student's t and are widened because folds train on each
-    other's test samples :footcite:p:`nadeau2003inference`. In simulations with 6 to 20 subjects
-    they hold the expected score in 94 to 99 % of data sets, and in 87 % with 6 subjects that have
-    one label each; not widened, they would in 76 to 96 % (``python benchmarks/intervals.py``).
+    other's test samples :footcite:p:`nadeau2003inference`. In simulations
+    (``python benchmarks/intervals.py``) they hold the expected score in 94 to 99 % of data sets
+    when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one label
+    per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4: so few
+    cannot tell how much subjects differ.
 
     The p-value is ``(1 + n_as_good) / (1 + n_permutations)``
     :footcite:p:`phipson2010permutation`; few groups with one label each have few permutations.
