@@ -37,7 +37,7 @@ def from_roi_timeseries(
 
     Parameters
     ----------
-    data : array-like | path-like | DataFrame | list
+    data : array-like | path-like | DataFrame | list | Series
         Array of shape (n_samples, n_rois, n_volumes), or (n_rois, n_volumes) for one run; or a
         DataFrame (volumes x regions); or the table of one run: text (``.txt``, ``.csv``,
         ``.tsv``; volumes x regions, with or without a line of names), ``.mat`` or ``.npy``. Axes
@@ -82,6 +82,8 @@ def from_roi_timeseries(
     """
     t_r = _check_seconds("t_r", t_r)
     atlas = _geometry(roi_positions, labels_img, labels)
+    if getattr(data, "ndim", 0) == 1 and hasattr(data, "tolist"):  # a Series or array of paths
+        data = data.tolist()
     is_list = _is_list_of_runs(data)
     items = list(data) if is_list else [data]
     if not items:

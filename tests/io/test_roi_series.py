@@ -140,7 +140,9 @@ def test_table(kind, tmp_path):
     np.testing.assert_allclose(signals.data[0], values, rtol=1e-6)
     named = kind in ("commented.txt", "header.csv", "index.csv", "comma.csv", "header.tsv")
     assert signals.ch_names == (tuple(names) if named else tuple(f"ROI {i + 1}" for i in range(5)))
-    assert [s.shape for s in read([str(tmp_path / kind)])] == [(1, 5, 24)]
+    paths = [str(tmp_path / kind)] * 2
+    for several in (paths, tuple(paths), pd.Series(paths), np.array(paths)):
+        assert [s.shape for s in read(several)] == [(1, 5, 24)] * 2
 
 
 def test_entities_from_the_name(tmp_path):
