@@ -12,7 +12,7 @@ import numpy as np
 from .._windows import pair_windows
 from ..io import from_array, from_epochs, from_raw, read_recording
 from ..io._amplitude import check_amplitude
-from ..io._nifti import check_image, from_nifti, is_image
+from ..io._nifti import check_image, check_t_r, from_nifti, is_image
 from ..io._records import check_record, describe_record, is_record, read_record
 from ..preprocessing import preprocess
 from ..signals import PairedSignals, Signals, as_parts
@@ -139,12 +139,13 @@ def _item_source(item, where, reading):
     import mne
 
     if is_record(item):
-        check_record(item)
+        check_record(item, masker=reading.masker)
         options = {"masker": reading.masker, "memory": reading.memory}
         options["on_missing"] = reading.on_missing
         return Source(1, lambda rows: read_record(item, **options), where, is_recording=True)
     if is_image(item):
         check_image(item)
+        check_t_r(item, masker=reading.masker)
         options = {"masker": reading.masker, "memory": reading.memory}
         return Source(1, lambda rows: from_nifti(item, **options), where)
     if isinstance(item, (str, os.PathLike)):

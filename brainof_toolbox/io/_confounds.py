@@ -134,14 +134,18 @@ def _is_number(value):
 
 
 def _select(table, file):
-    """Of fMRIPrep's table, the columns of nilearn's strategy "simple"."""
+    """Of fMRIPrep's table, the columns of nilearn's strategy "simple", as far as they are there."""
     wanted = [name + power for power in _POWERS for name in _MOTION] + list(_TISSUES)
     missing = [name for name in wanted if name not in table.columns]
-    if missing:
+    wanted = [name for name in wanted if name in table.columns]
+    if not wanted:
         raise ValueError(
-            f"{file} is called like fMRIPrep's table but lacks the columns {missing}. Pass the "
-            "columns to use as a DataFrame: confounds=table[names]."
+            f"{file} is called like fMRIPrep's table but has none of its columns {missing[:6]}, "
+            "... Pass the columns to use as a DataFrame: confounds=table[names]."
         )
+    if missing:
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        warn(f"{file}: regressed out {wanted}; the columns {missing[:8]}{more} are not there.")
     cosines = [name for name in table.columns if str(name).startswith("cosine")]
     unsteady = [name for name in table.columns if str(name).startswith("non_steady_state")]
     keep = np.flatnonzero(~table[unsteady].to_numpy(dtype=bool).any(axis=1))

@@ -20,13 +20,15 @@ _FORMS = {
 _FORMS["meg"] = _FORMS["eeg"]
 
 
-def check_record(record):
+def check_record(record, *, masker=None):
     """Refuse a record that cannot be read, without reading data.
 
     Parameters
     ----------
     record : dict
         See :func:`read_record`.
+    masker : object
+        Parcellation of images, which may know their repetition time.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def check_record(record):
             raise ValueError(f"The record has {key!r} but no 'fmri' that it belongs to.")
     for modality in there:
         if modality == "fmri":
-            _check_image(record["fmri"])
+            _check_image(record["fmri"], masker, record.get("t_r"))
         elif isinstance(record[modality], (str, Path)) and not Path(record[modality]).exists():
             _raise_missing(record[modality])
 
@@ -83,7 +85,7 @@ def read_record(record, *, masker=None, on_missing="raise", memory=None):
     FileNotFoundError
         If a file does not exist.
     """
-    check_record(record)
+    check_record(record, masker=masker)
     who = {name: (record.get(name),) for name in PER_SAMPLE}
     parts = {}
     for modality in _modalities(record):
@@ -105,14 +107,15 @@ def _modalities(record):
     return [name for name in MODALITIES if record.get(name) is not None]
 
 
-def _check_image(image):
-    from ._nifti import check_image, is_image
+def _check_image(image, masker, t_r):
+    from ._nifti import check_image, check_t_r, is_image
 
     if isinstance(image, Signals):
         return
     if not is_image(image):
         raise TypeError(_unusable("fmri", image))
     check_image(image)
+    check_t_r(image, masker=masker, t_r=t_r)
 
 
 def _read_image(record, masker, memory):

@@ -8,7 +8,6 @@ import nibabel
 import numpy as np
 import pytest
 from nilearn.maskers import NiftiLabelsMasker
-from brainof_toolbox.io._nifti import from_nifti
 from simulated import atlas, bold, noise_epochs, obvious_epochs, raw
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 
@@ -18,7 +17,7 @@ from brainof_toolbox import (
     BrainOFRegressor,
     PairedSignals,
     from_epochs,
-
+    from_nifti,
     from_raw,
 )
 
@@ -120,6 +119,19 @@ def test_masked_series_are_cached(small_checkpoint, tmp_path, monkeypatch):
     assert np.array_equal(embedder.transform([bold()]), rows) and not calls
     embedder.transform([bold(1)])
     assert calls
+
+
+def test_unknown_repetition_time_is_refused_at_fit(small_checkpoint):
+    """R60: before any image is read; the masker or the record may say it."""
+    image = bold(t_r=0)
+    embedder = BrainOFEmbedder(small_checkpoint, masker=atlas())
+    for X in ([image], [{"fmri": image}]):
+        with pytest.raises(ValueError, match=r"X\[0\].*t_r="):
+            embedder.fit(X)
+    row = embedder.fit([bold()]).transform([bold()])
+    np.testing.assert_allclose(embedder.transform([{"fmri": image, "t_r": 2.0}]), row, **CLOSE)
+    embedder.set_params(masker=NiftiLabelsMasker(atlas(), t_r=2.0))
+    np.testing.assert_allclose(embedder.fit([image]).transform([image]), row, **CLOSE)
 
 
 def test_short_runs_name_volumes(embed):

@@ -165,10 +165,18 @@ def test_unsteady_volumes_are_left_out(tmp_path):
     np.testing.assert_array_equal(sample_mask, np.arange(2, N))
 
 
-def test_fmriprep_table_without_motion(tmp_path):
-    file = save(fmriprep_table().drop(columns="rot_x"), tmp_path / FMRIPREP_NAME)
-    with pytest.raises(ValueError, match=r"lacks the columns \['rot_x'\]"):
-        read_confounds(file, N)
+def test_fmriprep_table_with_fewer_columns(tmp_path):
+    """What is there is used, and what is not there is said; a table with nothing is refused."""
+    whole = fmriprep_table()
+    file = save(whole.drop(columns="rot_x"), tmp_path / FMRIPREP_NAME)
+    with pytest.warns(RuntimeWarning, match=r"the columns \['rot_x'\] are not there"):
+        values, _ = read_confounds(file, N)
+    with pytest.warns(RuntimeWarning, match="first rows"):
+        complete, _ = read_confounds(save(whole, tmp_path / f"sub-2_{FMRIPREP_NAME}"), N)
+    np.testing.assert_array_equal(values, np.delete(complete, 3, axis=1))
+    other = whole[["framewise_displacement"]]
+    with pytest.raises(ValueError, match=r"none of its columns \['trans_x'"):
+        read_confounds(save(other, tmp_path / f"sub-3_{FMRIPREP_NAME}"), N)
 
 
 def test_table_by_name_equals_nilearn(fmriprep):
