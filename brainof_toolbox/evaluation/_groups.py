@@ -50,8 +50,8 @@ def check_groups(groups, X, n_samples):
         raise ValueError(f"groups is missing in {int(pd.isna(groups).sum())} samples.")
     if len(set(groups)) < 2:
         raise ValueError(
-            f"All samples are of one group, {groups[0]!r}: nobody is left to test on. Give its "
-            "runs or sessions as groups; groups='none' says that no two samples belong together."
+            f"All samples are of one group, {str(groups[0])!r}: nobody is left to test on. "
+            "Give its runs or sessions as groups; groups='none' says that no two samples belong together."
         )
     return groups
 
@@ -70,7 +70,7 @@ def own_groups(X):
         ``None`` when they name none, or not for every sample.
     """
     groups = None if isinstance(X, pd.DataFrame) else getattr(X, "groups", None)
-    if groups is None or callable(groups):
+    if groups is None or callable(groups) or pd.isna(groups).any():
         return own_subjects(X)
     return column_or_1d(groups)
 

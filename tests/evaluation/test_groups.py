@@ -82,6 +82,27 @@ def test_groups_come_before_subjects():
     assert cross_validate(DummyClassifier(), X, LABELS, groups=np.arange(24) % 3).n_groups == 3
 
 
+def test_records_and_trials():
+    """H2: what reads BIDS folders names its groups, and says when it cannot."""
+    from brainof_toolbox.io._bids import Records
+    from brainof_toolbox.io._trials import Trials
+
+    items = [{"eeg": "path", "subject": who, "run": str(i % 3)} for i, who in enumerate(WHO)]
+    records = Records(items)
+    scores = cross_validate(grid(Watcher(), error_score="raise"), records, LABELS)
+    assert scores.folds["test_groups"].tolist() == [(name,) for name in NAMES]
+    with pytest.raises(ValueError, match="one group, 'sub-0'"):
+        cross_validate(DummyClassifier(), records[:6], LABELS[:6])
+    by_run = cross_validate(DummyClassifier(), records[:6], LABELS[:6], groups=records[:6].run)
+    assert by_run.n_groups == 3
+    with pytest.raises(ValueError, match="'groups' is needed.* 1 of 24 name no subject: 0"):
+        cross_validate(DummyClassifier(), Records([{"eeg": "path"}, *items[1:]]), LABELS)
+    table = pd.DataFrame(
+        {"subject": "01", "session": None, "run": [str(i % 3) for i in range(24)]}
+    )
+    assert cross_validate(DummyClassifier(), Trials(items, table), LABELS).n_groups == 3
+
+
 @pytest.mark.parametrize(
     "X, said",
     [
