@@ -79,7 +79,10 @@ def _name_runs(files):
         extras = [{k: v for k, v in file.entities.items() if k not in _IGNORED} for file in same]
         keys = list(dict.fromkeys(key for extra in extras for key in extra))
         differing = [key for key in keys if len({extra.get(key) for extra in extras}) > 1]
-        names = [_run_name(f.entities.get("run"), e, differing) for f, e in zip(same, extras)]
+        names = [
+            _run_name(f.entities.get("run"), e, differing)
+            for f, e in zip(same, extras, strict=True)
+        ]
         for i, name in enumerate(names):
             if name in names[:i]:
                 other = same[names.index(name)]
@@ -121,7 +124,11 @@ def describe_missing(groups):
     if all(len(kind) == 1 for kind in kinds):
         tasks = {
             name: sorted(
-                {who["task"] or "" for (who, _), kind in zip(groups, kinds) if name in kind}
+                {
+                    who["task"] or ""
+                    for (who, _), kind in zip(groups, kinds, strict=True)
+                    if name in kind
+                }
             )
             for name in everything
         }
@@ -130,7 +137,11 @@ def describe_missing(groups):
             f"paired; tasks are {tasks}."
         )
     for name in everything:
-        subjects = [who["subject"] for (who, _), kind in zip(groups, kinds) if name not in kind]
+        subjects = [
+            who["subject"]
+            for (who, _), kind in zip(groups, kinds, strict=True)
+            if name not in kind
+        ]
         if subjects:
             message += f" Without {name}: {_shorten(subjects)}."
     return message

@@ -111,6 +111,13 @@ def test_what_is_no_recording_is_left_out(names_only):
     assert paths(records, "meg") == ["sub-01_task-rest_meg.fif"] and "eeg" not in records[0]
 
 
+def test_names_that_are_not_bids_are_said(names_only):
+    root = names_only("sub-01/eeg/sub-01_task-a_eeg.edf", "sub-01/eeg/sub-01_foo-1_eeg.edf")
+    with pytest.warns(RuntimeWarning, match=r"do not follow BIDS: \['sub-01_foo-1_eeg\.edf'\]"):
+        records = read_bids(root)
+    assert paths(records, "eeg") == ["sub-01_task-a_eeg.edf"]
+
+
 def test_files_of_one_recording_are_one(names_only):
     """Split FIF files; the three files of BrainVision; the folders of CTF and BTi."""
     root = names_only(
