@@ -51,7 +51,8 @@ def check_groups(groups, X, n_samples):
     if len(set(groups)) < 2:
         raise ValueError(
             f"All samples are of one group, {str(groups[0])!r}: nobody is left to test on. "
-            "Give its runs or sessions as groups; groups='none' says that no two samples belong together."
+            "Give its runs or sessions as groups; groups='none' says that no two samples belong "
+            "together."
         )
     return groups
 
