@@ -46,8 +46,8 @@ def cross_validate(
         of ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` says that no two
         samples belong together.
     cv : int | splitter | iterable of (train, test) | None
-        ``None``: each group once when there are up to 5, else 5 folds of whole groups, classes
-        balanced as far as groups allow.
+        ``None``: each group once when there are up to 5, else 5 folds of whole groups (fewer
+        where a class has fewer groups), classes balanced as far as groups allow.
     scoring : str | callable | None
         ``None``: balanced accuracy for classifiers; mean absolute error (lower is better), the
         correlation ``r`` and ``r2`` for regressors. Else any scorer of scikit-learn.

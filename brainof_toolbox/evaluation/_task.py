@@ -64,7 +64,10 @@ class Task:
             return LeaveOneGroupOut()
         if self.is_regression:
             return GroupKFold(n_folds or 5, shuffle=True, random_state=seed)
-        return StratifiedGroupKFold(n_folds or 5, shuffle=True, random_state=seed)
+        if n_folds is None:  # every fold should hold a group of each class
+            holders = [len(set(self.groups[self.y == label])) for label in np.unique(self.y)]
+            n_folds = int(np.clip(min(holders), 2, 5))
+        return StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
 
     def make_splits(self, y):
         """Splits for the targets ``y``; stratified ones depend on them."""

@@ -56,6 +56,17 @@ def test_table_of_folds():
     assert few.interval_by == "folds"
 
 
+@pytest.mark.parametrize("n_rare, n_folds", [(2, 2), (3, 3), (6, 5)])
+def test_folds_hold_a_group_of_each_class(n_rare, n_folds):
+    """One label per subject: no more folds than the rarer class has subjects."""
+    rng = np.random.default_rng(0)
+    y = np.arange(12) < n_rare
+    scores = cross_validate(DummyClassifier(), rng.normal(size=(12, 2)), y, groups=np.arange(12))
+    assert len(scores.folds) == n_folds
+    for groups in scores.folds["test_groups"]:
+        assert set(y[list(groups)]) == {False, True}
+
+
 def test_groups_are_demanded():
     """H2: groups forgotten, a subject's fingerprint decodes perfectly; so they are asked for."""
     rng = np.random.default_rng(0)
