@@ -25,11 +25,11 @@ SLOW, WARM_UP = 4.0, 24.0
 #: Shares of a level's variance: whole brain, network, mirror image (the rest is the source's own).
 _SHARES = {"global": 0.20, "network": 0.20, "pair": 0.40}
 #: How far a level of one standard deviation changes the log of the background's amplitude.
-_DEPTH = 0.35
+DEPTH = 0.28
 #: What one unit of effect does: to levels, by the table's column "task"; to the log of their
 #: spread and the share of the whole brain in them; to the log of a rhythm's amplitude; to
 #: the share of its variance that is coherent between places.
-_SHIFT, _SPREAD, _BINDING = 1.2, 0.7, 0.25
+_SHIFT, _SPREAD, _BINDING = 2.0, 1.1, 0.3
 _LOG_AMPLITUDE = {"alpha": -0.7, "mu": -0.6, "beta": 0.6, "theta": 0.4}
 _COHERENCE, _COUPLING = 0.2, {"alpha": -0.15, "mu": 0.0, "beta": 0.35, "theta": 0.35}
 #: Which modality's view each rhythm and the levels follow.
@@ -108,6 +108,7 @@ def draw_levels(rng, table, effect, *, sustained, ageing=0.0):
     own = 1.0 - sum(shares.values())
     levels += np.sqrt(own)[..., None] * _slow_noise(rng, levels.shape)
     levels *= spread[..., None]
+    levels -= DEPTH * (spread**2 - 1)[..., None]  # wider swings, the same mean power
     if not sustained:
         levels += _SHIFT * task[:, None] * effect[:, None]
     return levels
@@ -153,7 +154,7 @@ def simulate_activity(rng, table, subject, levels, effects, views, sfreq, n_time
     n, n_sources = levels.shape[:2]
     fast = stretch(levels, at)
     broad = noise(rng, (n, n_sources, n_times), sfreq, lambda f: (1.0 + f) ** -0.8)
-    broad *= np.exp(_DEPTH * fast)
+    broad *= np.exp(DEPTH * fast)
     broad *= (1e-9 * subject["strength"] * table["background"].to_numpy())[:, None]
     if len(stimuli):
         broad += (

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.spatial.distance import cdist
 
-from ._activity import SLOW, WARM_UP
+from ._activity import DEPTH, SLOW, WARM_UP
 from ._physics import noise
 
 #: Spread of a source's haemodynamic response in space (standard deviation), m.
@@ -52,7 +52,7 @@ def power_drive(broad, sfreq, n_slow):
     power /= np.diff([*edges, steps.shape[2]])
     log_power = np.log(power + 1e-30)
     log_power -= log_power.mean(axis=2, keepdims=True)
-    return log_power / 0.7  # twice the depth of a level in amplitude
+    return log_power / (2 * DEPTH)  # power is the square of amplitude
 
 
 def estimate_drive(rng, levels):
@@ -70,7 +70,7 @@ def estimate_drive(rng, levels):
     drive : ndarray, shape (n, n_sources, n_slow)
         As :func:`power_drive` gives it.
     """
-    return levels + 0.5 * rng.normal(size=levels.shape)
+    return levels + 0.6 * rng.normal(size=levels.shape)
 
 
 def haemodynamic(drive, delay, t_r, n_volumes):

@@ -228,7 +228,9 @@ def _check(options):
     check_number("sfreq", options["sfreq"], low=60)
     check_number("t_r", options["t_r"], low=0.1, high=10)
     check_number("voxel_size", options["voxel_size"], low=2, high=20, integer=True)
-    check_number("block_duration", options["block_duration"], low=4, high=options["duration"] / 2)
+    if options["label"] == "state":  # there must be room for one block of each kind
+        most = options["duration"] / 2
+        check_number("block_duration", options["block_duration"], low=4, high=most)
     check_number("noise_level", options["noise_level"], low=0)
     if options["line_freq"] is not None:
         check_number("line_freq", options["line_freq"], low=1)

@@ -110,8 +110,9 @@ def make_paired_signals(
     for name, layout in layouts.items():
         values = np.concatenate([of_subject[name] for of_subject in data])
         is_missing[name] = np.concatenate([of_subject[name] for of_subject in gone])
-        values[is_missing[name]] = 0.0
-        parts[name] = layout["pack"](values).replace(subject=tuple(groups))
+        part = layout["pack"](values)
+        kept = np.where(is_missing[name][:, None, None], 0.0, part.data)
+        parts[name] = part.replace(data=kept, subject=tuple(groups))
     signals = PairedSignals(parts, is_missing=is_missing) if missing else PairedSignals(parts)
     return signals, np.array(["rest", "task"])[np.concatenate(task)], groups
 

@@ -84,6 +84,7 @@ def _table():
             **dict(zip("xyz", places.T, strict=True)),
             "tilt": np.arange(_N_PATCHES) * 37 % 41,  # many tilts, in no spatial order
             "network": named["network"].to_numpy()[nearest],
+            "task": 0.5 * named["task"].to_numpy()[nearest],
             "pair": len(left) + np.arange(_N_PATCHES),
         }
     )
@@ -118,8 +119,8 @@ def source_table(views="shared"):
         table["beta"] = _BETA_ALONE * table["beta"].where(table["alpha"] == 0, 0.0)
         table.loc[table["alpha"] > 0, "tilt"] = 0
         table.loc[table["beta"] > 0, "tilt"] = 90
-        table.loc[table["network"] != "deep", "task"] = 0.0
-        table.loc[table["network"] == "deep", "task"] = 1.0
+        is_nucleus = (table["network"] == "deep") & ~table["name"].str.startswith("patch")
+        table["task"] = is_nucleus.astype(float)
     return table
 
 

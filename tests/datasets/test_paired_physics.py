@@ -1,0 +1,166 @@
+"""The physics of simulated paired recordings: the sphere, the rhythms, the blood."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainof_toolbox.datasets._activity import DEPTH, SLOW, WARM_UP, _rhythm, draw_levels
+from brainof_toolbox.datasets._bold import haemodynamic, power_drive, spread_weights
+from brainof_toolbox.datasets._forward import (
+    CENTRE,
+    RADIUS,
+    make_eeg_info,
+    make_gain,
+    make_meg_info,
+)
+from brainof_toolbox.datasets._physics import _BASELINE, _field, _potential
+from brainof_toolbox.datasets._sources import orient, source_table
+from brainof_toolbox.io._regions import mni_to_head
+
+
+def _dipoles(table):
+    """Places from the centre, and directions, as the forward model is meant to take them."""
+    places = mni_to_head(table[["x", "y", "z"]].to_numpy() / 1e3) - CENTRE
+    return places, orient(places, table["tilt"])
+
+
+def test_sources_mirror_each_other():
+    table = source_table().iloc[:42]
+    left, right = table.iloc[:21], table.iloc[21:]
+    assert (left["x"] < 0).all() and np.allclose(left["x"].to_numpy(), -right["x"].to_numpy())
+    assert (left["pair"].to_numpy() == right["pair"].to_numpy()).all()
+    assert table["name"].is_unique and left["name"].str.endswith("_L").all()
+    places, moments = _dipoles(source_table())
+    assert np.linalg.norm(places, axis=1).max() < 0.88 * RADIUS  # none is pulled inwards
+    cosine = (moments * places).sum(axis=1) / np.linalg.norm(places, axis=1)
+    assert np.allclose(
+        np.rad2deg(np.arccos(np.clip(cosine, -1, 1))), source_table()["tilt"], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("n_meg", [30, "neuromag-306"], ids=str)
+def test_fields_equal_the_naive_formula(n_meg):
+    """Sarvas' formula at the middle of each coil, against MNE's integral over its area."""
+    table, info = source_table(), make_meg_info(n_meg, 128.0)
+    places, moments = _dipoles(table)
+    gain = make_gain(info, table)[:, :-1]
+    naive = np.empty_like(gain)
+    shift = info["dev_head_t"]["trans"][:3, 3] - CENTRE
+    for i, (channel, kind) in enumerate(zip(info["chs"], info.get_channel_types(), strict=True)):
+        r, ex, ez = channel["loc"][:3] + shift, channel["loc"][3:6], channel["loc"][9:12]
+        if kind == "mag":
+            naive[i] = _field(r, places, moments) @ ez
+        else:
+            half = ex * _BASELINE / 2
+            step = _field(r + half, places, moments) - _field(r - half, places, moments)
+            naive[i] = step @ ez / _BASELINE
+    for kind in ("mag", "grad"):
+        rows = np.array(info.get_channel_types()) == kind
+        error = np.abs(gain[rows] - naive[rows]).max() / np.abs(naive[rows]).max()
+        assert error < 0.1
+
+
+def test_potentials_look_like_those_of_one_shell():
+    """Skull and fluid spread and weaken what a homogeneous sphere shows: same places, less."""
+    table, info = source_table(), make_eeg_info(64, 128.0)
+    places, moments = _dipoles(table)
+    gain = make_gain(info, table)[:, :-1]
+    r = np.array([channel["loc"][:3] for channel in info["chs"]]) - CENTRE
+    r *= RADIUS / np.linalg.norm(r, axis=1, keepdims=True)
+    naive = np.array([_potential(point, places, moments) for point in r])
+    alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(gain.T, naive.T, strict=True)]
+    ratio = gain.std(axis=0) / naive.std(axis=0)
+    assert min(alike) > 0.8 and 0.2 < ratio.min() and ratio.max() < 1
+
+
+def test_meg_is_blind_to_radial_sources():
+    table = source_table()
+    radial = np.flatnonzero(table["tilt"] == 0)
+    assert len(radial) > 5
+    meg = np.abs(make_gain(make_meg_info(30, 128.0), table)[:, :-1]).max(axis=0)
+    eeg = np.abs(make_gain(make_eeg_info("10-20", 128.0), table)[:, :-1]).max(axis=0)
+    assert meg[radial].max() < 1e-6 * meg.max()
+    assert eeg[radial].min() > 0.05 * eeg.max()
+
+
+def test_larger_heads_are_weaker_at_electrodes_and_nearer_to_coils():
+    table = source_table()
+    size = {
+        scale: [
+            np.linalg.norm(make_gain(make_eeg_info("10-20", 128.0, scale), table, scale)[:, :-1]),
+            np.linalg.norm(make_gain(make_meg_info(30, 128.0, scale), table, scale)[:, :-1]),
+        ]
+        for scale in (0.93, 1.0, 1.05)
+    }
+    eeg, meg = np.transpose([size[scale] for scale in sorted(size)])
+    assert (np.diff(eeg) < 0).all() and (np.diff(meg) > 0).all()
+
+
+def test_blinks_are_frontal_and_positive():
+    info = make_eeg_info("10-20", 128.0)
+    eyes = make_gain(info, source_table())[:, -1]
+    front = [info["ch_names"].index(name) for name in ("Fp1", "Fp2")]
+    assert eyes[front].min() > 3 * np.abs(np.delete(eyes, front)).min() > 0
+    assert eyes.argmax() in front
+
+
+@pytest.mark.parametrize("coherent", [0.0, 0.5])
+def test_rhythms_have_their_frequency_and_coherence(coherent):
+    rng, sfreq = np.random.default_rng(0), 128.0
+    share = np.full((1, 1, 1), coherent)
+    waves = _rhythm(rng, (1, 3, 2**15), sfreq, 10.0, 1.0, np.array([0, 0, 1]), np.zeros(3), share)[
+        0
+    ]
+    assert np.allclose(waves.std(axis=1), 1.0, atol=0.1)
+    power = (np.abs(np.fft.rfft(waves)) ** 2).mean(axis=0)
+    freqs = np.fft.rfftfreq(2**15, 1 / sfreq)
+    assert abs((power * freqs).sum() / power.sum() - 10.0) < 0.1
+    alike = np.corrcoef(waves)
+    assert abs(alike[0, 2] - coherent) < 0.15 and abs(alike[1, 2] - coherent) < 0.15
+    assert abs(alike[0, 1] - (coherent + 0.4 * (1 - coherent))) < 0.15  # of one pair
+
+
+def test_levels_have_unit_variance_and_mirror_images_go_together():
+    table = source_table()
+    levels = draw_levels(np.random.default_rng(0), table, np.zeros((1, 40000)), sustained=False)[0]
+    assert np.allclose(levels.std(axis=1), 1.0, atol=0.1)
+    alike = np.corrcoef(levels)
+    assert np.allclose(alike[np.arange(21), np.arange(21) + 21], 0.8, atol=0.1)
+    names = list(table["name"])
+    assert abs(alike[names.index("V1_L"), names.index("M1_R")] - 0.2) < 0.1
+
+
+def test_power_drive_equals_a_loop():
+    rng, sfreq = np.random.default_rng(0), 100.0
+    broad = rng.normal(size=(1, 2, 400)) * np.repeat([1.0, 2.0], 200)
+    drive = power_drive(broad, sfreq, 16)[0]
+    for source in range(2):
+        steps = np.diff(broad[0, source], prepend=broad[0, source, 0])
+        naive = [np.log(np.mean(steps[25 * i : 25 * i + 25] ** 2)) for i in range(16)]
+        assert np.allclose(drive[source], (naive - np.mean(naive)) / (2 * DEPTH))
+    assert drive[:, 9:].mean() - drive[:, :7].mean() == pytest.approx(
+        np.log(4) / (2 * DEPTH), rel=0.3
+    )
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.8])
+def test_blood_follows_after_about_five_seconds(delay):
+    """A burst of activity at 0 s; sampling at another repetition time gives the same curve."""
+    drive = np.zeros((1, 1, int((WARM_UP + 30) * SLOW)))
+    drive[0, 0, int(WARM_UP * SLOW)] = 1.0
+    fine = haemodynamic(drive, delay, 0.5, 60)[0, 0]
+    assert 4.0 + delay <= 0.5 * fine.argmax() <= 6.0 + delay
+    assert 0 > fine.min() and 10 < 0.5 * fine.argmin() < 20  # the undershoot
+    assert np.allclose(haemodynamic(drive, delay, 1.5, 20)[0, 0], fine[::3], atol=1e-6)
+
+
+def test_weights_fall_with_distance():
+    sources = source_table()[["x", "y", "z"]].to_numpy() / 1e3
+    places = np.vstack([sources[:5], [[0.0, 0.3, 0.0]]])  # the last one far from everything
+    weights = spread_weights(places, sources)
+    assert np.allclose(np.linalg.norm(weights, axis=1), 1.0)
+    assert (weights[:5].argmax(axis=1) == np.arange(5)).all()
+    distance = np.linalg.norm(places[:, None] - sources, axis=2)
+    order = np.argsort(distance[0])
+    assert (np.diff(weights[0, order]) <= 0).all()
