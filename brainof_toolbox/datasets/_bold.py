@@ -19,12 +19,12 @@ from ._activity import DEPTH, SLOW, WARM_UP
 from ._physics import noise
 
 #: Spread of a source's haemodynamic response in space (standard deviation), m.
-_SPREAD = 0.013
+_SPREAD = 0.011
 #: Percent signal change per unit of level; noise in percent.
-_GAIN, _THERMAL, _BREATHING, _PULSE, _DRIFT = 0.18, 0.6, 0.05, 0.05, 0.1
+_GAIN, _THERMAL, _BREATHING, _PULSE, _DRIFT = 0.15, 0.6, 0.05, 0.05, 0.1
 #: Of neighbouring voxels together: white and slow parts in percent, their reach in m, and the
 #: distance in mm of the points that they spread from.
-_LOCAL, _REACH, _SPACING = (0.32, 0.32), 0.007, 14
+_LOCAL, _REACH, _SPACING = (0.30, 0.36), 0.007, 14
 #: Signal of the scanner without activity, arbitrary units.
 BASELINE = 10000.0
 

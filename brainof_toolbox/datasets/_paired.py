@@ -18,7 +18,7 @@ from ._sources import source_table
 #: How far one modality's view of the label strays from the label, in units of effect.
 VIEW_NOISE = 0.5
 #: Tension of the muscles.
-MUSCLES = {"shared": 1.0, "separate": 4.0}
+MUSCLES = {"shared": 1.0, "separate": 6.0}
 _AGES = (20, 70)
 
 

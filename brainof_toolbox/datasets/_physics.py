@@ -23,7 +23,7 @@ _N_BACKGROUND = 40
 # Root-mean-square moments in Am.
 _BACKGROUND, _ALPHA, _MU, _EVOKED, _BLINK = 12e-9, 25e-9, 18e-9, 15e-9, 0.2e-6
 # White sensor noise, V, T, T/m per square root of Hz; the amplitude of line noise.
-SENSOR_NOISE = {"eeg": 50e-9, "mag": 4e-15, "grad": 4e-13}
+_NOISE = {"eeg": 50e-9, "mag": 4e-15, "grad": 4e-13}
 LINE = {"eeg": 1e-6, "mag": 30e-15, "grad": 5e-13}
 # Directions (right, front, up) from the centre: occipital pair, hand areas, parietal.
 _PLACES = np.array(
@@ -131,7 +131,7 @@ def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
         sources[:, -2:] = _blinks(rng, n, n_times, sfreq)[:, None]
     data = head["gain"] @ sources
     types = info.get_channel_types()
-    scale = head["noise"] * [SENSOR_NOISE[t] * np.sqrt(sfreq / 2) for t in types]
+    scale = head["noise"] * [_NOISE[t] * np.sqrt(sfreq / 2) for t in types]
     data += scale[:, None] * rng.normal(size=data.shape)
     if line_freq is not None and line_freq < sfreq / 2:
         wave = np.sqrt(2) * np.sin(

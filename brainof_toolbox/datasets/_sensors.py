@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._physics import LINE, SENSOR_NOISE, noise
+from ._physics import LINE, noise
 
+#: White noise, V, T, T/m per square root of Hz: amplifiers, and quiet SQUIDs.
+_WHITE = {"eeg": 50e-9, "mag": 3e-15, "grad": 2.5e-13}
 #: Muscles of face and neck, root mean square in V at the vertex and, added, at the rim.
-_MUSCLE = (0.4e-6, 0.8e-6)
+_MUSCLE = (0.3e-6, 0.6e-6)
 #: Distant sources of magnetic noise (lifts, cars): T at 1 Hz per square root of Hz, and the
 #: share of it that a gradiometer's imbalance lets through, 1/m.
 _TRAFFIC, _IMBALANCE = 60e-15, 0.15
@@ -68,7 +70,7 @@ def record_sensors(rng, info, gain, moments, *, level=1.0, muscles=1.0, line_fre
     sfreq, (n, _, n_times) = info["sfreq"], moments.shape
     types = info.get_channel_types()
     data = gain @ moments
-    white = np.array([SENSOR_NOISE[kind] for kind in types]) * np.sqrt(sfreq / 2)
+    white = np.array([_WHITE[kind] for kind in types]) * np.sqrt(sfreq / 2)
     white = white * np.exp(0.2 * rng.normal(size=len(types)))
     data += level * white[:, None] * rng.normal(size=data.shape)
     if "eeg" in types:

@@ -28,21 +28,21 @@ RHYTHMS = {
 #: Name, x y z in mm (left), tilt in degrees, network, moments of alpha, mu, beta, theta in nAm,
 #: evoked moment in nAm, its latency in s, change of the level by a task.
 _LEFT = (
-    ("V1", -10, -90, 2, 40, "visual", 15, 0, 0, 0, 15, 0.10, 1.0),
-    ("LO", -40, -78, -2, 20, "visual", 12, 0, 0, 0, 10, 0.17, 0.8),
+    ("V1", -10, -90, 2, 40, "visual", 12, 0, 0, 0, 15, 0.10, 1.0),
+    ("LO", -40, -78, -2, 20, "visual", 11, 0, 0, 0, 10, 0.17, 0.8),
     ("POS", -16, -74, 34, 0, "visual", 16, 0, 0, 0, 0, 0.0, 0.4),
     ("FUS", -34, -54, -16, 60, "visual", 5, 0, 0, 0, 6, 0.17, 0.6),
-    ("M1", -38, -22, 56, 60, "motor", 0, 13, 6, 0, 0, 0.0, 0.8),
-    ("S1", -50, -20, 40, 45, "motor", 0, 7, 4, 0, 0, 0.0, 0.6),
-    ("SMA", -6, -4, 60, 90, "motor", 0, 0, 5, 0, 0, 0.0, 0.5),
+    ("M1", -38, -22, 56, 60, "motor", 0, 10, 5, 0, 0, 0.0, 0.8),
+    ("S1", -50, -20, 40, 45, "motor", 0, 6, 3, 0, 0, 0.0, 0.6),
+    ("SMA", -6, -4, 60, 90, "motor", 0, 0, 4, 0, 0, 0.0, 0.5),
     ("A1", -46, -22, 8, 70, "auditory", 4, 0, 0, 0, 12, 0.10, 0.5),
     ("MTG", -58, -18, -12, 20, "auditory", 0, 0, 0, 3, 0, 0.0, 0.0),
-    ("FEF", -26, -4, 54, 90, "control", 0, 0, 5, 0, 0, 0.0, 0.6),
-    ("IPS", -30, -56, 50, 10, "control", 10, 0, 3, 0, 12, 0.33, 0.8),
-    ("DLPFC", -40, 34, 30, 90, "control", 0, 0, 4, 4, 0, 0.0, 0.5),
-    ("IFG", -48, 20, 10, 90, "control", 0, 0, 4, 2, 0, 0.0, 0.3),
+    ("FEF", -26, -4, 54, 90, "control", 0, 0, 4, 0, 0, 0.0, 0.6),
+    ("IPS", -30, -56, 50, 10, "control", 8, 0, 2, 0, 12, 0.33, 0.8),
+    ("DLPFC", -40, 34, 30, 90, "control", 0, 0, 3, 3, 0, 0.0, 0.5),
+    ("IFG", -48, 20, 10, 90, "control", 0, 0, 3, 2, 0, 0.0, 0.3),
     ("aINS", -36, 20, 0, 30, "salience", 0, 0, 0, 3, 0, 0.0, 0.4),
-    ("ACC", -4, 26, 28, 30, "salience", 0, 0, 0, 8, 0, 0.0, 0.4),
+    ("ACC", -4, 26, 28, 30, "salience", 0, 0, 0, 5, 0, 0.0, 0.4),
     ("mPFC", -6, 52, 10, 20, "default", 0, 0, 0, 5, 0, 0.0, -0.7),
     ("PCC", -6, -52, 28, 10, "default", 8, 0, 0, 0, 8, 0.36, -0.7),
     ("ANG", -46, -66, 32, 10, "default", 8, 0, 0, 0, 0, 0.0, -0.6),
@@ -57,9 +57,9 @@ _N_PATCHES = 40
 #: The ellipsoid of the patches: centre and half axes in mm, MNI.
 _CENTRE, _AXES = np.array([0.0, -18.0, 12.0]), np.array([55.0, 71.0, 50.0])
 #: Moment of the 1/f background in nAm.
-_BACKGROUND = 20.0
+_BACKGROUND = 14.0
 #: What is left of beta where alpha is EEG's alone: less than muscles hide from electrodes.
-_BETA_ALONE = 0.7
+_BETA_ALONE = 0.6
 
 
 @lru_cache(maxsize=1)
@@ -82,7 +82,7 @@ def _table():
         {
             "name": [f"patch{i + 1:02d}" for i in range(_N_PATCHES)],
             **dict(zip("xyz", places.T, strict=True)),
-            "tilt": np.arange(_N_PATCHES) * 37 % 41,  # many tilts, in no spatial order
+            "tilt": np.arange(_N_PATCHES) * 37 % 31,  # many tilts, in no spatial order
             "network": named["network"].to_numpy()[nearest],
             "task": 0.5 * named["task"].to_numpy()[nearest],
             "pair": len(left) + np.arange(_N_PATCHES),
