@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._baselines import BandPower, LogisticHead
 from .io._records import is_record, read_record
-from .signals import MODALITIES, PairedSignals, as_parts
+from .signals import MODALITIES, PairedSignals, Signals, as_parts
 
 _UNITS = {"eeg": 1e-5, "mag": 1e-13, "grad": 1e-12, "bold": 1.0}
 
@@ -53,18 +53,17 @@ def make_record_baselines(
 
     def pipeline(names):
         head = RidgeCV(np.logspace(-2, 4, 13)) if is_regression else LogisticHead()
-        features = ModalityFeatures(names, masker, memory, on_missing)
+        describe = DescribeRecords(names, masker, memory, on_missing)
         fill = SimpleImputer(keep_empty_features=True)
-        return make_pipeline(features, fill, StandardScaler(), head)
+        return make_pipeline(describe, SharedChannels(names), fill, StandardScaler(), head)
 
     return {title: pipeline(names) for title, names in chosen.items()}
 
 
-class ModalityFeatures(TransformerMixin, BaseEstimator):
+class DescribeRecords(TransformerMixin, BaseEstimator):
     """Band power of the sensors, correlations between the regions; in fMRI trials their means.
 
-    Channels are those that every training sample with the modality has; a sample without the
-    modality, or without one of these channels, gets NaN in the features that need it.
+    A sample's description depends on that sample alone.
 
     Parameters
     ----------
@@ -78,6 +77,8 @@ class ModalityFeatures(TransformerMixin, BaseEstimator):
         What happens to sensors without a position.
     """
 
+    _is_frozen = True  # evaluation applies it once to all samples
+
     def __init__(self, modalities, masker=None, memory=None, on_missing="raise"):
         self.modalities = modalities
         self.masker = masker
@@ -85,71 +86,22 @@ class ModalityFeatures(TransformerMixin, BaseEstimator):
         self.on_missing = on_missing
 
     def fit(self, X, y=None):
-        """Find the channels that the training samples share."""
-        self.ch_names_ = {}
-        samples = list(self._read(X))
-        runs = [parts["fmri"] for parts in samples if "fmri" in parts]
-        self.has_trials_ = any(run.has_baseline for run in runs)
-        for name in self.modalities:
-            found = [part[name].ch_names for part in samples if name in part]
-            if not found:
-                raise ValueError(f"No training sample has {name}: leave it out.")
-            shared = set(found[0]).intersection(*found[1:])
-            self.ch_names_[name] = [channel for channel in found[0] if channel in shared]
-            if not shared:
-                raise ValueError(f"The training samples share no {name} channel.")
+        """Nothing to learn."""
         return self
 
     def transform(self, X):
-        """Features (n_samples, n_features)."""
-        check_is_fitted(self)
-        rows = []
-        for parts in self._read(X):
-            rows.append(
-                np.concatenate([self._features(name, parts.get(name)) for name in self.modalities])
-            )
-        return np.stack(rows)
-
-    def _features(self, name, part):
-        names = self.ch_names_[name]
-        if part is None:
-            sfreq = 250.0 if name != "fmri" else 1.0  # only the number of features matters
-            size = self._compute(name, np.zeros((1, len(names), 1024)), sfreq).size
-            return np.full(size, np.nan)
-        at = {channel: i for i, channel in enumerate(part.ch_names)}
-        data = np.full((1, len(names), part.shape[2]), np.nan)
-        for row, channel in enumerate(names):
-            if channel in at:
-                unit = _UNITS[part.ch_types[at[channel]]]
-                data[0, row] = part.data[0, at[channel]] / unit
-        return self._compute(name, data, part.sfreq)
-
-    def _compute(self, name, data, sfreq):
-        if name != "fmri":
-            return BandPower(sfreq).transform(data)[0]
-        if self.has_trials_:
-            return data[0].mean(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):  # a constant region gives NaN
-            correlations = np.atleast_2d(np.corrcoef(data[0]))
-        upper = correlations[np.triu_indices(len(correlations), 1)]
-        return np.arctanh(np.clip(upper, -0.9999, 0.9999))
+        """One dict per sample: by modality, names, features, and whether these are of pairs."""
+        return [
+            {name: (part.ch_names, *_describe(part)) for name, part in parts.items()}
+            for parts in self._read(X)
+        ]
 
     def _read(self, X):
         """Yield one dict of Signals per sample."""
-        for item in X if not hasattr(X, "parts") else [X]:
+        for item in [X] if isinstance(X, (Signals, PairedSignals)) else X:
             if is_record(item):
-                wanted = {k: v for k, v in item.items() if k not in MODALITIES}
-                there = [m for m in self.modalities if item.get(m) is not None]
-                if not there:
-                    yield {}
-                    continue
-                if "fmri" not in there:
-                    wanted = {k: v for k, v in wanted.items() if k not in ("confounds", "t_r")}
-                wanted.update({m: item[m] for m in there})
-                item = read_record(
-                    wanted, masker=self.masker, memory=self.memory, on_missing=self.on_missing
-                )
-            for i in range(len(item)):
+                item = self._read_record(item)
+            for i in range(0 if item is None else len(item)):
                 one = item[i]
                 lacks = one.is_missing if isinstance(one, PairedSignals) else {}
                 yield {
@@ -157,3 +109,85 @@ class ModalityFeatures(TransformerMixin, BaseEstimator):
                     for name, part in as_parts(one).items()
                     if name in self.modalities and not np.any(lacks.get(name, False))
                 }
+            if item is None:
+                yield {}
+
+    def _read_record(self, record):
+        """The wanted modalities of a record, or None when it has none of them."""
+        there = [name for name in self.modalities if record.get(name) is not None]
+        wanted = {name: record[name] for name in there}
+        if "fmri" in there:
+            wanted.update({key: record.get(key) for key in ("confounds", "t_r")})
+        options = {"masker": self.masker, "memory": self.memory, "on_missing": self.on_missing}
+        return read_record(wanted, **options) if there else None
+
+
+def _describe(part):
+    """Features of one sample, and whether they are of pairs of channels.
+
+    Shape (n_channels, n_bands), (n_channels, n_channels) or (n_channels, 1). Correlations are
+    Fisher's z, NaN for a constant region.
+    """
+    unit = np.array([_UNITS[kind] for kind in part.ch_types])[:, None]
+    data = part.data[0] / unit
+    if part.modality != "fmri":
+        power = BandPower(part.sfreq).transform(data[None])[0]
+        return power.reshape(-1, len(data)).T, False
+    if part.has_baseline:
+        return data.mean(axis=1, keepdims=True), False
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.arctanh(np.clip(np.atleast_2d(np.corrcoef(data)), -0.9999, 0.9999)), True
+
+
+class SharedChannels(TransformerMixin, BaseEstimator):
+    """Features of the channels that every training sample with the modality has.
+
+    A sample without the modality, or without one of these channels, gets NaN there.
+
+    Parameters
+    ----------
+    modalities : tuple of str
+        Which to use.
+    """
+
+    def __init__(self, modalities):
+        self.modalities = modalities
+
+    def fit(self, X, y=None):
+        """Find the channels that the training samples share."""
+        self.ch_names_, self.width_, self.is_pairs_ = {}, {}, {}
+        for name in self.modalities:
+            found = [sample[name] for sample in X if name in sample]
+            if not found:
+                raise ValueError(f"No training sample has {name}: leave it out.")
+            shared = set(found[0][0]).intersection(*(names for names, _, _ in found[1:]))
+            if not shared:
+                raise ValueError(f"The training samples share no {name} channel.")
+            self.ch_names_[name] = [channel for channel in found[0][0] if channel in shared]
+            self.is_pairs_[name] = found[0][2]
+            self.width_[name] = max(values.shape[1] for _, values, _ in found)
+        return self
+
+    def transform(self, X):
+        """Features (n_samples, n_features)."""
+        check_is_fitted(self)
+        return np.stack(
+            [
+                np.concatenate([self._row(name, sample.get(name)) for name in self.modalities])
+                for sample in X
+            ]
+        )
+
+    def _row(self, name, described):
+        names, is_pairs = self.ch_names_[name], self.is_pairs_[name]
+        values = np.full((len(names), len(names) if is_pairs else self.width_[name]), np.nan)
+        if described is not None:
+            at = {channel: i for i, channel in enumerate(described[0])}
+            there = [row for row, channel in enumerate(names) if channel in at]
+            index = [at[names[row]] for row in there]
+            if is_pairs:
+                values[np.ix_(there, there)] = described[1][np.ix_(index, index)]
+            else:  # a low sampling rate has fewer bands
+                own = described[1][index][:, : values.shape[1]]
+                values[there, : own.shape[1]] = own
+        return values[np.triu_indices(len(names), 1)] if is_pairs else values.ravel()

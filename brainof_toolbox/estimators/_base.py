@@ -17,6 +17,7 @@ from ..io._regions import resolve_masker
 from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_checkpoint
 from ..preprocessing import Preprocessing
 from ..signals import MODALITIES
+from ._embedded import Embedded
 from ._samples import Reading, as_sources, count_samples, iter_blocks
 
 POOLINGS = ("mean", "mean+std", "flat")
@@ -50,9 +51,8 @@ class BaseBrainOF(BaseEstimator):
                 f"{type(self).__name__}(checkpoint=None) has untrained weights: its features come "
                 "from a random network. Pass a checkpoint for pretrained ones."
             )
-            self.backbone_ = BrainOF(
-                BrainOFConfig.preset("tiny"), random_state=as_seed(self.random_state)
-            )
+            self._seed = as_seed(self.random_state)
+            self.backbone_ = BrainOF(BrainOFConfig.preset("tiny"), random_state=self._seed)
             self.backbone_.eval()
             self.preprocessing_ = Preprocessing()
             self._manifest = {}
@@ -83,6 +83,8 @@ class BaseBrainOF(BaseEstimator):
 
     def _as_sources(self, X, *, reset):
         """Take ``X`` apart; two-dimensional arrays go through scikit-learn's own validation."""
+        if isinstance(X, Embedded):
+            return X
         if (
             not isinstance(X, (list, tuple))
             and not hasattr(X, "shape")
@@ -112,7 +114,19 @@ class BaseBrainOF(BaseEstimator):
 
     def _embed(self, sources):
         """Features (n_samples, n_features) float32 of the frozen backbone."""
+        if isinstance(sources, Embedded):
+            if sources.key != self._feature_key():
+                raise ValueError(
+                    f"These features were computed with {sources.key}, this estimator has "
+                    f"{self._feature_key()}: embed the samples again with embed_ahead()."
+                )
+            return sources.features
         return self._embed_blocks(self._blocks(sources), count_samples(sources))
+
+    def _feature_key(self):
+        """What decides the features of a given sample: weights and pooling."""
+        weights = self.checkpoint_info_["sha256"] or f"untrained, seed {self._seed}"
+        return weights, self.pooling, repr(self.window)
 
     def _embed_blocks(self, blocks, n_samples):
         """The same from preprocessed blocks; averages over the windows of each sample."""

@@ -61,6 +61,8 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     .. footbibliography::
     """
 
+    _is_frozen = True  # evaluation applies it once to all samples
+
     def __init__(
         self,
         checkpoint=None,

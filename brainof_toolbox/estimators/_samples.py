@@ -16,6 +16,7 @@ from ..io._nifti import check_image, check_t_r, from_nifti, is_image
 from ..io._records import check_record, describe_record, is_record, read_record
 from ..preprocessing import preprocess
 from ..signals import PairedSignals, Signals, as_parts
+from ._embedded import Embedded
 
 ACCEPTED = (
     "mne.Epochs, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of file paths "
@@ -319,12 +320,14 @@ def count_samples(sources):
 
     Parameters
     ----------
-    sources : list of Source
-        What :func:`as_sources` gave.
+    sources : list of Source | Embedded
+        What :func:`as_sources` gave, or features computed ahead.
 
     Returns
     -------
     n_samples : int
         Their sum.
     """
+    if isinstance(sources, Embedded):
+        return len(sources)
     return sum(source.n_samples for source in sources)

@@ -10,7 +10,8 @@ from sklearn.utils.validation import assert_all_finite
 
 from .._utils.subjects import hash_subject
 from .._utils.validation import check_number, check_option
-from ._base import BaseBrainOF, as_seed, check_device
+from ._base import BaseBrainOF, as_seed, check_device, is_table
+from ._embedded import Embedded
 from ._finetune import Settings, fit_network, make_network, predict_outputs
 from ._heads import inner_splits
 from ._samples import count_samples
@@ -30,6 +31,39 @@ class SupervisedBrainOF(BaseBrainOF):
         check_number("layer_decay", self.layer_decay, low=0, high=1, low_open=True)
         check_number("weight_decay", self.weight_decay, low=0)
         check_number("validation_fraction", self.validation_fraction, low=0, high=0.9)
+
+    def embed_ahead(self, X):
+        """Compute features once, for many fits on parts of the same samples.
+
+        :func:`~brainof_toolbox.cross_validate` and :func:`~brainof_toolbox.compare` do so by
+        themselves.
+
+        Parameters
+        ----------
+        X : object
+            Samples in any accepted form.
+
+        Returns
+        -------
+        embedded : Embedded | None
+            A valid ``X`` for this estimator and its clones, or None where there is nothing to
+            compute ahead: with ``adaptation="full"``, for two-dimensional arrays, and with a
+            ``random_state`` that changes at each use.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            As in ``fit``.
+        """
+        changes = isinstance(self.random_state, np.random.RandomState)
+        if self.adaptation != "probe" or changes or is_table(X) or isinstance(X, Embedded):
+            return None
+        self._check_parameters()
+        sources = self._as_sources(X, reset=True)
+        self._load_backbone()
+        subject = getattr(X, "subject", None)
+        subject = subject if isinstance(subject, tuple) else None
+        return Embedded(self._embed(sources), self._feature_key(), subject)
 
     def _check_targets(self, y, n_samples):
         if y is None:
@@ -68,6 +102,11 @@ class SupervisedBrainOF(BaseBrainOF):
 
     def _fit_full(self, sources, targets, groups, loss, fit_head, is_classification):
         """Fine-tune from the probe; ``targets`` is a tensor with one entry per sample."""
+        if isinstance(sources, Embedded):
+            raise ValueError(
+                "adaptation='full' trains the network: it needs the samples themselves, not "
+                "features that were computed ahead."
+            )
         blocks = list(self._blocks(sources))
         seed = as_seed(self.random_state)
         train, valid = self._split(targets.numpy(), groups, is_classification, seed)

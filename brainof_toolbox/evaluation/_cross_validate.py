@@ -55,8 +55,8 @@ def cross_validate(
         Permutations of the labels for a p-value; 0 for none. Labels change places over whole
         groups where each group has one label, else within each group, and over samples without
         groups. Every permutation repeats the whole cross-validation, so 1000 of them take 1000
-        times as long, but a :class:`~brainof_toolbox.BrainOFEmbedder` at the head of a pipeline
-        embeds all samples only once more.
+        times as long; a frozen network, as head of a pipeline or under a probe, is run over all
+        samples only once in any case.
     random_state : int | None
         Seed of shuffled folds, of the bootstrap and of permutations.
     n_jobs : int | None

@@ -170,10 +170,11 @@ def warn_of_seen(seen):
 
 
 def embed_once(estimator, X):
-    """Take a frozen embedder out of a pipeline and apply it to all samples.
+    """Apply what is frozen to all samples at once, rather than again in every fold.
 
-    A row of :class:`~brainof_toolbox.BrainOFEmbedder` depends on its sample alone, so it is the
-    same whatever else is in the training side.
+    What says of itself that it is frozen gives rows that depend on their own sample alone:
+    :class:`~brainof_toolbox.BrainOFEmbedder` as first step of a pipeline, and the network under a
+    probe.
 
     Parameters
     ----------
@@ -185,20 +186,19 @@ def embed_once(estimator, X):
     Returns
     -------
     estimator : estimator
-        The pipeline without its embedder, or the estimator as it came.
+        The rest of the pipeline, or the estimator as it came.
     X : object
         Features, or the samples as they came.
+    frozen : estimator | None
+        What was applied, fitted.
     """
-    if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:
-        return estimator, X
-    first = estimator.steps[0][1]
-    if not hasattr(first, "checkpoint"):
-        return estimator, X
-    from ..estimators import BrainOFEmbedder  # here, because torch comes with it
-
-    if type(first) is not BrainOFEmbedder:
-        return estimator, X
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the run with the labels as they are has warned
-        features = clone(first).fit_transform(X)
-    return Pipeline(estimator.steps[1:], memory=estimator.memory), features
+    if hasattr(estimator, "embed_ahead"):
+        frozen = clone(estimator)
+        ahead = frozen.embed_ahead(X)
+        return (estimator, X, None) if ahead is None else (estimator, ahead, frozen)
+    is_pipeline = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
+    if is_pipeline and getattr(estimator.steps[0][1], "_is_frozen", False):
+        frozen = clone(estimator.steps[0][1]).fit(X)
+        features = frozen.transform(X)
+        return Pipeline(estimator.steps[1:], memory=estimator.memory), features, frozen
+    return estimator, X, None

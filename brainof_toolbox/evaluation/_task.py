@@ -101,16 +101,19 @@ class Task:
             warn_of_inner_splits(
                 estimator, self.y[train], self.groups[train], not self.is_regression
             )
+        X, frozen = self.X, None
+        if not callable(scoring):  # a callable may look at the samples themselves
+            estimator, X, frozen = embed_once(estimator, X)
         jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
         done = Parallel(n_jobs=n_jobs)(
-            delayed(_run_fold)(estimator, self, self.X, self.y, train, test, scoring)
+            delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring)
             for train, test in jobs
         )
-        warn_of_seen(seen for _, _, seen in done)
+        warn_of_seen([*(seen for _, _, seen in done), self._seen_by(frozen)])
         folds = self._fold_table([row for row, _, _ in done])
         predictions = self._prediction_table([predicted for _, predicted, _ in done])
         by_group = self._group_table(predictions)
-        permuted = self._permuted(estimator, scoring, n_permutations, n_jobs, verbose)
+        permuted = self._permuted(estimator, X, scoring, n_permutations, n_jobs, verbose)
         summary = self._summary(folds, predictions, scoring)
         p_value = None
         if n_permutations:
@@ -202,11 +205,16 @@ class Task:
             "n_groups": n_groups,
         }
 
-    def _permuted(self, estimator, scoring, n_permutations, n_jobs, verbose):
+    def _seen_by(self, frozen):
+        """Test subjects that the frozen part of the estimator was trained on."""
+        who = self.groups if self.subjects is None else self.subjects
+        tested = sorted({i for _, test in self.splits for i in test})
+        return () if frozen is None or who is None else find_seen(frozen, in_order(who[tested]))
+
+    def _permuted(self, estimator, X, scoring, n_permutations, n_jobs, verbose):
         """Mean scores of whole cross-validations with permuted labels."""
         if not n_permutations:
             return np.empty(0)
-        estimator, X = embed_once(estimator, self.X)
         seeds = np.random.SeedSequence(self.random_state).spawn(n_permutations)
         jobs = progress(seeds, description="Permutations", enabled=bool(verbose))
         return np.array(

@@ -134,7 +134,7 @@ def _is_number(value):
 
 
 def _select(table, file):
-    """Of fMRIPrep's table, the columns of nilearn's strategy "simple", as far as they are there."""
+    """Of fMRIPrep's table, the columns of nilearn's strategy "simple" that it has."""
     wanted = [name + power for power in _POWERS for name in _MOTION] + list(_TISSUES)
     missing = [name for name in wanted if name not in table.columns]
     wanted = [name for name in wanted if name in table.columns]

@@ -189,3 +189,24 @@ def test_fitted_on_one_form_used_on_another(small_checkpoint):
     expected = classifier.predict_proba(epochs)
     for X in (from_epochs(epochs), [epochs[i] for i in range(12)], epochs.get_data()):
         np.testing.assert_allclose(classifier.predict_proba(X), expected, atol=1e-5)
+
+
+def test_features_computed_ahead(small_checkpoint, other_checkpoint):
+    """The probe on features computed ahead is the probe; other weights or pooling refuse them."""
+    epochs = obvious_epochs(24)
+    y = epochs.events[:, 2]
+    clf = BrainOFClassifier(small_checkpoint)
+    ahead = clf.embed_ahead(epochs)
+    assert len(ahead) == 24 and ahead[[3, 1]].shape == (2, ahead.shape[1])
+    expected = clf.fit(epochs[:16], y[:16]).predict_proba(epochs[16:])
+    got = clf.fit(ahead[:16], y[:16]).predict_proba(ahead[16:])
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert BrainOFClassifier(adaptation="full").embed_ahead(epochs) is None
+    for other in (
+        BrainOFClassifier(other_checkpoint),
+        BrainOFClassifier(small_checkpoint, pooling="mean"),
+    ):
+        with pytest.raises(ValueError, match="embed the samples again"):
+            other.fit(ahead, y)
+    with pytest.raises(ValueError, match="the samples themselves"):
+        BrainOFClassifier(small_checkpoint, adaptation="full").fit(ahead, y)

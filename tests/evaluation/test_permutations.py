@@ -12,7 +12,13 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brainof_toolbox import BrainOFEmbedder, compare, cross_validate
+from brainof_toolbox import (
+    BrainOFClassifier,
+    BrainOFEmbedder,
+    BrainOFRegressor,
+    compare,
+    cross_validate,
+)
 from brainof_toolbox.evaluation._fitting import embed_once
 from brainof_toolbox.evaluation._statistics import permutation_level, permutation_p_value, permute
 
@@ -209,18 +215,42 @@ def test_frozen_features_are_computed_once(eeg_study, micro_checkpoint, monkeypa
         )
 
     fast = run()
-    assert embedded == [8, 8, 16]  # two training sides, and all samples once
-    # Naive: every permutation embeds its own training and test sides.
+    assert embedded == [16]  # all samples, once
+    # Naive: every fold of every permutation embeds its own training and test sides.
     monkeypatch.setattr(
-        "brainof_toolbox.evaluation._task.embed_once", lambda estimator, X: (estimator, X)
+        "brainof_toolbox.evaluation._task.embed_once", lambda estimator, X: (estimator, X, None)
     )
     naive = run()
     assert embedded == [8] * 6
+    assert fast.predictions.equals(naive.predictions)
     assert np.allclose(fast.permuted, naive.permuted) and fast.p_value == naive.p_value
+
+
+@pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
+def test_a_probe_is_embedded_once(eeg_study, micro_checkpoint, monkeypatch, kind):
+    """The network under a probe runs once for all folds; predictions are those of naive folds."""
+    study = eeg_study[::4]
+    y = study.events[:, 2].astype(float if kind is BrainOFRegressor else int)
+    estimator, runs = kind(micro_checkpoint, random_state=0), []
+    embed = kind._embed_blocks
+    monkeypatch.setattr(
+        kind, "_embed_blocks", lambda self, blocks, n: runs.append(n) or embed(self, blocks, n)
+    )
+    fast = cross_validate(estimator, study, y, cv=GroupKFold(2))
+    assert runs == [16]
+    monkeypatch.setattr(
+        "brainof_toolbox.evaluation._task.embed_once", lambda estimator, X: (estimator, X, None)
+    )
+    naive = cross_validate(estimator, study, y, cv=GroupKFold(2))
+    assert runs == [16] + [8] * 4
+    np.testing.assert_allclose(
+        fast.predictions["predicted"], naive.predictions["predicted"], rtol=1e-3
+    )
+    assert fast.folds["test_groups"].equals(naive.folds["test_groups"])
 
 
 def test_other_steps_stay_in_the_pipeline():
     """Only what is known to treat each sample by itself is taken out."""
     X = np.zeros((4, 2))
     for estimator in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())):
-        assert embed_once(estimator, X) == (estimator, X)
+        assert embed_once(estimator, X) == (estimator, X, None)
