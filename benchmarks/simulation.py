@@ -24,9 +24,11 @@ from brainof_toolbox.io._channels import template_montage
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (after the backend)
+from matplotlib.ticker import FormatStrFormatter, NullFormatter  # noqa: E402
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
-MARKER = ".. The table and the sentences below are written by benchmarks/simulation.py."
+MARKER = ".. The table below is written by benchmarks/simulation.py."
+TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 T_R, N_VOLUMES, N_REGIONS = 0.72, 416, 94
 REAL, SIMULATED = "real", "simulated"
 COLOURS = {REAL: "0.25", SIMULATED: "tab:orange"}
@@ -194,6 +196,9 @@ def draw(measured, path):
                     low, high = np.nanmin(alike, axis=0), np.nanmax(alike, axis=0)
                 bottom.fill_between(middle, low, high, **band)
         top.set(title=name, xlabel="frequency (Hz)", ylabel=unit)
+        top.xaxis.set_minor_formatter(NullFormatter())
+        top.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        top.set_xticks([tick for tick in TICKS if limits[0] <= tick <= limits[1]])
         bottom.set(xlabel=words, ylabel="correlation")
         bottom.axhline(0, color="0.8", zorder=0)
         top.legend(frameon=False)

@@ -51,17 +51,19 @@ def draw_subject(rng, n_sources):
     -------
     subject : dict
         ``scale`` of the head, ``strength`` (n_sources,), ``peaks`` of the rhythms in Hz,
-        ``noise`` by modality, ``delay`` in s, ``phases`` of the rhythms (n_rhythms, n_sources).
+        ``noise`` by modality, ``vessels``, a factor on BOLD, its ``delay`` in s, ``phases`` of the
+        rhythms (n_rhythms, n_sources).
     """
     return {
         # Whole percents, so that few sphere models are fitted.
         "scale": round(float(np.clip(1 + 0.03 * rng.normal(), 0.93, 1.05)), 2),
-        "strength": np.exp(0.2 * rng.normal(size=n_sources)),
+        "strength": np.exp(0.25 * rng.normal() + 0.2 * rng.normal(size=n_sources)),
         "peaks": {
             name: rhythm["frequency"] * (1 + 0.06 * rng.normal())
             for name, rhythm in RHYTHMS.items()
         },
         "noise": {name: np.exp(0.2 * rng.normal()) for name in ("fmri", "eeg", "meg")},
+        "vessels": np.exp(0.2 * rng.normal()),
         "delay": float(np.clip(0.4 * rng.normal(), -0.8, 0.8)),
         "phases": rng.uniform(-0.6, 0.6, size=(len(RHYTHMS), n_sources)),
     }

@@ -21,7 +21,7 @@ from ._physics import noise
 #: Spread of a source's haemodynamic response in space (standard deviation), m.
 _SPREAD = 0.011
 #: Percent signal change per unit of level; noise in percent.
-_GAIN, _THERMAL, _BREATHING, _PULSE, _DRIFT = 0.15, 0.6, 0.05, 0.05, 0.1
+_GAIN, _THERMAL, _BREATHING, _PULSE, _DRIFT = 0.15, 0.6, 0.035, 0.035, 0.1
 #: Of neighbouring voxels together: white and slow parts in percent, their reach in m, and the
 #: distance in mm of the points that they spread from.
 _LOCAL, _REACH, _SPACING = (0.30, 0.36), 0.007, 14
@@ -73,15 +73,15 @@ def estimate_drive(rng, levels):
     return levels + 0.6 * rng.normal(size=levels.shape)
 
 
-def haemodynamic(drive, delay, t_r, n_volumes):
+def haemodynamic(drive, subject, t_r, n_volumes):
     """Convolve with the haemodynamic response and sample at the volumes.
 
     Parameters
     ----------
     drive : ndarray, shape (n, n_sources, n_slow)
         On the slow grid, from ``WARM_UP`` before the first volume.
-    delay : float
-        Of this subject's response, s.
+    subject : dict
+        With the ``delay`` of its response in s, and ``vessels``, a factor on its size.
     t_r : float
         Repetition time in s.
     n_volumes : int
@@ -98,10 +98,14 @@ def haemodynamic(drive, delay, t_r, n_volumes):
     response = response / response.sum()
     length = next_fast_len(drive.shape[2] + len(response))
     smooth = irfft(rfft(drive, length) * rfft(response, length), length)[..., : drive.shape[2]]
-    where = (WARM_UP + np.arange(n_volumes) * t_r - delay) * SLOW - 0.5
+    where = (WARM_UP + np.arange(n_volumes) * t_r - subject["delay"]) * SLOW - 0.5
     low = np.clip(where.astype(int), 0, drive.shape[2] - 2)
     weight = np.clip(where - low, 0.0, 1.0)
-    return _GAIN * (smooth[..., low] * (1 - weight) + smooth[..., low + 1] * weight)
+    return (
+        subject["vessels"]
+        * _GAIN
+        * (smooth[..., low] * (1 - weight) + smooth[..., low + 1] * weight)
+    )
 
 
 def spread_weights(places, sources, reach=_SPREAD):

@@ -327,7 +327,7 @@ def _draw_effects(rng, person, n_slow, options):
 
 def _scan(rng, drive, person, table, options):
     n_volumes = int(options["duration"] / options["t_r"] + 1e-9)
-    bold = haemodynamic(drive, person["delay"], options["t_r"], n_volumes)[0]
+    bold = haemodynamic(drive, person, options["t_r"], n_volumes)[0]
     level = options["noise_level"] * person["noise"]["fmri"]
     return make_image(rng, bold, table, options["t_r"], options["voxel_size"], level)
 

@@ -258,7 +258,7 @@ def _simulate_chunk(streams, task, table, subject, layouts, gains, options):
 def _scan(rng, levels, table, subject, layout, options):
     n_volumes = int(options["fmri_duration"] / options["t_r"] + 1e-9)
     drive = estimate_drive(rng, levels)
-    bold = haemodynamic(drive, subject["delay"], options["t_r"], n_volumes)
+    bold = haemodynamic(drive, subject, options["t_r"], n_volumes)
     level = options["noise_level"] * subject["noise"]["fmri"]
     seen = spread_weights(layout["places"], positions(table)) @ bold
     return seen + regional_noise(rng, *seen.shape, options["t_r"], level)

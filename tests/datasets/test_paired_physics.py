@@ -149,10 +149,11 @@ def test_blood_follows_after_about_five_seconds(delay):
     """A burst of activity at 0 s; sampling at another repetition time gives the same curve."""
     drive = np.zeros((1, 1, int((WARM_UP + 30) * SLOW)))
     drive[0, 0, int(WARM_UP * SLOW)] = 1.0
-    fine = haemodynamic(drive, delay, 0.5, 60)[0, 0]
+    person = {"delay": delay, "vessels": 1.0}
+    fine = haemodynamic(drive, person, 0.5, 60)[0, 0]
     assert 4.0 + delay <= 0.5 * fine.argmax() <= 6.0 + delay
     assert 0 > fine.min() and 10 < 0.5 * fine.argmin() < 20  # the undershoot
-    assert np.allclose(haemodynamic(drive, delay, 1.5, 20)[0, 0], fine[::3], atol=1e-6)
+    assert np.allclose(haemodynamic(drive, person, 1.5, 20)[0, 0], fine[::3], atol=1e-6)
 
 
 def test_weights_fall_with_distance():
