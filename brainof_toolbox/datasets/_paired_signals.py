@@ -11,7 +11,7 @@ from ..signals import MODALITIES, PairedSignals, Signals
 from ._activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
 from ._bold import estimate_drive, haemodynamic, positions, regional_noise, spread_weights
 from ._forward import make_eeg_info, make_gain, make_meg_info
-from ._paired import MUSCLES, VIEW_NOISE
+from ._paired_runs import MUSCLES, VIEW_NOISE
 from ._sensors import record_sensors
 from ._sources import source_table
 

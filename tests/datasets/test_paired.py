@@ -47,8 +47,8 @@ def states():
     }
 
 
-def test_same_seed_same_recordings(global_rng_untouched):
-    """D1, D7: the seed decides everything; the global random state nothing."""
+def test_same_seed_same_recordings(global_rng_untouched, no_network):
+    """D1, D7: the seed decides everything; the global random state and the network nothing."""
     one, same, other = (make_paired_recordings(1, random_state=s, **SMALL)[0] for s in (3, 3, 4))
     assert _same(one, same)
     one, other = _arrays(one), _arrays(other)
@@ -244,6 +244,25 @@ def test_groups_differ_in_every_modality(size):
         assert all(result.statistic > 2.2 for result in t.values()), t
     else:
         assert all(abs(result.statistic) < 3.2 for result in t.values()), t
+
+
+def test_alpha_is_slower_in_the_old():
+    """The graded effect of the group design."""
+    r = {}
+    for size in (0.0, 1.0):
+        made = make_paired_recordings(
+            20, duration=40.0, effect_size=size, blinks=False, modalities=["eeg"], random_state=1
+        )
+        peaks = []
+        for record in made.records:
+            spectrum = record["eeg"].compute_psd(fmin=2, fmax=25, n_fft=512, verbose="error")
+            freqs, power = spectrum.freqs, spectrum.get_data(["O1", "O2", "Pz"]).mean(axis=0)
+            near = (freqs > 7) & (freqs < 13.5)
+            floor = np.interp(np.log(freqs), np.log(freqs[~near]), np.log(power[~near]))
+            weight = np.clip(power - np.exp(floor), 0, None)[near]
+            peaks.append((freqs[near] * weight).sum() / weight.sum())
+        r[size] = stats.pearsonr(made.participants["age"], peaks).statistic
+    assert r[1.0] < -0.45 and r[1.0] < r[0.0] - 0.3
 
 
 def test_views_are_separate():

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import csd, welch
 
-from brainof_toolbox.datasets._activity import DEPTH, SLOW, WARM_UP, _rhythm, draw_levels
+from brainof_toolbox.datasets._activity import (
+    DEPTH,
+    SLOW,
+    WARM_UP,
+    _rhythm,
+    draw_levels,
+    draw_subject,
+    simulate_activity,
+)
 from brainof_toolbox.datasets._bold import haemodynamic, power_drive, spread_weights
 from brainof_toolbox.datasets._forward import (
     CENTRE,
@@ -129,6 +138,40 @@ def test_levels_have_unit_variance_and_mirror_images_go_together():
     assert np.allclose(alike[np.arange(21), np.arange(21) + 21], 0.8, atol=0.1)
     names = list(table["name"])
     assert abs(alike[names.index("V1_L"), names.index("M1_R")] - 0.2) < 0.1
+
+
+def test_labels_change_power_and_coupling():
+    """What the label does to the sources: weaker alpha, stronger and more coherent beta."""
+    table = source_table()
+    names = list(table["name"])
+    person = draw_subject(np.random.default_rng(0), len(table))
+    found = {}
+    for value in (-0.5, 0.5):
+        effect = np.full((1, 480), value)
+        levels = np.zeros((1, len(table), 480))
+        moments, broad = simulate_activity(
+            np.random.default_rng(1),
+            table,
+            person,
+            levels,
+            dict.fromkeys(("fmri", "eeg", "meg"), effect),
+            "shared",
+            128.0,
+            120 * 128,
+        )
+        rhythms = (moments - broad)[0]
+        alpha, one, other = (rhythms[names.index(n)] for n in ("POS_L", "SMA_L", "IFG_R"))
+        freqs, cross = csd(one, other, 128.0, nperseg=256)
+        powers = [welch(x, 128.0, nperseg=256)[1] for x in (one, other)]
+        coherence = np.abs(cross) / np.sqrt(powers[0] * powers[1])
+        found[value] = alpha.std(), one.std(), coherence[(freqs > 19) & (freqs < 22)].mean()
+    (alpha_low, beta_low, coherence_low), (alpha_high, beta_high, coherence_high) = (
+        found[-0.5],
+        found[0.5],
+    )
+    assert alpha_high / alpha_low == pytest.approx(np.exp(-0.7), rel=0.1)
+    assert beta_high / beta_low == pytest.approx(np.exp(0.6), rel=0.1)
+    assert coherence_high > coherence_low + 0.15
 
 
 def test_power_drive_equals_a_loop():
