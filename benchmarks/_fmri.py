@@ -23,7 +23,7 @@ from brainof_toolbox import (
     from_roi_timeseries,
 )
 from brainof_toolbox._baselines import LogisticHead
-from brainof_toolbox._record_baselines import ModalityFeatures
+from brainof_toolbox._record_baselines import DescribeRecords, SharedChannels
 
 #: Centres in MNI space (mm) of the six regions of fmri-story-listening, read off the names (left
 #: and right anterior temporal, posterior temporal, inferior parietal, premotor, inferior frontal):
@@ -73,11 +73,20 @@ def haxby_masker(resolution):
     return NiftiMasker(mask, standardize=None)
 
 
-def score_haxby(resolution, random_state, max_epochs):
+def describe(samples):
+    """Classical features: correlations of runs, means of trials."""
+    described = DescribeRecords(("fmri",)).transform(samples)
+    return SharedChannels(("fmri",)).fit(described).transform(described)
+
+
+def score_haxby(resolution, shift, random_state, max_epochs):
     """Eight categories, one run left out; returns the comparison."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         root = haxby_folder(Path(scratch) / "haxby", resolution)
-        trials = epochs_from_bids(root, datatype="func", masker=haxby_masker(resolution))
+        trials = epochs_from_bids(
+            root, datatype="func", shift=shift, masker=haxby_masker(resolution)
+        )
     y = trials.metadata["trial_type"].to_numpy(dtype=str)
     runs = trials.metadata["run"].to_numpy()
     estimators = {
@@ -86,10 +95,12 @@ def score_haxby(resolution, random_state, max_epochs):
             adaptation="full", max_epochs=max_epochs, random_state=random_state
         ),
         "voxel means + logistic regression": make_pipeline(
-            ModalityFeatures(("fmri",)), StandardScaler(), LogisticHead()
+            DescribeRecords(("fmri",)), SharedChannels(("fmri",)), StandardScaler(), LogisticHead()
         ),
     }
-    return compare(estimators, trials, y, groups=runs, random_state=random_state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compare(estimators, trials, y, groups=runs, random_state=random_state)
 
 
 # ----------------------------------------------------------------------------- identification
@@ -134,7 +145,7 @@ def load_rest():
 def score_rest(seeds):
     """Identify subjects across the halves of a run."""
     first, second = load_rest()
-    connectivity = [ModalityFeatures(("fmri",)).fit(x).transform(x) for x in (first, second)]
+    connectivity = [describe(half) for half in (first, second)]
     means = [np.stack([s.data[0].mean(axis=1) for s in half]) for half in (first, second)]
     mine = [identify(embed(first, seed), embed(second, seed)) for seed in seeds]
     return {
@@ -180,7 +191,7 @@ def score_story(seeds, n_volumes=30):
         return np.mean([identify((total - one) / (n_subjects - 1), one.copy()) for one in rows])
 
     series = np.stack([segment.data[0].ravel() for segment in flat])
-    correlations = ModalityFeatures(("fmri",)).fit(flat).transform(flat)
+    correlations = describe([segment.replace(has_baseline=False) for segment in flat])
     return {
         "embedding, untrained": [match(embed(flat, seed)) for seed in seeds],
         "the series themselves": [match(series)],

@@ -1,6 +1,7 @@
 """Decoding scores on the development sets, side by side on the same splits.
 
-Run ``BRAINOF_DATA=... python benchmarks/quality.py``; it writes ``doc/quality.rst``.
+Run ``BRAINOF_DATA=... python benchmarks/quality.py``; it writes ``doc/quality.rst`` (EEG and MEG)
+and ``doc/quality_fmri.rst`` (fMRI, BIDS, paired modalities); ``--pages`` chooses.
 Hyper-parameters are the estimators' defaults or chosen inside training folds; nothing is chosen on
 test folds.
 """
@@ -17,14 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _fmri_page import write_fmri_page
 from _sets import LOADERS, data_dir
+from _tables import list_table
 
 from brainof_toolbox import BrainOFClassifier, Preprocessing, compare
 from brainof_toolbox._baselines import make_baselines
 from brainof_toolbox.cli import main as brainof
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 
-DOC = Path(__file__).resolve().parent.parent / "doc" / "quality.rst"
+DOC = Path(__file__).resolve().parent.parent / "doc"
 PROBE, FULL = "Brain-OF probe, untrained", "Brain-OF full, from scratch"
 #: Not recordings, or parts of one that is read through another file.
 PARTS = (".fdt", ".eeg", ".vmrk", ".elp", ".hsp", "_mrk.sqd", "config_linux", "hs_linux", ".md")
@@ -150,14 +153,6 @@ def choose(random_state, sets):
     return table.reset_index(names="choice")
 
 
-def list_table(table, title):
-    """A table as reStructuredText."""
-    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
-    for cells in [list(table.columns), *table.astype(str).to_numpy().tolist()]:
-        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)]
-    return "\n".join(lines) + "\n"
-
-
 PAGE = """Decoding scores
 ===============
 
@@ -205,28 +200,38 @@ balanced accuracy when one choice differs from the default (``pooling`` of the e
 {choices}"""
 
 
-def main():
-    """Run all sets, or those named, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", choices=list(LOADERS), default=list(LOADERS))
-    parser.add_argument("--max-epochs", type=int, default=15)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=DOC)
-    options = parser.parse_args()
+def write_page(options):
+    """Run the EEG and MEG sets and write their page."""
     scores, differences = zip(
         *(score_set(name, options.max_epochs, options.seed) for name in options.sets)
     )
     choices = choose(options.seed, options.sets)
     page = PAGE.format(
-        arguments=f"--max-epochs {options.max_epochs} --seed {options.seed}",
+        arguments=f"--pages meeg --max-epochs {options.max_epochs} --seed {options.seed}",
         max_epochs=options.max_epochs,
         scores=list_table(pd.concat(scores), "Balanced accuracy"),
         differences=list_table(pd.concat(differences), "Paired differences"),
         formats=list_table(read_formats(), "Files"),
         choices=list_table(choices, "Untrained features"),
     )
-    options.out.write_text(page)
-    print(f"wrote {options.out}")
+    path = options.out / "quality.rst"
+    path.write_text(page)
+    print(f"wrote {path}")
+
+
+def main():
+    """Write both pages, or the one that is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", nargs="+", choices=("meeg", "fmri"), default=("meeg", "fmri"))
+    parser.add_argument("--sets", nargs="+", choices=list(LOADERS), default=list(LOADERS))
+    parser.add_argument("--max-epochs", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=DOC, help="folder of the pages")
+    options = parser.parse_args()
+    if "fmri" in options.pages:
+        write_fmri_page(options)
+    if "meeg" in options.pages:
+        write_page(options)
 
 
 if __name__ == "__main__":
