@@ -122,6 +122,7 @@ def _write_bold(root, record, run, events):
     sidecar = {
         "TaskName": record["task"],
         "RepetitionTime": float(record["t_r"]),
+        "SliceTiming": [0.0] * record["fmri"].shape[2],  # a volume is an instant here
         "Instructions": "none: simulated",
     }
     _write_json(folder / f"{stem}_bold.json", sidecar)
