@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from _sets import data_dir
 from nilearn.maskers import NiftiMasker
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -100,7 +101,7 @@ def score_haxby(resolution, shift, random_state, max_epochs):
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return compare(estimators, trials, y, groups=runs, random_state=random_state)
+        return compare(estimators, trials, y, groups=runs, cv=LeaveOneGroupOut())
 
 
 # ----------------------------------------------------------------------------- identification
