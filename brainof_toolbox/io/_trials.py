@@ -170,8 +170,8 @@ def epochs_from_bids(
 
     Notes
     -----
-    A volume belongs to a trial by its start. Trials of one duration have one number of volumes,
-    at least two.
+    A trial begins with the volume whose start is nearest to its own (of two, the later). Trials
+    of one duration have one number of volumes, at least two.
     """
     check_number("shift", shift, low=0)
     for name, value in (("tmin", tmin), ("tmax", tmax)):
@@ -321,9 +321,8 @@ def _cut_images(runs, tables, tmin, tmax, dropped, *, shift, masker, confounds, 
             continue
         run = _read_run(path, record, masker, confounds, memory)
         first = round(float(run.onset[0]) * run.sfreq)  # volumes left out before the steady state
-        start = np.round((table["onset"].to_numpy() + tmin + shift) * run.sfreq).astype(int)
-        start -= first
-        length = np.maximum(np.round(spans * run.sfreq).astype(int), _MIN_VOLUMES)
+        start = _nearest((table["onset"].to_numpy() + tmin + shift) * run.sfreq) - first
+        length = np.maximum(_nearest(spans * run.sfreq), _MIN_VOLUMES)
         inside = (start >= 0) & (start + length <= run.shape[2])
         dropped.add("beyond the ends of the run", (~inside).sum(), path)
         for i in np.flatnonzero(inside):
@@ -333,6 +332,15 @@ def _cut_images(runs, tables, tmin, tmax, dropped, *, shift, masker, confounds, 
         dropped.say()
         raise ValueError("No trial is left: all events were dropped.")
     return Trials(items, pd.concat(metadata))
+
+
+def _nearest(volumes):
+    """Whole volumes; halves go up.
+
+    Rounded to even numbers, every other trial would begin a volume too early: with a TR of 2 s
+    and a delay of 5 s, 4 s and 6 s after onsets at 40 s and 70 s.
+    """
+    return np.floor(np.round(volumes + 0.5, 6)).astype(int)  # 6 digits: TR is 1 / sfreq
 
 
 def _spans(table, tmin, tmax, path):
@@ -352,7 +360,12 @@ def _read_run(path, record, masker, confounds, memory):
     from nilearn.signal import clean
 
     from ._nifti import from_nifti
+    from ._regions import resolve_masker
 
+    masker = resolve_masker(masker)
+    # Confounds are detrended with the series: taking the trend out after them would bring back
+    # what of them it had hidden.
+    masker.detrend = True
     run = from_nifti(
         path,
         masker=masker,
@@ -367,7 +380,7 @@ def _read_run(path, record, masker, confounds, memory):
         )
     series = clean(
         run.data[0].T.astype(np.float64),
-        detrend=True,
+        detrend=True,  # again, for the masker may standardise or filter after it
         standardize="zscore_sample",
         filter=False,
         t_r=1 / run.sfreq,

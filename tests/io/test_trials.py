@@ -9,7 +9,9 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.interfaces.fmriprep import load_confounds_strategy
 from nilearn.signal import clean
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.utils import _safe_indexing
@@ -259,6 +261,14 @@ def test_volumes_are_those_of_the_window(task):
     np.testing.assert_allclose(moved[4].data[0, 0], plain[23:28], atol=1e-4)
 
 
+def test_delay_is_the_same_for_all_trials(task):
+    """Windows that begin between two volumes begin with the later one, whichever their number."""
+    trials = cut(task, runs="01")  # 15, 55 and 95 s, volumes every 2 s
+    assert [item.onset[0] for item in trials] == [16.0, 56.0, 96.0]
+    moved = cut(task, runs="01", shift=3.0)  # 13, 53 and 93 s
+    assert [item.onset[0] for item in moved] == [14.0, 54.0, 94.0]
+
+
 def test_trials_are_what_the_model_takes(task):
     windows = preprocess(cut(task)[0], Preprocessing())
     assert np.isfinite(windows.signals.data).all()
@@ -320,11 +330,25 @@ def test_preprocessed_images_take_events_of_the_raw_and_confounds_of_their_own(t
     assert follows[False] > 0.85 and abs(follows[True]) < 0.4
 
 
+def test_confounds_are_detrended_with_the_series(task):
+    """Against nilearn: what of confounds a trend hides does not come back with the detrending."""
+    drift = np.linspace(-1, 1, 60)
+    csf = 3 * drift + np.sin(np.arange(60) / 3.0)
+    write_prepared(task, csf - 2 * drift, csf)
+    (record,) = read_bids(task, derivatives="fmriprep", runs="01")
+    confounds, kept = load_confounds_strategy(str(record["fmri"]), denoise_strategy="simple")
+    masker = clone(bids.make_masker()).set_params(detrend=True, standardize="zscore_sample")
+    plain = masker.fit_transform(record["fmri"], confounds=confounds, sample_mask=kept)
+    (trial, *_) = cut(task, derivatives="fmriprep", runs="01", shift=6.0)  # 16 to 36 s
+    np.testing.assert_allclose(trial.data[0].T, plain[8:18], atol=1e-4)
+
+
 def test_volumes_left_out_at_the_start_do_not_shift_trials(task):
     ramp = np.arange(60.0) ** 2 / 3600
     write_prepared(task, ramp, np.random.default_rng(3).standard_normal(60), n_unsteady=4)
     (record,) = read_bids(task, derivatives="fmriprep", runs="01")
-    run = from_nifti(record["fmri"], masker=bids.make_masker(), confounds=record["confounds"])
+    masker = bids.make_masker().set_params(detrend=True)
+    run = from_nifti(record["fmri"], masker=masker, confounds=record["confounds"])
     assert run.shape[2] == 56 and run.onset[0] == 8.0
     plain = clean(run.data[0].T, detrend=True, standardize="zscore_sample", filter=False).T
     trial = cut(task, derivatives="fmriprep", runs="01", shift=6.0)[0]  # 16 to 36 s
