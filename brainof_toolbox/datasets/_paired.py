@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,15 +15,15 @@ from ._paired_runs import draw_person, simulate_run
 from ._sources import source_table
 
 
-@dataclass(frozen=True, repr=False)
-class PairedRecordings:
-    """What :func:`make_paired_recordings` returns.
+@dataclass(frozen=True, eq=False, repr=False)
+class PairedRecordings(Sequence):
+    """What :func:`make_paired_recordings` returns: a sequence of records, a valid ``X``.
 
     Parameters
     ----------
     records : list of dict
         One per subject and run: ``"subject"``, ``"run"``, ``"task"``, ``"t_r"``, and the
-        modalities that are there, ``"fmri"``, ``"eeg"`` and ``"meg"``. A valid ``X``.
+        modalities that are there, ``"fmri"``, ``"eeg"`` and ``"meg"``.
     labels : ndarray of str | None
         The sex of each record's subject for ``label="group"``; None for ``label="state"``, whose
         labels are in the annotations.

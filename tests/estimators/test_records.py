@@ -16,10 +16,12 @@ from brainof_toolbox import (
     BrainOFEmbedder,
     BrainOFRegressor,
     PairedSignals,
+    cross_validate,
     from_epochs,
     from_nifti,
     from_raw,
 )
+from brainof_toolbox.datasets import make_paired_recordings
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -297,3 +299,14 @@ def test_window_of_an_unknown_modality(embed):
     """K15"""
     with pytest.raises(ValueError, match="'window'.*got 'ecg'"):
         embed([raw()], window={"ecg": 1.0})
+
+
+def test_simulated_recordings_are_samples(small_checkpoint):
+    """What the simulation returns goes into an estimator, and names its subjects."""
+    made = make_paired_recordings(4, duration=20.0, n_meg=6, missing=0.3, random_state=0)
+    scores = cross_validate(BrainOFClassifier(small_checkpoint), made, made.labels)
+    assert scores.n_groups == 4 and scores.predictions["group"].tolist() == list(made.subject)
+    rows = BrainOFEmbedder(small_checkpoint).fit_transform(made)
+    np.testing.assert_allclose(
+        BrainOFEmbedder(small_checkpoint).fit_transform(made.records), rows, **CLOSE
+    )
