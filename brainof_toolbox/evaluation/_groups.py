@@ -105,7 +105,7 @@ def _subjects(X):
     metadata = getattr(X, "metadata", None)
     if metadata is not None and "subject" in metadata:
         return metadata["subject"].to_numpy()
-    if hasattr(X, "parts"):
+    if isinstance(getattr(X, "parts", None), dict):  # a Path has parts too
         parts = [_subjects(part) for part in X.parts.values()]
         return next((part for part in parts if part is not None), None)
     if isinstance(X, list | tuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,15 @@ def test_epochs_name_their_subjects(eeg_study):
     for X in (eeg_study, single):
         scores = cross_validate(DummyClassifier(), X, y)
         assert [row[0] for row in scores.folds["test_groups"]] == ["01", "02", "03", "04"]
+
+
+def test_paths_name_nobody():
+    """A Path has parts, but they are no modalities."""
+    X = [Path(f"sub-{i}_bold.nii.gz") for i in range(24)]
+    scores = cross_validate(DummyClassifier(), X, LABELS, groups=WHO)
+    assert [row[0] for row in scores.folds["test_groups"]] == NAMES
+    with pytest.raises(ValueError, match="'groups' is needed"):
+        cross_validate(DummyClassifier(), X, LABELS)
 
 
 def test_groups_come_before_subjects():
