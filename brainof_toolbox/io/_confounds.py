@@ -108,6 +108,10 @@ def _by_nilearn(path, where):
 def _read_file(file):
     import pandas as pd
 
+    if not file.exists() and not file.is_symlink():
+        raise FileNotFoundError(
+            f"No such table of confounds: {file}. confounds= is a table, its path, or 'auto'."
+        )
     check_present(file)
     separators = {".tsv": "\t", ".csv": ",", ".txt": r"\s+", ".par": r"\s+", ".1d": r"\s+"}
     separator = separators.get(file.suffix.lower())
@@ -117,12 +121,16 @@ def _read_file(file):
     try:
         table = pd.read_csv(file, header=None, nrows=1, **options)
         has_names = any(not _is_number(value) for value in table.iloc[0])
-        return pd.read_csv(file, header=0 if has_names else None, **options)
+        table = pd.read_csv(file, header=0 if has_names else None, **options)
     except Exception as error:  # parsers raise anything on a damaged file; it must be named
         raise ValueError(
             f"Cannot read the confounds {file}: damaged or no table ({type(error).__name__}: "
             f"{error})."
         ) from error
+    first = table.columns[0]
+    if str(first).startswith("Unnamed") and np.array_equal(table[first], np.arange(len(table))):
+        return table.drop(columns=first)  # the row numbers that pandas writes are no confound
+    return table
 
 
 def _is_number(value):
@@ -159,6 +167,9 @@ def _as_numbers(table, where):
         table = table.to_frame()
     if isinstance(table, pd.DataFrame):
         names = [str(name) for name in table.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{where}: columns {repeated} occur twice. Keep one of each.")
         numbers = table.apply(pd.to_numeric, errors="coerce")
         texts = [n for n, name in zip(names, table.columns) if _has_text(table[name])]
         if texts:

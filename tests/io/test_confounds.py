@@ -76,6 +76,27 @@ def test_forms_of_a_table(tmp_path, kind):
     assert sample_mask is None
 
 
+def test_row_numbers_are_no_confound(tmp_path):
+    """What to_csv writes by default: a first column without a name that counts the rows."""
+    frame = pd.DataFrame(noise(), columns=["a", "b", "c"])
+    frame.to_csv(tmp_path / "table.csv")
+    np.testing.assert_allclose(read_confounds(tmp_path / "table.csv", N)[0], frame, rtol=1e-12)
+    frame.set_index(3 * frame.index).to_csv(tmp_path / "other.csv")  # a column like any other
+    assert read_confounds(tmp_path / "other.csv", N)[0].shape == (N, 4)
+
+
+def test_repeated_columns_are_named():
+    frame = pd.DataFrame(noise(), columns=["a", "b", "a"])
+    with pytest.raises(ValueError, match=r"confounds: columns \['a'\] occur twice"):
+        read_confounds(frame, N)
+
+
+@pytest.mark.parametrize("name", ["nothing.tsv", "simple"])
+def test_a_table_that_is_not_there(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=f"No such table of confounds: .*{name}.*'auto'"):
+        read_confounds(str(tmp_path / name), N)
+
+
 def test_one_column():
     assert read_confounds(noise(1)[:, 0], N)[0].shape == (N, 1)
     assert read_confounds(pd.Series(noise(1)[:, 0]), N)[0].shape == (N, 1)
