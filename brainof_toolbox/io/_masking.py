@@ -20,7 +20,7 @@ _LEAST_COVERAGE = 0.01
 #: Parameters of maskers that change values, but not where they come from.
 _CLEANING = (
     *("smoothing_fwhm", "standardize", "detrend", "high_variance_confounds", "low_pass"),
-    *("high_pass", "dtype", "strategy", "clean_args"),
+    *("high_pass", "dtype", "strategy", "clean_args", "runs"),
 )
 #: What nilearn says about its own work, or what is said here with the regions' names.
 _CHATTER = re.compile(

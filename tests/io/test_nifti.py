@@ -124,8 +124,9 @@ def maps_masker(**parameters):
         maps_masker(resampling_target="maps", mask_img=mask_of(1, 2, 3)),
         NiftiSpheresMasker([(-20, -60, 0), (30, 0, 20)], radius=15, reports=False),
         NiftiMasker(mask_of(3, 7), reports=False, standardize="zscore_sample"),
+        NiftiMasker(mask_of(3), reports=False, standardize=None, runs=np.repeat([0, 1], 20)),
     ],
-    ids=["labels", "cleaned", "resampled", "strategy", "maps", "masked maps", "spheres", "voxels"],
+    ids="labels cleaned resampled strategy maps masked-maps spheres voxels runs".split(),
 )
 def test_maskers(masker, is_fitted):
     """Each kind, fitted or not, gives what it gives by itself, and stays as it was."""
