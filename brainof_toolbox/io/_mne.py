@@ -199,7 +199,8 @@ def _check_array(data, info):
     if info is None:
         raise ValueError(
             "An array of EEG or MEG needs info=, which names channels, types and sampling rate: "
-            "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage(...)."
+            "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage(...). fMRI series of "
+            "regions are read by from_roi_timeseries(data, t_r=..., labels_img=...)."
         )
     if not isinstance(info, Mapping) or "ch_names" not in info:
         raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
