@@ -167,7 +167,9 @@ def _item_source(item, where, reading):
         )
     if isinstance(item, (Signals, PairedSignals)):
         for modality, part in as_parts(item).items():
-            check_amplitude(part[~_missing(item)[modality]], where=where)
+            is_there = ~_missing(item)[modality]
+            if is_there.any():
+                check_amplitude(part[is_there], where=where)
         return Source(len(item), lambda rows: item[rows], where)
     raise TypeError(
         f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are "

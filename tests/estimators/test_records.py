@@ -214,6 +214,14 @@ def test_missing_parts_of_trials(embed, batch_size):
     np.testing.assert_allclose(embed(pair[order], batch_size=batch_size), rows[order], **CLOSE)
 
 
+def test_a_part_that_all_samples_lack(embed):
+    """R110: what a splitter takes may hold none that has EEG; alone or not, a row is the same."""
+    pair = paired(6, {"eeg": np.arange(6) % 2 == 0})
+    rows = embed(pair)
+    np.testing.assert_allclose(embed(pair[::2]), rows[::2], **CLOSE)
+    np.testing.assert_allclose(embed([pair[i] for i in range(6)]), rows, **CLOSE)
+
+
 def test_what_is_missing_is_never_read(embed):
     """R110: zeros or noise in the place of a missing part, the row is the same."""
     lacks = {"eeg": np.array([True, False, False])}
