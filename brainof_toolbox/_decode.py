@@ -90,8 +90,20 @@ def _bids_task(root, options):
     y = table["trial_type"].to_numpy(dtype=str)
     if hasattr(trials, "info"):
         return Task(trials, y, groups, trials.info["sfreq"], f"{grouping}s")
+    _warn_of_lengths(table)
     kind = "fmri" if options.datatypes[0] == "func" else options.datatypes[0]
     return Task(trials, y, groups, None, f"{grouping}s", None, (kind,))
+
+
+def _warn_of_lengths(table):
+    """Trials as long as their events may give their class away."""
+    lengths = table.groupby("trial_type")["duration"].median()
+    if lengths.min() < 0.8 * lengths.max():
+        found = ", ".join(f"{name} {length:g} s" for name, length in lengths.items())
+        warn(
+            f"Events last differently ({found}), and so do their samples: a decoder can tell them "
+            "apart by length alone. Choose events of one length with --event-id."
+        )
 
 
 def _array_task(files, options):
@@ -241,6 +253,22 @@ def _groups_of(files, pattern):
     return "none", ""
 
 
+def decoder_name(classifier):
+    """Name the network's estimator in tables, saying whether its weights are trained.
+
+    Parameters
+    ----------
+    classifier : estimator
+        The network's estimator.
+
+    Returns
+    -------
+    name : str
+        ``"Brain-OF"``, with ``" (untrained)"`` when there is no checkpoint.
+    """
+    return "Brain-OF" if classifier.checkpoint is not None else "Brain-OF (untrained)"
+
+
 def make_decoders(task, classifier, n_baselines=None):
     """The network beside the classical decoders that this task allows.
 
@@ -263,8 +291,7 @@ def make_decoders(task, classifier, n_baselines=None):
     from ._baselines import make_baselines
     from ._record_baselines import make_record_baselines
 
-    name = "Brain-OF" if classifier.checkpoint is not None else "Brain-OF (untrained)"
-    decoders = {name: classifier}
+    decoders = {decoder_name(classifier): classifier}
     if task.modalities:
         baselines = make_record_baselines(
             task.modalities,
@@ -346,8 +373,15 @@ def format_scores(scores, task):
     lines += ["  ".join(cells), ""]
     for name, one in scores.items():
         low, high = one.interval
-        over = f"over {one.interval_by}"
-        lines.append(f"{name}: {one.mean:.3f}, 95 % [{low:.3f}, {high:.3f}] {over}")
+        line = f"{name}: {one.mean:.3f}"
+        if np.isfinite(low):
+            over = f"{len(one.folds)} folds"
+            if one.interval_by == "groups":
+                over = f"{one.n_groups} {task.grouping}"
+            line += f", 95 % [{low:.3f}, {high:.3f}] over {over}"
+        if "r" in one.folds and one.folds["r"].notna().all():
+            line += f"; r {one.folds['r'].mean():.3f}"
+        lines.append(line)
     return "\n".join(lines)
 
 

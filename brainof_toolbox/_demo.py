@@ -1,4 +1,4 @@
-"""One recording, from its file to a score beside two classical decoders, and one figure."""
+"""The demo: from recordings to scores beside chance and classical decoders, and one figure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ._decode import Task, format_scores, make_decoders, score
+from ._decode import Task, decoder_name, format_scores, make_decoders, score
+from ._demo_figures import plot_paired, plot_recording
 
 _FISTS = {"T1": "left", "T2": "right"}
-# Okabe and Ito's colours, which colour-blind readers tell apart; shapes do so in grey.
-_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#555555", "^"))
+#: Simulated modalities by what the table calls them.
+VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmri", "eeg", "meg")}
 
 
 def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
-    """Decode left from right hand and show it.
+    """Decode recordings across runs or subjects, and show it.
 
     Parameters
     ----------
     data : path-like | None
         Folder with the EDF files of one subject of PhysioNet's motor imagery set, or that has them
-        in ``eeg-motor-imagery``. ``None``: the folder named by ``BRAINOF_DATA``; without one, or
-        without these files there, a simulated recording.
+        in ``eeg-motor-imagery``: left is decoded from right hand. ``None``: the folder named by
+        ``BRAINOF_DATA``; without one, or without these files there, simulated EEG, MEG and fMRI of
+        several subjects: rest is decoded from task, by each modality and by all three.
     figure : path-like
         Where to save the figure.
     checkpoint : path-like | str | None
@@ -32,8 +34,8 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
 
     Returns
     -------
-    scores : dict of str -> Scores
-        By decoder.
+    scores : dict of str -> dict of str -> Scores
+        By modality, then by decoder.
 
     Raises
     ------
@@ -43,24 +45,78 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
     from .estimators import BrainOFClassifier
 
     files = _find_files(data)
-    if files:
-        epochs, groups, grouping = _real_epochs(files)
-        say(f"Recording: real EEG, executed left and right fists, {files[0].parent}")
-    else:
-        epochs, groups, grouping = _simulated_epochs()
-        say("Recording: SIMULATED EEG, left and right hand (a real one: BRAINOF_DATA or --data)")
+    classifier = BrainOFClassifier(checkpoint, random_state=0)
+    run = _run_recording if files else _run_simulated
+    scores, path = run(files, classifier, figure, say)
+    say(f"\nFigure: {path}")
+    return scores
+
+
+def _run_recording(files, classifier, figure, say):
+    epochs, groups = _real_epochs(files)
+    say(f"Recording: real EEG, executed left and right fists, {files[0].parent}")
     names = {code: name for name, code in epochs.event_id.items()}
     y = np.array([names[code] for code in epochs.events[:, 2]])
     n, (_, n_channels, n_times) = len(epochs), epochs.get_data(copy=False).shape
     sfreq = epochs.info["sfreq"]
     say(f"{n} trials of {n_times / sfreq:.3g} s, {n_channels} channels, {sfreq:g} Hz\n")
-    task = Task(epochs, y, groups, sfreq, grouping)
-    classifier = BrainOFClassifier(checkpoint, random_state=0)
+    task = Task(epochs, y, groups, sfreq, "runs")
     scores = score(task, make_decoders(task, classifier, 2), verbose=True)
     say(format_scores(scores, task))
-    path = plot_demo(scores, epochs, y, figure, is_simulated=not files)
-    say(f"\nFigure: {path}")
-    return scores
+    return {"EEG": scores}, plot_recording(scores, epochs, y, figure)
+
+
+def _run_simulated(files, classifier, figure, say):
+    from ._record_baselines import make_record_baselines
+    from ._utils.logging import progress
+    from .datasets import make_paired_signals
+    from .evaluation import cross_validate
+
+    signals, y, subjects = make_paired_signals(10, n_subjects=8, random_state=0)
+    say(
+        "Recordings: SIMULATED EEG, MEG and fMRI at once (real EEG: BRAINOF_DATA or --data)\n"
+        "Each modality sees its own part of what sets task apart from rest.\n"
+        f"{len(y)} samples of {len(set(subjects))} subjects, {_describe(signals)}"
+    )
+    scores = {}
+    for what, names in progress(VIEWS.items(), description="Decoding"):
+        X = signals if len(names) > 1 else signals.parts[names[0]]
+        *_, classical = make_record_baselines(names).values()
+        decoders = {decoder_name(classifier): classifier, "classical": classical}
+        scores[what] = {
+            name: cross_validate(decoder, X, y, groups=subjects)
+            for name, decoder in decoders.items()
+        }
+    say(f"\n{_format_paired(scores)}")
+    return scores, plot_paired(scores, signals, y, figure)
+
+
+def _describe(signals):
+    fmri, eeg, meg = (signals.parts[name] for name in ("fmri", "eeg", "meg"))
+    return (
+        f"{len(eeg.ch_names)} electrodes and {len(meg.ch_names)} coils for "
+        f"{eeg.data.shape[2] / eeg.sfreq:g} s, {len(fmri.ch_names)} regions for "
+        f"{fmri.data.shape[2] / fmri.sfreq:g} s"
+    )
+
+
+def _format_paired(scores):
+    """One line per modality, decoders side by side."""
+    first = next(iter(scores.values()))
+    one = next(iter(first.values()))
+    lines = [
+        f"Balanced accuracy, rest against task, in subjects left out of training: mean of "
+        f"{len(one.folds)} folds, 95 % interval over {one.n_groups} subjects. Chance "
+        f"{one.chance:.3f}.",
+        "",
+        "  ".join(["decoded from", *(name.ljust(22) for name in first)]).rstrip(),
+    ]
+    for what, row in scores.items():
+        cells = ["{:.3f} [{:.3f}, {:.3f}]".format(s.mean, *s.interval) for s in row.values()]
+        lines.append("  ".join([what.ljust(12), *(cell.ljust(22) for cell in cells)]).rstrip())
+    if "untrained" in next(iter(first)):
+        lines += ["", "UNTRAINED weights: the network's features are random until it is trained."]
+    return "\n".join(lines)
 
 
 def _find_files(data):
@@ -75,13 +131,13 @@ def _find_files(data):
     if data:
         raise FileNotFoundError(
             f"No motor imagery recordings (S001R03.edf, ...) in {folder} or its folder "
-            "'eeg-motor-imagery'. Leave --data out for a simulated recording."
+            "'eeg-motor-imagery'. Leave --data out for simulated recordings."
         )
     return []
 
 
 def _real_epochs(files):
-    """Epochs of all runs with left and right fists, runs as groups."""
+    """Epochs of all runs with left and right fists, and the run of each."""
     import mne
 
     from .io import read_recording
@@ -98,87 +154,4 @@ def _real_epochs(files):
             mne.Epochs(raw, events, ids, 0.5, 3.5, baseline=None, preload=True, verbose="error")
         )
         runs += [file.stem] * len(parts[-1])
-    return mne.concatenate_epochs(parts, verbose="error"), np.array(runs), "runs"
-
-
-def _simulated_epochs():
-    from .datasets import make_study
-
-    epochs = make_study(4, n_epochs=24, random_state=0)
-    return epochs, epochs.metadata["subject"].to_numpy(), "subjects"
-
-
-def plot_demo(scores, epochs, y, path, *, is_simulated):
-    """Draw scores by fold, and where mu power differs between the hands.
-
-    Parameters
-    ----------
-    scores : dict of str -> Scores
-        By decoder.
-    epochs : mne.BaseEpochs
-        What was decoded.
-    y : ndarray of str
-        ``"left"`` or ``"right"``.
-    path : path-like
-        Where to save.
-    is_simulated : bool
-        Whether the figure must say so.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.5, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _plot_scores(left, scores)
-    _plot_topography(figure, right, epochs, y)
-    kind = "simulated EEG" if is_simulated else "real EEG"
-    figure.suptitle(f"Left against right hand, {kind}", fontsize=12)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
-
-
-def _plot_scores(axes, scores):
-    first = next(iter(scores.values()))
-    n_folds = len(first.folds)
-    for k, ((name, one), (colour, marker)) in enumerate(zip(scores.items(), _STYLES)):
-        shift = 0.2 * (k - (len(scores) - 1) / 2)
-        look = {"color": colour, "marker": marker, "linestyle": "none", "markeredgecolor": "black"}
-        axes.plot(np.arange(n_folds) + shift, one.folds["score"], ms=8, label=name, **look)
-        low, high = one.interval
-        reach = [[one.mean - low], [high - one.mean]]
-        axes.errorbar(n_folds + shift, one.mean, reach, ms=10, capsize=4, ecolor="black", **look)
-    axes.axhline(first.chance, color="black", linestyle="--", linewidth=1)
-    beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    axes.annotate("chance", (1, first.chance), (4, 0), va="center", fontsize=9, **beside)
-    axes.axvline(n_folds - 0.5, color="0.8", linewidth=1)
-    labels = [", ".join(map(str, groups)) for groups in first.folds["test_groups"]]
-    axes.set_xticks(range(n_folds + 1), [*labels, "mean, 95 %"])
-    axes.set(ylim=(0, 1.02), xlim=(-0.5, n_folds + 0.5), xlabel="left out")
-    axes.set_ylabel("balanced accuracy")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left", fontsize=9)
-
-
-def _plot_topography(figure, axes, epochs, y):
-    import mne
-
-    spectrum = epochs.compute_psd(fmin=8, fmax=13, picks="eeg", verbose="error")
-    power = np.log10(spectrum.get_data(picks="eeg").mean(axis=2))
-    difference = 10 * (power[y == "right"].mean(axis=0) - power[y == "left"].mean(axis=0))
-    limit = np.abs(difference).max()
-    info = mne.pick_info(epochs.info, mne.pick_types(epochs.info, eeg=True))
-    # Lightness grows steadily along cividis: low and high differ in grey too.
-    image, _ = mne.viz.plot_topomap(
-        difference, info, axes=axes, cmap="cividis", vlim=(-limit, limit), contours=6, show=False
-    )
-    bar = figure.colorbar(image, ax=axes, shrink=0.75)
-    bar.set_label("power at 8-13 Hz, right minus left (dB)")
-    axes.set_title("where the hands differ", fontsize=11)
+    return mne.concatenate_epochs(parts, verbose="error"), np.array(runs)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from ._baselines import BandPower, LogisticHead
+from .io import from_epochs, from_raw
 from .io._records import is_record, read_record
 from .signals import MODALITIES, PairedSignals, Signals, as_parts
 
@@ -98,9 +99,13 @@ class DescribeRecords(TransformerMixin, BaseEstimator):
 
     def _read(self, X):
         """Yield one dict of Signals per sample."""
-        for item in [X] if isinstance(X, (Signals, PairedSignals)) else X:
+        is_whole = isinstance(X, (Signals, PairedSignals)) or hasattr(X, "get_data")
+        for item in [X] if is_whole else X:
             if is_record(item):
                 item = self._read_record(item)
+            elif hasattr(item, "get_data"):
+                read = from_epochs if hasattr(item, "event_id") else from_raw
+                item = read(item, on_missing=self.on_missing)
             for i in range(0 if item is None else len(item)):
                 one = item[i]
                 lacks = one.is_missing if isinstance(one, PairedSignals) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -38,19 +39,13 @@ def main(argv=None):
         0 when all went well, 1 when it failed. Wrong usage exits with 2.
     """
     options = make_parser().parse_args(argv)
-    said = set()
-
-    def show(message, *args, **kwargs):
-        text = " ".join(str(message).split())
-        if text not in said:
-            said.add(text)
-            print(f"warning: {text}", file=sys.stderr)
-
+    said = {}
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = show
+        warnings.showwarning = lambda message, *args, **kwargs: _show(str(message), said)
         try:
             options.run(options)
+            _show_repeated(said)
         except KeyboardInterrupt:
             print("brainof: interrupted", file=sys.stderr)
             return 1
@@ -61,6 +56,27 @@ def main(argv=None):
             print(f"brainof: error: {text}", file=sys.stderr)
             return 1
     return 0
+
+
+def _show(message, said):
+    """Print a warning, unless it differs from an earlier one only in file, names or numbers."""
+    text = " ".join(message.split())
+    kind = re.sub(r"\S*[/\\]\S*|\[.*\]|\d", "", text)
+    if kind not in said:
+        said[kind] = text, set()
+        print(f"warning: {text}", file=sys.stderr)
+    elif text != said[kind][0]:
+        said[kind][1].add(text)
+
+
+def _show_repeated(said):
+    """Count the warnings that were not printed."""
+    for text, others in said.values():
+        if others:
+            words = re.sub(r"^\S*[/\\]\S*\s+", "", text)
+            words = words if len(words) <= 60 else f"{words[:60].rsplit(' ', 1)[0]} ..."
+            count = f"{len(others)} more warning{'s' if len(others) > 1 else ''} of this kind"
+            print(f"warning: {count}: {words}", file=sys.stderr)
 
 
 def make_parser():
@@ -81,9 +97,9 @@ def make_parser():
     )
     commands = parser.add_subparsers(required=True, metavar="{demo,info,embed,decode}")
 
-    demo = commands.add_parser("demo", parents=[shared], help="decode one recording and show it")
+    demo = commands.add_parser("demo", parents=[shared], help="decode recordings and show it")
     demo.add_argument(
-        "--data", help="folder of recordings (default: BRAINOF_DATA, else simulated)"
+        "--data", help="folder of EEG recordings (default: BRAINOF_DATA, else simulated)"
     )
     demo.add_argument("--figure", default="brainof_demo.png", help="where to save the figure")
     demo.add_argument("--checkpoint", help="name or folder (default: untrained weights)")
