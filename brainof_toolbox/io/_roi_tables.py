@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def _read_text(path):
 
     try:
         with path.open(encoding="utf-8-sig") as file:
-            lines = [line.strip() for _, line in zip(range(100), file, strict=False)]
+            lines = [line.strip() for line in islice(file, 100)]
         first = next(line for line in lines if line and not line.startswith("#"))
         sep = next((s for s in "\t;," if s in first), r"\s+")
         tokens = [t.strip(" \"'") for t in re.split(sep, first)]
