@@ -43,9 +43,20 @@ def is_bids_root(files):
     -------
     is_root : bool
         True for a single folder that is not itself a recording (``.ds``, ``.mff``).
+
+    Raises
+    ------
+    ValueError
+        If there are other paths beside a folder.
     """
-    first = Path(files[0])
-    return len(files) == 1 and first.is_dir() and first.suffix not in (".ds", ".mff")
+    paths = [Path(file) for file in files]
+    folders = [path for path in paths if path.is_dir() and path.suffix not in (".ds", ".mff")]
+    if folders and len(paths) > 1:
+        raise ValueError(
+            f"{folders[0]} is a folder: a BIDS folder is taken alone, one at a time, and "
+            "recordings as files."
+        )
+    return bool(folders)
 
 
 def read_root(root, options):

@@ -66,12 +66,29 @@ def make_task(files, options):
     """
     files = [Path(file) for file in files]
     if is_bids_root(files):
-        return _bids_task(files[0], options)
-    if files[0].suffix == ".npy":
-        return _array_task(files, options)
-    if options.labels or options.label_from_name:
-        return _recordings_task(files, options)
-    return _epochs_task(files, options)
+        task = _bids_task(files[0], options)
+    elif files[0].suffix == ".npy":
+        task = _array_task(files, options)
+    elif options.labels or options.label_from_name:
+        task = _recordings_task(files, options)
+    else:
+        task = _epochs_task(files, options)
+    _check_labels(task.y)
+    return task
+
+
+def _check_labels(y):
+    """Refuse what no fold could learn and test."""
+    if y.dtype.kind == "f":
+        return
+    labels, counts = np.unique(y, return_counts=True)
+    if len(labels) < 2:
+        raise ValueError(f"All {len(y)} samples have the label '{labels[0]}': nothing to decode.")
+    if counts.max() < 2:
+        raise ValueError(
+            f"Every one of the {len(y)} samples has a label of its own ({labels[0]}, "
+            f"{labels[1]}, ...): a class needs at least two samples."
+        )
 
 
 def _bids_task(root, options):
@@ -90,8 +107,9 @@ def _bids_task(root, options):
     y = table["trial_type"].to_numpy(dtype=str)
     if hasattr(trials, "info"):
         return Task(trials, y, groups, trials.info["sfreq"], f"{grouping}s")
-    _warn_of_lengths(table)
     kind = "fmri" if options.datatypes[0] == "func" else options.datatypes[0]
+    if kind == "fmri":
+        _warn_of_lengths(table)
     return Task(trials, y, groups, None, f"{grouping}s", None, (kind,))
 
 
@@ -122,11 +140,16 @@ def _array_task(files, options):
 
 def _recordings_task(files, options):
     from .io import read_recording
+    from .io._nifti import is_image
 
     if options.labels:
         y, files = _labels_from_table(files, options.labels, options.target)
     else:
         y = [_match(options.label_from_name, file, "--label-from-name") for file in files]
+    groups, grouping = _groups_of(files, options.groups)
+    if all(is_image(file) for file in files):
+        images = [{"fmri": file} for file in files]
+        return Task(images, np.array(y), groups, None, grouping, None, ("fmri",))
     # On-disk recordings stay on disk; only their rates are looked at here.
     recordings = [read_recording(file) for file in files]
     for file, recording in zip(files, recordings, strict=True):
@@ -135,7 +158,6 @@ def _recordings_task(files, options):
                 f"{file} holds {len(recording)} epochs: one label per file is too few."
             )
     rates = {recording.info["sfreq"] for recording in recordings}
-    groups, grouping = _groups_of(files, options.groups)
     sfreq = rates.pop() if len(rates) == 1 else None
     return Task(recordings, np.array(y), groups, sfreq, grouping)
 
@@ -188,7 +210,14 @@ def _cut(file, options):
     import mne
 
     from .io import read_recording
+    from .io._nifti import is_image
 
+    if is_image(file):
+        raise ValueError(
+            f"{file} is an image, without events. Images are decoded one label each, with "
+            "--labels TABLE --target COLUMN or --label-from-name REGEX, or by events in a BIDS "
+            "folder."
+        )
     recording = read_recording(file)
     if isinstance(recording, mne.BaseEpochs):
         wanted = options.event_id

@@ -91,7 +91,8 @@ def make_parser():
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = argparse.ArgumentParser(
         prog="brainof",
-        description="Embed and decode EEG, MEG and fMRI recordings with the Brain-OF network.",
+        description="Embed and decode EEG, MEG and fMRI with the Brain-OF network: recordings, "
+        "images and BIDS folders.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -301,8 +302,11 @@ def _decode(options):
 
     if options.labels and not options.target:
         options.parser.error("--labels needs --target COLUMN")
-    if options.target and not options.labels and not is_bids_root(options.files):
-        options.parser.error("--target needs --labels TABLE, or a BIDS folder")
+    if options.target and not options.labels:
+        if not Path(options.files[0]).exists():
+            raise FileNotFoundError(f"No such recording or folder: {options.files[0]}.")
+        if not is_bids_root(options.files):
+            options.parser.error("--target needs --labels TABLE, or a BIDS folder")
     task = make_task(options.files, options)
     kind = BrainOFRegressor if task.y.dtype.kind == "f" else BrainOFClassifier
     estimator = kind(

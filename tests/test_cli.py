@@ -167,28 +167,6 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert stop.value.code == 2 and "usage: brainof" in capsys.readouterr().err
 
 
-def test_demo_without_data_is_simulated_and_says_so(
-    tmp_path, micro_checkpoint, monkeypatch, capsys
-):
-    monkeypatch.delenv("BRAINOF_DATA", raising=False)
-    figure = tmp_path / "figures" / "demo.png"
-    assert main(["demo", "--figure", str(figure), "--checkpoint", str(micro_checkpoint)]) == 0
-    text = capsys.readouterr().out
-    assert "SIMULATED" in text and "chance" in text and f"Figure: {figure}" in text
-    assert figure.read_bytes().startswith(b"\x89PNG") and figure.stat().st_size > 20_000
-    assert 0 <= _mean(text, "Brain-OF") <= 1 and _mean(text, "csp+lda") > 0.6
-
-
-@pytest.mark.slow
-def test_demo_on_a_real_recording(tmp_path, micro_checkpoint, data_dir, capsys):
-    figure = tmp_path / "demo.png"
-    options = ["--data", str(data_dir), "--checkpoint", str(micro_checkpoint)]
-    assert main(["demo", "--figure", str(figure), *options]) == 0
-    text = capsys.readouterr().out
-    assert "real EEG" in text and "whole runs: 3 in all" in text and "45 trials" in text
-    assert _mean(text, "csp+lda") > 0.55
-
-
 def test_help_as_a_process():
     environment = {**os.environ, "COLUMNS": "100"}
     done = subprocess.run(
@@ -198,7 +176,7 @@ def test_help_as_a_process():
         env=environment,
     )
     assert done.returncode == 0
-    for word in ("demo", "info", "embed", "decode", "examples:", "exit codes:"):
+    for word in ("demo", "info", "embed", "decode", "examples:", "exit codes:", "BIDS"):
         assert word in done.stdout
 
 
