@@ -198,8 +198,9 @@ def test_readme_runs():
     """Every Python block of README.rst, one after the other."""
     text = (ROOT / "README.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", text)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names = {}
     for block in blocks:
         exec(re.sub(r"^    ", "", block, flags=re.M), names)
-    assert len(names["found"].folds) == 8
+    assert len(names["found"].folds) == 8 and len(names["records"]) == 6
+    assert names["rows"].shape[0] == 2
