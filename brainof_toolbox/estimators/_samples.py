@@ -12,6 +12,7 @@ import numpy as np
 from .._windows import pair_windows
 from ..io import from_array, from_epochs, from_raw, read_recording
 from ..io._amplitude import check_amplitude
+from ..io._bids_recording import read_bids_recording
 from ..io._nifti import check_image, check_t_r, from_nifti, is_image
 from ..io._records import check_record, describe_record, is_record, read_record
 from ..preprocessing import preprocess
@@ -149,7 +150,9 @@ def _item_source(item, where, reading):
         check_t_r(item, masker=reading.masker)
         options = {"masker": reading.masker, "memory": reading.memory}
         return Source(1, lambda rows: from_nifti(item, **options), where)
-    if isinstance(item, (str, os.PathLike)):
+    if hasattr(item, "find_matching_sidecar"):  # a BIDSPath: bad channels are in its sidecars
+        item = read_bids_recording(item)
+    elif isinstance(item, (str, os.PathLike)):
         item = read_recording(item)
     if isinstance(item, mne.io.BaseRaw):
         return Source(

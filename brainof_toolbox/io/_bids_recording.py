@@ -77,8 +77,8 @@ def read_bids_recording(bids_path):
     raw.info["subject_info"] = {**(raw.info["subject_info"] or {}), "his_id": bids_path.subject}
     for suffix, what in (("channels", ".tsv"), (bids_path.datatype, ".json")):
         if bids_path.find_matching_sidecar(suffix, what, on_error="ignore") is None:
-            lost = "bad channels and channel types" if what == ".tsv" else "line frequency"
-            warn(f"{path} has no {suffix}{what} beside it: {lost} are taken from the recording.")
+            lost = "bad channels and types are" if what == ".tsv" else "the line frequency is"
+            warn(f"{path} has no {suffix}{what} beside it: {lost} taken from the recording.")
     if bids_path.datatype == "eeg":
         _place_electrodes(raw, bids_path)
     return raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import mne_bids
 import nibabel
 import numpy as np
 import pytest
@@ -188,6 +189,19 @@ def test_one_recording_with_both_equals_its_record(embed):
     parts = from_raw(both).parts
     np.testing.assert_allclose(embed([dict(parts)]), rows, **CLOSE)
     assert_far(embed([{"meg": both}]), rows)
+
+
+def test_a_bids_path_is_read_with_its_sidecars(embed, tmp_path):
+    """R5: bad channels of channels.tsv are not used, whether or not a record holds the path."""
+    recording = raw()
+    recording.info["bads"] = recording.ch_names[:2]
+    path = mne_bids.BIDSPath(root=tmp_path, subject="01", task="a", datatype="eeg")
+    path = mne_bids.write_raw_bids(
+        recording, path, allow_preload=True, format="BrainVision", verbose="error"
+    )
+    rows = embed([{"eeg": path}])
+    assert_far(embed([str(path.fpath)]), rows)  # which knows nothing of bad channels
+    np.testing.assert_allclose(embed([path]), rows, **CLOSE)
 
 
 def test_recordings_of_any_length_make_a_record(embed):
