@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.logging import warn
 from ._bids_files import check_root
 
 #: How tables of BIDS datasets write that a value is not known.
@@ -29,7 +30,7 @@ def read_participants(root, column, records):
     -------
     y : ndarray, shape (n_records,)
         float64 when all values in use are numbers, also where numbers code categories; else
-        str.
+        str, with a warning that names the others when some are numbers (``"89+"``).
 
     Raises
     ------
@@ -56,10 +57,16 @@ def read_participants(root, column, records):
         found = _from_sessions(root, column, who, sorted(table))
         path = f"the sessions.tsv files of {root}"
     _check_found(found, who, column, path)
-    try:
+    is_text = [not _is_number(value) for value in found]
+    if not any(is_text):
         return np.array(found, dtype=np.float64)
-    except ValueError:
-        return np.array(found, dtype=str)
+    if not all(is_text):
+        odd = sorted({value for value, text in zip(found, is_text, strict=True) if text})
+        warn(
+            f"{column!r} is taken as text: some values in {path} are numbers, but not "
+            f"{odd[:10]}. Correct these, or leave their records out, to have numbers."
+        )
+    return np.array(found, dtype=str)
 
 
 def read_table(path):
@@ -92,6 +99,13 @@ def read_table(path):
 
 def _plain(label):
     return None if label is None else str(label).removeprefix("sub-").removeprefix("ses-")
+
+
+def _is_number(text):
+    try:
+        return np.isfinite(float(text)) and "_" not in text  # Python reads 1_2 as 12
+    except ValueError:
+        return False
 
 
 def _by_subject(table, column, path):

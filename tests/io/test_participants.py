@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import bids
 import numpy as np
 import pytest
@@ -35,6 +37,17 @@ def test_numbers_and_words(root):
     y = read_participants(root, "sex", records("01", "02"))
     assert y.dtype.kind == "U" and y.tolist() == ["F", "M"]
     assert read_participants(root, "site", records("02", "sub-01")).tolist() == [2.0, 1.0]
+
+
+@pytest.mark.parametrize("age", ["89+", "31,5", "3_1", "inf"])
+def test_numbers_mixed_with_words_are_said(root, age):
+    """Ages that are text would be classes, or refused far from here."""
+    table = root / "participants.tsv"
+    table.write_text(table.read_text().replace("31", age))
+    with pytest.warns(RuntimeWarning, match=f"'age' is taken as text.*{re.escape(age)}"):
+        y = read_participants(root, "age", records("01", "03"))
+    assert y.tolist() == [age, "27.5"]
+    assert read_participants(root, "age", records("03")).tolist() == [27.5]
 
 
 def test_plain_dicts_are_records_too(root):
