@@ -316,6 +316,9 @@ def _cut_images(runs, tables, tmin, tmax, dropped, *, shift, masker, confounds, 
 
     items, metadata = [], []
     for (path, record), table in zip(runs, tables, strict=True):
+        repeated = table.duplicated(["onset", "trial_type"])
+        dropped.add("repeated", repeated.sum(), path)
+        table = table[~repeated]
         spans = _spans(table, tmin, tmax, path)
         if len(table) == 0:
             continue

@@ -289,6 +289,14 @@ def test_events_beyond_the_run_are_counted(tmp_path):
     assert len(caught) == 1 and trials.metadata["onset"].tolist() == [10.0, 50.0] * 2
 
 
+def test_repeated_events_are_counted(tmp_path):
+    """As in EEG: one block written twice is one sample."""
+    root = write_runs(bids.describe(tmp_path), events={"onset": [10.0, 50.0, 10.0]})
+    with pytest.warns(RuntimeWarning, match="2 repeated"):
+        trials = cut(root)
+    assert trials.metadata["onset"].tolist() == [10.0, 50.0] * 2
+
+
 def test_unknown_duration_of_a_block(tmp_path):
     events = {"duration": [20.0, "n/a", 20.0]}
     root = write_runs(bids.describe(tmp_path), ("01",), events=events)
