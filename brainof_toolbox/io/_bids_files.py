@@ -109,6 +109,11 @@ def derivative_root(root, derivatives):
     FileNotFoundError
         If there is none; the message lists the derivatives that are there.
     """
+    if not isinstance(derivatives, (str, os.PathLike)):
+        raise TypeError(
+            "The parameter 'derivatives' must be the name of a folder in root/derivatives or a "
+            f"path, got {derivatives!r}."
+        )
     folders = [root / "derivatives" / derivatives, Path(derivatives).expanduser().absolute()]
     for folder in folders:
         if folder.is_dir():
@@ -267,6 +272,7 @@ def select_images(files, space):
     files = _without_combined_echoes(files)
     spaces = sorted({file.space for file in files})
     if space is not None and files:
+        space = space.removeprefix("space-")
         files = [f for f in files if space in (f.space, f.entities.get("space", "native"))]
         if not files:
             raise ValueError(

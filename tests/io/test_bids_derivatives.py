@@ -63,6 +63,9 @@ def test_several_spaces_must_be_chosen(prepared):
     assert MNI in str(caught.value) and "T1w" in str(caught.value)
     with pytest.raises(ValueError, match="there are .*T1w"):
         read_bids(prepared, derivatives="fmriprep", space="MNI305")
+    assert quiet(prepared, derivatives="fmriprep", space=f"space-{MNI}") == quiet(
+        prepared, derivatives="fmriprep", space=MNI
+    )
     with pytest.warns(RuntimeWarning, match="space-T1w, not in MNI space"):
         read_bids(prepared, derivatives="fmriprep", space="T1w")
 
