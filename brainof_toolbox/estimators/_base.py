@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
+from ..io._nifti import check_memory
 from ..io._regions import resolve_masker
 from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_checkpoint
 from ..preprocessing import Preprocessing
@@ -40,6 +41,7 @@ class BaseBrainOF(BaseEstimator):
                 check_number("window", length, low=0, low_open=True)
         if self.masker is not None:
             resolve_masker(self.masker)  # raises, and says what is accepted
+        check_memory(self.memory)
         if not isinstance(self.random_state, np.random.RandomState):
             as_seed(self.random_state)
         check_device(self.device)

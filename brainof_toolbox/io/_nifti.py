@@ -222,18 +222,35 @@ def _stretches(kept):
 
 
 # ------------------------------------------------------------------------------------------- cache
+def check_memory(memory):
+    """Refuse what is no cache.
+
+    Parameters
+    ----------
+    memory : str | path-like | joblib.Memory | None
+        As in :func:`from_nifti`.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    is_folder = memory is None or isinstance(memory, (str, os.PathLike))
+    if not is_folder and not hasattr(memory, "cache"):
+        raise TypeError(
+            f"memory must be a folder, a joblib.Memory or None, got {type(memory).__name__}."
+        )
+
+
 def _cached(memory, image, path, masker, t_r, confounds, kept, where):
     arguments = (image, masker, t_r, confounds, kept, where)
     if memory is None:
         return mask_image(None, *arguments)
     import joblib
 
+    check_memory(memory)
     if isinstance(memory, (str, os.PathLike)):
         memory = joblib.Memory(os.fspath(memory), verbose=0)
-    elif not hasattr(memory, "cache"):
-        raise TypeError(
-            f"memory must be a folder, a joblib.Memory or None, got {type(memory).__name__}."
-        )
     key = _key(image, path, masker, t_r, confounds, kept)
     ignored = list(inspect.signature(mask_image).parameters)[1:]
     with warnings.catch_warnings():

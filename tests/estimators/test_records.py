@@ -108,6 +108,12 @@ def test_impossible_maskers(embed, masker):
         BrainOFEmbedder(masker=masker).fit(noise_epochs(2))
 
 
+def test_impossible_memory(small_checkpoint):
+    """K15: refused at fit."""
+    with pytest.raises(TypeError, match="memory must be a folder.*got int"):
+        BrainOFEmbedder(small_checkpoint, memory=3).fit(noise_epochs(2))
+
+
 def test_masked_series_are_cached(small_checkpoint, tmp_path, monkeypatch):
     """The second transform reads the cache and gives the same rows."""
     embedder = BrainOFEmbedder(small_checkpoint, masker=atlas(), memory=str(tmp_path / "cache"))
