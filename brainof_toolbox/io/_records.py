@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from .._utils.logging import warn
 from ..signals import MODALITIES, PER_SAMPLE, PairedSignals, Signals, as_parts
 from ._amplitude import check_amplitude
 from ._files import read_recording
@@ -92,7 +93,9 @@ def read_record(record, *, masker=None, on_missing="raise", memory=None):
         if modality == "fmri":
             part = _read_image(record, masker, memory)
         else:
-            part = _read_sensors(record[modality], modality, on_missing)
+            other = "eeg" if modality == "meg" else "meg"
+            is_unasked = record.get(other) is None
+            part = _read_sensors(record[modality], modality, on_missing, is_unasked and other)
         if len(part) != 1:
             raise ValueError(
                 f"record[{modality!r}] holds {len(part)} samples; a record is one sample. Make "
@@ -133,7 +136,8 @@ def _read_image(record, masker, memory):
     )
 
 
-def _read_sensors(item, modality, on_missing):
+def _read_sensors(item, modality, on_missing, unasked):
+    """One modality of a recording; ``unasked`` is the other one, when the record lacks it."""
     import mne
     import mne_bids
 
@@ -145,6 +149,13 @@ def _read_sensors(item, modality, on_missing):
         from ._bids_recording import read_bids_recording
 
         item = read_bids_recording(item)
+        if unasked and unasked in item:  # BIDS keeps EEG that was recorded with MEG in its file
+            warn(
+                f"Files under record[{modality!r}] hold {unasked.upper()} too, which is not used: "
+                f"give them as record[{unasked!r}] as well, for example in "
+                f"Records({{**r, {unasked!r}: r.get({unasked!r}) or r.get({modality!r})}} for r "
+                "in records)."
+            )
     elif isinstance(item, (str, os.PathLike)):
         item = read_recording(item)
     if isinstance(item, mne.io.BaseRaw):

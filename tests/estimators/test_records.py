@@ -17,10 +17,12 @@ from brainof_toolbox import (
     BrainOFEmbedder,
     BrainOFRegressor,
     PairedSignals,
+    Records,
     cross_validate,
     from_epochs,
     from_nifti,
     from_raw,
+    read_bids,
 )
 from brainof_toolbox.datasets import make_paired_recordings
 
@@ -197,6 +199,7 @@ def test_one_recording_with_both_equals_its_record(embed):
     assert_far(embed([{"meg": both}]), rows)
 
 
+@pytest.mark.filterwarnings("ignore:.*without a position")
 def test_a_bids_path_is_read_with_its_sidecars(embed, tmp_path):
     """R5: bad channels of channels.tsv are not used, whether or not a record holds the path."""
     recording = raw()
@@ -208,6 +211,21 @@ def test_a_bids_path_is_read_with_its_sidecars(embed, tmp_path):
     rows = embed([{"eeg": path}])
     assert_far(embed([str(path.fpath)]), rows)  # which knows nothing of bad channels
     np.testing.assert_allclose(embed([path]), rows, **CLOSE)
+
+
+def test_eeg_in_the_file_of_meg_is_said(embed, tmp_path):
+    """R17: BIDS keeps EEG that was recorded with MEG in one file, under meg/."""
+    both = raw(kind="eeg+meg", duration=8.0)
+    path = mne_bids.BIDSPath(root=tmp_path, subject="01", task="a", datatype="meg")
+    mne_bids.write_raw_bids(both, path, allow_preload=True, format="FIF", verbose="error")
+    records = read_bids(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"record\['meg'\] hold EEG too.*Records\(") as caught:
+        row = embed(records)
+    assert len(caught) == 1
+    records = Records({**r, "eeg": r.get("eeg") or r.get("meg")} for r in records)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_far(embed(records), row)
 
 
 def test_recordings_of_any_length_make_a_record(embed):
