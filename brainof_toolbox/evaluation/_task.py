@@ -54,6 +54,7 @@ class Task:
             cv = self._default_cv(cv, random_state)
         self.cv = check_cv(cv, self.y, classifier=not self.is_regression)
         self.splits = self.make_splits(self.y)
+        self._check_classes()
 
     def _default_cv(self, n_folds, seed):
         if self.groups is None:
@@ -87,6 +88,21 @@ class Task:
                     "cv=None."
                 )
         return splits
+
+    def _check_classes(self):
+        """Refuse a training side of one class, and say which classes are too rare."""
+        y = self.y
+        alone = [i for i, (train, _) in enumerate(self.splits) if len(set(y[train])) == 1]
+        if self.is_regression or not alone or len(set(y)) == 1:
+            return
+        fold, train = alone[0], self.splits[alone[0]][0]
+        groups = np.arange(len(y)) if self.groups is None else self.groups
+        what = "sample" if self.groups is None else "group"
+        counts = {str(label): len(set(groups[y == label])) for label in np.unique(y)}
+        raise ValueError(
+            f"Fold {fold} has nothing but the class {str(y[train][0])!r} to train on. Each class "
+            f"needs at least two {what}s, better more; there are {counts}."
+        )
 
     def run(self, estimator, scoring, n_permutations, n_jobs, verbose):
         """Score one estimator on all splits."""
