@@ -115,8 +115,7 @@ def _plot_subjects(axes, scores):
     """Small points are subjects, large ones means; decoders side by side."""
     lowest, means = [0.35], {}
     for k, row in enumerate(scores.values()):
-        looks = zip((-0.22, 0.18), row.items(), _STYLES, strict=False)
-        for shift, (name, one), (colour, marker) in looks:
+        for shift, (name, one), (colour, marker) in zip((-0.22, 0.18), row.items(), _STYLES):
             heights = one.by_group["score"].to_numpy()
             places = k + shift + _spread(heights[None], width=0.12)[0]
             look = {"color": colour, "marker": marker, "linestyle": "none"}

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 logger = logging.getLogger("brainof_toolbox")
 #: Packages whose lines a user cannot change, on the way from his call to a warning.
 _BETWEEN = ("brainof_toolbox", "joblib", "sklearn", "tqdm")
+#: What was said since :func:`warn_once` began; None outside of it.
+_SAID = ContextVar("said", default=None)
 
 
 def warn(message, category=RuntimeWarning):
@@ -21,10 +25,36 @@ def warn(message, category=RuntimeWarning):
     category : type
         The warning class.
     """
+    said = _SAID.get()
+    if said is not None:
+        if message in said:
+            return
+        said.add(message)
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and _root(frame) in _BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def warn_once():
+    """Within this context, say each warning of the package once.
+
+    Python's own filter forgets what it has shown whenever any library silences a warning.
+
+    Yields
+    ------
+    None
+        Nested contexts count as one.
+    """
+    if _SAID.get() is not None:
+        yield
+        return
+    token = _SAID.set(set())
+    try:
+        yield
+    finally:
+        _SAID.reset(token)
 
 
 def _root(frame):

@@ -7,6 +7,7 @@ import itertools
 import pandas as pd
 from sklearn.base import is_regressor
 
+from .._utils.logging import warn_once
 from ._results import Comparison, points
 from ._statistics import sign_flip
 from ._task import Task
@@ -98,7 +99,8 @@ def cross_validate(
     .. footbibliography::
     """
     task = Task(estimator, X, y, groups, cv, random_state)
-    return task.run(estimator, scoring, n_permutations, n_jobs, verbose)
+    with warn_once():  # folds repeat each other
+        return task.run(estimator, scoring, n_permutations, n_jobs, verbose)
 
 
 def compare(
@@ -156,10 +158,11 @@ def compare(
     if len({is_regressor(estimator) for estimator in estimators.values()}) > 1:
         raise ValueError("compare got classifiers and regressors: their scores do not compare.")
     task = Task(next(iter(estimators.values())), X, y, groups, cv, random_state)
-    scores = {
-        name: task.run(estimator, scoring, n_permutations, n_jobs, verbose)
-        for name, estimator in estimators.items()
-    }
+    with warn_once():
+        scores = {
+            name: task.run(estimator, scoring, n_permutations, n_jobs, verbose)
+            for name, estimator in estimators.items()
+        }
     folds = pd.concat(
         [one.folds.assign(estimator=name) for name, one in scores.items()], ignore_index=True
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
@@ -87,7 +90,7 @@ def own_subjects(X):
     Returns
     -------
     subjects : ndarray, shape (n_samples,) | None
-        ``None`` when they name none, or not for every sample.
+        ``None`` when they name none, or not for every sample. Paths name them by ``sub-``.
     """
     subjects = _subjects(X)
     if subjects is None or len(subjects) == 0 or pd.isna(subjects).any():
@@ -114,9 +117,12 @@ def _subjects(X):
 
 
 def _subject_of(item):
-    """Subject of one item of a list: a record, or a container of one sample."""
+    """Subject of one item of a list: a record, a BIDS path or a container of one sample."""
     if isinstance(item, dict):
         return item.get("subject")
+    if isinstance(item, str | os.PathLike):
+        entity = re.search(r"(?:^|[\\/_])sub-([A-Za-z0-9]+)", os.fspath(item))
+        return entity and entity[1]
     found = None if isinstance(item, list | tuple) else _subjects(item)
     return found[0] if found is not None and len(found) == 1 else None
 

@@ -50,6 +50,11 @@ class Task:
         self.groups = check_groups(groups, X, n_samples)
         self.subjects = own_subjects(X)
         self.classes = None if self.is_regression else np.unique(self.y)
+        if not self.is_regression and len(self.classes) == n_samples:
+            raise ValueError(
+                f"Each of the {n_samples} samples has a label of its own, so that none is left to "
+                "learn it from. Take a regressor for a continuous target."
+            )
         if cv is None or isinstance(cv, (int, np.integer)):
             cv = self._default_cv(cv, random_state)
         self.cv = check_cv(cv, self.y, classifier=not self.is_regression)

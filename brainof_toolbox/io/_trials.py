@@ -257,12 +257,7 @@ def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
     dropped.add("beyond the ends of the recording", outside.sum(), name)
     keep = ~repeated & ~outside
     table, sample = table[keep].reset_index(drop=True), sample[keep] + raw.first_samp
-    twice = table["trial_type"][np.isin(sample, sample[1:][np.diff(sample) == 0])]
-    if len(twice):
-        raise ValueError(
-            f"{name}: events of several types start together: {sorted(set(twice))}. Choose with "
-            "event_id=."
-        )
+    _refuse_together(sample, table["trial_type"], name)
     if len(table) == 0:
         return None
     codes = table["trial_type"].map(event_id).to_numpy(int)
@@ -278,6 +273,18 @@ def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
     )
     dropped.add("in spans annotated as bad", len(table) - len(epochs), name)
     return epochs if len(epochs) else None
+
+
+def _refuse_together(starts, kinds, name):
+    """One piece of a recording cannot be a sample of two types."""
+    starts, kinds = np.asarray(starts), np.asarray(kinds)
+    times, counts = np.unique(starts, return_counts=True)
+    twice = kinds[np.isin(starts, times[counts > 1])]
+    if len(twice):
+        raise ValueError(
+            f"{name}: events of several types start together: {sorted(set(twice))}. Choose with "
+            "event_id=."
+        )
 
 
 def _put_together(cut):
@@ -319,6 +326,7 @@ def _cut_images(runs, tables, tmin, tmax, dropped, *, shift, masker, confounds, 
         repeated = table.duplicated(["onset", "trial_type"])
         dropped.add("repeated", repeated.sum(), path)
         table = table[~repeated]
+        _refuse_together(table["onset"], table["trial_type"], Path(path).name)
         spans = _spans(table, tmin, tmax, path)
         if len(table) == 0:
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from brainof_toolbox import compare, cross_validate
+from brainof_toolbox._utils.logging import warn
 from brainof_toolbox.evaluation._statistics import (
     balanced_accuracy,
     bootstrap_error,
@@ -72,6 +75,35 @@ def test_a_class_of_one_group_is_named():
     X, y, groups = np.zeros((8, 1)), np.array(list("mmffmmmm")), np.arange(8) // 2
     with pytest.raises(ValueError, match=r"Fold \d .*class 'm'.*two groups.*'f': 1, 'm': 3"):
         cross_validate(DummyClassifier(), X, y, groups=groups)
+
+
+@pytest.mark.parametrize("groups", ["none", np.arange(12)])
+def test_labels_that_never_repeat_are_refused(groups):
+    """Ages as words, or as numbers given to a classifier, are no classes."""
+    y = np.linspace(20.5, 70.5, 12).astype(str)
+    with pytest.raises(ValueError, match="12 samples has a label of its own.*regressor"):
+        cross_validate(DummyClassifier(), np.zeros((12, 2)), y, groups=groups)
+
+
+class Wary(DummyClassifier):
+    """Warns in every fit."""
+
+    def fit(self, X, y):
+        """Silence another warning, as libraries do, and warn."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+        warn("The weights are untrained.")
+        return super().fit(X, y)
+
+
+def test_folds_repeat_no_warning():
+    """One warning per call, not one per fold."""
+    X, y, groups = _data(n_groups=4)
+    with pytest.warns(RuntimeWarning, match="untrained") as caught:
+        cross_validate(Wary(), X, y, groups=groups)
+        assert len(caught) == 1
+        compare({"a": Wary(), "b": Wary()}, X, y, groups=groups)
+    assert len(caught) == 2
 
 
 def test_groups_are_demanded():

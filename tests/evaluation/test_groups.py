@@ -76,13 +76,20 @@ def test_epochs_name_their_subjects(eeg_study):
         assert [row[0] for row in scores.folds["test_groups"]] == ["01", "02", "03", "04"]
 
 
-def test_paths_name_nobody():
-    """A Path has parts, but they are no modalities."""
-    X = [Path(f"sub-{i}_bold.nii.gz") for i in range(24)]
-    scores = cross_validate(DummyClassifier(), X, LABELS, groups=WHO)
-    assert [row[0] for row in scores.folds["test_groups"]] == NAMES
+@pytest.mark.parametrize("kind", [str, Path])
+def test_paths_name_their_subjects(kind):
+    """H2: BIDS names say whose a file is; other names say nothing."""
+    X = [
+        kind(f"data/sub-{who[-1]}/eeg/sub-{who[-1]}_run-{i}_eeg.fif") for i, who in enumerate(WHO)
+    ]
+    scores = cross_validate(DummyClassifier(), X, LABELS)
+    assert scores.folds["test_groups"].tolist() == [(name[-1],) for name in NAMES]
+    given = cross_validate(DummyClassifier(), X, LABELS, groups=WHO)  # a Path has parts
+    assert given.folds["test_groups"].tolist() == [(name,) for name in NAMES]
     with pytest.raises(ValueError, match="'groups' is needed"):
-        cross_validate(DummyClassifier(), X, LABELS)
+        cross_validate(
+            DummyClassifier(), [kind(f"S{i}_subsub-eeg.fif") for i in range(24)], LABELS
+        )
 
 
 def test_groups_come_before_subjects():

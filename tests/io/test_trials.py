@@ -297,6 +297,15 @@ def test_repeated_events_are_counted(tmp_path):
     assert trials.metadata["onset"].tolist() == [10.0, 50.0] * 2
 
 
+def test_events_of_several_types_at_once_are_refused(tmp_path):
+    """As in EEG: one block cannot be a sample of two types, but event_id may choose."""
+    events = {"onset": [10.0, 50.0, 50.0], "trial_type": ["a", "a", "b"]}
+    root = write_runs(bids.describe(tmp_path), ("01",), events=events)
+    with pytest.raises(ValueError, match=r"sub-01.*types start together: \['a', 'b'\].*event_id"):
+        cut(root)
+    assert cut(root, event_id=["a"]).metadata["onset"].tolist() == [10.0, 50.0]
+
+
 def test_unknown_duration_of_a_block(tmp_path):
     events = {"duration": [20.0, "n/a", 20.0]}
     root = write_runs(bids.describe(tmp_path), ("01",), events=events)
