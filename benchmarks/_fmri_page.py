@@ -74,7 +74,7 @@ Modalities missing at random
 ----------------------------
 
 The same samples, each lacking each modality with some probability (one always stays), in training
-and test alike: mean over seeds (lowest to highest).
+and test alike: mean over seeds 0 to 2 (lowest to highest).
 
 {missing}"""
 
