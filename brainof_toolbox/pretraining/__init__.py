@@ -1,0 +1,1 @@
+"""Pretraining: a corpus of recordings -> a checkpoint that the estimators load."""

@@ -1,0 +1,176 @@
+"""Everything that decides a pretraining run, besides the network's shape and the corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from .._utils.validation import check_number, check_option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingConfig:
+    """How a network is pretrained by Masked Temporal-Frequency Modeling.
+
+    The objective is that of :footcite:p:`guo2026brainof`; its numbers are not published. Every
+    field is our decision.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the frequency domain in the loss, 0 to 1.
+    masked_patches : float
+        Share of a sample's patches that are hidden.
+    masked_components : float
+        Share of the Fourier components that are removed.
+    masked_tokens : {"drop", "embed"}
+        ``"drop"`` does not give hidden patches to the encoder at all, which saves work;
+        ``"embed"`` puts a learned embedding in their place.
+    balance_weight : float
+        Weight of the experts' balance loss.
+    learning_rate : float
+        Highest learning rate, reached after the warm-up.
+    final_learning_rate : float
+        Lowest learning rate as a share of the highest, reached by a cosine at the last step.
+    warmup_steps : int
+        Steps over which the learning rate rises from 0; at most the total number of steps.
+    betas : (float, float)
+        Decay rates of AdamW.
+    weight_decay : float
+        Decoupled weight decay of matrices; norms, scales and embeddings have none.
+    clip : float
+        Largest norm of the gradient.
+    micro_tokens : int
+        Tokens of a micro-batch: what goes through the network at once. Memory grows with it.
+    micro_batches : int
+        Micro-batches of a step. They are shared by the processes, whose number must divide it,
+        so the number of machines changes no result.
+    temperature : float
+        Modalities are drawn with probability ``n_samples ** (1 / temperature)``: 1 is in
+        proportion, large values make them equal.
+    precision : {"float32", "bf16"}
+        Of matrix products; weights and statistics stay in float32.
+    compile : bool
+        Compile the network: slow to start, faster on a GPU.
+    checkpoint_activations : bool
+        Compute activations twice rather than keep them: less memory, a third more work.
+    parallel : {"ddp", "fsdp"}
+        With several processes, whether each holds the whole network, or a part of it.
+    ema : float | None
+        Decay per step of a moving average of the weights, kept beside them; ``None`` for none.
+    save_average : bool
+        Whether the weights that a checkpoint gives to estimators are the moving average.
+    n_workers : int
+        Processes that read the corpus ahead; 0 reads in the training process.
+    log_every : int
+        Steps between two lines of the log.
+    keep : int
+        How many of the latest checkpoints stay.
+    spike : float
+        A loss above this multiple of the running mean of its modality stops the run.
+    tensorboard : bool
+        Write the log for TensorBoard too (optional extra).
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    alpha: float = 0.5
+    masked_patches: float = 0.5
+    masked_components: float = 0.3
+    masked_tokens: str = "drop"
+    balance_weight: float = 0.01
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.01
+    warmup_steps: int = 100
+    betas: tuple = (0.9, 0.95)
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    micro_tokens: int = 16384
+    micro_batches: int = 1
+    temperature: float = 2.0
+    precision: str = "float32"
+    compile: bool = False
+    checkpoint_activations: bool = False
+    parallel: str = "ddp"
+    ema: float | None = None
+    save_average: bool = False
+    n_workers: int = 0
+    log_every: int = 10
+    keep: int = 3
+    spike: float = 10.0
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        """Refuse what no run can be made from."""
+        shares = ("alpha", "masked_patches", "masked_components", "final_learning_rate")
+        for name in shares:
+            check_number(name, getattr(self, name), low=0, high=1)
+        for name in ("learning_rate", "clip"):
+            check_number(name, getattr(self, name), low=0, low_open=True)
+        for name in ("balance_weight", "weight_decay"):
+            check_number(name, getattr(self, name), low=0)
+        for name in ("micro_tokens", "micro_batches", "log_every", "keep"):
+            check_number(name, getattr(self, name), low=1, integer=True)
+        for name in ("warmup_steps", "n_workers"):
+            check_number(name, getattr(self, name), low=0, integer=True)
+        check_number("temperature", self.temperature, low=1)
+        check_number("spike", self.spike, low=1, low_open=True)
+        check_option("masked_tokens", self.masked_tokens, ("drop", "embed"))
+        check_option("precision", self.precision, ("float32", "bf16"))
+        check_option("parallel", self.parallel, ("ddp", "fsdp"))
+        for name in ("compile", "checkpoint_activations", "save_average", "tensorboard"):
+            check_option(name, getattr(self, name), (True, False))
+        betas = self.betas
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"The parameter 'betas' must be a pair, got {betas!r}.")
+        betas = tuple(check_number("betas", beta, low=0, high=1) for beta in betas)
+        object.__setattr__(self, "betas", betas)
+        if self.ema is not None:
+            check_number("ema", self.ema, low=0, high=1)
+        elif self.save_average:
+            raise ValueError("save_average=True needs a moving average: give ema=0.999.")
+        if self.masked_patches in (0, 1):
+            raise ValueError(
+                f"The parameter 'masked_patches' must lie between 0 and 1, got "
+                f"{self.masked_patches}: something must be hidden, and something seen."
+            )
+
+    def to_dict(self):
+        """Return the fields as plain Python values that JSON can hold.
+
+        Returns
+        -------
+        fields : dict
+            Field names and values.
+        """
+        return {**dataclasses.asdict(self), "betas": list(self.betas)}
+
+    @classmethod
+    def from_dict(cls, fields):
+        """Build it from a dictionary, as read from JSON or TOML.
+
+        Parameters
+        ----------
+        fields : dict
+            Field names and values; absent fields keep their defaults.
+
+        Returns
+        -------
+        config : PretrainingConfig
+            The configuration.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown, or a value is out of range.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(str(name) for name in fields if name not in known)
+        if unknown:
+            raise ValueError(
+                f"Unknown key {', '.join(map(repr, unknown))} of a pretraining configuration. "
+                f"Known keys are {', '.join(known)}."
+            )
+        return cls(**fields)
