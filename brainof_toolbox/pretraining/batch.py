@@ -1,0 +1,271 @@
+"""Samples of a corpus as a padded grid of channels and time points, and as tokens.
+
+B batch, C channels, T time points, N patches of a channel, P time points of a patch,
+S tokens (C N, channel by channel)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..models.config import MODALITIES
+from ..models.tokens import TokenBatch
+
+PER_CHANNEL = ("position", "orientation", "sensor_type", "log_scale")
+
+
+@dataclass(eq=False)
+class GridBatch:
+    """Samples of one modality, padded with zeros to a common number of channels and times.
+
+    Unlike tokens it keeps the layout of the recordings, which Fourier transforms need.
+
+    Parameters
+    ----------
+    data : torch.Tensor, shape (B, C, T)
+        Preprocessed signal in network units, float32.
+    n_channels, n_times : torch.Tensor, shape (B,)
+        How much of each sample is no padding, int64.
+    sfreq : torch.Tensor, shape (B,)
+        Sampling rate in Hz; for fMRI 1 / TR.
+    position : torch.Tensor, shape (B, C, 3)
+        Where the channel is, in m, in the head frame.
+    orientation : torch.Tensor, shape (B, C, 3)
+        Unit vector of the coil, zeros where there is none.
+    sensor_type : torch.Tensor, shape (B, C)
+        Index into ``("eeg", "mag", "grad", "bold")``, int64.
+    log_scale : torch.Tensor, shape (B, C)
+        Base-10 logarithm of a scale that was taken out of the data.
+    modality : int
+        Index into ``("eeg", "meg", "fmri")``, the same for all samples.
+    datasets : tuple of str
+        Which dataset each sample comes from.
+    index : torch.Tensor, shape (B,)
+        Which samples of the corpus these are, int64.
+    """
+
+    data: torch.Tensor
+    n_channels: torch.Tensor
+    n_times: torch.Tensor
+    sfreq: torch.Tensor
+    position: torch.Tensor
+    orientation: torch.Tensor
+    sensor_type: torch.Tensor
+    log_scale: torch.Tensor
+    modality: int
+    datasets: tuple
+    index: torch.Tensor
+
+    def __len__(self):
+        """Return the number of samples B."""
+        return self.data.shape[0]
+
+    def _map(self, function):
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        tensors = {k: function(v) for k, v in fields.items() if isinstance(v, torch.Tensor)}
+        return dataclasses.replace(self, **tensors)
+
+    def to(self, device, non_blocking=False):
+        """Return the batch on another device.
+
+        Parameters
+        ----------
+        device : torch.device | str
+            Where to.
+        non_blocking : bool
+            Do not wait for copies from pinned memory.
+
+        Returns
+        -------
+        grid : GridBatch
+            The batch there.
+        """
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self):
+        """Return the batch in memory from which a GPU copies fast.
+
+        Returns
+        -------
+        grid : GridBatch
+            The batch there.
+        """
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def is_channel(self):
+        """Tell channels from padding.
+
+        Returns
+        -------
+        is_channel : torch.Tensor, shape (B, C)
+            True where there is a channel.
+        """
+        number = torch.arange(self.data.shape[1], device=self.data.device)  # (C,)
+        return number < self.n_channels[:, None]  # (B, C)
+
+    def is_time(self):
+        """Tell time points from padding.
+
+        Returns
+        -------
+        is_time : torch.Tensor, shape (B, T)
+            True where there is a time point.
+        """
+        number = torch.arange(self.data.shape[2], device=self.data.device)  # (T,)
+        return number < self.n_times[:, None]  # (B, T)
+
+    def is_token(self, patch_size):
+        """Tell patches that hold at least one time point of a channel from padding.
+
+        Parameters
+        ----------
+        patch_size : int
+            Time points of a patch.
+
+        Returns
+        -------
+        is_token : torch.Tensor, shape (B, C, N)
+            True where there is a token.
+        """
+        start = torch.arange(0, self.data.shape[2], patch_size, device=self.data.device)  # (N,)
+        is_patch = start < self.n_times[:, None]  # (B, N)
+        return self.is_channel()[:, :, None] & is_patch[:, None]  # (B, C, N)
+
+    @classmethod
+    def collate(cls, samples):
+        """Join samples of one modality.
+
+        Parameters
+        ----------
+        samples : sequence of CorpusSample
+            What a corpus gives for an index.
+
+        Returns
+        -------
+        grid : GridBatch
+            One batch on the CPU, padded to most channels and most time points.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to join, modalities differ, or a sample does not fit together.
+        """
+        samples = list(samples)
+        if not samples:
+            raise ValueError("There are no samples to collate: pass at least one.")
+        modalities = sorted({int(sample.modality) for sample in samples})
+        if len(modalities) > 1:
+            names = [MODALITIES[modality] for modality in modalities]
+            raise ValueError(
+                f"A batch must hold one modality, got {names}. Draw samples of one modality."
+            )
+        for sample in samples:
+            _check(sample)
+        most = tuple(max(sample.data.shape[axis] for sample in samples) for axis in (0, 1))
+        return cls(
+            data=_padded([sample.data for sample in samples], most, np.float32),
+            n_channels=torch.tensor([sample.data.shape[0] for sample in samples]),
+            n_times=torch.tensor([sample.data.shape[1] for sample in samples]),
+            sfreq=torch.tensor([float(sample.sfreq) for sample in samples], dtype=torch.float32),
+            position=_padded([s.position for s in samples], (most[0], 3), np.float32),
+            orientation=_padded([s.orientation for s in samples], (most[0], 3), np.float32),
+            sensor_type=_padded([s.sensor_type for s in samples], most[:1], np.int64),
+            log_scale=_padded([s.log_scale for s in samples], most[:1], np.float32),
+            modality=modalities[0],
+            datasets=tuple(str(sample.dataset) for sample in samples),
+            index=torch.tensor([int(sample.index) for sample in samples]),
+        )
+
+
+def to_tokens(grid, data=None, *, patch_size):
+    """Cut a grid into tokens, channel by channel.
+
+    Parameters
+    ----------
+    grid : GridBatch
+        Samples.
+    data : torch.Tensor, shape (B, C, T) | None
+        What stands in place of ``grid.data``.
+    patch_size : int
+        Time points of a patch.
+
+    Returns
+    -------
+    tokens : TokenBatch
+        ``S = C * ceil(T / patch_size)`` tokens per sample. Channels that do not exist and patches
+        wholly beyond the end are padding; points beyond the end are zero in any patch.
+    """
+    n_samples, n_channels, n_times = grid.data.shape
+    n_patches = -(-n_times // patch_size)
+    shape = (n_samples, n_channels, n_patches)
+    if data is None:
+        data = grid.data
+    else:
+        is_point = grid.is_channel()[:, :, None] & grid.is_time()[:, None]  # (B, C, T)
+        data = torch.where(is_point, data, 0)  # (B, C, T)
+    values = F.pad(data, (0, n_patches * patch_size - n_times))  # (B, C, N P)
+    start = torch.arange(0, n_times, patch_size, device=data.device)  # (N,)
+    n_valid = (grid.n_times[:, None] - start).clamp(0, patch_size)  # (B, N)
+    sfreq = grid.sfreq[:, None]  # (B, 1)
+
+    def spread(tensor):  # (B, C, 1, ...) or (B, 1, N) -> (B, S, ...)
+        return tensor.expand(*shape, *tensor.shape[3:]).reshape(n_samples, -1, *tensor.shape[3:])
+
+    return TokenBatch(
+        values=values.reshape(n_samples, n_channels * n_patches, patch_size),  # (B, S, P)
+        time=spread(((start + n_valid / 2) / sfreq)[:, None]),
+        duration=spread((n_valid / sfreq)[:, None]),
+        is_padding=~grid.is_token(patch_size).flatten(1),
+        modality=torch.full((n_samples,), grid.modality, device=data.device),
+        **{name: spread(getattr(grid, name)[:, :, None]) for name in PER_CHANNEL},
+    )
+
+
+def from_patches(values, grid):
+    """Put patches back where they were in channels and time.
+
+    Parameters
+    ----------
+    values : torch.Tensor, shape (B, S, P)
+        A patch for each token of :func:`to_tokens`.
+    grid : GridBatch
+        The samples that the tokens were cut from.
+
+    Returns
+    -------
+    data : torch.Tensor, shape (B, C, T)
+        Meaningless where the grid is padding.
+    """
+    n_samples, n_channels, n_times = grid.data.shape
+    return values.reshape(n_samples, n_channels, -1)[..., :n_times]  # (B, C, T)
+
+
+def _padded(arrays, shape, kind):
+    """Stack arrays into one tensor of zeros (B, *shape), each in its corner."""
+    out = np.zeros((len(arrays), *shape), dtype=kind)
+    for row, array in zip(out, arrays):
+        row[tuple(slice(n) for n in np.shape(array))] = array
+    return torch.from_numpy(out)
+
+
+def _check(sample):
+    """Refuse a sample whose parts differ in their number of channels."""
+    name = f"Sample {sample.index} of the corpus (dataset {sample.dataset!r})"
+    if np.ndim(sample.data) != 2 or 0 in sample.data.shape:
+        raise ValueError(
+            f"{name} must hold data of (n_channels, n_times), none empty, got shape "
+            f"{np.shape(sample.data)}. Build the corpus again."
+        )
+    for field in PER_CHANNEL:
+        wanted = (len(sample.data), 3) if field in ("position", "orientation") else None
+        wanted = wanted or (len(sample.data),)
+        if np.shape(getattr(sample, field)) != wanted:
+            raise ValueError(
+                f"{name} must have {field} of shape {wanted} to go with its data, got "
+                f"{np.shape(getattr(sample, field))}. Build the corpus again."
+            )
