@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._samples import Reading, as_sources, count_samples, iter_blocks
 from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
 from ..io._nifti import check_memory
@@ -19,7 +20,6 @@ from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_
 from ..preprocessing import Preprocessing
 from ..signals import MODALITIES
 from ._embedded import Embedded
-from ._samples import Reading, as_sources, count_samples, iter_blocks
 
 POOLINGS = ("mean", "mean+std", "flat")
 

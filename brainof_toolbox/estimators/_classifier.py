@@ -13,9 +13,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
+from .._samples import count_samples
 from .._utils.validation import check_number
 from ._heads import fit_classification_head
-from ._samples import count_samples
 from ._supervised import SupervisedBrainOF
 
 

@@ -8,8 +8,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
+from .._samples import count_samples
 from ._heads import fit_regression_head
-from ._samples import count_samples
 from ._supervised import SupervisedBrainOF
 
 

@@ -8,13 +8,13 @@ import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite
 
+from .._samples import count_samples
 from .._utils.subjects import hash_subject
 from .._utils.validation import check_number, check_option
 from ._base import BaseBrainOF, as_seed, check_device, is_table
 from ._embedded import Embedded
 from ._finetune import Settings, fit_network, make_network, predict_outputs
 from ._heads import inner_splits
-from ._samples import count_samples
 
 ADAPTATIONS = ("probe", "full")
 

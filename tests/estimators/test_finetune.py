@@ -14,6 +14,7 @@ from simulated import noise_epochs, obvious_epochs, raw
 from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox._samples import as_sources, count_samples, iter_blocks
 from brainof_toolbox._utils.subjects import hash_subject
 from brainof_toolbox.estimators import _finetune, _supervised
 from brainof_toolbox.estimators._finetune import (
@@ -25,7 +26,6 @@ from brainof_toolbox.estimators._finetune import (
     make_optimizer,
     predict_outputs,
 )
-from brainof_toolbox.estimators._samples import as_sources, count_samples, iter_blocks
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.models.moe import Experts
 from brainof_toolbox.preprocessing import Preprocessing

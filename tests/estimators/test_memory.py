@@ -84,7 +84,7 @@ def test_recordings_are_read_one_at_a_time(monkeypatch):
 
     from simulated import raw
 
-    from brainof_toolbox.estimators import _samples
+    from brainof_toolbox import _samples
     from brainof_toolbox.preprocessing import Preprocessing
 
     alive, most, from_raw = weakref.WeakSet(), [], _samples.from_raw

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._windows import pair_windows
-from ..io import from_array, from_epochs, from_raw, read_recording
-from ..io._amplitude import check_amplitude
-from ..io._bids_recording import read_bids_recording
-from ..io._nifti import check_image, check_t_r, from_nifti, is_image
-from ..io._records import check_record, describe_record, is_record, read_record
-from ..preprocessing import preprocess
-from ..signals import PairedSignals, Signals, as_parts
-from ._embedded import Embedded
+from ._windows import pair_windows
+from .io import from_array, from_epochs, from_raw, read_recording
+from .io._amplitude import check_amplitude
+from .io._bids_recording import read_bids_recording
+from .io._nifti import check_image, check_t_r, from_nifti, is_image
+from .io._records import check_record, describe_record, is_record, read_record
+from .preprocessing import preprocess
+from .signals import PairedSignals, Signals, as_parts
 
 ACCEPTED = (
     "mne.Epochs, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of file paths "
@@ -325,14 +324,15 @@ def count_samples(sources):
 
     Parameters
     ----------
-    sources : list of Source | Embedded
-        What :func:`as_sources` gave, or features computed ahead.
+    sources : list of Source | object
+        What :func:`as_sources` gave, or anything that knows its length, such as features
+        computed ahead.
 
     Returns
     -------
     n_samples : int
         Their sum.
     """
-    if isinstance(sources, Embedded):
+    if not isinstance(sources, list):
         return len(sources)
     return sum(source.n_samples for source in sources)
