@@ -3,8 +3,11 @@
 The public names stand in ``__init__.pyi``; each is imported when it is first used.
 """
 
-import lazy_loader as _lazy
-
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+try:
+    import lazy_loader as _lazy
+except ModuleNotFoundError:  # machines that only train: brainof_toolbox.pretraining, by its name
+    pass
+else:
+    __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
