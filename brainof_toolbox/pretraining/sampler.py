@@ -1,0 +1,229 @@
+"""Which samples make a step: from the seed and the number of the step alone.
+
+A step draws one bucket: samples of one modality that share the length of their Fourier axis (time
+points in EEG and MEG, regions in fMRI) and nearly share the other. Within a bucket samples come
+in endless seeded permutations. Nothing is remembered from step to step, so it does not matter
+where a run was interrupted, how many processes share a step, or how many of them read ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .._utils.validation import check_number
+from ..models.config import MODALITIES
+
+_BLOCK = 2**16  # steps whose buckets are drawn at once
+_WASTE = 0.25  # share of padding that the longest of a bucket may cost the shortest
+_DRAWS, _PASSES, _MASKS = range(3)  # streams of random numbers that must not meet
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """Samples that can share a micro-batch.
+
+    Parameters
+    ----------
+    modality : int
+        Index into ``("eeg", "meg", "fmri")``.
+    indices : ndarray of int, shape (n_samples,)
+        The samples in the corpus.
+    n_tokens : int
+        Tokens of the largest of them.
+    batch_size : int
+        Samples of a micro-batch.
+    probability : float
+        Share of the steps that draw this bucket.
+    """
+
+    modality: int
+    indices: np.ndarray
+    n_tokens: int
+    batch_size: int
+    probability: float
+
+
+class Sampler:
+    """Deterministic order of the data.
+
+    Modality m is drawn with probability ``n_samples ** (1 / temperature)``, a bucket of it in
+    proportion to its tokens, so that within a modality every sample is seen equally often.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Its arrays ``n_channels``, ``n_times`` and ``modality`` are read, no data.
+    config : PretrainingConfig
+        ``micro_tokens``, ``micro_batches`` and ``temperature`` count.
+    patch_size : int
+        Time points of a patch.
+    random_state : int
+        Seed.
+    """
+
+    def __init__(self, corpus, config, *, patch_size=64, random_state=0):
+        self.random_state = check_number("random_state", random_state, low=0, integer=True)
+        self.n_micro_batches = config.micro_batches
+        modality = np.asarray(corpus.modality)
+        if len(modality) == 0:
+            raise ValueError("The corpus holds no samples. Build it from recordings first.")
+        self.n_samples = np.bincount(modality, minlength=len(MODALITIES))
+        n_patches = -(-np.asarray(corpus.n_times, dtype=np.int64) // patch_size)
+        tokens = n_patches * np.asarray(corpus.n_channels, dtype=np.int64)
+        groups = _group(
+            modality, np.asarray(corpus.n_channels), np.asarray(corpus.n_times), tokens
+        )
+        self.buckets = tuple(_make_buckets(groups, modality, tokens, self.n_samples, config))
+        self._cumulative = np.cumsum([bucket.probability for bucket in self.buckets])
+        self._before = [np.zeros(len(self.buckets), dtype=np.int64)]  # visits before each block
+        self._block = (None, None)
+        self._passes = {}
+
+    def bucket(self, step):
+        """Return the bucket of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+
+        Returns
+        -------
+        bucket : Bucket
+            Where all samples of this step come from.
+        """
+        return self.buckets[self._draws(step // _BLOCK)[step % _BLOCK]]
+
+    def plan(self, step):
+        """Return the samples of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+
+        Returns
+        -------
+        micro_batches : list of ndarray of int, shape (batch_size,)
+            Indices into the corpus, one array per micro-batch.
+        """
+        block, offset = divmod(step, _BLOCK)
+        before, draws = self._visits(block), self._draws(block)
+        number = draws[offset]
+        bucket = self.buckets[number]
+        visits = before[number] + np.count_nonzero(draws[:offset] == number)
+        n_drawn = bucket.batch_size * self.n_micro_batches
+        places = visits * n_drawn + np.arange(n_drawn)
+        passes, within = np.divmod(places, len(bucket.indices))
+        drawn = np.empty(n_drawn, dtype=np.int64)
+        for turn in range(passes[0], passes[-1] + 1):
+            here = passes == turn
+            drawn[here] = self._permutation(number, turn)[within[here]]
+        return np.split(bucket.indices[drawn], self.n_micro_batches)
+
+    def epochs(self, step):
+        """Return how often the samples of each modality have been seen before a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+
+        Returns
+        -------
+        epochs : dict of str -> float
+            By modality; those that the corpus does not hold are left out.
+        """
+        block, offset = divmod(step, _BLOCK)
+        before = self._visits(block)
+        drawn = np.bincount(self._draws(block)[:offset], minlength=len(self.buckets))
+        visits = before + drawn
+        seen = np.zeros(len(MODALITIES))
+        for count, bucket in zip(visits, self.buckets):
+            seen[bucket.modality] += count * bucket.batch_size * self.n_micro_batches
+        return {
+            name: float(seen[m] / self.n_samples[m])
+            for m, name in enumerate(MODALITIES)
+            if self.n_samples[m]
+        }
+
+    def _draws(self, block):
+        """Buckets of the steps of a block; the last block is kept."""
+        if self._block[0] != block:
+            uniform = _stream(self.random_state, _DRAWS, block).random(_BLOCK)
+            drawn = np.searchsorted(self._cumulative, uniform * self._cumulative[-1], "right")
+            self._block = (block, np.minimum(drawn, len(self.buckets) - 1))
+        return self._block[1]
+
+    def _visits(self, block):
+        """How often each bucket was drawn before a block."""
+        while len(self._before) <= block:
+            drawn = self._draws(len(self._before) - 1)
+            counts = np.bincount(drawn, minlength=len(self.buckets))
+            self._before.append(self._before[-1] + counts)
+        return self._before[block]
+
+    def _permutation(self, number, turn):
+        """Order of a bucket in one pass; those of the current pass are kept."""
+        kept = self._passes.get(number)
+        if kept is None or kept[0] != turn:
+            stream = _stream(self.random_state, _PASSES, number, turn)
+            kept = (turn, stream.permutation(len(self.buckets[number].indices)))
+            self._passes[number] = kept
+        return kept[1]
+
+
+def mask_generator(random_state, step, micro_batch):
+    """Return the source of random numbers for the masks of one micro-batch.
+
+    Parameters
+    ----------
+    random_state : int
+        Seed of the run.
+    step, micro_batch : int
+        Which one; both from 0, micro-batches counted over all processes.
+
+    Returns
+    -------
+    generator : torch.Generator
+        On the CPU, whatever the device.
+    """
+    sequence = np.random.SeedSequence(random_state, spawn_key=(_MASKS, step, micro_batch))
+    seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def _stream(random_state, *key):
+    sequence = np.random.SeedSequence(random_state, spawn_key=key)
+    return np.random.Generator(np.random.Philox(sequence))
+
+
+def _group(modality, n_channels, n_times, tokens):
+    """Yield the indices of samples that share modality and Fourier axis, and fit one bin."""
+    is_fmri = modality == MODALITIES.index("fmri")
+    fourier = np.where(is_fmri, n_channels, n_times)
+    group = modality + len(MODALITIES) * fourier.astype(np.int64)
+    order = np.lexsort((-tokens, group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    for members in np.split(order, starts[1:]):
+        # The largest opens a bin; the first that it would pad too much opens the next.
+        sizes = -tokens[members]  # ascending
+        while len(members):
+            end = np.searchsorted(sizes, (1 - _WASTE) * sizes[0], "right")
+            yield np.sort(members[:end])
+            members, sizes = members[end:], sizes[end:]
+
+
+def _make_buckets(groups, modality, tokens, n_samples, config):
+    groups = list(groups)
+    weights = np.where(n_samples > 0, n_samples.astype(float) ** (1 / config.temperature), 0)
+    weights /= weights.sum()
+    total = np.bincount(modality, tokens, minlength=len(MODALITIES))
+    for members in groups:
+        m, n_tokens = int(modality[members[0]]), int(tokens[members].max())
+        batch_size = min(max(1, config.micro_tokens // n_tokens), len(members))
+        share = tokens[members].sum() / total[m]
+        yield Bucket(m, members, n_tokens, batch_size, float(weights[m] * share))

@@ -1,0 +1,67 @@
+"""A corpus in memory, for what needs no files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+
+from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
+from brainof_toolbox.preprocessing import Preprocessing
+
+TYPES = {"eeg": "eeg", "meg": "mag", "fmri": "bold"}
+SFREQ = {"eeg": 256.0, "meg": 256.0, "fmri": 0.5}
+
+
+class FakeCorpus:
+    """Samples of given shapes: a rhythm that neighbouring channels share, and some noise.
+
+    Parameters
+    ----------
+    shapes : sequence of (str, int, int, int)
+        Modality, number of channels, number of times, number of samples.
+    seed : int
+        Of the data; it changes the fingerprint.
+    """
+
+    def __init__(self, shapes, seed=0):
+        rows = [row[:3] for row in shapes for _ in range(row[3])]
+        self.modality = np.array([MODALITIES.index(row[0]) for row in rows], dtype=np.int64)
+        self.n_channels = np.array([row[1] for row in rows], dtype=np.int64)
+        self.n_times = np.array([row[2] for row in rows], dtype=np.int64)
+        self.seed = seed
+        self.sha256 = f"{seed:064d}"
+        self.datasets = tuple(sorted({f"fake-{row[0]}" for row in rows}))
+        self.subjects = ("a" * 64, "b" * 64)
+        self.licences = ("CC0-1.0", "PDDL")
+        self.preprocessing = Preprocessing().to_dict()
+        self.n_read = Counter()
+
+    def __len__(self):
+        return len(self.modality)
+
+    def __getitem__(self, index):
+        self.n_read[int(index)] += 1
+        rng = np.random.default_rng([self.seed, int(index)])
+        name = MODALITIES[self.modality[index]]
+        n_channels, n_times = self.n_channels[index], self.n_times[index]
+        position = np.random.default_rng(n_channels).normal(size=(n_channels, 3))
+        position *= 0.09 / np.linalg.norm(position, axis=1, keepdims=True)
+        cycles = rng.uniform(1, 4)
+        angle = 2 * np.pi * (cycles * np.arange(n_times) / 64 + rng.uniform())
+        data = np.cos(angle + 20 * position[:, :1]) + 0.2 * rng.normal(size=(n_channels, n_times))
+        return SimpleNamespace(
+            data=data.astype(np.float32),
+            sfreq=SFREQ[name],
+            position=position.astype(np.float32),
+            orientation=np.zeros((n_channels, 3), dtype=np.float32),
+            sensor_type=np.full(n_channels, SENSOR_TYPES.index(TYPES[name]), dtype=np.int64),
+            log_scale=np.zeros(n_channels, dtype=np.float32),
+            modality=int(self.modality[index]),
+            dataset=f"fake-{name}",
+            index=int(index),
+        )
+
+
+SMALL = (("eeg", 4, 128, 12), ("eeg", 3, 128, 4), ("meg", 6, 128, 8), ("fmri", 5, 96, 6))

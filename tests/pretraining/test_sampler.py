@@ -1,0 +1,161 @@
+"""The order of the data: seeded, even, cheap to enter anywhere."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.pretraining import sampler as sampler_module
+from brainof_toolbox.pretraining.config import PretrainingConfig
+from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
+
+CONFIG = PretrainingConfig(micro_tokens=256, micro_batches=3)
+
+
+def _corpus(rows):
+    """Columns of (modality, n_channels, n_times)."""
+    modality, n_channels, n_times = map(np.array, zip(*rows))
+    return SimpleNamespace(modality=modality, n_channels=n_channels, n_times=n_times)
+
+
+@pytest.fixture
+def mixed():
+    """Three modalities in many shapes."""
+    rng = np.random.default_rng(0)
+    rows = [(0, c, 640) for c in rng.integers(16, 65, 150)]
+    rows += [(0, 19, t) for t in rng.choice([512, 640], 50)]
+    rows += [(1, c, 512) for c in rng.integers(100, 307, 60)]
+    rows += [(2, 30, t) for t in rng.integers(20, 321, 40)]
+    rows += [(2, 31, 320)] * 9
+    rng.shuffle(rows)
+    return _corpus(rows)
+
+
+def _naive(sampler, n_steps):
+    """Walk through all steps, remembering where each bucket stands."""
+    state = {number: [0, []] for number in range(len(sampler.buckets))}
+    for step in range(n_steps):
+        bucket = sampler.bucket(step)
+        number = sampler.buckets.index(bucket)
+        micro_batches = []
+        for _ in range(sampler.n_micro_batches):
+            rows = []
+            for _ in range(bucket.batch_size):
+                turn, waiting = state[number]
+                if not waiting:
+                    waiting = list(sampler._permutation(number, turn))
+                    state[number] = [turn + 1, waiting]
+                rows.append(bucket.indices[waiting.pop(0)])
+            micro_batches.append(rows)
+        yield micro_batches
+
+
+def test_plan_is_a_walk_through_permutations(mixed):
+    """Entering at any step gives what a walk from the start finds there."""
+    sampler, fresh = Sampler(mixed, CONFIG), Sampler(mixed, CONFIG)
+    walk = [np.array(step) for step in _naive(Sampler(mixed, CONFIG), 300)]
+    for step in (0, 299, 17, 298, 18, 150, *range(300)):
+        plan = sampler.plan(step)
+        assert len(plan) == 3 and np.array_equal(np.stack(plan), walk[step])
+    assert np.array_equal(np.stack(fresh.plan(299)), walk[299])
+
+
+def test_each_sample_once_per_pass(mixed):
+    """Counts within a bucket differ by at most one, and every sample comes."""
+    sampler = Sampler(mixed, CONFIG)
+    seen = np.zeros(len(mixed.modality), dtype=int)
+    for step in range(2000):
+        np.add.at(seen, np.concatenate(sampler.plan(step)), 1)
+    for bucket in sampler.buckets:
+        assert np.ptp(seen[bucket.indices]) <= 1
+    assert seen.min() >= 1
+    assert np.array_equal(np.sort(np.concatenate([b.indices for b in sampler.buckets])),
+                          np.arange(len(seen)))  # fmt: skip
+    epochs = sampler.epochs(2000)
+    for number, name in enumerate(MODALITIES):
+        assert epochs[name] == pytest.approx(seen[mixed.modality == number].mean())
+
+
+def test_buckets_share_the_fourier_axis_and_waste_little(mixed):
+    for bucket in Sampler(mixed, CONFIG).buckets:
+        modality = set(mixed.modality[bucket.indices])
+        assert modality == {bucket.modality}
+        dense = mixed.n_channels if bucket.modality == 2 else mixed.n_times
+        assert len(set(dense[bucket.indices])) == 1
+        patches = -(-mixed.n_times[bucket.indices] // 64)
+        tokens = patches * mixed.n_channels[bucket.indices]
+        assert bucket.n_tokens == tokens.max() and tokens.min() >= 0.75 * tokens.max()
+        fits = max(1, CONFIG.micro_tokens // bucket.n_tokens)
+        assert bucket.batch_size == min(fits, len(bucket.indices))
+
+
+@pytest.mark.parametrize("temperature, power", [(1.0, 1.0), (2.0, 0.5), (1e9, 0.0)])
+def test_modalities_are_mixed_by_temperature(temperature, power):
+    corpus = _corpus([(0, 10, 640)] * 900 + [(1, 20, 512)] * 90 + [(2, 30, 320)] * 10)
+    sampler = Sampler(corpus, PretrainingConfig(temperature=temperature))
+    n_steps = 20_000
+    drawn = np.bincount([sampler.bucket(step).modality for step in range(n_steps)], minlength=3)
+    wanted = np.array([900.0, 90.0, 10.0]) ** power
+    wanted /= wanted.sum()
+    assert np.allclose(drawn / n_steps, wanted, atol=4 * 0.5 / np.sqrt(n_steps))
+
+
+def test_samples_of_a_modality_are_seen_equally_often():
+    """Buckets are drawn by their tokens: long samples take more steps, not more passes."""
+    corpus = _corpus([(0, 8, 640)] * 400 + [(0, 32, 640)] * 400)
+    sampler = Sampler(corpus, PretrainingConfig(micro_tokens=640))
+    seen = np.zeros(800)
+    for step in range(4000):
+        np.add.at(seen, np.concatenate(sampler.plan(step)), 1)
+    assert seen[:400].mean() == pytest.approx(seen[400:].mean(), rel=0.1)
+
+
+def test_seed_decides_and_nothing_else_does(mixed, global_rng_untouched):
+    """A5, D7."""
+    one, same, other = (Sampler(mixed, CONFIG, random_state=seed) for seed in (3, 3, 4))
+    plans = [[np.concatenate(s.plan(step)).tolist() for step in range(50)]
+             for s in (one, same, other)]  # fmt: skip
+    assert plans[0] == plans[1] != plans[2]
+
+
+def test_late_step_of_a_large_corpus(mixed, monkeypatch):
+    """A million steps in, six million samples: blocks of steps and one pass are all it takes."""
+    n = 6_000_000
+    modality = np.zeros(n, dtype=np.int64)
+    corpus = SimpleNamespace(modality=modality, n_channels=modality + 64, n_times=modality + 2560)
+    streams = []
+    real = sampler_module._stream
+    monkeypatch.setattr(sampler_module, "_stream", lambda *key: streams.append(key) or real(*key))
+    sampler = Sampler(corpus, CONFIG)
+    plan = sampler.plan(1_000_000)
+    turn = 1_000_000 * 3 // n  # one sample per micro-batch, one bucket
+    assert [p.shape for p in plan] == [(1,)] * 3 and turn == 0
+    assert len(streams) == 1_000_000 // sampler_module._BLOCK + 2
+    sampler.plan(1_000_001)
+    assert len(streams) == 1_000_000 // sampler_module._BLOCK + 2
+
+
+def test_masks_have_their_own_stream_per_micro_batch(global_rng_untouched):
+    draws = {
+        key: tuple(torch.rand(3, generator=mask_generator(*key)).tolist())
+        for key in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    }
+    assert len(set(draws.values())) == 4
+    again = torch.rand(3, generator=mask_generator(0, 1, 0))
+    assert tuple(again.tolist()) == draws[0, 1, 0]
+
+
+def test_a_bucket_smaller_than_a_micro_batch_gives_all_it_has():
+    sampler = Sampler(_corpus([(0, 2, 64)] * 3), CONFIG)
+    assert [sorted(part) for part in sampler.plan(5)] == [[0, 1, 2]] * 3
+
+
+def test_nonsense_is_refused(mixed):
+    with pytest.raises(ValueError, match="no samples.*Build it"):
+        Sampler(SimpleNamespace(modality=[], n_channels=[], n_times=[]), CONFIG)
+    with pytest.raises(ValueError, match="random_state"):
+        Sampler(mixed, CONFIG, random_state=-1)
