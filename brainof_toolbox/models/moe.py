@@ -6,11 +6,21 @@ E routed experts, K of them chosen by each token
 
 from __future__ import annotations
 
+from collections import UserList
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .layers import Linear, SwiGLU
+
+
+class Ledger(UserList):
+    """The choices of all gates that a forward pass met, in their order.
+
+    It is no ``list``: what shards a network rebuilds the lists that go into a module, and the
+    choices would be written into a copy.
+    """
 
 
 class Experts(nn.Module):
@@ -171,7 +181,7 @@ class MixtureOfExperts(nn.Module):
         ----------
         x : torch.Tensor, shape (B, T, D)
             Tokens.
-        ledger : list | None
+        ledger : Ledger | list | None
             Gets ``(probability (B, T, E), chosen (B, T, K))`` appended.
 
         Returns
@@ -208,8 +218,9 @@ class MixtureOfExperts(nn.Module):
         """
         # Rounding must not decide which expert a token goes to.
         with torch.autocast(flat.device.type, enabled=False):
-            kind = self.gate.weight.dtype
-            return F.linear(flat.to(kind), self.gate.weight).softmax(-1)  # (N, E)
+            # Weights that were sent round in half precision are widened again.
+            kind = torch.promote_types(self.gate.weight.dtype, torch.float32)
+            return F.linear(flat.to(kind), self.gate.weight.to(kind)).softmax(-1)  # (N, E)
 
 
 def dense_experts(width, hidden, n_chosen):
