@@ -12,8 +12,8 @@ from .._utils.validation import check_number
 from .attention import DintAttention, PlainAttention
 from .config import MODALITIES, BrainOFConfig
 from .embedding import ContentEmbedding, PlaceEmbedding
-from .layers import LayerScale, Linear, RMSNorm
-from .moe import Experts, balance_loss
+from .layers import LayerScale, Linear, RMSNorm, call_block
+from .moe import Experts, Ledger, balance_loss
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
 
@@ -47,7 +47,7 @@ class Layer(nn.Module):
         ----------
         x : torch.Tensor, shape (B, M, D)
             Latents.
-        ledger : list | None
+        ledger : Ledger | None
             Gets the choices of the gate appended.
 
         Returns
@@ -70,6 +70,12 @@ class BrainOF(nn.Module):
         Seed of the initial weights. The global random state is neither read nor changed. None
         draws nothing and leaves the parameters on the meta device, for counting and loading.
 
+    Attributes
+    ----------
+    checkpoint_activations : bool
+        Whether training keeps only what goes into each block, and computes the inside again in
+        the backward pass: less memory, a third more work, the same numbers. Initially False.
+
     References
     ----------
     .. footbibliography::
@@ -86,6 +92,7 @@ class BrainOF(nn.Module):
         if random_state is not None:
             random_state = check_number("random_state", random_state, low=0, integer=True)
         self.config = config
+        self.checkpoint_activations = False
         with torch.device("meta"):
             self.content = ContentEmbedding(config)
             self.place = PlaceEmbedding(config)
@@ -124,7 +131,7 @@ class BrainOF(nn.Module):
             if isinstance(module, CrossAttention):
                 module.locate(self.place)
 
-    def forward(self, tokens, return_balance=False):
+    def forward(self, tokens, return_balance=False, gates=None):
         """Embed samples.
 
         Parameters
@@ -134,6 +141,8 @@ class BrainOF(nn.Module):
             are all padding is a missing modality, and is not read.
         return_balance : bool
             Return the auxiliary loss of the experts too.
+        gates : Ledger | None
+            Gets, for each gate, the first four arguments of :func:`.moe.balance_loss` appended.
 
         Returns
         -------
@@ -149,28 +158,30 @@ class BrainOF(nn.Module):
         """
         parts = [tokens] if isinstance(tokens, TokenBatch) else list(tokens)
         self._check(parts)
-        losses = []
+        is_asked = return_balance or gates is not None
+        found = []
         latents = self.latents.expand(len(parts[0]), -1, -1)  # (B, M, D)
         group = torch.zeros_like(parts[0].modality)  # (B,), one bit per modality read
+        recompute = self._recompute()
         for part in parts:
-            ledger = [] if return_balance else None
+            ledger = Ledger() if is_asked else None
             latents = self.encoder(
-                latents, self.place(part), self.content(part), part.is_padding, ledger
+                latents, self.place(part), self.content(part), part.is_padding, ledger, recompute
             )
-            if return_balance:
+            if is_asked:
                 is_read = ~part.is_padding.all(-1)  # (B,)
                 group = group | torch.where(is_read, 2**part.modality, 0)
-                losses += [self._balance(*entry, group, is_read[:, None]) for entry in ledger]
-        ledger = [] if return_balance else None
+                found += [_gate(*entry, group, is_read[:, None]) for entry in ledger]
+        ledger = Ledger() if is_asked else None
         for layer in self.layers:
-            latents = layer(latents, ledger)
+            latents = call_block(layer, latents, ledger=ledger, recompute=recompute)
         latents = self.norm(latents)
-        if not return_balance:
+        if not is_asked:
             return latents
-        losses += [self._balance(*entry, group) for entry in ledger]
-        return latents, torch.stack(losses).mean() if losses else latents.new_zeros(())
+        found += [_gate(*entry, group) for entry in ledger]
+        return self._hand_out(latents, found, return_balance, gates)
 
-    def decode(self, latents, queries, return_balance=False):
+    def decode(self, latents, queries, return_balance=False, gates=None):
         """Reconstruct patches at any place and time.
 
         Parameters
@@ -181,6 +192,8 @@ class BrainOF(nn.Module):
             Where, when and what; their values are not read.
         return_balance : bool
             Return the auxiliary loss of the experts too.
+        gates : Ledger | None
+            As above.
 
         Returns
         -------
@@ -200,16 +213,17 @@ class BrainOF(nn.Module):
                 f"latents must have shape {(len(queries), *self.latents.shape)} to go with these "
                 f"queries, got {tuple(latents.shape)}."
             )
-        ledger = [] if return_balance else None
+        ledger = Ledger() if return_balance or gates is not None else None
         # Latents are sought where they started, and give what they have become.
         place = self.latents.expand(len(queries), -1, -1)  # (B, M, D)
-        x = self.decoder(self.place(queries), place, latents, None, ledger)  # (B, S, D)
+        x = self.place(queries)  # (B, S, D)
+        x = self.decoder(x, place, latents, None, ledger, self._recompute())  # (B, S, D)
         values = self.patch(self.patch_norm(x))  # (B, S, P)
-        if not return_balance:
+        if ledger is None:
             return values
         group, is_counted = 2**queries.modality, ~queries.is_padding
-        losses = [self._balance(*entry, group, is_counted) for entry in ledger]
-        return values, torch.stack(losses).mean() if losses else values.new_zeros(())
+        found = [_gate(*entry, group, is_counted) for entry in ledger]
+        return self._hand_out(values, found, return_balance, gates)
 
     def n_parameters(self, active=False):
         """Count parameters.
@@ -231,10 +245,17 @@ class BrainOF(nn.Module):
         routed = sum(p.numel() for stack in stacks for p in stack.parameters())
         return total - routed + routed * self.config.n_chosen // self.config.n_routed
 
-    def _balance(self, probability, chosen, group, is_counted=None):
-        if is_counted is not None:
-            is_counted = is_counted.expand(probability.shape[:2])
-        return balance_loss(probability, chosen, group, is_counted, 2 ** len(MODALITIES))
+    def _recompute(self):
+        return self.checkpoint_activations and torch.is_grad_enabled()
+
+    def _hand_out(self, result, found, return_balance, gates):
+        if gates is not None:
+            for gate in found:
+                gates.append(gate)
+        if not return_balance:
+            return result
+        losses = [balance_loss(*gate, 2 ** len(MODALITIES)) for gate in found]
+        return result, torch.stack(losses).mean() if losses else result.new_zeros(())
 
     def _check(self, parts):
         if not parts:
@@ -253,3 +274,10 @@ class BrainOF(nn.Module):
                     f"All modalities must have the same samples, got {[len(p) for p in parts]}. "
                     f"Give missing ones as rows of padding."
                 )
+
+
+def _gate(probability, chosen, group, is_counted=None):
+    """Return the arguments of the balance loss, those of padding expanded to (B, T)."""
+    if is_counted is not None:
+        is_counted = is_counted.expand(probability.shape[:2])
+    return probability, chosen, group, is_counted

@@ -10,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Linear(nn.Linear):
@@ -219,3 +220,36 @@ def soft_limit(x, limit):
         Vectors of the same directions.
     """
     return x * torch.rsqrt(1 + x.square().mean(-1, keepdim=True) / limit**2)
+
+
+def call_block(block, *arguments, ledger, recompute):
+    """Call a block that ends with a ledger, keeping its activations or not.
+
+    Parameters
+    ----------
+    block : callable
+        Takes the arguments and the ledger.
+    *arguments : object
+        What it takes before the ledger.
+    ledger : Ledger | None
+        Gets what the block appends, once.
+    recompute : bool
+        Keep the arguments only, and call the block again in the backward pass.
+
+    Returns
+    -------
+    x : torch.Tensor
+        What the block returns.
+    """
+    if not recompute:
+        return block(*arguments, ledger)
+
+    def call(*arguments):  # a list of its own each time, or the second call would append again
+        entries = None if ledger is None else type(ledger)()
+        return block(*arguments, entries), entries
+
+    # Nothing is random inside, and the global random state is not ours to touch.
+    x, entries = checkpoint(call, *arguments, use_reentrant=False, preserve_rng_state=False)
+    for entry in entries or ():
+        ledger.append(entry)
+    return x

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import LayerScale, Linear, RMSNorm
+from .layers import LayerScale, Linear, RMSNorm, call_block
 from .moe import MixtureOfExperts, dense_experts
 
 HEAD_RADIUS = 0.095  # m
@@ -179,7 +179,7 @@ class ArnessBlock(nn.Module):
             The source.
         is_padding : torch.Tensor, shape (B, S) | None
             True where the source holds nothing. Every row must keep at least one.
-        ledger : list | None
+        ledger : Ledger | None
             Gets the choices of the gate appended.
 
         Returns
@@ -218,7 +218,7 @@ class FeedForward(nn.Module):
         ----------
         x : torch.Tensor, shape (B, T, D)
             Tokens.
-        ledger : list | None
+        ledger : Ledger | None
             Gets the choices of the gate appended.
 
         Returns
@@ -246,7 +246,7 @@ class Arness(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(ArnessBlock(config) for _ in range(n_blocks))
 
-    def forward(self, x, place, content, is_padding, ledger=None):
+    def forward(self, x, place, content, is_padding, ledger=None, recompute=False):
         """Read the source where there is one.
 
         Parameters
@@ -257,8 +257,10 @@ class Arness(nn.Module):
             The source.
         is_padding : torch.Tensor, shape (B, S) | None
             True where the source holds nothing.
-        ledger : list | None
+        ledger : Ledger | None
             Gets the choices of the gates appended.
+        recompute : bool
+            Keep no activation of a block for the backward pass, but compute them again.
 
         Returns
         -------
@@ -272,7 +274,8 @@ class Arness(nn.Module):
             is_absent = is_padding.all(-1, keepdim=True)  # (B, 1)
             is_padding = is_padding & ~is_absent
         for block in self.blocks:
-            x = block(x, place, content, is_padding, ledger)
+            source = (place, content, is_padding)
+            x = call_block(block, x, *source, ledger=ledger, recompute=recompute)
         return x if is_padding is None else torch.where(is_absent[..., None], before, x)
 
 

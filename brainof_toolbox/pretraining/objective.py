@@ -1,0 +1,245 @@
+"""Masked Temporal-Frequency Modeling: recover hidden patches and removed components.
+
+B batch, C channels, T time points, F components, N patches of a channel, P time points of a
+patch, S tokens (C N), V visible tokens, E routed experts, K chosen by each token
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..models.config import MODALITIES
+from ..models.moe import Ledger, balance_loss
+from ..models.tokens import TokenBatch
+from .batch import from_patches, to_tokens
+from .config import PretrainingConfig
+from .corruption import corrupt, fourier_axis
+
+N_GROUPS = 2 ** len(MODALITIES)  # of the balance loss: which modalities a sample read
+
+
+class Objective(nn.Module):
+    """The loss that a network is pretrained by :footcite:p:`guo2026brainof`.
+
+    1. Components of the signal are removed, along time for EEG and MEG, across the ordered
+       regions at each time point for fMRI (:func:`.corruption.corrupt`).
+    2. Patches of what remains are hidden.
+    3. The latents read the visible patches, and are asked for all patches of the sample.
+    4. The answer is compared with the original signal: on hidden patches in time, and on removed
+       components in frequency. ``loss = (1 - alpha) * time + alpha * frequency``, both Smooth L1
+       (of unit beta), averaged within each sample, then over samples.
+
+    The balance loss of the experts is added, averaged over all gates.
+
+    With ``masked_tokens="drop"`` hidden patches are not given to the encoder at all, which is the
+    same as marking them as padding, and less work; with ``"embed"`` a learned embedding stands in
+    their place, so that the network sees where something is hidden. This choice is ours.
+
+    Parameters
+    ----------
+    model : BrainOF
+        The network; ``checkpoint_activations`` is set on it.
+    config : PretrainingConfig | None
+        Weights of the terms and handling of hidden tokens; None is the default.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    def __init__(self, model, config=None):
+        super().__init__()
+        self.model = model
+        self.config = PretrainingConfig() if config is None else config
+        self.model.checkpoint_activations = self.config.checkpoint_activations
+
+    def forward(self, grid, masks):
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        grid : GridBatch
+            Samples of one modality.
+        masks : Masks
+            What :func:`.corruption.draw_masks` drew for them.
+
+        Returns
+        -------
+        terms : dict of str -> torch.Tensor
+            ``"loss"``, to be differentiated, and detached ``"time"``, ``"frequency"`` and
+            ``"balance"``, all of shape (); ``"load"``, shape (E,), the share of tokens that each
+            routed expert gets, and ``"entropy"``, shape (), that of the gates' probabilities in
+            nats, both averaged over gates (none: shape (0,), and zero).
+
+        Raises
+        ------
+        ValueError
+            If the masks were drawn for another batch.
+        """
+        patch_size = self.model.config.patch_size
+        _check_masks(grid, masks, patch_size)
+        tokens = to_tokens(grid, corrupt(grid, masks), patch_size=patch_size)
+        gates = Ledger()
+        latents = self.model(self._hide(tokens, masks), gates=gates)  # (B, M, D)
+        values = self.model.decode(latents, tokens, gates=gates)  # (B, S, P)
+        # The transform is linear: that of the error is the error of the transform.
+        error = from_patches(values.float(), grid) - grid.data  # (B, C, T)
+        time = time_loss(error, masks, grid, patch_size).mean()
+        frequency = frequency_loss(error, masks, grid).mean()
+        balance, load, entropy = gate_terms(gates, error.device)
+        alpha = self.config.alpha
+        loss = (1 - alpha) * time + alpha * frequency + self.config.balance_weight * balance
+        logged = {"time": time, "frequency": frequency, "balance": balance}
+        logged = {name: term.detach() for name, term in logged.items()}
+        return {"loss": loss, **logged, "load": load, "entropy": entropy}
+
+    def _hide(self, tokens, masks):
+        is_hidden = masks.is_hidden.flatten(1)  # (B, S)
+        if self.config.masked_tokens == "embed":
+            return dataclasses.replace(tokens, is_masked=is_hidden)
+        seen = take_tokens(tokens, masks.visible)
+        # Nothing is masked, yet the embedding of masked tokens gets a gradient, namely zero:
+        # processes that average gradients wait for all of them.
+        return dataclasses.replace(seen, is_masked=torch.zeros_like(seen.is_padding))
+
+
+def time_loss(error, masks, grid, patch_size):
+    """Average Smooth L1 over the time points of hidden patches.
+
+    Parameters
+    ----------
+    error : torch.Tensor, shape (B, C, T)
+        Output minus original.
+    masks : Masks
+        Which patches are hidden.
+    grid : GridBatch
+        Says which time points exist.
+    patch_size : int
+        Time points of a patch.
+
+    Returns
+    -------
+    loss : torch.Tensor, shape (B,)
+        Of each sample; 0 where nothing is hidden.
+    """
+    is_hidden = masks.is_hidden.repeat_interleave(patch_size, dim=2)[..., : error.shape[2]]
+    return _mean(_smooth_l1(error), is_hidden & grid.is_time()[:, None])  # (B, C, T) -> (B,)
+
+
+def frequency_loss(error, masks, grid):
+    """Average Smooth L1 over the real and imaginary parts of removed components.
+
+    Parameters
+    ----------
+    error : torch.Tensor, shape (B, C, T)
+        Output minus original, float32.
+    masks : Masks
+        Which components are removed.
+    grid : GridBatch
+        Says along which axis to transform.
+
+    Returns
+    -------
+    loss : torch.Tensor, shape (B,)
+        Of each sample; 0 where nothing is removed.
+    """
+    error = torch.fft.rfft(error, dim=fourier_axis(grid), norm="ortho")  # (B, C, F) or (B, F, T)
+    both = _smooth_l1(torch.view_as_real(error)).mean(-1)  # (B, C, F) or (B, F, T)
+    return _mean(both, masks.is_removed)  # (B,)
+
+
+def take_tokens(tokens, index):
+    """Pick some tokens of each sample.
+
+    Parameters
+    ----------
+    tokens : TokenBatch
+        Tokens, of which S per sample.
+    index : torch.Tensor, shape (B, V)
+        Which ones, int64; -1 becomes padding.
+
+    Returns
+    -------
+    tokens : TokenBatch
+        V per sample, in this order.
+    """
+    n_samples, n_tokens = tokens.is_padding.shape
+    row = torch.arange(n_samples, device=index.device)[:, None] * n_tokens  # (B, 1)
+    flat = (row + index.clamp(min=0)).flatten()  # (B V,)
+    fields = {}
+    for field in dataclasses.fields(tokens):
+        tensor = getattr(tokens, field.name)
+        if tensor is not None and tensor.ndim > 1:
+            tensor = tensor.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape)
+        fields[field.name] = tensor  # (B, V, ...)
+    fields["is_padding"] = fields["is_padding"] | (index < 0)
+    return TokenBatch(**fields)
+
+
+def gate_terms(gates, device):
+    """Compute the balance loss of the gates of a batch of one modality, and what to log of them.
+
+    Parameters
+    ----------
+    gates : Ledger
+        ``(probability (B, T, E), chosen (B, T, K), group, is_counted (B, T) | None)`` of each, as
+        the network appends them.
+    device : torch.device
+        Where results lie when there is no gate.
+
+    Returns
+    -------
+    balance : torch.Tensor, shape ()
+        Mean over gates of :func:`.moe.balance_loss`; 1 when experts are evenly used.
+    load : torch.Tensor, shape (E,)
+        Share of the tokens sent to each expert, mean over gates, detached.
+    entropy : torch.Tensor, shape ()
+        Of the probabilities, in nats, mean over tokens and gates, detached.
+    """
+    gates = list(gates)
+    if not gates:
+        nothing = torch.zeros((), device=device)
+        return nothing, torch.zeros(0, device=device), nothing
+    balance, load, entropy = [], [], []
+    with torch.autocast(device.type, enabled=False):
+        for probability, chosen, group, is_counted in gates:
+            balance.append(balance_loss(probability, chosen, group, is_counted, N_GROUPS))
+            probability = probability.detach()
+            weight = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
+            weight = (weight / weight.sum())[..., None]  # (B, T, 1)
+            sent = F.one_hot(chosen, probability.shape[-1]).float().mean(-2)  # (B, T, E)
+            load.append((sent * weight).sum((0, 1)))  # (E,)
+            entropy.append((torch.special.entr(probability) * weight).sum())
+        return tuple(torch.stack(terms).mean(0) for terms in (balance, load, entropy))
+
+
+def _smooth_l1(error):
+    """Return ``x ** 2 / 2`` within 1 and ``|x| - 1 / 2`` outside, of each element."""
+    return F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+
+
+def _mean(values, mask):
+    """Average each row of (B, ., .) where the mask is True; 0 where it nowhere is."""
+    count = mask.sum((1, 2)).clamp(min=1)  # (B,)
+    return torch.where(mask, values, 0).sum((1, 2)) / count  # (B,)
+
+
+def _check_masks(grid, masks, patch_size):
+    """Refuse masks that were drawn for a batch of another shape."""
+    n_samples, n_channels, n_times = grid.data.shape
+    patches = (n_samples, n_channels, -(-n_times // patch_size))
+    n_components = grid.data.shape[fourier_axis(grid)] // 2 + 1
+    components = (n_samples, n_channels, n_components)
+    if fourier_axis(grid) == 1:
+        components = (n_samples, n_components, n_times)
+    for name, wanted in (("is_hidden", patches), ("is_removed", components)):
+        got = tuple(getattr(masks, name).shape)
+        if got != wanted:
+            raise ValueError(
+                f"masks.{name} must have shape {wanted} to go with this batch and patches of "
+                f"{patch_size} time points, got {got}. Draw masks for each batch anew."
+            )
