@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import torch
 
 from .._utils.validation import soft_import
 from ._strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
+from ._writing import previous, replacing, write_file
 from .brainof import BrainOF
 from .config import BrainOFConfig
 
@@ -98,40 +98,46 @@ def save_checkpoint(directory, model, *, preprocessing, manifest):
     """
     if not isinstance(model, BrainOF):
         raise TypeError(f"model must be a BrainOF, got {type(model).__name__}.")
-    directory = Path(os.path.abspath(directory))
-    aside = directory.with_name(f".{directory.name}.saving")
-    contents = _contents(model, preprocessing, manifest)
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(directory)
-        _remove(aside)
-        aside.mkdir()
+    contents = checkpoint_contents(model, preprocessing=preprocessing, manifest=manifest)
+    with replacing(directory, FILES) as aside:
         for name, content in contents.items():
-            _write(aside / name, content)
-        _sync(aside)
-        _swap(aside, directory)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise OSError(
-            error.errno or errno.EIO,
-            f"The checkpoint could not be saved ({error.strerror or error}); what was there "
-            f"before is unchanged. Choose a writable directory with enough space",
-            str(directory),
-        ) from error
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    return directory
+            write_file(aside / name, content)
+    return Path(os.path.abspath(directory))
 
 
-def _contents(model, preprocessing, manifest):
-    """Return the bytes of each file."""
+def checkpoint_contents(model, *, preprocessing, manifest, state=None):
+    """Return what the files of a checkpoint hold.
+
+    Parameters
+    ----------
+    model : BrainOF
+        The network.
+    preprocessing, manifest : dict
+        As for :func:`save_checkpoint`.
+    state : dict of str to torch.Tensor | None
+        Weights to save in place of the model's own, under the same names.
+
+    Returns
+    -------
+    contents : dict of str to bytes
+        By name of the file.
+
+    Raises
+    ------
+    TypeError
+        If something is not JSON.
+    ValueError
+        If a weight is not finite, or a name is missing or unknown.
+    """
     for name, value in (("preprocessing", preprocessing), ("manifest", manifest)):
         if not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}.")
-    state = {
-        name: tensor.detach().to("cpu").contiguous() for name, tensor in model.state_dict().items()
-    }
+    own = model.state_dict()
+    state = own if state is None else state
+    if state.keys() != own.keys():
+        wrong = sorted(state.keys() ^ own.keys())
+        raise ValueError(f"The weights are not those of the network: {wrong[:5]} do not match.")
+    state = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
     refuse_nonfinite(state, "the model")
     weights = safetensors.torch.save(state)
     config = {
@@ -157,63 +163,6 @@ def _contents(model, preprocessing, manifest):
         CONFIG: json.dumps(config, indent=2, allow_nan=False).encode(),
         MANIFEST: json.dumps(manifest, indent=2, allow_nan=False).encode(),
     }
-
-
-def _refuse_foreign(directory):
-    """Say so when replacing the directory would delete somebody's files."""
-    if directory.is_dir():
-        foreign = sorted(set(os.listdir(directory)) - set(FILES))
-        if foreign:
-            raise ValueError(
-                f"{directory} holds other files ({', '.join(foreign[:5])}), which a checkpoint "
-                f"would replace. Save into a directory of its own."
-            )
-    elif os.path.lexists(directory):
-        raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", str(directory))
-
-
-def _write(path, content):
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(directory):
-    """Flush a directory's names to the disk, where the system knows how to."""
-    if os.name == "posix":
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _swap(new, directory):
-    """Put ``new`` in place of ``directory``; at any instant one of the two can be loaded."""
-    previous = _previous(directory)
-    if directory.exists():
-        _remove(previous)  # left by a kill after the new one was in place
-        os.rename(directory, previous)
-    try:
-        os.rename(new, directory)
-    except OSError:
-        if previous.exists():
-            os.rename(previous, directory)
-        raise
-    _sync(directory.parent)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _previous(directory):
-    return directory.with_name(f".{directory.name}.previous")
-
-
-def _remove(path):
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 # --------------------------------------------------------------------------------- loading
@@ -295,8 +244,8 @@ def _resolve(path_or_name):
         directory = WEIGHTS_FOLDER / text
     else:
         directory = Path(os.path.abspath(text)) if text else Path("")
-    if text and not os.path.lexists(directory) and _previous(directory).is_dir():
-        directory = _previous(directory)  # a writer was killed between two renames
+    if text and not os.path.lexists(directory) and previous(directory).is_dir():
+        directory = previous(directory)  # a writer was killed between two renames
     if not text or not directory.exists():
         is_name = isinstance(path_or_name, str) and os.path.basename(text) == text
         kind = ValueError if is_name else FileNotFoundError

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import signal
 import struct
 import subprocess
@@ -469,7 +470,7 @@ def _save_until(patch, last, folder, model):
         return operation
 
     for owner, name in (
-        (Path, "mkdir"), (os, "rename"), (os, "fsync"), (checkpoint.shutil, "rmtree")
+        (Path, "mkdir"), (os, "rename"), (os, "fsync"), (shutil, "rmtree")
     ):  # fmt: skip
         patch.setattr(owner, name, watch(getattr(owner, name)))
     try:

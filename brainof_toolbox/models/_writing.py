@@ -1,0 +1,144 @@
+"""Directories that change as a whole: written aside, synced, then moved in place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(directory, files):
+    """Give an empty folder to fill; afterwards it stands at ``directory``, or nothing has changed.
+
+    A process that is killed leaves what was there before in place, or, for the instant between
+    two renames, under :func:`previous`. One writer per directory.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where to; parents are made. It must be absent, or hold nothing but ``files``.
+    files : iterable of str
+        Names that may be replaced.
+
+    Yields
+    ------
+    aside : pathlib.Path
+        The folder to fill.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds other files.
+    OSError
+        If it cannot be written, naming the directory.
+    """
+    directory = Path(os.path.abspath(directory))
+    aside = directory.with_name(f".{directory.name}.saving")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(directory, files)
+        remove(aside)
+        aside.mkdir()
+        yield aside
+        _sync(aside)
+        _swap(aside, directory)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise OSError(
+            error.errno or errno.EIO,
+            f"The checkpoint could not be saved ({error.strerror or error}); what was there "
+            f"before is unchanged. Choose a writable directory with enough space",
+            str(directory),
+        ) from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def write_file(path, *contents):
+    """Write a new file and flush it to the disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where to; it must not exist.
+    *contents : bytes
+        Written one after the other.
+    """
+    with open(path, "xb") as file:
+        for content in contents:
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def previous(directory):
+    """Return where the former state of a directory stands for an instant.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        The directory.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Beside it.
+    """
+    return directory.with_name(f".{directory.name}.previous")
+
+
+def remove(path):
+    """Delete a file or a folder, if there is one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        What to delete; what a link points to stays.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _refuse_foreign(directory, files):
+    """Say so when replacing the directory would delete somebody's files."""
+    if directory.is_dir():
+        foreign = sorted(set(os.listdir(directory)) - set(files))
+        if foreign:
+            raise ValueError(
+                f"{directory} holds other files ({', '.join(foreign[:5])}), which a checkpoint "
+                f"would replace. Save into a directory of its own."
+            )
+    elif os.path.lexists(directory):
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", str(directory))
+
+
+def _sync(directory):
+    """Flush a directory's names to the disk, where the system knows how to."""
+    if os.name == "posix":
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _swap(new, directory):
+    """Put ``new`` in place of ``directory``; at any instant one of the two can be loaded."""
+    before = previous(directory)
+    if directory.exists():
+        remove(before)  # left by a kill after the new one was in place
+        os.rename(directory, before)
+    try:
+        os.rename(new, directory)
+    except OSError:
+        if before.exists():
+            os.rename(before, directory)
+        raise
+    _sync(directory.parent)
+    shutil.rmtree(before, ignore_errors=True)
