@@ -1,0 +1,432 @@
+"""The files of a corpus, and how they are read and checked: numpy and the standard library only.
+
+::
+
+    corpus/
+      corpus.json           format, preprocessing, window lengths, datasets, what was left out
+      index.jsonl           one row per recording and modality, see Entry
+      montages.npy          flat float32, 7 per channel: position (m), orientation, sensor type
+      shards/00000.npy      flat int16 or float16: samples one after the other, each (C, T)
+      shards/00000_scale.npy    flat float32: scale, and log_scale where it is not 0, (C,) each
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+FORMAT_VERSION = 1
+HEADER, INDEX, MONTAGES, SHARDS = "corpus.json", "index.jsonl", "montages.npy", "shards"
+DTYPES = ("int16", "float16")
+#: Bytes before the values of a flat ``.npy`` file.
+HEAD = 128
+#: Columns of ``montages.npy``.
+MONTAGE_WIDTH = 7
+#: In the order of the network's own lists, which a test compares.
+MODALITIES = ("eeg", "meg", "fmri")
+SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
+_KEYS = {
+    "format_version",
+    "sha256",
+    "preprocessing",
+    "window",
+    "dtype",
+    "datasets",
+    "skipped",
+    "n_empty_windows",
+    "shards",
+    "index_sha256",
+    "montages_sha256",
+    "request",
+    "versions",
+}
+
+
+class Entry(NamedTuple):
+    """The samples of one recording and modality: they share montage, rate and length.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the dataset.
+    modality : str
+        ``"eeg"``, ``"meg"`` or ``"fmri"``.
+    subject : str | None
+        Hash of the subject's name; ``None`` where nobody is named.
+    recording : int
+        Number of the recording in the corpus; simultaneous modalities share it.
+    sfreq : float
+        Sampling rate in Hz; for fMRI 1 / TR.
+    n_samples, n_channels, n_times : int
+        Samples, channels or regions, and time points of a sample.
+    duration : float
+        Recorded seconds that the samples cover; samples may overlap.
+    montage : str
+        Hash of positions, orientations and sensor types.
+    montage_row : int
+        First row of it in ``montages.npy``.
+    shard : int
+        Number of the shard.
+    offset : int
+        Where in the shard the values begin, in values.
+    scale_offset : int
+        Where in the shard's scales those of these samples begin, in values.
+    has_log_scale : bool
+        Whether a scale that was taken out of the signal follows the scales.
+    licence : str | None
+        Licence of the recording.
+    sha256 : str
+        Of the values and scales.
+    """
+
+    dataset: str
+    modality: str
+    subject: str | None
+    recording: int
+    sfreq: float
+    n_samples: int
+    n_channels: int
+    n_times: int
+    duration: float
+    montage: str
+    montage_row: int
+    shard: int
+    offset: int
+    scale_offset: int
+    has_log_scale: bool
+    licence: str | None
+    sha256: str
+
+    @property
+    def size(self):
+        """Number of values in the shard."""
+        return self.n_samples * self.n_channels * self.n_times
+
+    @property
+    def scale_size(self):
+        """Number of scales in the shard."""
+        return self.n_samples * self.n_channels * (1 + self.has_log_scale)
+
+
+def dump(value):
+    """Write JSON the one way that hashes and files use.
+
+    Parameters
+    ----------
+    value : object
+        Plain values.
+
+    Returns
+    -------
+    text : str
+        Sorted, without spaces.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(header):
+    """Hash all that decides what training sees.
+
+    Parameters
+    ----------
+    header : dict
+        Content of ``corpus.json``; ``sha256`` itself is not read.
+
+    Returns
+    -------
+    sha256 : str
+        In hexadecimal digits.
+    """
+    names = ("format_version", "preprocessing", "window", "dtype", "index_sha256")
+    content = {name: header[name] for name in (*names, "montages_sha256")}
+    return hashlib.sha256(dump(content).encode()).hexdigest()
+
+
+def shard_names(number):
+    """Names of a shard's two files.
+
+    Parameters
+    ----------
+    number : int
+        Number of the shard.
+
+    Returns
+    -------
+    names : tuple of str
+        Of values and of scales.
+    """
+    return f"{number:05d}.npy", f"{number:05d}_scale.npy"
+
+
+def read_header(directory):
+    """Read and check ``corpus.json``.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        The corpus.
+
+    Returns
+    -------
+    header : dict
+        Its content.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no corpus.
+    ValueError
+        If it is damaged or of another version.
+    """
+    if not directory.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "There is no corpus here; make one with 'brainof corpus build SOURCE -o DIRECTORY'",
+            str(directory),
+        )
+    path = member(directory, HEADER)
+    try:
+        header = json.loads(path.read_bytes())
+    except ValueError as error:  # UnicodeDecodeError too
+        raise ValueError(f"{path} is damaged: {error}. Fetch the corpus again.") from error
+    if not isinstance(header, dict) or "format_version" not in header:
+        raise ValueError(f"{path} is not the head of a corpus: it has no format_version.")
+    version = header["format_version"]
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise ValueError(
+            f"{path} has format version {version!r}, this version of brainof_toolbox reads "
+            f"{FORMAT_VERSION}. Build the corpus again, or use the brainof_toolbox that wrote it."
+        )
+    if set(header) != _KEYS:
+        raise ValueError(
+            f"{path} is damaged: missing {sorted(_KEYS - set(header))}, unknown "
+            f"{sorted(set(header) - _KEYS)}."
+        )
+    if header["dtype"] not in DTYPES:
+        raise ValueError(f"{path}: dtype must be one of {DTYPES}, got {header['dtype']!r}.")
+    if header["sha256"] != fingerprint(header):
+        raise ValueError(f"{path} was changed: its sha256 does not fit. Fetch the corpus again.")
+    return header
+
+
+def read_index(directory, sha256):
+    """Read ``index.jsonl``.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        The corpus.
+    sha256 : str
+        What the file must hash to.
+
+    Returns
+    -------
+    entries : tuple of Entry
+        In the order of the samples.
+
+    Raises
+    ------
+    ValueError
+        If it is not the file that ``corpus.json`` describes.
+    """
+    path = member(directory, INDEX)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(
+            f"{path} is truncated or was changed: its sha256 does not fit {HEADER}. Fetch the "
+            "corpus again."
+        )
+    try:
+        entries = tuple(Entry(**json.loads(line)) for line in content.splitlines())
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} has a row that is no entry: {error}.") from error
+    if not entries:
+        raise ValueError(f"{path} is empty: a corpus has at least one sample.")
+    return entries
+
+
+def check_entries(entries, sizes, n_rows, directory):
+    """Refuse entries that lie outside of the files.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The index.
+    sizes : ndarray of int, shape (n_shards, 2)
+        Values and scales of each shard.
+    n_rows : int
+        Rows of ``montages.npy``.
+    directory : pathlib.Path
+        The corpus, for messages.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such row.
+    """
+    counts = ("n_samples", "n_channels", "n_times")
+    places = ("montage_row", "shard", "offset", "scale_offset", "recording")
+    try:
+        table = np.array(
+            [[getattr(entry, name) for name in counts + places] for entry in entries],
+            dtype=np.int64,
+        )
+        kinds = np.array([entry.modality in MODALITIES for entry in entries])
+        rates = np.array([entry.sfreq for entry in entries], dtype=float)
+        spare = np.array([entry.has_log_scale for entry in entries], dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{directory / INDEX} has a row that is no entry: {error}.") from error
+    n_samples, n_channels, n_times, row, shard, offset, scale_offset, _ = table.T
+    is_bad = ~kinds | ~(np.isfinite(rates) & (rates > 0)) | (table[:, :3] < 1).any(axis=1)
+    # Products in floating point cannot overflow; sizes are exact far beyond any disk.
+    values = n_samples.astype(float) * n_channels * n_times
+    is_bad |= (table[:, 3:] < 0).any(axis=1) | (shard >= len(sizes)) | (row + n_channels > n_rows)
+    known = sizes[np.clip(shard, 0, len(sizes) - 1)]
+    is_bad |= offset + values > known[:, 0]
+    is_bad |= scale_offset + n_samples.astype(float) * n_channels * (1 + spare) > known[:, 1]
+    if is_bad.any():
+        first = int(np.flatnonzero(is_bad)[0])
+        raise ValueError(
+            f"{directory / INDEX}, row {first + 1}, does not fit the shards: {entries[first]}. "
+            "Fetch the corpus again."
+        )
+
+
+def check_shards(directory, shards, dtype):
+    """Compare the sizes of all shards with what ``corpus.json`` says.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        The corpus.
+    shards : list of (int, int)
+        Number of values and of scales of each shard.
+    dtype : str
+        Of the values.
+
+    Returns
+    -------
+    sizes : ndarray of int, shape (n_shards, 2)
+        The same numbers.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a shard is not there.
+    ValueError
+        If one is truncated, naming it.
+    """
+    try:
+        sizes = np.array(shards, dtype=np.int64).reshape(-1, 2)
+        ok = bool((sizes >= 0).all()) and len(sizes) > 0
+    except (TypeError, ValueError, OverflowError):
+        ok = False
+    if not ok:
+        raise ValueError(f"{directory / HEADER} is damaged: 'shards' must be pairs of sizes.")
+    for number, pair in enumerate(sizes.tolist()):
+        kinds = (np.dtype(dtype), np.dtype(np.float32))
+        for name, size, kind in zip(shard_names(number), pair, kinds, strict=True):
+            path = member(directory, f"{SHARDS}/{name}")
+            wanted = HEAD + size * kind.itemsize
+            found = path.stat().st_size
+            if found != wanted:
+                raise ValueError(
+                    f"{path} has {found} bytes, it must have {wanted}: the shard is truncated or "
+                    "not of this corpus. Fetch the corpus again."
+                )
+    return sizes
+
+
+def header_bytes(size, dtype):
+    """Head of a flat ``.npy`` file.
+
+    Parameters
+    ----------
+    size : int
+        Number of values.
+    dtype : numpy.dtype
+        Of the values.
+
+    Returns
+    -------
+    head : bytes
+        What comes before the values, :data:`HEAD` bytes.
+    """
+    kind = np.dtype(dtype).newbyteorder("<").str
+    text = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': ({size},), }}"
+    text = text.ljust(HEAD - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
+
+
+def open_flat(path, size, dtype):
+    """Map a flat ``.npy`` file into memory, without reading it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    size : int
+        Number of values that it must hold.
+    dtype : numpy.dtype
+        Their type.
+
+    Returns
+    -------
+    values : ndarray, shape (size,)
+        Read-only view of the file.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    head = header_bytes(size, dtype)
+    with open(path, "rb") as file:
+        found = file.read(len(head))
+    if found != head or path.stat().st_size != len(head) + size * dtype.itemsize:
+        raise ValueError(
+            f"{path} is no flat array of {size} values of {dtype}: the file is damaged or not of "
+            "this corpus. Fetch the corpus again."
+        )
+    if size == 0:
+        return np.empty(0, dtype)
+    # A plain array on top of the map: views of numpy.memmap cost more than the reading.
+    return np.asarray(np.memmap(path, dtype.newbyteorder("<"), "r", len(head), (size,)))
+
+
+def member(directory, name):
+    """Path of a file that truly lies in the corpus.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        The corpus.
+    name : str
+        Of the file.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Where it is.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is a link that leads out of the corpus.
+    """
+    path = directory / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            errno.ENOENT, f"The corpus has no {name}; fetch or build it again", str(path)
+        )
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory)):
+        raise ValueError(f"{path} is a link that leads out of the corpus, and is refused.")
+    return path

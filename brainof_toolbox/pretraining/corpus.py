@@ -1,0 +1,315 @@
+"""A corpus of preprocessed samples on disk, read one sample at a time.
+
+Needs numpy and the standard library only, so that a corpus travels to the machine that trains.
+C channels, T time points of a sample
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ._corpus_files import (
+    HEAD,
+    MODALITIES,
+    MONTAGE_WIDTH,
+    MONTAGES,
+    SHARDS,
+    Entry,
+    check_entries,
+    check_shards,
+    member,
+    open_flat,
+    read_header,
+    read_index,
+    shard_names,
+)
+
+#: Shards that are mapped at the same time; each costs two open files.
+MAX_OPEN = 64
+_CHUNK = 2**24
+
+
+class CorpusSample(NamedTuple):
+    """One sample as training takes it.
+
+    Parameters
+    ----------
+    data : ndarray, shape (C, T), float32
+        Preprocessed signal in network units.
+    sfreq : float
+        Sampling rate in Hz; for fMRI 1 / TR.
+    position : ndarray, shape (C, 3), float32
+        Where each channel is, in m, in the head frame.
+    orientation : ndarray, shape (C, 3), float32
+        Unit vector of the coil, zeros where there is none.
+    sensor_type : ndarray, shape (C,), int64
+        Index into ``("eeg", "mag", "grad", "bold")``.
+    log_scale : ndarray, shape (C,), float32
+        Base-10 logarithm of a scale that was taken out of the signal; 0 when there is none.
+    modality : int
+        Index into ``("eeg", "meg", "fmri")``.
+    dataset : str
+        Name of the dataset.
+    index : int
+        Number of the sample in the corpus.
+    """
+
+    data: np.ndarray
+    sfreq: float
+    position: np.ndarray
+    orientation: np.ndarray
+    sensor_type: np.ndarray
+    log_scale: np.ndarray
+    modality: int
+    dataset: str
+    index: int
+
+
+class Corpus:
+    """What ``brainof corpus build`` wrote: preprocessed samples of EEG, MEG and fMRI.
+
+    Opening reads the index only. A sample is read from a memory map when it is asked for, so
+    memory and time per sample do not grow with the corpus. It pickles without its open files, and
+    any number of processes may read one directory, which may be read-only.
+
+    Parameters
+    ----------
+    directory : path-like
+        The corpus.
+
+    Attributes
+    ----------
+    directory : pathlib.Path
+        Where it is.
+    sha256 : str
+        Fingerprint of all that training sees.
+    entries : tuple of Entry
+        One per recording and modality, in the order of the samples.
+    preprocessing : dict
+        What was done to the recordings, for the checkpoint.
+    window : dict
+        Longest sample: ``"eeg"`` and ``"meg"`` in s, ``"fmri"`` in volumes.
+    datasets, subjects, licences : tuple of str
+        Names of the datasets, hashes of the subjects, licences; each once.
+    skipped : list of dict
+        ``"dataset"``, ``"name"`` and ``"reason"`` of recordings that could not be used.
+    n_empty_windows : int
+        Windows that were left out because they hold zeros only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory is no corpus, or a shard is missing.
+    ValueError
+        If a file is damaged, truncated, of another format version, or leads out of the directory.
+    """
+
+    def __init__(self, directory):
+        self.directory = Path(os.path.abspath(directory))
+        header = read_header(self.directory)
+        self.sha256 = header["sha256"]
+        self.preprocessing = header["preprocessing"]
+        self.window = header["window"]
+        self.skipped = header["skipped"]
+        self.n_empty_windows = header["n_empty_windows"]
+        self._dtype = np.dtype(header["dtype"])
+        self._header = header
+        self.entries = read_index(self.directory, header["index_sha256"])
+        self._sizes = check_shards(self.directory, header["shards"], self._dtype)
+        montages = member(self.directory, MONTAGES)
+        self._n_montage_rows = (montages.stat().st_size - HEAD) // (4 * MONTAGE_WIDTH)
+        check_entries(self.entries, self._sizes, self._n_montage_rows, self.directory)
+        self._first = np.cumsum([0, *(entry.n_samples for entry in self.entries)])
+        self._open = {}  # number of a shard -> (values, scales), the latest last
+        self.datasets = _unique(entry.dataset for entry in self.entries)
+        self.subjects = tuple(sorted(_unique(entry.subject for entry in self.entries)))
+        self.licences = tuple(sorted(_unique(entry.licence for entry in self.entries)))
+
+    def __len__(self):
+        """Return the number of samples."""
+        return int(self._first[-1])
+
+    def __getitem__(self, index):
+        """Read one sample by its number."""
+        index = self._check_index(index)
+        number = int(np.searchsorted(self._first, index, side="right")) - 1
+        entry, place = self.entries[number], index - int(self._first[number])
+        values, scales = self._shard(entry.shard)
+        n_channels, size = entry.n_channels, entry.n_channels * entry.n_times
+        start = entry.offset + place * size
+        data = values[start : start + size].reshape(n_channels, entry.n_times)  # (C, T)
+        start = entry.scale_offset + place * n_channels
+        scale = scales[start : start + n_channels]
+        log_scale = np.zeros(n_channels, np.float32)
+        if entry.has_log_scale:
+            start += entry.n_samples * n_channels
+            log_scale[:] = scales[start : start + n_channels]
+        montage = self._montages[entry.montage_row : entry.montage_row + n_channels]
+        return CorpusSample(
+            data=np.multiply(data, scale[:, None], dtype=np.float32),
+            sfreq=entry.sfreq,
+            position=montage[:, :3].copy(),
+            orientation=montage[:, 3:6].copy(),
+            sensor_type=montage[:, 6].astype(np.int64),
+            log_scale=log_scale,
+            modality=MODALITIES.index(entry.modality),
+            dataset=entry.dataset,
+            index=index,
+        )
+
+    def __repr__(self):
+        found = [name for name in MODALITIES if any(e.modality == name for e in self.entries)]
+        return (
+            f"<Corpus | {len(self)} samples of {' and '.join(found)}, {len(self.entries)} entries, "
+            f"{len(self.subjects)} subjects, {len(self.datasets)} datasets>"
+        )
+
+    def __getstate__(self):
+        """Leave open files and what is quickly made again behind."""
+        state = dict(self.__dict__, _open={})
+        for name in ("_montages", "n_channels", "n_times", "modality"):
+            state.pop(name, None)
+        return state
+
+    @cached_property
+    def n_channels(self):
+        """Number of channels of every sample, shape (n_samples,), int32."""
+        return self._by_sample([entry.n_channels for entry in self.entries])
+
+    @cached_property
+    def n_times(self):
+        """Number of time points of every sample, shape (n_samples,), int32."""
+        return self._by_sample([entry.n_times for entry in self.entries])
+
+    @cached_property
+    def modality(self):
+        """Modality of every sample, shape (n_samples,), index into ``("eeg", "meg", "fmri")``."""
+        return self._by_sample([MODALITIES.index(entry.modality) for entry in self.entries])
+
+    def entry_of(self, index):
+        """Find what a sample belongs to, without reading it.
+
+        Parameters
+        ----------
+        index : int
+            Number of the sample.
+
+        Returns
+        -------
+        entry : Entry
+            Its recording and modality.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        """
+        index = self._check_index(index)
+        return self.entries[int(np.searchsorted(self._first, index, side="right")) - 1]
+
+    def summary(self):
+        """Count what is there.
+
+        Returns
+        -------
+        rows : list of dict
+            One per dataset and modality: ``"dataset"``, ``"modality"``, ``"licence"``,
+            ``"recordings"``, ``"subjects"``, ``"samples"`` and ``"hours"`` of recording.
+        """
+        groups = {}
+        for entry in self.entries:
+            groups.setdefault((entry.dataset, entry.modality), []).append(entry)
+        return [
+            {
+                "dataset": dataset,
+                "modality": modality,
+                "licence": ", ".join(_unique(entry.licence for entry in group)) or None,
+                "recordings": len({entry.recording for entry in group}),
+                "subjects": len(_unique(entry.subject for entry in group)),
+                "samples": sum(entry.n_samples for entry in group),
+                "hours": sum(entry.duration for entry in group) / 3600,
+            }
+            for (dataset, modality), group in groups.items()
+        ]
+
+    def verify(self):
+        """Read everything, and compare it with the hashes of the index.
+
+        Raises
+        ------
+        ValueError
+            Naming the first shard, dataset and samples that were damaged.
+        """
+        montages = member(self.directory, MONTAGES)
+        with open(montages, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self._header["montages_sha256"]:
+            raise ValueError(f"{montages} is damaged: its sha256 does not fit.")
+        for entry, first in zip(self.entries, self._first[:-1], strict=True):
+            values, scales = self._shard(entry.shard)
+            digest = hashlib.sha256()
+            for array, start, size in (
+                (values, entry.offset, entry.size),
+                (scales, entry.scale_offset, entry.scale_size),
+            ):
+                for at in range(start, start + size, _CHUNK):
+                    digest.update(array[at : min(at + _CHUNK, start + size)])
+            if digest.hexdigest() != entry.sha256:
+                name = self.directory / SHARDS / shard_names(entry.shard)[0]
+                raise ValueError(
+                    f"{name} or its scales are damaged: samples {first} to "
+                    f"{first + entry.n_samples - 1} of the dataset {entry.dataset!r} "
+                    f"({entry.modality}) do not fit their sha256. Fetch the corpus again."
+                )
+
+    def _check_index(self, index):
+        index = int(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"Sample {index} does not exist: the corpus has {len(self)}.")
+        return index % len(self)
+
+    def _by_sample(self, values):
+        return np.repeat(np.array(values, np.int32), np.diff(self._first))
+
+    @cached_property
+    def _montages(self):
+        size = self._n_montage_rows * MONTAGE_WIDTH
+        path = member(self.directory, MONTAGES)
+        return open_flat(path, size, np.dtype(np.float32)).reshape(-1, MONTAGE_WIDTH)
+
+    def _shard(self, number):
+        """Values and scales of a shard; each step is one operation, so threads may share it."""
+        maps = self._open.pop(number, None) or self._map(number)
+        self._open[number] = maps
+        while len(self._open) > MAX_OPEN:
+            self._open.pop(list(self._open)[0], None)
+        return maps
+
+    def _map(self, number):
+        kinds = (self._dtype, np.dtype(np.float32))
+        try:
+            return tuple(
+                open_flat(self.directory / SHARDS / name, size, kind)
+                for name, size, kind in zip(
+                    shard_names(number), self._sizes[number].tolist(), kinds, strict=True
+                )
+            )
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                errno.ENOENT, "A shard of the corpus is gone since it was opened", error.filename
+            ) from error
+
+
+def _unique(values):
+    """Return the different values in their order, without None."""
+    return tuple(dict.fromkeys(value for value in values if value is not None))
+
+
+__all__ = ["Corpus", "CorpusSample", "Entry"]
