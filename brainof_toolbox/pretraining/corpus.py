@@ -165,10 +165,11 @@ class Corpus:
         )
 
     def __repr__(self):
-        found = [name for name in MODALITIES if any(e.modality == name for e in self.entries)]
+        found = {entry.modality for entry in self.entries}
+        kinds = ", ".join(name for name in MODALITIES if name in found)
         return (
-            f"<Corpus | {len(self)} samples of {' and '.join(found)}, {len(self.entries)} entries, "
-            f"{len(self.subjects)} subjects, {len(self.datasets)} datasets>"
+            f"<Corpus | {len(self)} samples ({kinds}) of {len(self.subjects)} subjects, "
+            f"{len(self.datasets)} datasets>"
         )
 
     def __getstate__(self):

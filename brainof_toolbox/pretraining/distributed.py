@@ -8,6 +8,7 @@ so that a state saved by any number of processes can be loaded by any other numb
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 from datetime import timedelta
@@ -130,7 +131,7 @@ class Ranks:
         parallel : {"ddp", "fsdp"}
             Whether each process holds the whole network, or a part of it.
         precision : {"float32", "bf16"}
-            In which the parts of ``"fsdp"`` are sent round. Matrix products are a matter of
+            In which the blocks of ``"fsdp"`` are sent round. Matrix products are a matter of
             autocast.
 
         Returns
@@ -151,8 +152,8 @@ class Ranks:
             return DistributedDataParallel(
                 objective,
                 device_ids=[self.device.index] if self.device.type == "cuda" else None,
-                broadcast_buffers=False,
                 gradient_as_bucket_view=True,
+                **{_buffers_option(): False},  # they are constants
             )
 
     def _shard(self, objective, precision):
@@ -171,7 +172,7 @@ class Ranks:
         for module in objective.modules():
             if isinstance(module, (Layer, ArnessBlock)):
                 fully_shard(module, mesh=mesh, mp_policy=policy)
-        fully_shard(objective, mesh=mesh, mp_policy=policy)
+        fully_shard(objective, mesh=mesh)  # embeddings and the last norm stay in float32
         return objective.to(self.device)  # buffers; the parts of the parameters are there
 
     def share(self, n_micro_batches):
@@ -463,6 +464,7 @@ class Ranks:
         try:
             with _no_dcp_warnings():
                 reader = checkpoint.HuggingFaceStorageReader(str(source))
+                _check_shards(reader.read_metadata().state_dict_metadata, flat)
                 checkpoint.load(flat, storage_reader=reader)
         except Exception as error:
             if self._is_lost(error):
@@ -529,6 +531,12 @@ class Ranks:
         )
 
 
+def _buffers_option():
+    """Return how this version of torch calls the sending of buffers in each step."""
+    known = inspect.signature(DistributedDataParallel).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+
+
 def _device(device, local, n_ranks):
     """Return the device of the local process number ``local``."""
     if str(device) == "auto":
@@ -577,6 +585,19 @@ def _like(part, whole):
 def _flat(tensor):
     """Return a view with at least one axis, as slices of files need one."""
     return tensor.view(1) if tensor.ndim == 0 else tensor
+
+
+def _check_shards(saved, wanted):
+    """Refuse parts that do not add up to the tensors wanted; torch would leave gaps as they are."""
+    for name, tensor in wanted.items():
+        if name not in saved:
+            raise ValueError(f"{name} is missing.")
+        held = sum(chunk.sizes.numel() for chunk in saved[name].chunks)
+        if saved[name].size != tensor.shape or held != tensor.numel():
+            raise ValueError(
+                f"{name} must have shape {tuple(tensor.shape)}; its parts hold {held} numbers of "
+                f"shape {tuple(saved[name].size)}."
+            )
 
 
 @contextlib.contextmanager

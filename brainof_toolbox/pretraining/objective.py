@@ -225,7 +225,7 @@ def _smooth_l1(error):
 def _mean(values, mask):
     """Average each row of (B, ., .) where the mask is True; 0 where it nowhere is."""
     count = mask.sum((1, 2)).clamp(min=1)  # (B,)
-    return torch.where(mask, values, 0).sum((1, 2)) / count  # (B,)
+    return (values * mask).sum((1, 2)) / count  # (B,)
 
 
 def _check_masks(grid, masks, patch_size):

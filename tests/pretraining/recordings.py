@@ -30,8 +30,8 @@ def make_signals(n_subjects=3):
     rng = np.random.default_rng(0)
     for number in range(n_subjects):
         subject = f"{number + 1:02d}"
-        n_channels = 8 if number == n_subjects - 1 else 19
-        for kind, n_channels, duration in (("eeg", n_channels, 41.0), ("meg", 12, 9.0)):
+        n_electrodes = 8 if number == n_subjects - 1 else 19
+        for kind, n_channels, duration in (("eeg", n_electrodes, 41.0), ("meg", 12, 9.0)):
             raw = make_raw(
                 kind, n_channels=n_channels, sfreq=128.0, duration=duration, random_state=number
             )
