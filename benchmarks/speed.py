@@ -1,7 +1,7 @@
-"""Forward pass and training step of our networks beside peers, in one run and on the same inputs.
+"""Forward pass and training step of our networks beside peers, in one run, on the same inputs.
 
-Run ``python benchmarks/speed.py``; it writes ``doc/speed.rst``. Peers come from braindecode (random
-weights) and are left out, by name, where it is not installed: it pulls CUDA libraries through
+Run ``python benchmarks/speed.py``; it writes ``doc/speed.rst``. Peers come from braindecode with
+random weights; where it is not installed they are left out. It pulls CUDA libraries through
 torchaudio, so give it an environment of its own. Every model gets the same seconds of the same
 number of channels, at the rate that it was made for.
 """
@@ -12,7 +12,6 @@ import argparse
 import gc
 import importlib.metadata
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -212,9 +211,15 @@ def peak_memory(name, case, n_batch):
 def measure_memory(name, case, n_batch):
     """Print what one training step adds to the largest memory of this process."""
     runner = Runner(name, case, n_batch)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = highest_memory()
     runner.step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(highest_memory() - before)
+
+
+def highest_memory():
+    """The most memory in MiB that this process has had (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def known_models():
@@ -254,11 +259,11 @@ Made by::
     python benchmarks/speed.py --rounds {n_rounds}
 
 on {n_threads} threads, float32, torch {torch}, {peers}. Milliseconds and GFLOP per window at
-batch {n_batch}; medians of {n_rounds} interleaved rounds with the smallest and largest; the step is
-forward, backward and AdamW of a two-class task. FLOP are counted by torch. The peak is a
+batch {n_batch}; medians of {n_rounds} interleaved rounds, with the smallest and the largest; the
+step is forward, backward and AdamW of a two-class task. FLOP are counted by torch. The peak is a
 1024 x 1024 matrix product, measured between the models ({peaks} GFLOP/s). Memory is what a step
 adds to a fresh process. Weights are random. All models get the same seconds, each at the rate that
-it was made for ({rates}); ours include the cutting into tokens.
+it was made for ({rates}); ours cut them into tokens within the time given.
 
 """
 
