@@ -61,19 +61,21 @@ def _root(frame):
     return frame.f_globals.get("__name__", "").split(".")[0]
 
 
-def progress(iterable, *, total=None, description="", enabled=True):
+def progress(iterable, *, total=None, description="", enabled=True, initial=0):
     """Wrap an iterable in a tqdm bar that shows on a terminal only.
 
     Parameters
     ----------
-    iterable : iterable
-        What to go through.
+    iterable : iterable | None
+        What to go through; without it the bar is updated by hand.
     total : int | None
         Its length, when ``len`` does not tell.
     description : str
         The words left of the bar.
     enabled : bool
         ``False`` hides the bar on a terminal too.
+    initial : int
+        How much has been done before.
 
     Returns
     -------
@@ -84,5 +86,10 @@ def progress(iterable, *, total=None, description="", enabled=True):
 
     # tqdm's own disable=None means "hide unless stderr is a terminal".
     return tqdm(
-        iterable, total=total, desc=description, disable=None if enabled else True, leave=False
+        iterable,
+        total=total,
+        desc=description,
+        disable=None if enabled else True,
+        leave=False,
+        initial=initial,
     )

@@ -33,6 +33,8 @@ class Bucket:
         The samples in the corpus.
     n_tokens : int
         Tokens of the largest of them.
+    mean_tokens : float
+        Tokens of a sample on average.
     batch_size : int
         Samples of a micro-batch.
     probability : float
@@ -42,6 +44,7 @@ class Bucket:
     modality: int
     indices: np.ndarray
     n_tokens: int
+    mean_tokens: float
     batch_size: int
     probability: float
 
@@ -123,6 +126,25 @@ class Sampler:
             here = passes == turn
             drawn[here] = self._permutation(number, turn)[within[here]]
         return np.split(bucket.indices[drawn], self.n_micro_batches)
+
+    def size(self, step):
+        """Return how much is in a step.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+
+        Returns
+        -------
+        n_samples : int
+            Number of samples.
+        n_tokens : float
+            Number of their tokens; as many as such samples have on average.
+        """
+        bucket = self.bucket(step)
+        n_samples = bucket.batch_size * self.n_micro_batches
+        return n_samples, n_samples * bucket.mean_tokens
 
     def epochs(self, step):
         """Return how often the samples of each modality have been seen before a step.
@@ -225,5 +247,7 @@ def _make_buckets(groups, modality, tokens, n_samples, config):
     for members in groups:
         m, n_tokens = int(modality[members[0]]), int(tokens[members].max())
         batch_size = min(max(1, config.micro_tokens // n_tokens), len(members))
-        share = tokens[members].sum() / total[m]
-        yield Bucket(m, members, n_tokens, batch_size, float(weights[m] * share))
+        of_bucket = float(tokens[members].sum())
+        probability = float(weights[m] * of_bucket / total[m])
+        mean_tokens = of_bucket / len(members)
+        yield Bucket(m, members, n_tokens, mean_tokens, batch_size, probability)

@@ -41,6 +41,9 @@ class FakeCorpus:
     def __len__(self):
         return len(self.modality)
 
+    def entry_of(self, index):
+        return SimpleNamespace(dataset=f"fake-{MODALITIES[self.modality[index]]}")
+
     def __getitem__(self, index):
         self.n_read[int(index)] += 1
         rng = np.random.default_rng([self.seed, int(index)])

@@ -1,0 +1,262 @@
+"""What a run says: a line of JSON per interval, TensorBoard, and alarm when the loss leaves.
+
+Sums over the interval are part of a checkpoint, so that an interrupted run writes the same lines
+as one that was not, but for the clock.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+
+from .._utils.validation import soft_import
+from ..models.config import MODALITIES
+
+SMOOTHING = 0.98  # of the running mean that a loss is compared with
+MIN_STEPS = 10  # of a modality, before its loss may be called a spike
+_CLOCK = ("seconds", "waited")
+_NAMES = {"load": "expert_load", "entropy": "routing_entropy"}
+
+
+class Log:
+    """Sums over the steps of an interval, and the running mean of each modality's loss.
+
+    Parameters
+    ----------
+    path : pathlib.Path | None
+        ``log.jsonl``; ``None`` in processes that write nothing.
+    config : PretrainingConfig
+        ``log_every``, ``spike`` and ``tensorboard``.
+    """
+
+    def __init__(self, path, config):
+        self.path, self.every, self.spike = path, config.log_every, config.spike
+        self._sums, self._means, self._writer = _no_sums(), {}, None
+        self._has_board = config.tensorboard and path is not None
+        if self._has_board:
+            self._board = soft_import("torch.utils.tensorboard", "tensorboard=True", "tensorboard")
+
+    # ------------------------------------------------------------------------------- a step
+
+    def find_problem(self, modality, loss, norm):
+        """Tell whether a step must not be taken.
+
+        Parameters
+        ----------
+        modality : str
+            Of the step.
+        loss, norm : float
+            Loss and length of the gradient.
+
+        Returns
+        -------
+        problem : str | None
+            What is wrong.
+        """
+        if not math.isfinite(loss):
+            return f"the loss is {loss}"
+        if not math.isfinite(norm):
+            return f"the loss is {loss:.4g}, and its gradient is not finite"
+        count, mean = self._means.get(modality, (0, 0.0))
+        if count >= MIN_STEPS and loss > self.spike * mean:
+            return (
+                f"the loss is {loss:.4g}, more than {self.spike:g} times its running mean "
+                f"{mean:.4g}"
+            )
+        return None
+
+    def add(self, modality, terms, *, norm, size, seconds, waited):
+        """Take in a step.
+
+        Parameters
+        ----------
+        modality : str
+            Of the step.
+        terms : dict of str to float | torch.Tensor
+            What the objective returned, averaged over the step.
+        norm : float
+            Length of the gradient.
+        size : (int, float)
+            Samples and tokens of the step, over all processes.
+        seconds, waited : float
+            How long it took, and how long of that there were no data.
+        """
+        sums = self._sums
+        of_modality = sums["terms"].setdefault(modality, {"n_steps": 0})
+        of_modality["n_steps"] += 1
+        for name, value in terms.items():
+            value = value if isinstance(value, float) else value.tolist()
+            of_modality[name] = _plus(of_modality.get(name), value)
+        counts = {"n_steps": 1, "norm": norm, "samples": size[0], "tokens": size[1]}
+        for name, value in {**counts, "seconds": seconds, "waited": waited}.items():
+            sums[name] += value
+        count, mean = self._means.get(modality, (0, 0.0))
+        # Until there are many, the plain mean.
+        keep = min(SMOOTHING, count / (count + 1))
+        self._means[modality] = (count + 1, keep * mean + (1 - keep) * terms["loss"])
+
+    # ------------------------------------------------------------------------------ a line
+
+    def write(self, step, *, rate, epochs):
+        """Write a line about the interval, and begin another.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps done.
+        rate : float
+            Learning rate of the last of them.
+        epochs : dict of str to float
+            How often the samples of each modality have been seen.
+
+        Returns
+        -------
+        line : dict
+            What was written.
+        """
+        line = _make_line(step, self._sums, rate, epochs)
+        self._sums = _no_sums()
+        if self.path is not None:
+            self._append(json.dumps(line) + "\n")
+        if self._has_board:
+            self._write_board(step, line)
+        return line
+
+    def _append(self, text):
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise OSError(
+                error.errno or errno.EIO,
+                f"The log could not be written ({error.strerror or error}). Make room; the run "
+                f"can be resumed from its latest checkpoint",
+                str(self.path),
+            ) from error
+
+    def _write_board(self, step, line):
+        if self._writer is None:
+            folder = str(self.path.parent / "tensorboard")
+            # Points of steps that will be done again are taken back.
+            self._writer = self._board.SummaryWriter(folder, purge_step=step)
+        for name, value in _flatten(line):
+            self._writer.add_scalar(name, value, step)
+
+    def close(self):
+        """Close what is open."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    # ------------------------------------------------------------------------------- state
+
+    def state(self):
+        """Return what a resumed run needs.
+
+        Returns
+        -------
+        state : dict
+            Plain JSON values.
+        """
+        means = {name: list(value) for name, value in self._means.items()}
+        return {"sums": self._sums, "means": means}
+
+    def restore(self, state, step):
+        """Continue from a checkpoint: later lines are removed from the file.
+
+        Parameters
+        ----------
+        state : dict
+            What :meth:`state` returned.
+        step : int
+            Number of steps done by then.
+        """
+        self._sums = {**_no_sums(), **state["sums"]}
+        self._means = {name: tuple(value) for name, value in state["means"].items()}
+        if self.path is None or not self.path.exists():
+            return
+        kept = [line for line in read_log(self.path) if line["step"] <= step]
+        aside = self.path.with_name(f".{self.path.name}.saving")
+        aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(aside, self.path)
+
+
+def read_log(path):
+    """Read the lines of a log.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``log.jsonl``.
+
+    Returns
+    -------
+    lines : list of dict
+        Those that are whole: a process may have been killed while writing the last one.
+    """
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
+    return lines
+
+
+def _no_sums():
+    names = ("n_steps", "norm", "samples", "tokens", *_CLOCK)
+    return {"terms": {}, **dict.fromkeys(names, 0)}
+
+
+def _plus(one, other):
+    if one is None:
+        return other
+    if isinstance(other, list):
+        return [a + b for a, b in zip(one, other)]
+    return one + other
+
+
+def _make_line(step, sums, rate, epochs):
+    """Means by term and modality, and speeds."""
+    seconds = max(sums["seconds"], 1e-9)
+    line = {
+        "step": step,
+        "learning_rate": rate,
+        "gradient_norm": sums["norm"] / max(sums["n_steps"], 1),
+    }
+    for modality in MODALITIES:
+        of_modality = dict(sums["terms"].get(modality, {}))
+        count = of_modality.pop("n_steps", 0)
+        if count:
+            line.setdefault("n_steps", {})[modality] = count
+        for name, value in of_modality.items():
+            mean = [v / count for v in value] if isinstance(value, list) else value / count
+            line.setdefault(_NAMES.get(name, name), {})[modality] = mean
+    line["samples_per_second"] = sums["samples"] / seconds
+    line["tokens_per_second"] = sums["tokens"] / seconds
+    line["waiting"] = sums["waited"] / seconds
+    line["epoch"] = epochs
+    return _rounded(line)
+
+
+def _rounded(value):
+    """Six digits are enough to look at."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _flatten(value, name=""):
+    """Yield names with slashes, and numbers."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _flatten(item, f"{name}/{key}" if name else str(key))
+    elif name != "step":
+        yield name, value

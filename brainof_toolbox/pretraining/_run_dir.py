@@ -1,0 +1,439 @@
+"""The directory of a run, its checkpoints, and what a resumed run must have in common with it.
+
+::
+
+    output_dir/
+      run.json              corpus, network, configuration, seed and length of the run
+      log.jsonl             one line per interval
+      checkpoints/step-00000100/
+        config.json model.safetensors manifest.json     what the estimators load
+        training.safetensors                            optimizer, averages (or folder shards/)
+        training.json                                   step, run, log, sha256 of the files above
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .._utils.logging import warn
+from ..models._writing import remove, write_file
+from ..models.checkpoint import FILES
+
+FORMAT_VERSION = 1
+RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
+RECORD = "training.json"
+#: Fields of the configuration that change no result, or that may change underway.
+FREE = (
+    "compile",
+    "checkpoint_activations",
+    "parallel",
+    "save_average",
+    "n_workers",
+    "log_every",
+    "keep",
+    "spike",
+    "tensorboard",
+)
+_STEP = re.compile(r"step-(\d{8,})")
+_LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A validated checkpoint of a run.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its directory.
+    record : dict
+        What ``training.json`` says.
+    """
+
+    path: Path
+    record: dict
+
+    @property
+    def step(self):
+        """Number of steps that were done."""
+        return self.record["step"]
+
+
+def latest_checkpoint(output_dir):
+    """Find the newest checkpoint of a run that is whole.
+
+    All files of a checkpoint are compared with their sha256. A damaged one is passed over with a
+    warning.
+
+    Parameters
+    ----------
+    output_dir : path-like
+        What :func:`~brainof_toolbox.pretraining.pretrain` wrote to.
+
+    Returns
+    -------
+    directory : pathlib.Path
+        The checkpoint, for :class:`~brainof_toolbox.BrainOFEmbedder` among others.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no valid checkpoint.
+    """
+    return find_latest(output_dir).path
+
+
+def find_latest(output_dir):
+    """Find the newest checkpoint that is whole, and read its record.
+
+    Parameters
+    ----------
+    output_dir : path-like
+        Directory of the run.
+
+    Returns
+    -------
+    saved : Saved
+        The checkpoint.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no valid checkpoint.
+    """
+    folder = Path(os.path.abspath(output_dir)) / CHECKPOINTS
+    damaged = []
+    for path in reversed(list_steps(folder)):
+        try:
+            return Saved(path, _validate(path))
+        except (ValueError, OSError) as error:
+            damaged.append(path.name)
+            warn(f"The checkpoint {path} is damaged and passed over: {error}")
+    found = f"only damaged ones ({', '.join(damaged)})" if damaged else "none"
+    raise FileNotFoundError(
+        errno.ENOENT,
+        f"A valid checkpoint of a pretraining run is needed here, found {found}. Name the "
+        f"output_dir of a run that has saved, or start afresh with resume=False in another one",
+        str(folder),
+    )
+
+
+def list_steps(folder):
+    """List the directories of checkpoints.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        ``output_dir / "checkpoints"``.
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+        Whole or damaged, by step.
+    """
+    if not folder.is_dir():
+        return []
+    paths = [path for path in folder.iterdir() if _STEP.fullmatch(path.name) and path.is_dir()]
+    return sorted(paths, key=_number)
+
+
+def _number(path):
+    return int(_STEP.fullmatch(path.name)[1])
+
+
+def _validate(path):
+    """Return the record of a checkpoint, or say what is wrong with it."""
+    record = json.loads((path / RECORD).read_bytes())
+    if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{RECORD} is not of format version {FORMAT_VERSION}")
+    content = dict(record)
+    if content.pop("sha256", None) != hash_record(content):
+        raise ValueError(f"{RECORD} does not fit its own sha256")
+    if not set(FILES) <= set(record["files"]):
+        raise ValueError(f"{RECORD} does not list {', '.join(FILES)}")
+    for name, sha256 in record["files"].items():
+        if hash_file(path / name) != sha256:
+            raise ValueError(f"{name} does not fit its sha256")
+    return record
+
+
+def hash_file(path):
+    """Return the sha256 of a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    sha256 : str
+        In hexadecimal.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_record(content):
+    """Return the sha256 of what a record says.
+
+    Parameters
+    ----------
+    content : dict
+        Plain JSON values.
+
+    Returns
+    -------
+    sha256 : str
+        In hexadecimal.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+# ------------------------------------------------------------------------------- what a run is
+
+
+def describe_run(corpus, model_config, training, random_state, total_steps):
+    """Write down what decides the result of a run.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        What it learns from.
+    model_config : BrainOFConfig
+        Shape of the network.
+    training : PretrainingConfig
+        How it learns.
+    random_state : int
+        Seed.
+    total_steps : int
+        Length.
+
+    Returns
+    -------
+    run : dict
+        Plain JSON values.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "corpus": {
+            "sha256": corpus.sha256,
+            "n_samples": len(corpus),
+            "datasets": list(corpus.datasets),
+        },
+        "config": model_config.to_dict(),
+        "training": training.to_dict(),
+        "random_state": random_state,
+        "total_steps": total_steps,
+    }
+
+
+def list_differences(old, new, name=""):
+    """Compare two descriptions of runs.
+
+    Parameters
+    ----------
+    old, new : dict
+        What :func:`describe_run` returned.
+    name : str
+        Prefix of the names.
+
+    Returns
+    -------
+    differences : list of str
+        ``"training.clip: 1.0 -> 2.0"``; without those that may differ.
+    """
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        if name == "training." and key in FREE:
+            continue
+        one, other = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += list_differences(one, other, f"{name}{key}.")
+        elif one != other:
+            found.append(f"{name}{key}: {_short(one)} -> {_short(other)}")
+    return found
+
+
+def _short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# ------------------------------------------------------------------------------- the directory
+
+
+class RunDirectory:
+    """Where a run writes; only the main process does.
+
+    Parameters
+    ----------
+    path : path-like
+        ``output_dir``.
+    """
+
+    def __init__(self, path):
+        self.path = Path(os.path.abspath(path))
+        self.checkpoints = self.path / CHECKPOINTS
+
+    def begin(self, run, ranks):
+        """Make the directory of a new run; every process must take part.
+
+        Parameters
+        ----------
+        run : dict
+            What :func:`describe_run` returned.
+        ranks : Ranks
+            The processes.
+
+        Raises
+        ------
+        FileExistsError
+            If it holds a run already.
+        OSError
+            If it cannot be written.
+        """
+        if ranks.is_main:
+            self._begin(run)
+        ranks.barrier()
+
+    def _begin(self, run):
+        if list_steps(self.checkpoints):
+            raise FileExistsError(
+                errno.EEXIST,
+                "There is a pretraining run already: continue it with resume=True, or choose "
+                "another output_dir",
+                str(self.path),
+            )
+        # A run that was stopped before its first checkpoint holds nothing worth keeping.
+        if (self.path / LOG).exists() and not self._is_ours():
+            raise FileExistsError(
+                errno.EEXIST,
+                f"There is a {LOG} of another origin: choose another output_dir",
+                str(self.path),
+            )
+        with self._told():
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            (self.path / LOG).unlink(missing_ok=True)
+            self._clear_up()
+            self._describe(run)
+
+    def resume(self, run, ranks):
+        """Find where to continue; every process must take part.
+
+        Parameters
+        ----------
+        run : dict
+            What :func:`describe_run` returned.
+        ranks : Ranks
+            The processes.
+
+        Returns
+        -------
+        saved : Saved
+            The newest valid checkpoint.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it is one of another run, naming what differs.
+        OSError
+            If the directory cannot be written.
+        """
+        saved = self._resume(run) if ranks.is_main else None
+        step = int(ranks.gather(saved.step if ranks.is_main else 0)[0])
+        if saved is None:
+            path = self.step_path(step)
+            saved = Saved(path, json.loads((path / RECORD).read_bytes()))
+        return saved
+
+    def _resume(self, run):
+        saved = find_latest(self.path)
+        differences = list_differences(saved.record["run"], run)
+        if differences:
+            raise ValueError(
+                f"The run in {self.path} cannot be resumed, as it was started with other "
+                f"settings (old -> new): {'; '.join(differences)}. Give it the old ones, or "
+                f"another output_dir."
+            )
+        with self._told():
+            self._clear_up()
+            for path in list_steps(self.checkpoints):
+                if _number(path) > saved.step:
+                    _delete(path)  # damaged, as the newest valid one is older
+            self._describe(run)
+        return saved
+
+    def step_path(self, step):
+        """Return where the checkpoint of a step stands.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps done.
+
+        Returns
+        -------
+        path : pathlib.Path
+            Its directory.
+        """
+        return self.checkpoints / f"step-{step:08d}"
+
+    def prune(self, keep):
+        """Delete all but the latest checkpoints.
+
+        Parameters
+        ----------
+        keep : int
+            How many stay.
+        """
+        for path in list_steps(self.checkpoints)[:-keep]:
+            with contextlib.suppress(OSError):
+                _delete(path)
+
+    def _is_ours(self):
+        try:
+            return "total_steps" in json.loads((self.path / RUN).read_bytes())
+        except (OSError, ValueError):
+            return False
+
+    def _describe(self, run):
+        """Replace run.json by renaming."""
+        aside = self.path / f".{RUN}.saving"
+        aside.unlink(missing_ok=True)
+        write_file(aside, json.dumps(run, indent=2).encode())
+        os.replace(aside, self.path / RUN)
+
+    def _clear_up(self):
+        """Delete what a killed process left."""
+        for path in self.checkpoints.iterdir():
+            if _LEFT_OVER.fullmatch(path.name):
+                remove(path)
+
+    @contextlib.contextmanager
+    def _told(self):
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                error.errno or errno.EIO,
+                f"The run cannot write there ({error.strerror or error}). Choose a writable "
+                f"output_dir with enough space",
+                str(self.path),
+            ) from error
+
+
+def _delete(path):
+    """Delete a checkpoint; what is half deleted must not be taken for a damaged one."""
+    gone = path.with_name(f".{path.name}.removing")
+    os.rename(path, gone)
+    remove(gone)

@@ -1,0 +1,141 @@
+"""Checkpoints of a run: all that training changes, written and read as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+
+import safetensors.torch
+
+from ..models._writing import replacing, write_file
+from ..models.checkpoint import FILES, WEIGHTS, checkpoint_contents
+from ._run_dir import FORMAT_VERSION, RECORD, hash_file, hash_record
+from .distributed import EMA, SHARDS
+from .distributed import WEIGHTS as OWN
+
+TENSORS = "training.safetensors"
+
+
+@dataclass
+class Trained:
+    """All that training changes.
+
+    Parameters
+    ----------
+    model : BrainOF
+        The network.
+    module : torch.nn.Module
+        The objective around it, wrapped for several processes.
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    average : MovingAverage | None
+        Moving average of the weights.
+    """
+
+    model: object
+    module: object
+    optimizer: object
+    average: object = None
+
+    @property
+    def ema(self):
+        """Averages by name, or None."""
+        return None if self.average is None else self.average.values
+
+
+def save_step(path, ranks, trained, record, *, preprocessing, manifest, save_average=False):
+    """Write a checkpoint as a whole; every process must take part.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its directory.
+    ranks : Ranks
+        The processes.
+    trained : Trained
+        What to save.
+    record : dict
+        What ``training.json`` is to hold: ``"step"``, ``"run"``, ``"log"``.
+    preprocessing, manifest : dict
+        As for :func:`~brainof_toolbox.models.save_checkpoint`.
+    save_average : bool
+        Whether the weights for the estimators are the moving average.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. Nothing has changed then.
+    ValueError
+        If a weight is not finite.
+    """
+    is_sharded = ranks.is_sharded(trained.module)
+    state = ranks.state(trained.module, None if is_sharded else trained.optimizer, trained.ema)
+    prefix = EMA if save_average else OWN
+    aside = path.with_name(f".{path.name}.saving")
+    with contextlib.ExitStack() as stack:
+        if ranks.is_main:
+            shown, rest = _split(state, f"{prefix}model.")
+            contents = checkpoint_contents(
+                trained.model, preprocessing=preprocessing, manifest=manifest, state=shown
+            )
+            names = (*FILES, TENSORS, RECORD, SHARDS)
+            aside = stack.enter_context(replacing(path, names))
+        if is_sharded:
+            ranks.barrier()  # the folder is there
+            files = ranks.save_shards(aside, trained.module, trained.optimizer, trained.ema)
+        if ranks.is_main:
+            if is_sharded:
+                _sync_files(files)
+            else:
+                contents[TENSORS] = safetensors.torch.save(rest)
+            for name, content in contents.items():
+                write_file(aside / name, content)
+            listed = sorted(f for f in aside.rglob("*") if f.is_file())
+            hashes = {str(f.relative_to(aside)): hash_file(f) for f in listed}
+            record = {"format_version": FORMAT_VERSION, "holds": prefix, **record, "files": hashes}
+            record = json.loads(json.dumps(record))  # tuples and the like as they will be read
+            record["sha256"] = hash_record(record)
+            write_file(aside / RECORD, json.dumps(record, indent=1).encode())
+    ranks.barrier()
+
+
+def load_step(saved, ranks, trained):
+    """Put a checkpoint back; every process must take part.
+
+    Parameters
+    ----------
+    saved : Saved
+        The checkpoint.
+    ranks : Ranks
+        The processes, perhaps of another number than those that saved.
+    trained : Trained
+        Changed in place.
+
+    Raises
+    ------
+    ValueError
+        If it belongs to another network.
+    """
+    parts = (trained.module, trained.optimizer, trained.ema)
+    if (saved.path / SHARDS).is_dir():
+        ranks.load_shards(saved.path, *parts)
+        return
+    prefix = saved.record["holds"] + "model."
+    shown = safetensors.torch.load_file(saved.path / WEIGHTS)
+    state = {prefix + name: tensor for name, tensor in shown.items()}
+    state.update(safetensors.torch.load_file(saved.path / TENSORS))
+    ranks.restore(state, *parts)
+
+
+def _split(state, prefix):
+    """Separate the tensors that the estimators load, under the names of the network."""
+    shown = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return shown, {k: v for k, v in state.items() if not k.startswith(prefix)}
+
+
+def _sync_files(files):
+    for path in files:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,53 @@
+"""Requests to stop: Ctrl-C and SIGTERM wait until the step is done and saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+
+class StopRequest:
+    """A context in which SIGINT and SIGTERM are taken down rather than obeyed at once.
+
+    A second Ctrl-C is obeyed at once. Signals reach the main thread of a process only: elsewhere
+    nothing is installed. Former handlers come back at the end.
+
+    Attributes
+    ----------
+    number : int | None
+        The signal that came.
+    """
+
+    def __init__(self):
+        self.number, self._former = None, {}
+
+    def __enter__(self):
+        """Take over the two signals."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._take_down)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        """Give the two signals back."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _take_down(self, number, frame):
+        if number == signal.SIGINT and self.number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+
+    def leave(self):
+        """End as the signal would have: after Ctrl-C here, after SIGTERM anywhere else.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After SIGINT.
+        SystemExit
+            With code 143, as shells report SIGTERM; also when another process was asked to stop.
+        """
+        if self.number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGTERM)

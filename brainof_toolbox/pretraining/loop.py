@@ -1,0 +1,373 @@
+"""Pretraining: a corpus -> a checkpoint, interrupted and resumed at will.
+
+The loop is :func:`_train`. Everything random in a step comes from the seed and the number of the
+step, and a checkpoint holds all that steps change, so that it does not matter where a run was
+interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from .._utils.logging import progress, warn
+from .._utils.validation import check_number, check_option
+from ..models.brainof import BrainOF
+from ..models.config import MODALITIES, BrainOFConfig
+from ._loader import micro_batches
+from ._log import Log
+from ._run_dir import LOG, RunDirectory, describe_run
+from ._saving import Trained, load_step, save_step
+from ._stop import StopRequest
+from .config import PretrainingConfig
+from .corpus import Corpus
+from .distributed import Ranks
+from .objective import Objective
+from .optim import MovingAverage, learning_rate, make_optimizer, set_learning_rate
+from .sampler import Sampler
+
+
+def pretrain(
+    corpus,
+    output_dir,
+    *,
+    config="tiny",
+    total_steps,
+    stop_after=None,
+    resume=False,
+    save_every=1000,
+    random_state=0,
+    device="auto",
+    training=None,
+    verbose=None,
+):
+    """Pretrain a network on a corpus, by Masked Temporal-Frequency Modeling.
+
+    The method is that of :footcite:p:`guo2026brainof`. On a CPU the result depends on the corpus,
+    ``config``, ``training``, ``total_steps`` and ``random_state`` only: not on interruptions,
+    ``save_every`` or ``n_workers``, bit by bit.
+
+    Ctrl-C and SIGTERM finish the step, save, and leave: by ``KeyboardInterrupt``, and by
+    ``SystemExit`` with code 143. A loss that is not finite, or a spike, stops the run before the
+    weights change, saves them, and names the samples.
+
+    A resumed run must have the same corpus, network, seed, length and configuration. Free are
+    ``save_every``, ``device``, and of ``training``: ``compile``, ``checkpoint_activations``,
+    ``parallel``, ``save_average``, ``n_workers``, ``log_every``, ``keep``, ``spike`` and
+    ``tensorboard``.
+
+    Parameters
+    ----------
+    corpus : Corpus | path-like
+        What it learns from.
+    output_dir : path-like
+        Where to: ``checkpoints/step-00001000`` and so on, ``log.jsonl``, ``run.json``.
+    config : str | BrainOFConfig | dict
+        Shape of the network: a preset, or fields, with ``"preset"`` among them if wanted.
+    total_steps : int
+        Length of the run, which the learning rate depends on.
+    stop_after : int | None
+        Save and return when this many of the ``total_steps`` are done.
+    resume : bool
+        Continue from the newest valid checkpoint in ``output_dir``.
+    save_every : int
+        Steps between two checkpoints; the last step is always saved.
+    random_state : int
+        Seed of the weights, the order of the data, and the masks.
+    device : str
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    training : PretrainingConfig | dict | None
+        How it learns; ``None`` is the default.
+    verbose : bool | None
+        Show a progress bar; ``None`` on a terminal only.
+
+    Returns
+    -------
+    directory : pathlib.Path
+        The last checkpoint, which the estimators load.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a run already and ``resume`` is false.
+    FileNotFoundError
+        If there is nothing to resume from, or no corpus.
+    ValueError
+        If a parameter is out of range, or the run to resume is another one, naming what differs.
+    RuntimeError
+        If the loss is not finite or a spike, naming step, modality, datasets and samples.
+    OSError
+        If something cannot be written. Earlier checkpoints stay.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+    check_number("total_steps", total_steps, low=1, integer=True)
+    check_number("save_every", save_every, low=1, integer=True)
+    check_number("random_state", random_state, low=0, integer=True)
+    check_option("resume", resume, (True, False))
+    if stop_after is not None:
+        check_number("stop_after", stop_after, low=1, high=total_steps, integer=True)
+    corpus = Corpus(corpus) if isinstance(corpus, str | os.PathLike) else corpus
+    training = as_training(training)
+    config = as_model_config(config)
+    run = _Run(
+        corpus=corpus,
+        config=config,
+        training=training,
+        sampler=Sampler(corpus, training, patch_size=config.patch_size, random_state=random_state),
+        total_steps=total_steps,
+        last=stop_after or total_steps,
+        save_every=save_every,
+        random_state=random_state,
+        directory=RunDirectory(output_dir),
+    )
+    with Ranks.from_environment(device) as ranks:
+        ranks.share(training.micro_batches)  # refuses a number of processes that cannot share
+        return _start(run, ranks, resume, verbose)
+
+
+def as_model_config(config):
+    """Return the shape of the network that a user named.
+
+    Parameters
+    ----------
+    config : str | BrainOFConfig | dict
+        A preset, a configuration, or fields, with ``"preset"`` among them if wanted.
+
+    Returns
+    -------
+    config : BrainOFConfig
+        The configuration.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or a field is unknown.
+    """
+    if isinstance(config, BrainOFConfig):
+        return config
+    fields = {"preset": config} if isinstance(config, str) else config
+    if not isinstance(fields, dict):
+        raise TypeError(
+            f"The parameter 'config' must be the name of a preset, a BrainOFConfig or a dict of "
+            f"its fields, got {type(config).__name__}."
+        )
+    fields = dict(fields)
+    preset = fields.pop("preset", None)
+    return BrainOFConfig.preset(preset, **fields) if preset else BrainOFConfig.from_dict(fields)
+
+
+def as_training(training):
+    """Return the configuration of pretraining that a user gave.
+
+    Parameters
+    ----------
+    training : PretrainingConfig | dict | None
+        A configuration, its fields, or nothing.
+
+    Returns
+    -------
+    training : PretrainingConfig
+        The configuration.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or a field is unknown.
+    """
+    if training is None or isinstance(training, PretrainingConfig):
+        return training or PretrainingConfig()
+    if not isinstance(training, dict):
+        raise TypeError(
+            f"The parameter 'training' must be a PretrainingConfig, a dict of its fields or None, "
+            f"got {type(training).__name__}."
+        )
+    return PretrainingConfig.from_dict(training)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What does not change in a run."""
+
+    corpus: object
+    config: BrainOFConfig
+    training: PretrainingConfig
+    sampler: Sampler
+    total_steps: int
+    last: int
+    save_every: int
+    random_state: int
+    directory: RunDirectory
+
+    def describe(self):
+        return describe_run(
+            self.corpus, self.config, self.training, self.random_state, self.total_steps
+        )
+
+    def manifest(self, step):
+        corpus = self.corpus
+        return {
+            "datasets": list(corpus.datasets),
+            "subjects": list(corpus.subjects),
+            "licence": ", ".join(corpus.licences) or None,
+            "steps": step,
+            "seed": self.random_state,
+            "corpus": corpus.sha256,
+            "training": {**self.training.to_dict(), "total_steps": self.total_steps},
+        }
+
+
+def _start(run, ranks, resume, verbose):
+    """Begin or continue, and return the last checkpoint."""
+    saved, described = None, run.describe()
+    if resume:
+        saved = run.directory.resume(described, ranks)
+        if saved.step >= run.last:
+            return saved.path
+    else:
+        run.directory.begin(described, ranks)
+    trained = _build(run, ranks)
+    log = Log(run.directory.path / LOG if ranks.is_main else None, run.training)
+    step = 0
+    if saved is not None:
+        load_step(saved, ranks, trained)
+        step = saved.step
+        log.restore(saved.record["log"], step)
+    bar = progress(
+        None,
+        total=run.total_steps,
+        initial=step,
+        description="Pretraining",
+        enabled=verbose is not False and ranks.is_main,
+    )
+    with contextlib.closing(log), contextlib.closing(bar), StopRequest() as stop:
+        return _train(run, trained, step, log, bar, stop, ranks)
+
+
+def _build(run, ranks):
+    """Make the network and all that goes with it, on the device."""
+    training = run.training
+    if training.precision == "bf16" and ranks.device.type == "cpu":
+        warn("precision='bf16' is slow on CPUs, often by a factor of ten or more: use 'float32'.")
+    model = BrainOF(run.config, run.random_state).train()
+    objective = Objective(model, training)
+    if training.compile:
+        objective.compile()
+    module = ranks.wrap(objective, training.parallel, training.precision)
+    average = None
+    if training.ema is not None:
+        average = MovingAverage(ranks.named_parameters(module), training.ema)
+    return Trained(model, module, make_optimizer(module, training), average)
+
+
+def _train(run, trained, step, log, bar, stop, ranks):
+    """Train from one step to another: the loop."""
+    config, device, module = run.training, ranks.device, trained.module
+    mine = ranks.share(config.micro_batches)
+    parameters = list(module.parameters())
+    steps = range(step, run.last)
+    with micro_batches(
+        run.corpus,
+        run.sampler,
+        config,
+        steps,
+        mine,
+        patch_size=run.config.patch_size,
+        pin_memory=device.type == "cuda",
+    ) as batches:
+        for step in steps:
+            began, waited, totals = time.perf_counter(), 0.0, []
+            trained.optimizer.zero_grad(set_to_none=True)
+            for number in mine:
+                asked = time.perf_counter()
+                grid, masks = next(batches)
+                waited += time.perf_counter() - asked
+                with ranks.no_sync(module, is_last=number == mine[-1]):
+                    with torch.autocast(device.type, torch.bfloat16, config.precision == "bf16"):
+                        terms = module(grid.to(device, True), masks.to(device, True))
+                    (terms["loss"] / len(mine)).backward()
+                totals.append(terms)
+            terms = ranks.mean(_average(totals))
+            norm = ranks.clip(parameters, config.clip)
+            modality = MODALITIES[grid.modality]
+            problem = log.find_problem(modality, terms["loss"], norm)
+            if problem:  # the weights are still those of before
+                _save(run, step, trained, log, ranks)
+                raise RuntimeError(_name_batch(run, step, modality, problem, totals, ranks))
+            rate = learning_rate(step, run.total_steps, config)
+            set_learning_rate(trained.optimizer, rate)
+            trained.optimizer.step()
+            if trained.average is not None:
+                trained.average.update(step)
+            log.add(
+                modality,
+                terms,
+                norm=norm,
+                size=run.sampler.size(step),
+                seconds=time.perf_counter() - began,
+                waited=waited,
+            )
+            bar.set_postfix_str(f"{modality} loss {terms['loss']:.3f}", refresh=False)
+            bar.update()
+            if (step + 1) % config.log_every == 0 or step + 1 == run.total_steps:
+                log.write(step + 1, rate=rate, epochs=run.sampler.epochs(step + 1))
+            is_stopped = ranks.any(stop.number is not None)
+            if is_stopped or (step + 1) % run.save_every == 0 or step + 1 == run.last:
+                path = _save(run, step + 1, trained, log, ranks)
+            if is_stopped:
+                stop.leave()
+    return path
+
+
+def _average(totals):
+    """Mean of each term over the micro-batches of this process."""
+    return {
+        name: torch.stack([terms[name].detach().double() for terms in totals]).mean(0)
+        for name in totals[0]
+    }
+
+
+def _save(run, step, trained, log, ranks):
+    """Save after so many steps, unless that has been done, and return the checkpoint."""
+    path = run.directory.step_path(step)
+    if ranks.any(not path.is_dir()):
+        save_step(
+            path,
+            ranks,
+            trained,
+            {"step": step, "run": run.describe(), "log": log.state()},
+            preprocessing=run.corpus.preprocessing,
+            manifest=run.manifest(step),
+            save_average=run.training.save_average,
+        )
+    if ranks.is_main:
+        run.directory.prune(run.training.keep)
+    return path
+
+
+def _name_batch(run, step, modality, problem, totals, ranks):
+    """Say which samples the network could not bear."""
+    n = run.training.micro_batches
+    losses = torch.zeros(n, dtype=torch.float64)
+    losses[list(ranks.share(n))] = torch.stack([terms["loss"].detach() for terms in totals]).cpu()
+    losses = ranks.mean({"losses": losses * ranks.n_ranks})["losses"]
+    plan = run.sampler.plan(step)
+    # A gradient may be at fault where no loss is: then it may have been any.
+    guilty = [number for number in range(n) if not torch.isfinite(losses[number])] or range(n)
+    indices = [int(index) for number in guilty for index in plan[number]]
+    datasets = sorted({run.corpus.entry_of(index).dataset for index in indices})
+    shown = ", ".join(map(str, indices[:32]))
+    more = f" and {len(indices) - 32} more" if len(indices) > 32 else ""
+    return (
+        f"Pretraining was stopped in step {step + 1}: {problem}. Its batch: modality {modality}, "
+        f"datasets {', '.join(datasets)}, samples {shown}{more} of the corpus. The weights before "
+        f"this step are saved in {run.directory.step_path(step)}. Look at the samples; then lower "
+        f"the learning rate or the clip in a new run, or resume with a larger 'spike' if the "
+        f"loss is just that."
+    )
