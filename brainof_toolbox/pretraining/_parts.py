@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from .._utils.subjects import hash_subject
-from ._corpus_files import SENSOR_TYPES, dump
+from ._format import SENSOR_TYPES, dump
 
 #: A window whose largest value is below this, in network units, holds nothing: no amplifier or
 #: scanner is so quiet.
@@ -90,9 +90,14 @@ class PartWriter:
         try:
             for name in _FILES:
                 self._files[name] = open(_path(stem, name), "wb")
-        except BaseException:
+        except OSError:
             self.discard()
             raise
+
+    @property
+    def is_empty(self):
+        """Whether nothing was kept so far."""
+        return self._sizes["values"] == 0
 
     def append(self, windows, seconds):
         """Add windows, in order.

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ._corpus_files import (
+from ._format import (
     FORMAT_VERSION,
     HEADER,
     INDEX,
@@ -322,3 +322,20 @@ class Shards:
             os.fsync(file.fileno())
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(folder, directory):
+    """Give a finished corpus its name.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder of the build.
+    directory : pathlib.Path
+        Where the corpus goes; absent, or an empty folder.
+    """
+    if directory.is_dir():
+        directory.rmdir()
+    os.rename(folder / "corpus", directory)
+    sync_folder(directory.parent)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from ..preprocessing import Preprocessing, Windows
 from ..signals import Signals
-from ._parts import PartWriter, sync_folder
-from ._shards import SHARD_SIZE, Shards, writing
+from ._parts import PartWriter
+from ._shards import SHARD_SIZE, Shards, publish, writing
 from .corpus import Corpus
 
 WINDOW = {"eeg": 10.0, "meg": 2.0, "fmri": 320}
@@ -65,18 +64,3 @@ def write_corpus(directory, items, *, preprocessing=None, dtype="int16", shard_s
         )
         publish(folder, directory)
     return Corpus(directory)
-
-
-def publish(folder, directory):
-    """Give a finished corpus its name.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder of the build.
-    directory : pathlib.Path
-        Where the corpus goes; absent, or an empty folder.
-    """
-    os.replace(folder / "corpus", directory)
-    sync_folder(directory.parent)
-    shutil.rmtree(folder, ignore_errors=True)

@@ -16,20 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ._corpus_files import (
-    HEAD,
-    MODALITIES,
-    MONTAGE_WIDTH,
-    MONTAGES,
-    SHARDS,
-    Entry,
     check_entries,
     check_shards,
     member,
     open_flat,
     read_header,
     read_index,
-    shard_names,
 )
+from ._format import HEAD, MODALITIES, MONTAGE_WIDTH, MONTAGES, SHARDS, Entry, shard_names
 
 #: Shards that are mapped at the same time; each costs two open files.
 MAX_OPEN = 64
@@ -102,6 +96,8 @@ class Corpus:
         ``"dataset"``, ``"name"`` and ``"reason"`` of recordings that could not be used.
     n_empty_windows : int
         Windows that were left out because they hold zeros only.
+    request : dict | None
+        Hashes of the options and sources of the call that built it.
 
     Raises
     ------
@@ -119,6 +115,7 @@ class Corpus:
         self.window = header["window"]
         self.skipped = header["skipped"]
         self.n_empty_windows = header["n_empty_windows"]
+        self.request = header["request"]
         self._dtype = np.dtype(header["dtype"])
         self._header = header
         self.entries = read_index(self.directory, header["index_sha256"])
