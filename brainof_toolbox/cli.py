@@ -1,4 +1,4 @@
-"""The command ``brainof``: demo, info, embed, decode."""
+"""The command ``brainof``: demo, info, embed, decode, corpus."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from ._bids_source import add_bids_options, is_bids_root, read_root, rows_of
+from ._corpus_command import add_corpus_commands
 
 OUTPUTS = (".csv", ".npy", ".parquet")
 _EXAMPLES = """examples:
@@ -19,6 +20,7 @@ _EXAMPLES = """examples:
   brainof decode bids_root/ --target sex
   brainof decode S001R03.edf S001R07.edf S001R11.edf --event-id T1 T2 --tmin 0.5 --tmax 3.5
   brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
+  brainof corpus build bids_root/ -o corpus/
   brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 --on-missing index
 
 exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
@@ -96,7 +98,7 @@ def make_parser():
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{demo,info,embed,decode}")
+    commands = parser.add_subparsers(required=True, metavar="{demo,info,embed,decode,corpus}")
 
     demo = commands.add_parser("demo", parents=[shared], help="decode recordings and show it")
     demo.add_argument(
@@ -144,6 +146,7 @@ def make_parser():
     )
     embed.set_defaults(run=_embed, parser=embed)
     _add_decode(commands, [shared, network])
+    add_corpus_commands(commands, [shared])
     return parser
 
 

@@ -327,12 +327,11 @@ def _header(options, request, recordings):
 
 def _report(corpus, n_recordings):
     """Say what was left out."""
-    skipped = [f"{row['name']}: {row['reason']}" for row in corpus.skipped]
-    if skipped:
-        more = f" ... and {len(skipped) - 3} more, see corpus.skipped" if len(skipped) > 3 else ""
+    if corpus.skipped:
+        first = corpus.skipped[0]
         warn(
-            f"{len(skipped)} of {n_recordings} recordings cannot be used and were skipped: "
-            f"{'; '.join(skipped[:3])}{more}"
+            f"{len(corpus.skipped)} of {n_recordings} recordings cannot be used and were skipped; "
+            f"corpus.skipped names them. The first is {first['name']}: {first['reason']}"
         )
     if corpus.n_empty_windows:
         warn(f"{corpus.n_empty_windows} windows hold zeros only and were left out.")

@@ -96,6 +96,8 @@ class Corpus:
         ``"dataset"``, ``"name"`` and ``"reason"`` of recordings that could not be used.
     n_empty_windows : int
         Windows that were left out because they hold zeros only.
+    dtype : numpy.dtype
+        Of the values on disk.
     request : dict | None
         Hashes of the options and sources of the call that built it.
 
@@ -116,10 +118,10 @@ class Corpus:
         self.skipped = header["skipped"]
         self.n_empty_windows = header["n_empty_windows"]
         self.request = header["request"]
-        self._dtype = np.dtype(header["dtype"])
+        self.dtype = np.dtype(header["dtype"])
         self._header = header
         self.entries = read_index(self.directory, header["index_sha256"])
-        self._sizes = check_shards(self.directory, header["shards"], self._dtype)
+        self._sizes = check_shards(self.directory, header["shards"], self.dtype)
         montages = member(self.directory, MONTAGES)
         self._n_montage_rows = (montages.stat().st_size - HEAD) // (4 * MONTAGE_WIDTH)
         check_entries(self.entries, self._sizes, self._n_montage_rows, self.directory)
@@ -176,6 +178,12 @@ class Corpus:
             state.pop(name, None)
         return state
 
+    @property
+    def n_bytes(self):
+        """Bytes of samples and scales on disk."""
+        values, scales = self._sizes.sum(axis=0).tolist()
+        return values * self.dtype.itemsize + 4 * scales
+
     @cached_property
     def n_channels(self):
         """Number of channels of every sample, shape (n_samples,), int32."""
@@ -229,13 +237,23 @@ class Corpus:
                 "dataset": dataset,
                 "modality": modality,
                 "licence": ", ".join(_unique(entry.licence for entry in group)) or None,
-                "recordings": len({entry.recording for entry in group}),
-                "subjects": len(_unique(entry.subject for entry in group)),
-                "samples": sum(entry.n_samples for entry in group),
-                "hours": sum(entry.duration for entry in group) / 3600,
+                **_count(group),
             }
             for (dataset, modality), group in groups.items()
         ]
+
+    def totals(self):
+        """Count what is there by modality, over all datasets.
+
+        Returns
+        -------
+        counts : dict of str -> dict
+            ``"recordings"``, ``"subjects"``, ``"samples"`` and ``"hours"`` by modality.
+        """
+        groups = {}
+        for entry in self.entries:
+            groups.setdefault(entry.modality, []).append(entry)
+        return {modality: _count(group) for modality, group in groups.items()}
 
     def verify(self):
         """Read everything, and compare it with the hashes of the index.
@@ -291,7 +309,7 @@ class Corpus:
         return maps
 
     def _map(self, number):
-        kinds = (self._dtype, np.dtype(np.float32))
+        kinds = (self.dtype, np.dtype(np.float32))
         try:
             return tuple(
                 open_flat(self.directory / SHARDS / name, size, kind)
@@ -303,6 +321,16 @@ class Corpus:
             raise FileNotFoundError(
                 errno.ENOENT, "A shard of the corpus is gone since it was opened", error.filename
             ) from error
+
+
+def _count(entries):
+    """Sum over entries; people of different datasets are different people."""
+    return {
+        "recordings": len({entry.recording for entry in entries}),
+        "subjects": len(_unique(e.subject and (e.dataset, e.subject) for e in entries)),
+        "samples": sum(entry.n_samples for entry in entries),
+        "hours": sum(entry.duration for entry in entries) / 3600,
+    }
 
 
 def _unique(values):
