@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,12 +39,15 @@ class Reading:
         Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
     memory : str | joblib.Memory | None
         Cache of masked series.
+    keep_broken : bool
+        An item of a list that cannot be opened is a source of one sample, whose reading raises.
     """
 
     info: object = None
     on_missing: str = "raise"
     masker: object = None
     memory: object = None
+    keep_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Source:
         A whole recording is one sample and is read alone, so that memory holds one at a time.
     is_table : bool
         A 2-D array of one-channel series.
+    item : object
+        What it was made from, where that was an item of a list.
     """
 
     n_samples: int
@@ -70,6 +75,7 @@ class Source:
     where: str = "X"
     is_recording: bool = False
     is_table: bool = False
+    item: object = None
 
 
 def as_sources(X, reading=None):
@@ -104,7 +110,7 @@ def as_sources(X, reading=None):
             raise ValueError("X is empty: no samples.")
         if _is_numeric(X):
             return [_array_source(_stack(X), reading)]
-        return [_named(_item_source, item, f"X[{i}]", reading) for i, item in enumerate(X)]
+        return [as_source(item, i, reading) for i, item in enumerate(X)]
     if isinstance(X, (str, os.PathLike)) or is_record(X):
         what = f"one path, {str(X)!r}; pass a list of paths"
         if isinstance(X, Mapping):
@@ -115,16 +121,62 @@ def as_sources(X, reading=None):
     return [_item_source(X, "X", reading)]
 
 
-def _named(function, item, where, *args):
-    """Run ``function`` on an item of a list; an error says which item it was."""
-    if isinstance(item, (str, os.PathLike)):
-        where = f"{where} ({os.fspath(item)})"
-    elif is_record(item) and describe_record(item):
-        where = f"{where} ({describe_record(item)})"
+def as_source(item, index, reading):
+    """Take one item of a list apart without reading data; an error says which item it was.
+
+    Parameters
+    ----------
+    item : object
+        Recording, image, record or samples.
+    index : int
+        Its place in the list.
+    reading : Reading
+        How it is read.
+
+    Returns
+    -------
+    source : Source
+        Its samples.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If it is of no accepted type, or cannot be opened.
+    """
+    where = name_item(item, index)
     try:
-        return function(item, where, *args)
+        return replace(_item_source(item, where, reading), item=item)
     except (ValueError, TypeError, OSError) as error:
-        raise _with_place(error, where) from error
+        broken = _with_place(error, where)
+        if not reading.keep_broken:
+            raise broken from error
+
+    def read(rows):
+        raise broken
+
+    return Source(1, read, where, is_recording=True, item=item)
+
+
+def name_item(item, index):
+    """Name an item of a list in messages.
+
+    Parameters
+    ----------
+    item : object
+        The item.
+    index : int
+        Its place in the list.
+
+    Returns
+    -------
+    name : str
+        For example ``"X[3] (sub-04_eeg.edf)"``.
+    """
+    if isinstance(item, (str, os.PathLike)):
+        return f"X[{index}] ({os.fspath(item)})"
+    if is_record(item) and describe_record(item):
+        return f"X[{index}] ({describe_record(item)})"
+    return f"X[{index}]"
 
 
 def _with_place(error, where):

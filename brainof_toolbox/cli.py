@@ -8,15 +8,16 @@ import sys
 import warnings
 from pathlib import Path
 
-from ._bids_source import add_bids_options, is_bids_root, read_root, rows_of
+from ._bids_source import add_bids_options, is_bids_root
 from ._corpus_command import add_corpus_commands
+from ._embed_command import add_embed_options, network_parameters, run_embed
 
-OUTPUTS = (".csv", ".npy", ".parquet")
 _EXAMPLES = """examples:
   brainof demo
   brainof info
   brainof embed sub-*_eeg.edf -o embeddings.csv
   brainof embed bids_root/ --datatypes eeg func -o embeddings.parquet
+  brainof embed bids_root/ -o embeddings.parquet --jobs 8 --on-error skip
   brainof decode bids_root/ --target sex
   brainof decode S001R03.edf S001R07.edf S001R11.edf --event-id T1 T2 --tmin 0.5 --tmax 3.5
   brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
@@ -141,10 +142,8 @@ def make_parser():
         "these; of a BIDS folder, one row per subject, session, task and run, its modalities read "
         "together.",
     )
-    embed.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
-    )
-    embed.set_defaults(run=_embed, parser=embed)
+    add_embed_options(embed)
+    embed.set_defaults(run=run_embed, parser=embed)
     _add_decode(commands, [shared, network])
     add_corpus_commands(commands, [shared])
     return parser
@@ -238,67 +237,6 @@ def _print_card(checkpoint):
             print(f"  {key}: {value}")
 
 
-def _network_parameters(options):
-    names = ("checkpoint", "pooling", "window", "device", "on_missing", "memory")
-    return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
-
-
-def _embed(options):
-    import numpy as np
-    import pandas as pd
-
-    from ._utils.validation import soft_import
-    from .estimators import BrainOFEmbedder
-
-    output = Path(options.output)
-    if output.suffix not in OUTPUTS:
-        options.parser.error(f"--output must end in {', '.join(OUTPUTS)}, got {output.name!r}")
-    if output.suffix == ".parquet":
-        soft_import("pyarrow", "Writing parquet")
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"No such folder: {output.parent}. Create it first.")
-    embedder = BrainOFEmbedder(**_network_parameters(options))
-    if is_bids_root(options.files):
-        records = read_root(options.files[0], options)
-        who = rows_of(records)
-        features = embedder.set_params(verbose=True).fit(records).transform(records)
-    else:
-        who, features = _embed_files(options.files, embedder)
-    if output.suffix == ".npy":
-        np.save(output, features)
-    else:
-        columns = pd.DataFrame(features, columns=embedder.get_feature_names_out())
-        table = pd.concat([who, columns], axis=1)
-        if output.suffix == ".csv":
-            table.to_csv(output, index=False)
-        else:
-            table.to_parquet(output, index=False)
-    print(f"{output}: {features.shape[0]} rows of {features.shape[1]} features")
-
-
-def _embed_files(files, embedder):
-    """Features of each file, and a table with ``file`` and ``index`` of each row."""
-    import numpy as np
-    import pandas as pd
-
-    from ._utils.logging import progress
-    from .io import read_recording
-    from .io._nifti import is_image
-
-    rows, features = [], []
-    for file in progress(files, description="Embedding"):
-        recording = file if is_image(file) else read_recording(file)
-        X = recording if hasattr(recording, "event_id") else [recording]
-        if not features:
-            embedder.fit(X)
-        try:
-            features.append(embedder.transform(X))
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ValueError(f"{file}: {error}") from error
-        rows += [(file, index) for index in range(len(features[-1]))]
-    return pd.DataFrame(rows, columns=["file", "index"]), np.concatenate(features)
-
-
 def _decode(options):
     from ._decode import format_scores, make_decoders, make_task, score
     from .estimators import BrainOFClassifier, BrainOFRegressor
@@ -313,7 +251,7 @@ def _decode(options):
     task = make_task(options.files, options)
     kind = BrainOFRegressor if task.y.dtype.kind == "f" else BrainOFClassifier
     estimator = kind(
-        **_network_parameters(options),
+        **network_parameters(options),
         adaptation=options.adaptation,
         max_epochs=options.max_epochs,
         info=task.info,

@@ -20,6 +20,7 @@ from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_
 from ..preprocessing import Preprocessing
 from ..signals import MODALITIES
 from ._embedded import Embedded
+from ._parallel import embed_sources, leave_the_sequence
 
 POOLINGS = ("mean", "mean+std", "flat")
 
@@ -27,11 +28,21 @@ POOLINGS = ("mean", "mean+std", "flat")
 class BaseBrainOF(BaseEstimator):
     """Backbone, inputs and features; not for direct use."""
 
+    #: Of estimators without these parameters.
+    n_jobs = None
+    on_error = "raise"
+
     # ---------------------------------------------------------------- parameters
 
     def _check_parameters(self):
         check_option("pooling", self.pooling, POOLINGS)
         check_option("on_missing", self.on_missing, ("raise", "index"))
+        check_option("on_error", self.on_error, ("raise", "nan"))
+        if self.n_jobs is not None and check_number("n_jobs", self.n_jobs, integer=True) == 0:
+            raise ValueError(
+                "The parameter 'n_jobs' must be a number of workers, -1 for all cores, or None, "
+                "got 0."
+            )
         check_number("batch_size", self.batch_size, low=1, integer=True)
         lengths = self.window if isinstance(self.window, dict) else {"": self.window}
         for modality, length in lengths.items():
@@ -98,12 +109,19 @@ class BaseBrainOF(BaseEstimator):
                 X = validate_data(self, X, reset=reset, ensure_min_features=2 if reset else 1)
             else:
                 X = np.asarray(X)
-        reading = Reading(self.info, self.on_missing, self.masker, self.memory)
-        return as_sources(X, reading)
+        return as_sources(X, self._reading())
+
+    def _reading(self):
+        keep_broken = self.on_error != "raise"
+        return Reading(self.info, self.on_missing, self.masker, self.memory, keep_broken)
+
+    @property
+    def _n_at_once(self):
+        return max(self.batch_size, 32)
 
     def _blocks(self, sources):
         return iter_blocks(
-            sources, self.preprocessing_, window=self.window, n_at_once=max(self.batch_size, 32)
+            sources, self.preprocessing_, window=self.window, n_at_once=self._n_at_once
         )
 
     # ---------------------------------------------------------------- features
@@ -123,6 +141,9 @@ class BaseBrainOF(BaseEstimator):
                     f"{self._feature_key()}: embed the samples again with embed_ahead()."
                 )
             return sources.features
+        groups = leave_the_sequence(sources, self)
+        if groups is not None:
+            return embed_sources(self, sources, groups)
         return self._embed_blocks(self._blocks(sources), count_samples(sources))
 
     def _feature_key(self):

@@ -36,12 +36,20 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     on_missing : str
         What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
         positions by order.
+    on_error : str
+        What happens when an item of a list cannot be read or used: ``"raise"``, or ``"nan"`` for
+        a row of NaN and one warning that names all such items. A file that cannot even be opened
+        counts as one sample. It is an error all the same when no item can be used.
     batch_size : int
         Windows that go through the network at once.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
     memory : str | joblib.Memory | None
         Caches what maskers give, by the content of image and masker.
+    n_jobs : int | None
+        Workers over which the items of a list are spread, by :class:`joblib.Parallel`; -1: as
+        many as there are cores. ``None``: what :func:`joblib.parallel_config` says, which is one
+        after the other outside of it. See the notes.
     random_state : int | RandomState | None
         Seed of untrained weights; a checkpoint's embedding does not depend on it.
     verbose : bool | None
@@ -55,6 +63,16 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         The network.
     preprocessing_ : Preprocessing
         What the checkpoint expects of its input.
+
+    Notes
+    -----
+    *Many recordings.* Within ``with joblib.parallel_config(backend="loky", n_jobs=8):`` (processes
+    of this machine), ``backend="dask"`` or ``"ray"`` (a cluster that sees the same files),
+    each recording, image or record of a list is a task. Paths, records and recordings that are
+    not preloaded are sent as such and read by the worker; epochs and other samples in memory go
+    32 or ``batch_size`` together. The weights travel once, and each worker process keeps one copy
+    of the network beside what one recording takes. Rows are those of one process, but for
+    rounding (1e-5), because batches may be composed and threads counted differently.
 
     References
     ----------
@@ -72,9 +90,11 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         masker=None,
         window=None,
         on_missing="raise",
+        on_error="raise",
         batch_size=32,
         device="auto",
         memory=None,
+        n_jobs=None,
         random_state=None,
         verbose=None,
     ):
@@ -84,9 +104,11 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         self.masker = masker
         self.window = window
         self.on_missing = on_missing
+        self.on_error = on_error
         self.batch_size = batch_size
         self.device = device
         self.memory = memory
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -135,6 +157,11 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         ------
         ValueError, TypeError, FileNotFoundError
             If samples cannot be read or used; the message names the channel, file or item.
+
+        Warns
+        -----
+        RuntimeWarning
+            With ``on_error="nan"``, once, naming the items whose rows are NaN.
         """
         check_is_fitted(self)
         return self._embed(self._as_sources(X, reset=False))
