@@ -8,7 +8,6 @@ so that a state saved by any number of processes can be loaded by any other numb
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import re
 from datetime import timedelta
@@ -16,18 +15,28 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from .._utils.validation import check_number, check_option
-from ..models.brainof import Layer
-from ..models.resampler import ArnessBlock
+from ._rank_state import (
+    EMA,
+    OPTIMIZER,
+    WEIGHTS,
+    fill,
+    list_parts,
+    name_parameters,
+    read_shards,
+    take_up,
+    whole,
+    write_shards,
+)
+from ._wrapping import device_of, hold_gradients, replicate, shard
+
+__all__ = ["EMA", "OPTIMIZER", "SHARDS", "WEIGHTS", "Ranks"]
 
 #: Folder of a step directory that holds the parts that the processes wrote.
 SHARDS = "shards"
-WEIGHTS, OPTIMIZER, EMA = "weights.", "optimizer.", "ema."
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|_checkpoint_wrapped_module)\.")
 # What gloo and NCCL say when a partner is gone; no class of errors tells it apart.
 _LOST = re.compile(
     r"connection (?:was )?(?:closed|reset|refused)|timed? ?out|gloo|nccl|broken pipe|"
@@ -92,19 +101,27 @@ class Ranks:
                 f"with torchrun, or unset these variables."
             )
         rank, n_ranks, local = (int(given.get(name, d)) for name, d in zip(_VARIABLES, (0, 1, 0)))
-        return cls(_device(device, local, n_ranks), rank, n_ranks, bool(given), timeout)
+        return cls(device_of(device, local, n_ranks), rank, n_ranks, bool(given), timeout)
 
     def __enter__(self):
         """Meet the other processes."""
-        if self._is_launched and not dist.is_initialized():
-            # Flags and states travel between CPUs, so that no GPU has to be waited for.
-            backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
-            if self.device.type == "cuda":
-                torch.cuda.set_device(self.device)
+        if self._is_launched:
             with self._told("while meeting the other processes"):
-                dist.init_process_group(backend, timeout=timedelta(seconds=self.timeout))
-            self._owns_group = True
+                self._meet()
         return self
+
+    def _meet(self, alone=False):
+        """Make the process group, unless there is one; ``alone`` needs no launcher."""
+        if dist.is_initialized():
+            return
+        # Flags and states travel between CPUs, so that no GPU has to be waited for.
+        is_gpu = self.device.type == "cuda"
+        backend = "cpu:gloo,cuda:nccl" if is_gpu else "gloo"
+        if is_gpu:
+            torch.cuda.set_device(self.device)
+        group = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}
+        dist.init_process_group(backend, timeout=timedelta(seconds=self.timeout), **group)
+        self._owns_group = True
 
     def __exit__(self, kind, error, traceback):
         """Part from the other processes, and say so when it was one of them that failed."""
@@ -141,39 +158,13 @@ class Ranks:
         """
         check_option("parallel", parallel, ("ddp", "fsdp"))
         check_option("precision", precision, ("float32", "bf16"))
-        if parallel == "fsdp":
-            return self._shard(objective, precision)
-        objective.to(self.device)
-        if self.n_ranks == 1:
-            return objective
-        # The weights of rank 0 are sent round once: the same seed gives the same weights only on
-        # processors of the same kind.
+        if parallel == "ddp" and self.n_ranks == 1:
+            return objective.to(self.device)
         with self._told("while sending the weights round"):
-            return DistributedDataParallel(
-                objective,
-                device_ids=[self.device.index] if self.device.type == "cuda" else None,
-                gradient_as_bucket_view=True,
-                **{_buffers_option(): False},  # they are constants
-            )
-
-    def _shard(self, objective, precision):
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-
-        if not dist.is_initialized():  # one process that nobody launched
-            backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-            self._owns_group = True
-        mesh = init_device_mesh(self.device.type, (self.n_ranks,))
-        policy = MixedPrecisionPolicy()
-        if precision == "bf16":
-            # Gradients are added in float32, and what goes in is left to autocast.
-            policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, None, False)
-        for module in objective.modules():
-            if isinstance(module, (Layer, ArnessBlock)):
-                fully_shard(module, mesh=mesh, mp_policy=policy)
-        fully_shard(objective, mesh=mesh)  # embeddings and the last norm stay in float32
-        return objective.to(self.device)  # buffers; the parts of the parameters are there
+            if parallel == "ddp":
+                return replicate(objective, self.device)
+            self._meet(alone=True)
+            return shard(objective, self.device, self.n_ranks, precision)
 
     def share(self, n_micro_batches):
         """Return the micro-batches of a step that are this process's.
@@ -218,13 +209,7 @@ class Ranks:
         None
             Both forward and backward belong inside.
         """
-        if hasattr(module, "set_requires_gradient_sync"):
-            module.set_requires_gradient_sync(is_last)
-            yield
-        elif isinstance(module, DistributedDataParallel) and not is_last:
-            with module.no_sync():
-                yield
-        else:
+        with hold_gradients(module, not is_last):
             yield
 
     def clip(self, parameters, max_norm):
@@ -245,7 +230,7 @@ class Ranks:
         parameters = [p for p in parameters if p.grad is not None]
         with self._told("while clipping gradients"):
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
-            norm = _whole(norm)
+            norm = whole(norm)
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
         return float(norm)
 
@@ -335,7 +320,7 @@ class Ranks:
         parameters : dict of str to torch.nn.Parameter
             Whole ones, or under ``"fsdp"`` this process's parts.
         """
-        return {_WRAPPERS.sub("", name): p for name, p in module.named_parameters()}
+        return name_parameters(module)
 
     def is_sharded(self, module):
         """Return whether the processes hold parts of the network.
@@ -370,14 +355,13 @@ class Ranks:
             ``weights.NAME``, ``optimizer.KEY.NAME`` and ``ema.NAME``, whole, on the CPU, of
             memory of their own; empty except in the main process.
         """
-        whole = {}
-        for name, tensor in self._parts(module, optimizer, ema).items():
-            tensor = _whole(tensor)
+        found = {}
+        for name, part in list_parts(module, optimizer, ema).items():
+            tensor = whole(part)
             if self.is_main:
-                whole[name] = tensor.detach().to("cpu", copy=True).contiguous()
-        return whole
+                found[name] = tensor.detach().to("cpu", copy=True).contiguous()
+        return found
 
-    @torch.no_grad()
     def restore(self, state, module, optimizer=None, ema=None):
         """Put a state back that :meth:`state` returned, in any number of processes.
 
@@ -397,21 +381,9 @@ class Ranks:
         ValueError
             If a tensor is missing or of another shape.
         """
-        parts = self._parts(module, optimizer, ema, is_blank=True)
-        missing = sorted(set(parts) - set(state))
-        if missing:
-            raise ValueError(
-                f"The saved state lacks {len(missing)} of {len(parts)} tensors: "
-                f"{', '.join(missing[:5])}. It belongs to another network or configuration."
-            )
-        for name, part in parts.items():
-            if part.shape != state[name].shape:
-                raise ValueError(
-                    f"The saved {name} has shape {tuple(state[name].shape)}, it must have "
-                    f"{tuple(part.shape)}. It belongs to another network."
-                )
-            part.copy_(_like(part, state[name]))
-        self._take_up(parts, module, optimizer)
+        parts = list_parts(module, optimizer, ema, is_blank=True)
+        fill(parts, state)
+        take_up(parts, module, optimizer)
 
     def save_shards(self, folder, module, optimizer=None, ema=None):
         """Write this process's parts into ``folder / "shards"``; every process must take part.
@@ -430,17 +402,11 @@ class Ranks:
         files : list of pathlib.Path
             All files written, by any process.
         """
-        from torch.distributed import checkpoint
-
-        target = Path(folder) / SHARDS
-        parts = {name: _flat(t) for name, t in self._parts(module, optimizer, ema).items()}
-        with self._told("while saving"), _no_dcp_warnings():
-            writer = checkpoint.HuggingFaceStorageWriter(str(target), save_distributed=True)
-            checkpoint.save(parts, storage_writer=writer)
+        with self._told("while saving"):
+            write_shards(Path(folder) / SHARDS, list_parts(module, optimizer, ema))
             self.barrier()
-        return sorted(path for path in target.iterdir() if path.is_file())
+        return sorted(path for path in (Path(folder) / SHARDS).iterdir() if path.is_file())
 
-    @torch.no_grad()
     def load_shards(self, folder, module, optimizer=None, ema=None):
         """Read what :meth:`save_shards` wrote, in any number of processes, sharded or not.
 
@@ -456,57 +422,10 @@ class Ranks:
         ValueError
             If a tensor is missing or of another shape, or a file is damaged.
         """
-        from torch.distributed import checkpoint
-
-        source = Path(folder) / SHARDS
-        parts = self._parts(module, optimizer, ema, is_blank=True)
-        flat = {name: _flat(tensor) for name, tensor in parts.items()}
-        try:
-            with _no_dcp_warnings():
-                reader = checkpoint.HuggingFaceStorageReader(str(source))
-                _check_shards(reader.read_metadata().state_dict_metadata, flat)
-                checkpoint.load(flat, storage_reader=reader)
-        except Exception as error:
-            if self._is_lost(error):
-                raise self._lost("while loading") from error
-            raise ValueError(
-                f"{source} could not be read into this network: {str(error).strip()[-300:]} It is "
-                f"damaged, or belongs to another network or configuration."
-            ) from error
-        self._take_up(parts, module, optimizer)
-
-    def _parts(self, module, optimizer, ema, is_blank=False):
-        """Return every tensor of the state, whole or in parts; moments are made when blank."""
-        names = self.named_parameters(module)
-        parts = {WEIGHTS + name: parameter.detach() for name, parameter in names.items()}
-        if optimizer is not None:
-            for name, parameter in names.items():
-                moments = optimizer.state.get(parameter)
-                if is_blank:
-                    step = torch.zeros(())
-                    moments = {"step": step, "exp_avg": torch.zeros_like(parameter)}
-                    moments["exp_avg_sq"] = torch.zeros_like(parameter)
-                for key, value in (moments or {}).items():
-                    parts[f"{OPTIMIZER}{key}.{name}"] = value.detach()
-        for name, tensor in (ema or {}).items():
-            parts[EMA + name] = tensor
-        return parts
-
-    def _take_up(self, parts, module, optimizer):
-        """Give the optimizer the moments that were read."""
-        if optimizer is None:
-            return
-        names = {id(p): name for name, p in self.named_parameters(module).items()}
-        described = optimizer.state_dict()
-        order = [id(p) for group in optimizer.param_groups for p in group["params"]]
-        described["state"] = {
-            number: {
-                key: parts[f"{OPTIMIZER}{key}.{names[identity]}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-            for number, identity in enumerate(order)
-        }
-        optimizer.load_state_dict(described)
+        parts = list_parts(module, optimizer, ema, is_blank=True)
+        with self._told("while loading"):
+            read_shards(Path(folder) / SHARDS, parts)
+        take_up(parts, module, optimizer)
 
     # ------------------------------------------------------------------------------ errors
 
@@ -529,82 +448,3 @@ class Ranks:
             f"not answer within {self.timeout:g} s. The first error in the logs of the processes "
             f"says why; the run can be resumed from its latest checkpoint."
         )
-
-
-def _buffers_option():
-    """Return how this version of torch calls the sending of buffers in each step."""
-    known = inspect.signature(DistributedDataParallel).parameters
-    return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-
-
-def _device(device, local, n_ranks):
-    """Return the device of the local process number ``local``."""
-    if str(device) == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(device)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ValueError(
-            f"Invalid value for the parameter 'device': allowed are 'auto', 'cpu', 'cuda' or "
-            f"'cuda:0', got {device!r}."
-        )
-    if device.type == "cpu":
-        return device
-    if device.index is not None and n_ranks > 1:
-        raise ValueError(
-            f"With {n_ranks} processes each takes a GPU of its own: pass device='cuda' rather "
-            f"than {str(device)!r}."
-        )
-    index = local if device.index is None else device.index
-    n_devices = torch.cuda.device_count()
-    if index >= n_devices:
-        raise ValueError(
-            f"Process {local} of this machine wants GPU {index}, but there are {n_devices}. Start "
-            f"no more processes than GPUs, or pass device='cpu'."
-        )
-    return torch.device("cuda", index)
-
-
-def _whole(tensor):
-    """Return the whole of a tensor of which this process may hold a part."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def _like(part, whole):
-    """Return ``whole`` cut into parts like ``part``, without asking the other processes."""
-    if not hasattr(part, "full_tensor"):
-        return whole
-    from torch.distributed.tensor import distribute_tensor
-
-    whole = whole.to(part.device)
-    return distribute_tensor(whole, part.device_mesh, part.placements, src_data_rank=None)
-
-
-def _flat(tensor):
-    """Return a view with at least one axis, as slices of files need one."""
-    return tensor.view(1) if tensor.ndim == 0 else tensor
-
-
-def _check_shards(saved, wanted):
-    """Refuse parts that do not add up to the tensors wanted; torch would leave gaps as they are."""
-    for name, tensor in wanted.items():
-        if name not in saved:
-            raise ValueError(f"{name} is missing.")
-        held = sum(chunk.sizes.numel() for chunk in saved[name].chunks)
-        if saved[name].size != tensor.shape or held != tensor.numel():
-            raise ValueError(
-                f"{name} must have shape {tuple(tensor.shape)}; its parts hold {held} numbers of "
-                f"shape {tuple(saved[name].size)}."
-            )
-
-
-@contextlib.contextmanager
-def _no_dcp_warnings():
-    """Hide what torch's checkpoint says of processes that are alone on purpose."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"torch\.distributed\.checkpoint.*")
-        yield
