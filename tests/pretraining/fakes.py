@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
 from brainof_toolbox.preprocessing import Preprocessing
+from brainof_toolbox.pretraining._log import read_log
 
 TYPES = {"eeg": "eeg", "meg": "mag", "fmri": "bold"}
 SFREQ = {"eeg": 256.0, "meg": 256.0, "fmri": 0.5}
@@ -68,3 +70,45 @@ class FakeCorpus:
 
 
 SMALL = (("eeg", 4, 128, 12), ("eeg", 3, 128, 4), ("meg", 6, 128, 8), ("fmri", 5, 96, 6))
+
+#: The smallest network that has all parts.
+MICRO = {
+    "width": 16,
+    "n_layers": 1,
+    "n_heads": 2,
+    "n_latents": 8,
+    "patch_size": 32,
+    "n_encoder_blocks": 1,
+    "n_decoder_blocks": 1,
+    "n_routed": 2,
+}
+#: Small steps that share micro-batches, and a log whose intervals end elsewhere than checkpoints.
+TRAINING = {"micro_tokens": 48, "micro_batches": 2, "warmup_steps": 3, "log_every": 4}
+CLOCK = ("samples_per_second", "tokens_per_second", "waiting")
+
+
+def pretrain_micro(output_dir, total_steps=12, *, corpus=None, training=None, **options):
+    """Pretrain the micro network on the small fake corpus."""
+    from brainof_toolbox.pretraining import pretrain
+
+    return pretrain(
+        FakeCorpus(SMALL) if corpus is None else corpus,
+        output_dir,
+        **{"config": MICRO, "device": "cpu", "total_steps": total_steps, **options},
+        training={**TRAINING, **(training or {})},
+    )
+
+
+def what_is_saved(path):
+    """All that a checkpoint holds but the clock: tensors as bytes, record, log."""
+    record = json.loads((path / "training.json").read_text())
+    for name in ("seconds", "waited"):
+        del record["log"]["sums"][name]
+    log = path.parents[1] / "log.jsonl"
+    lines = read_log(log) if log.exists() else []
+    lines = [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
+    tensors = {name: (path / name).read_bytes() for name in TENSORS}
+    return tensors, record["log"], record["step"], lines
+
+
+TENSORS = ("model.safetensors", "training.safetensors")
