@@ -195,7 +195,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def no_sync(self, module, is_last):
-        """Gradients stay with this process until the last micro-batch of its share.
+        """Keep gradients in this process until the last micro-batch of its share.
 
         Parameters
         ----------
