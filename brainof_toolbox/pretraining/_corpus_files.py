@@ -149,24 +149,23 @@ def check_entries(entries, sizes, n_rows, directory):
     """
     counts = ("n_samples", "n_channels", "n_times")
     places = ("montage_row", "shard", "offset", "scale_offset", "recording")
-    try:
-        table = np.array(
-            [[getattr(entry, name) for name in counts + places] for entry in entries],
-            dtype=np.int64,
-        )
-        kinds = np.array([entry.modality in MODALITIES for entry in entries])
-        rates = np.array([entry.sfreq for entry in entries], dtype=float)
-        spare = np.array([entry.has_log_scale for entry in entries], dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{directory / INDEX} has a row that is no entry: {error}.") from error
+    rows = [[getattr(entry, name) for name in counts + places] for entry in entries]
+    for number, (entry, row) in enumerate(zip(entries, rows, strict=True), 1):
+        is_whole = all(type(value) is int and -1 < value < 2**62 for value in row)
+        if not (is_whole and type(entry.has_log_scale) is bool and type(entry.sfreq) is float):
+            raise ValueError(f"{directory / INDEX}, row {number}, is no entry: {entry}.")
+    table = np.array(rows, dtype=np.int64)
+    kinds = np.array([entry.modality in MODALITIES for entry in entries])
+    rates = np.array([entry.sfreq for entry in entries])
+    spare = np.array([entry.has_log_scale for entry in entries])
     n_samples, n_channels, n_times, row, shard, offset, scale_offset, _ = table.T
     is_bad = ~kinds | ~(np.isfinite(rates) & (rates > 0)) | (table[:, :3] < 1).any(axis=1)
     # Products in floating point cannot overflow; sizes are exact far beyond any disk.
     values = n_samples.astype(float) * n_channels * n_times
-    is_bad |= (table[:, 3:] < 0).any(axis=1) | (shard >= len(sizes)) | (row + n_channels > n_rows)
+    is_bad |= (shard >= len(sizes)) | (row.astype(float) + n_channels > n_rows)
     known = sizes[np.clip(shard, 0, len(sizes) - 1)]
-    is_bad |= offset + values > known[:, 0]
-    is_bad |= scale_offset + n_samples.astype(float) * n_channels * (1 + spare) > known[:, 1]
+    is_bad |= offset.astype(float) + values > known[:, 0]
+    is_bad |= scale_offset + values / n_times * (1 + spare) > known[:, 1]
     if is_bad.any():
         first = int(np.flatnonzero(is_bad)[0])
         raise ValueError(
@@ -200,11 +199,11 @@ def check_shards(directory, shards, dtype):
         If one is truncated, naming it.
     """
     try:
-        sizes = np.array(shards, dtype=np.int64).reshape(-1, 2)
-        ok = bool((sizes >= 0).all()) and len(sizes) > 0
-    except (TypeError, ValueError, OverflowError):
+        ok = all(type(size) is int and -1 < size < 2**62 for pair in shards for size in pair)
+        sizes = np.array(shards if ok else (), dtype=np.int64)
+    except (TypeError, ValueError):
         ok = False
-    if not ok:
+    if not ok or sizes.ndim != 2 or sizes.shape[1] != 2:
         raise ValueError(f"{directory / HEADER} is damaged: 'shards' must be pairs of sizes.")
     for number, pair in enumerate(sizes.tolist()):
         kinds = (np.dtype(dtype), np.dtype(np.float32))

@@ -1,0 +1,460 @@
+"""The reader: what was written comes back, from any corner of a corpus of any size."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psutil
+import pytest
+from recordings import make_signals, make_windows
+from test_training_law import ABSENT, run_without
+
+from brainof_toolbox import Preprocessing
+from brainof_toolbox.models import config
+from brainof_toolbox.preprocessing import preprocess
+from brainof_toolbox.pretraining import Corpus, _format, corpus
+from brainof_toolbox.pretraining._parts import encode
+from brainof_toolbox.pretraining._write import write_corpus
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """What ``small_corpus`` was written from."""
+    return list(make_windows())
+
+
+@pytest.fixture
+def copy(small_corpus, tmp_path):
+    """A copy to be damaged."""
+    return shutil.copytree(small_corpus, tmp_path / "copy")
+
+
+def rewrite(folder, **changes):
+    """Change ``corpus.json`` and sign it again."""
+    path = folder / "corpus.json"
+    header = json.loads(path.read_text()) | changes
+    header["sha256"] = _format.fingerprint(header)
+    path.write_text(json.dumps(header))
+
+
+def rewrite_row(folder, number, **changes):
+    """Change a row of the index and sign everything again."""
+    import hashlib
+
+    path = folder / "index.jsonl"
+    rows = path.read_text().splitlines()
+    rows[number] = _format.dump(json.loads(rows[number]) | changes)
+    path.write_text("\n".join(rows) + "\n")
+    rewrite(folder, index_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+# ------------------------------------------------------------------------------- contents
+
+
+def test_lists_are_those_of_the_network():
+    assert _format.MODALITIES == config.MODALITIES
+    assert _format.SENSOR_TYPES == config.SENSOR_TYPES
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float16"])
+def test_what_was_written_comes_back(windows, tmp_path, dtype):
+    """Values to half a step of their scale, everything else exactly; several shards."""
+    made = write_corpus(tmp_path / "c", windows, dtype=dtype, shard_size=150_000)
+    assert len(list((tmp_path / "c" / "shards").iterdir())) > 4
+    made.verify()
+    index = 0
+    for dataset, licence, item in windows:
+        signals = item.signals
+        for row in range(len(signals)):
+            sample, entry, wanted = made[index], made.entry_of(index), signals.data[row]
+            assert sample.data.dtype == np.float32 and sample.data.shape == wanted.shape
+            peak = np.abs(wanted).max(axis=1, keepdims=True)
+            step = peak / 32767 if dtype == "int16" else np.abs(wanted) * 2.0**-10 + peak * 2**-24
+            assert (np.abs(sample.data - wanted) <= 0.51 * step + 1e-7 * peak).all()
+            np.testing.assert_array_equal(sample.position, signals.ch_pos)
+            np.testing.assert_array_equal(sample.orientation, signals.ch_ori)
+            kinds = [config.SENSOR_TYPES[kind] for kind in sample.sensor_type]
+            assert tuple(kinds) == signals.ch_types and sample.sensor_type.dtype == np.int64
+            assert config.MODALITIES[sample.modality] == signals.modality == entry.modality
+            assert (sample.sfreq, sample.dataset, sample.index) == (signals.sfreq, dataset, index)
+            assert (made.n_channels[index], made.n_times[index]) == wanted.shape
+            assert made.modality[index] == sample.modality and not sample.log_scale.any()
+            assert entry.licence == licence
+            index += 1
+    assert len(made) == index == len(made.n_channels) == len(made.n_times) == len(made.modality)
+
+
+def test_log_scale_comes_back(tmp_path):
+    """Scaling by the sample's own spread hands its logarithm on; fMRI has none."""
+    robust = Preprocessing(scaling="robust")
+    items = [(d, lic, preprocess(s, robust)) for d, lic, s in make_signals(1)]
+    made = write_corpus(tmp_path / "c", items, preprocessing=robust)
+    made.verify()
+    wanted = np.concatenate([item.log_scale.ravel() for _, _, item in items])
+    found = np.concatenate([made[i].log_scale for i in range(len(made))])
+    np.testing.assert_array_equal(found, wanted)
+    assert len(set(wanted)) > 2
+    assert [entry.has_log_scale for entry in made.entries] == [True, True, False, False]
+    assert made.preprocessing["scaling"] == "robust"
+
+
+def test_encoding():
+    data = np.array([[[0, 0, 0], [1, -4, 2], [3e-30, 1e-30, 0]]], np.float32)
+    values, scale = encode(data, "int16")
+    np.testing.assert_array_equal(values[0, 1], [8192, -32767, 16384])
+    assert scale[0, 0] == 0 and not values[0, 0].any()
+    np.testing.assert_allclose(values * scale[..., None], data, rtol=1e-4)
+    values, scale = encode(1e6 * data, "float16")  # beyond the range of float16
+    np.testing.assert_allclose(values * scale[..., None], 1e6 * data, rtol=1e-3)
+
+
+def test_files_are_plain_npy(small_corpus):
+    """Anybody's numpy reads them, without pickle."""
+    made = Corpus(small_corpus)
+    values = np.load(small_corpus / "shards" / "00000.npy", mmap_mode="r")
+    scales = np.load(small_corpus / "shards" / "00000_scale.npy")
+    entry = made.entries[1]
+    sample = values[entry.offset :][: entry.n_channels * entry.n_times].reshape(
+        entry.n_channels, -1
+    )
+    scale = scales[entry.scale_offset :][: entry.n_channels]
+    first = made.entries[0].n_samples
+    np.testing.assert_array_equal(sample * scale[:, None], made[first].data)
+    assert np.load(small_corpus / "montages.npy").dtype == np.float32
+
+
+def test_montages_are_kept_once(small_corpus):
+    """12 entries, 4 montages; their hashes tell them apart."""
+    made = Corpus(small_corpus)
+    found = {(entry.montage, entry.montage_row) for entry in made.entries}
+    assert len(made.entries) == 12 and len(found) == len({row for _, row in found}) == 4
+    assert len(np.load(small_corpus / "montages.npy")) == 7 * (19 + 8 + 12 + 10)
+
+
+def test_counts(small_corpus):
+    made = Corpus(small_corpus)
+    rows = {(row["dataset"], row["modality"]): row for row in made.summary()}
+    eeg = rows["first", "eeg"]
+    assert (eeg["recordings"], eeg["subjects"], eeg["samples"]) == (3, 3, 15)
+    assert rows["second", "fmri"]["licence"] == "PDDL"
+    assert made.totals()["meg"]["samples"] == rows["first", "meg"]["samples"] == 15
+    assert made.datasets == ("first", "second") and made.licences == ("CC0-1.0", "PDDL")
+    assert len(made.subjects) == 3 and all(len(subject) == 64 for subject in made.subjects)
+    assert "39 samples (eeg, meg, fmri)" in repr(made)
+    values = sum(entry.size for entry in made.entries)
+    assert made.n_bytes == 2 * values + 4 * sum(entry.scale_size for entry in made.entries)
+
+
+def test_indices(small_corpus):
+    made = Corpus(small_corpus)
+    np.testing.assert_array_equal(made[-1].data, made[len(made) - 1].data)
+    assert made[np.int64(-1)].index == len(made) - 1
+    for wrong in (len(made), -len(made) - 1):
+        with pytest.raises(IndexError, match="does not exist: the corpus has 39"):
+            made[wrong]
+        with pytest.raises(IndexError, match="does not exist"):
+            made.entry_of(wrong)
+
+
+def test_fingerprint(windows, tmp_path, small_corpus):
+    """It follows the content, not the place; any change of what training sees changes it."""
+    same = write_corpus(tmp_path / "same", windows)
+    assert same.sha256 == Corpus(small_corpus).sha256
+    others = [
+        write_corpus(tmp_path / "a", windows[:-1]),
+        write_corpus(tmp_path / "b", windows, dtype="float16"),
+        write_corpus(tmp_path / "c", windows, preprocessing=Preprocessing(clip=5.0)),
+        write_corpus(tmp_path / "d", windows[::-1]),
+    ]
+    assert len({same.sha256, *(other.sha256 for other in others)}) == 5
+
+
+# ------------------------------------------------------------------------------ processes
+
+
+def test_pickles_without_its_files(small_corpus):
+    made = Corpus(small_corpus)
+    before = len(pickle.dumps(made))
+    wanted = made[20].data
+    assert made._open and made.n_times.any()
+    content = pickle.dumps(made)
+    assert len(content) == before < 20_000
+    again = pickle.loads(content)
+    assert not again._open
+    np.testing.assert_array_equal(again[20].data, wanted)
+    assert made._open
+
+
+def test_needs_numpy_only(small_corpus):
+    """Without torch and every reader: a fresh process reads what this one reads."""
+    made = Corpus(small_corpus)
+    code = f"""
+        from brainof_toolbox.pretraining.corpus import Corpus
+        corpus = Corpus({str(small_corpus)!r})
+        corpus.verify()
+        print(sum(float(abs(corpus[i].data).sum()) for i in range(len(corpus))))
+    """
+    done = run_without((*ABSENT, "torch", "safetensors", "tqdm"), code)
+    assert done.returncode == 0, done.stderr
+    wanted = sum(float(abs(made[i].data).sum()) for i in range(len(made)))
+    assert float(done.stdout) == wanted
+
+
+def test_many_workers(small_corpus):
+    """torch's loader with two processes gives the samples in their order."""
+    import torch
+
+    made = Corpus(small_corpus)
+    made[0]
+    loader = torch.utils.data.DataLoader(
+        made, batch_size=None, num_workers=2, collate_fn=_first_value, persistent_workers=False
+    )
+    wanted = [float(made[i].data[0, 0]) for i in range(len(made))]
+    assert list(loader) == wanted
+
+
+def _first_value(sample):
+    return float(sample.data[0, 0])
+
+
+def test_open_shards_are_bounded(windows, tmp_path, monkeypatch):
+    """However many shards there are, few are mapped; threads share them."""
+    monkeypatch.setattr(corpus, "MAX_OPEN", 2)
+    made = write_corpus(tmp_path / "c", windows, shard_size=1)
+    wanted = [made[i].data.sum() for i in range(len(made))]
+    assert len({entry.shard for entry in made.entries}) == 12
+    assert len(made._open) == 2 and psutil.Process().num_fds() < 200
+    order = np.random.default_rng(0).integers(len(made), size=300)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: made[i].data.sum(), order))
+    assert found == [wanted[i] for i in order]
+    assert len(made._open) <= 5  # at most one more per thread, for a moment
+
+
+def test_reads_what_must_not_be_written(copy):
+    """A9: a corpus on a read-only disk; nothing is written beside it."""
+    files = sorted(copy.rglob("*"))
+    for path in (*files, copy):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        made = Corpus(copy)
+        made.verify()
+        assert made[0].data.any()
+        assert sorted(copy.rglob("*")) == files
+        made[0].data[:] = 0  # a copy: the file cannot change
+        assert made[0].data.any()
+    finally:
+        for path in (copy, copy / "shards"):
+            path.chmod(0o755)
+
+
+# -------------------------------------------------------------------------- any size
+
+
+def make_sparse(folder, n_samples, *, n_channels=19, n_times=2560, value=0):
+    """A corpus of one shard that is a hole but for its last sample."""
+    made = write_corpus(folder, [next(make_windows(2))])
+    size, width = n_channels * n_times, n_channels
+    for name, count, kind in (
+        ("", n_samples * size, "int16"),
+        ("_scale", n_samples * width, "f4"),
+    ):
+        with open(folder / "shards" / f"00000{name}.npy", "wb") as file:
+            file.write(_format.header_bytes(count, np.dtype(kind)))
+            end = _format.HEAD + count * np.dtype(kind).itemsize
+            file.truncate(end)
+            last = np.full(size if not name else width, value if not name else 0.5, kind)
+            file.seek(end - last.nbytes)
+            file.write(last.tobytes())
+    rewrite(folder, shards=[[n_samples * size, n_samples * width]])
+    rewrite_row(folder, 0, n_samples=n_samples, n_channels=n_channels, n_times=n_times)
+    return made
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path):
+    """A12: 25 GB in one shard; the far end comes back, and only touched pages are in memory."""
+    n_samples = 25 * 10**9 // (19 * 2560 * 2)
+    make_sparse(tmp_path / "c", n_samples, value=8)
+    shard = tmp_path / "c" / "shards" / "00000.npy"
+    if shard.stat().st_blocks * 512 > 10**8:
+        pytest.skip("this file system has no sparse files")
+    assert shard.stat().st_size > 24 * 10**9
+    process = psutil.Process()
+    before = process.memory_info().rss
+    made = Corpus(tmp_path / "c")
+    assert len(made) == n_samples
+    for index in np.linspace(0, n_samples - 2, 100).astype(int):
+        assert not made[index].data.any()
+    np.testing.assert_array_equal(made[-1].data, np.full((19, 2560), 4.0, np.float32))
+    # 100 samples of 97 kB are mapped, and the pages around them.
+    assert process.memory_info().rss - before < 60 * 2**20
+
+
+# ------------------------------------------------------------------------------- damage
+
+
+def test_no_corpus(tmp_path):
+    with pytest.raises(FileNotFoundError, match="brainof corpus build.*nowhere"):
+        Corpus(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no corpus\.json"):
+        Corpus(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["00000.npy", "00000_scale.npy"])
+@pytest.mark.parametrize("change", [-1, 1, -100])
+def test_truncated_shard_is_named(copy, name, change):
+    path = copy / "shards" / name
+    os.truncate(path, path.stat().st_size + change)
+    with pytest.raises(ValueError, match=rf"{name} has \d+ bytes, it must have \d+.*truncated"):
+        Corpus(copy)
+
+
+def test_missing_shard_is_named(copy):
+    made = Corpus(copy)
+    (copy / "shards" / "00000.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"00000\.npy"):
+        Corpus(copy)
+    with pytest.raises(FileNotFoundError, match="gone since it was opened.*00000"):
+        made[0]
+
+
+def test_another_file_in_place_of_a_shard(copy):
+    """The right size, but not the right kind."""
+    path = copy / "shards" / "00000.npy"
+    content = bytearray(path.read_bytes())
+    content[:6] = b"GIF89a"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"00000\.npy is no flat array.*int16"):
+        Corpus(copy)[0]
+
+
+def test_flipped_bit_is_found(copy):
+    """S5: sizes fit, values do not."""
+    made = Corpus(copy)
+    entry = made.entries[4]
+    for name, place in (
+        ("00000.npy", _format.HEAD + 2 * (entry.offset + 5)),
+        ("00000_scale.npy", _format.HEAD + 4 * entry.scale_offset),
+    ):
+        path = copy / "shards" / name
+        whole = path.read_bytes()
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+        first = sum(e.n_samples for e in made.entries[:4])
+        with pytest.raises(ValueError, match=rf"00000.*damaged: samples {first} to .*'first'"):
+            Corpus(copy).verify()
+        path.write_bytes(whole)
+    Corpus(copy).verify()
+    path = copy / "montages.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"montages\.npy is damaged"):
+        Corpus(copy).verify()
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, True])
+def test_other_versions_are_refused(copy, version):
+    rewrite(copy, format_version=version)
+    with pytest.raises(ValueError, match=r"corpus\.json has format version.*reads 1"):
+        Corpus(copy)
+
+
+def test_changed_head_and_index_are_refused(copy):
+    path = copy / "corpus.json"
+    text = path.read_text()
+    path.write_text(text.replace('"clip": 10.0', '"clip": 11.0'))
+    with pytest.raises(ValueError, match=r"corpus\.json was changed"):
+        Corpus(copy)
+    for broken in ("", "{", "[]", text[:-20], "\x00"):
+        path.write_text(broken)
+        with pytest.raises(ValueError, match=r"corpus\.json"):
+            Corpus(copy)
+    path.write_text(text)
+    rewrite(copy, extra=1)
+    with pytest.raises(ValueError, match=r"unknown \['extra'\]"):
+        Corpus(copy)
+    path.write_text(text)
+    index = copy / "index.jsonl"
+    index.write_text("\n".join(index.read_text().splitlines()[:-1]))
+    with pytest.raises(ValueError, match=r"index\.jsonl is truncated or was changed"):
+        Corpus(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shard": 1},
+        {"shard": -1},
+        {"shard": "../../x"},
+        {"shard": 10**30},
+        {"offset": -2},
+        {"offset": 10**9},
+        {"scale_offset": 10**9},
+        {"n_samples": 0},
+        {"n_samples": 10**12},
+        {"n_times": 2.5},
+        {"montage_row": 45},
+        {"modality": "nirs"},
+        {"sfreq": 0.0},
+        {"sfreq": "fast"},
+        {"has_log_scale": True},
+        {"other": 1},
+    ],
+    ids=str,
+)
+def test_rows_outside_of_the_shards_are_refused(copy, change):
+    """S4: a signed index that points elsewhere; nothing outside of the folder is read."""
+    rewrite_row(copy, 11, **change)
+    with pytest.raises(ValueError, match=r"index\.jsonl"):
+        Corpus(copy)
+
+
+@pytest.mark.parametrize("shards", [[[1, 2, 3]], [], "x", [[-1, 1]], [[1e400, 1]], {}], ids=str)
+def test_nonsense_about_shards_is_refused(copy, shards):
+    text = (copy / "corpus.json").read_text()
+    header = json.loads(text) | {"shards": shards}
+    (copy / "corpus.json").write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=r"corpus\.json"):
+        Corpus(copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["shards/00000.npy", "index.jsonl", "montages.npy", "corpus.json"]
+)
+def test_links_out_of_the_folder_are_refused(copy, tmp_path, name):
+    """S4: the same bytes, elsewhere."""
+    shutil.move(copy / name, tmp_path / "outside")
+    (copy / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(ValueError, match="leads out of the corpus"):
+        Corpus(copy)
+
+
+def test_links_to_a_corpus_are_followed(small_corpus, tmp_path):
+    (tmp_path / "link").symlink_to(small_corpus, target_is_directory=True)
+    assert len(Corpus(tmp_path / "link")) == len(Corpus(small_corpus))
+
+
+def test_command_in_a_fresh_process(small_corpus):
+    """``brainof corpus info`` without torch."""
+    code = f"""
+        import sys
+        sys.modules["torch"] = None
+        from brainof_toolbox.cli import main
+        sys.exit(main(["corpus", "info", {str(small_corpus)!r}, "--verify"]))
+    """
+    import textwrap
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "first" in done.stdout and "verified" in done.stdout and "skipped   0" in done.stdout
