@@ -118,8 +118,9 @@ def build_corpus(
     *Subjects* are kept as hashes of their names: those of BIDS and of records; ``sub-XX`` in the
     name of a file, else its stem; what an object says.
 
-    *Samples* cover a recording evenly and may overlap. Windows that hold zeros only are left
-    out, and counted. A recording counts as changed when the size or the time of its files does.
+    *Samples* cover a recording evenly and may overlap. Windows of zeros, in which no channel
+    varies, are left out and counted. A recording counts as changed when the size or the time of
+    its files does.
     """
     options = _check_options(
         preprocessing, window, fmri_volumes, dtype, Reading(None, on_missing, masker, memory)
@@ -334,4 +335,7 @@ def _report(corpus, n_recordings):
             f"corpus.skipped names them. The first is {first['name']}: {first['reason']}"
         )
     if corpus.n_empty_windows:
-        warn(f"{corpus.n_empty_windows} windows hold zeros only and were left out.")
+        warn(
+            f"{corpus.n_empty_windows} windows of zeros, in which no channel varies, were left "
+            "out."
+        )

@@ -98,7 +98,9 @@ def _write_part(recording, stem, options):
             with writing(stem.parent):
                 writer.append(windows, seconds)
         if writer.is_empty:
-            raise ValueError("it holds nothing but zeros.")
+            raise ValueError(
+                "No channel varies by more than 100 nV or 2 fT: zeros, or not in V, T, T/m."
+            )
         with writing(stem.parent):
             return writer.finish()
     except BaseException:

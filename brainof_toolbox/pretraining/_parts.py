@@ -15,9 +15,9 @@ import numpy as np
 from .._utils.subjects import hash_subject
 from ._format import SENSOR_TYPES, dump
 
-#: A window whose largest value is below this, in network units, holds nothing: no amplifier or
-#: scanner is so quiet.
-EMPTY = 1e-6
+#: A window in which no channel varies by more than this holds nothing but zeros and what filters
+#: smear into them. In network units: 100 nV of EEG or 2 fT, below the noise of any instrument.
+EMPTY = 5e-3
 _FILES = ("values", "scales", "montages")
 
 
@@ -110,7 +110,8 @@ class PartWriter:
             Good time of each sample that they were cut from.
         """
         signals = windows.signals
-        is_empty = np.abs(signals.data).max(axis=(1, 2)) < EMPTY
+        span = signals.data.max(axis=2) - signals.data.min(axis=2)  # (n, C)
+        is_empty = span.max(axis=1) < EMPTY
         self.n_empty_windows += int(is_empty.sum())
         kept = np.flatnonzero(~is_empty)
         length = signals.shape[2] / signals.sfreq

@@ -95,7 +95,7 @@ class Corpus:
     skipped : list of dict
         ``"dataset"``, ``"name"`` and ``"reason"`` of recordings that could not be used.
     n_empty_windows : int
-        Windows that were left out because they hold zeros only.
+        Windows of zeros, in which no channel varies, that were left out.
     dtype : numpy.dtype
         Of the values on disk.
     request : dict | None
