@@ -9,6 +9,8 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
+from contextlib import suppress
 
 import numpy as np
 
@@ -87,9 +89,11 @@ class PartWriter:
         self._rows, self._montages, self._current = [], {}, None
         self._sizes = dict.fromkeys(_FILES, 0)
         self._files = {}
+        # A name of its own: a worker may outlive a builder that was killed, for a moment.
+        self._aside = stem.with_name(f"{stem.name}-{secrets.token_hex(4)}")
         try:
             for name in _FILES:
-                self._files[name] = open(_path(stem, name), "wb")
+                self._files[name] = open(_path(self._aside, name), "wb")
         except OSError:
             self.discard()
             raise
@@ -195,6 +199,8 @@ class PartWriter:
             file.flush()
             os.fsync(file.fileno())
             file.close()
+        for name in _FILES:
+            os.replace(_path(self._aside, name), _path(self.stem, name))
         part = {
             "rows": self._rows,
             "montages": list(self._montages.items()),
@@ -206,9 +212,11 @@ class PartWriter:
 
     def discard(self):
         """Remove what was written."""
-        for file in self._files.values():
-            file.close()
-        remove_part(self.stem)
+        for name, file in self._files.items():
+            with suppress(OSError):  # what is still buffered may not fit either
+                file.close()
+            with suppress(OSError):
+                _path(self._aside, name).unlink()
 
 
 def read_part(stem, dtype):

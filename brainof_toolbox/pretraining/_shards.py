@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Shards:
         for path in (*journals[len(self.sizes) :], *self._montage_files()[len(self.sizes) :]):
             path.unlink()
         known = {name for number in range(len(self.sizes)) for name in shard_names(number)}
-        for path in (self.corpus / SHARDS).iterdir():
+        for path in (*(self.corpus / SHARDS).iterdir(), *self.parts.glob("*-*")):
             if path.name not in known:
                 path.unlink()
         return len(self.items)
@@ -260,7 +260,8 @@ class Shards:
     def abandon(self):
         """Close the files of a shard that is not finished."""
         for file in self._files or ():
-            file.close()
+            with suppress(OSError):  # what is still buffered may not fit either
+                file.close()
 
     # --------------------------------------------------------------------------- finishing
 

@@ -1,0 +1,287 @@
+"""Interrupted builds: a corpus or none, nothing done twice, and the same bytes in the end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kill_builder import content
+
+from brainof_toolbox.datasets import make_raw
+from brainof_toolbox.pretraining import Corpus, _build, _build_part, _shards, build_corpus
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+HELPER = Path(__file__).with_name("kill_builder.py")
+#: Moments of a build of six recordings, in about the order in which they come.
+MOMENTS = ("fsync:1", "replace:6", "encode:4", "copyfileobj:7", "fsync:40", "rename:1", "rmtree:1")
+MANY = (
+    *(f"fsync:{n}" for n in (2, 3, 5, 8, 12, 16, 20, 27, 33, 47, 50, 52, 55)),
+    *(f"replace:{n}" for n in (1, 2, 3, 4, 5, 9, 14, 20, 30)),
+    *(f"copyfileobj:{n}" for n in (1, 2, 5, 12)),
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Six short recordings with two montages, and one that is broken."""
+    folder = tmp_path_factory.mktemp("sources") / "lab"
+    folder.mkdir()
+    for number in range(6):
+        raw = make_raw(n_channels=4 + number % 2, sfreq=256.0, duration=5.0, random_state=number)
+        raw.save(folder / f"sub-{number}_raw.fif", verbose="error")
+    (folder / "sub-2b_raw.fif").write_bytes((folder / "sub-2_raw.fif").read_bytes()[:3000])
+    return folder
+
+
+def run_helper(source, work, *moments):
+    done = subprocess.run(
+        [sys.executable, HELPER, source, work, *moments],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check_reports(reports):
+    for report in reports:
+        assert report["killed"], report
+        late = report["moment"] == "rmtree:1"
+        assert report["was_there"] == late, report  # a whole corpus, or none
+        assert report["resumed"] and report["equal"] and not report["stray"], report
+
+
+def test_killed_at_any_moment(source, tmp_path):
+    """A3: real SIGKILLs; the same call goes on, does not read again, and gives the same bytes."""
+    reports = run_helper(source, tmp_path, *MOMENTS)
+    assert len(reports) == len(MOMENTS)
+    check_reports(reports)
+    assert [report["read_again"] for report in reports] == [7, 6, 4, 2, 1, 0, 0]
+
+
+@pytest.mark.slow
+def test_killed_at_many_moments(source, tmp_path):
+    reports = run_helper(source, tmp_path, *MANY)
+    assert len(reports) == len(MANY)
+    check_reports(reports)
+    assert {report["read_again"] for report in reports} > {0, 2, 4, 6}
+
+
+def test_full_disk(source, tmp_path):
+    """A2: the system refuses to write more; the error names the path, and what is done stays."""
+    reports = run_helper(source, tmp_path, "limit:8000", "limit:10300", "limit:11000")
+    for report in reports:
+        assert "could not be written (File too large)" in report["said"]
+        assert f".{reports.index(report)}.building" in report["said"]
+        assert not report["was_there"] and report["resumed"] and report["equal"]
+    assert [report["read_again"] for report in reports] == [7, 6, 6]
+
+
+_TWO_PROCESSES = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from brainof_toolbox.pretraining import build_corpus
+build_corpus("simulated:16x20", sys.argv[1], n_jobs=2)
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_two_processes(tmp_path):
+    """A3: also when workers outlive, for a moment, the process that started them."""
+    target = tmp_path / "c"
+    parts = tmp_path / ".c.building" / "parts"
+    process = subprocess.Popen([sys.executable, "-c", _TWO_PROCESSES, str(target)])
+    deadline = time.monotonic() + 240
+    while len(list(parts.glob("*.json"))) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not target.exists()
+    n_done = len(list(parts.glob("*.json")))
+    assert n_done < 14
+    resumed = build_corpus("simulated:16x20", target, n_jobs=2)
+    whole = build_corpus("simulated:16x20", tmp_path / "whole")
+    assert content(resumed.directory) == content(whole.directory)
+    assert sorted(os.listdir(tmp_path)) == ["c", "whole"]
+
+
+def test_processes_change_nothing(source, tmp_path):
+    """D1: neither their number nor who finishes first."""
+    sources = [source, "simulated:2x20"]
+    one = build_corpus(sources, tmp_path / "one", shard_size=20_000)
+    two = build_corpus(sources, tmp_path / "two", shard_size=20_000, n_jobs=2)
+    assert content(one.directory) == content(two.directory)
+    assert len(os.listdir(one.directory / "shards")) > 8
+
+
+# --------------------------------------------------------------------------- in one process
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the recordings that are read."""
+    names, real = [], _build_part._write_part
+
+    def write_part(recording, *args):
+        names.append(recording.name)
+        return real(recording, *args)
+
+    monkeypatch.setattr(_build_part, "_write_part", write_part)
+    return names
+
+
+def interrupt(monkeypatch, source, target, call, **options):
+    """Press Ctrl-C when recording number ``call`` comes."""
+    real, calls = _build_part.preprocess, []
+
+    def press(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_build_part, "preprocess", press)
+        with pytest.raises(KeyboardInterrupt):
+            build_corpus(source, target, **options)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("shard_size", [20_000, 10**9])
+def test_a_changed_source_is_built_again(source, tmp_path, monkeypatch, read, shard_size):
+    """Those that did not change are not, unless they share a shard with it or come after."""
+    import shutil
+
+    folder, target = shutil.copytree(source, tmp_path / "lab"), tmp_path / "c"
+    interrupt(monkeypatch, folder, target, 5, shard_size=shard_size)
+    assert len(read) == 6  # one is broken, one was interrupted
+    changed = make_raw(n_channels=5, sfreq=256.0, duration=5.0, random_state=77)
+    changed.save(folder / "sub-1_raw.fif", overwrite=True, verbose="error")
+    read.clear()
+    made = build_corpus(folder, target, shard_size=shard_size)
+    assert "sub-1_raw.fif" in read and "sub-0_raw.fif" not in read
+    if shard_size == 10**9:  # no shard was finished: all others are there, but the broken one
+        assert sorted(read) == [f"sub-{name}_raw.fif" for name in ("1", "2b", "4", "5")]
+    whole = build_corpus(folder, tmp_path / "whole", shard_size=shard_size)
+    assert content(made.directory) == content(whole.directory)
+
+
+def test_a_damaged_part_is_built_again(source, tmp_path, monkeypatch, read):
+    target = tmp_path / "c"
+    interrupt(monkeypatch, source, target, 5)
+    parts = sorted((tmp_path / ".c.building" / "parts").glob("*.values"))
+    os.truncate(parts[0], 100)
+    read.clear()
+    made = build_corpus(source, target)
+    assert len(read) == 4  # this one, the broken one, and two that were not there
+    made.verify()
+
+
+def test_a_damaged_shard_is_built_again(source, tmp_path, monkeypatch, read):
+    target = tmp_path / "c"
+    interrupt(monkeypatch, source, target, 6, shard_size=20_000)
+    shards = sorted((tmp_path / ".c.building" / "corpus" / "shards").glob("*[0-9].npy"))
+    os.truncate(shards[1], 100)
+    read.clear()
+    made = build_corpus(source, target, shard_size=20_000)
+    assert 0 < len(read) < 7
+    whole = build_corpus(source, tmp_path / "whole", shard_size=20_000)
+    assert content(made.directory) == content(whole.directory)
+
+
+def test_unfinished_with_other_options_is_refused(source, tmp_path, monkeypatch):
+    """Hours of work are not thrown away for a slip."""
+    target = tmp_path / "c"
+    interrupt(monkeypatch, source, target, 5)
+    before = content(tmp_path)
+    with pytest.raises(FileExistsError, match=r"unfinished build with other options.*\.c\.build"):
+        build_corpus(source, target, dtype="float16")
+    assert content(tmp_path) == before
+    assert len(build_corpus(source, target)) == 6
+
+
+def test_one_builder_at_a_time(source, tmp_path, monkeypatch):
+    real, said = _build_part.preprocess, []
+
+    def second(*args, **kwargs):
+        if not said:
+            said.append("")
+            with pytest.raises(BlockingIOError, match="Another process is building") as caught:
+                build_corpus(source, tmp_path / "c")
+            said[0] = str(caught.value)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(_build_part, "preprocess", second)
+    build_corpus(source, tmp_path / "c")
+    assert ".c.building" in said[0]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("step", ["fsync", "rename", "replace"])
+def test_failed_write(source, tmp_path, monkeypatch, number, step):
+    """A2, A9: the error of the disk is no bad recording; it names the path; the build goes on."""
+
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, fail)
+        with pytest.raises(OSError, match=r"could not be written.*make room.*\.c\.building") as e:
+            build_corpus(source, tmp_path / "c")
+    assert e.value.errno == number
+    assert not (tmp_path / "c").exists()
+    assert len(build_corpus(source, tmp_path / "c")) == 6
+
+
+def test_target_that_cannot_be_made(source, tmp_path, monkeypatch):
+    """A9: before a recording is read."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(_build, "build_part", None)
+    with pytest.raises(OSError, match="could not be written.*file"):
+        build_corpus(source, tmp_path / "file" / "c")
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match="Read-only.*give a writable directory"):
+        build_corpus(source, tmp_path / "c")
+
+
+def test_workers_report_a_full_disk(source, tmp_path):
+    """The error crosses from process to process as what it is."""
+    import pickle
+
+    with pytest.raises(_shards.CorpusWriteError) as caught, _shards.writing(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is _shards.CorpusWriteError and str(again) == str(caught.value)
+    assert again.errno == errno.ENOSPC and again.filename == str(tmp_path)
+
+
+def test_skipped_ones_are_tried_again(source, tmp_path, monkeypatch):
+    """A recording that failed for a moment does not stay out of an unfinished build."""
+    real, calls = _build_part.read_samples, []
+
+    def flaky(item, reading):
+        calls.append(item)
+        if "sub-4" in str(item) and len(calls) < 9:
+            raise OSError("the network is down")
+        return real(item, reading)
+
+    monkeypatch.setattr(_build_part, "read_samples", flaky)
+    interrupt(monkeypatch, source, tmp_path / "c", 5)
+    made = build_corpus(source, tmp_path / "c")
+    assert len(made) == 6 and [row["name"] for row in made.skipped] == ["sub-2b_raw.fif"]
+    assert Corpus(tmp_path / "c").sha256 == made.sha256
