@@ -111,6 +111,7 @@ def pretrain(
     check_number("save_every", save_every, low=1, integer=True)
     check_number("random_state", random_state, low=0, integer=True)
     check_option("resume", resume, (True, False))
+    check_option("verbose", verbose, (True, False, None))
     if stop_after is not None:
         check_number("stop_after", stop_after, low=1, high=total_steps, integer=True)
     corpus = Corpus(corpus) if isinstance(corpus, str | os.PathLike) else corpus
@@ -355,7 +356,7 @@ def _name_batch(run, step, modality, problem, totals, ranks):
     """Say which samples the network could not bear."""
     n = run.training.micro_batches
     losses = torch.zeros(n, dtype=torch.float64)
-    losses[list(ranks.share(n))] = torch.stack([terms["loss"].detach() for terms in totals]).cpu()
+    losses[list(ranks.share(n))] = torch.stack([t["loss"].detach().cpu().double() for t in totals])
     losses = ranks.mean({"losses": losses * ranks.n_ranks})["losses"]
     plan = run.sampler.plan(step)
     # A gradient may be at fault where no loss is: then it may have been any.
