@@ -1,4 +1,4 @@
-"""The command ``brainof``: demo, info, embed, decode, corpus."""
+"""The command ``brainof``: demo, info, embed, decode, corpus, pretrain, plot-run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from ._bids_source import add_bids_options, is_bids_root
 from ._corpus_command import add_corpus_commands
 from ._embed_command import add_embed_options, network_parameters, run_embed
+from ._pretrain_command import add_pretrain_commands
 
 _EXAMPLES = """examples:
   brainof demo
@@ -22,6 +23,7 @@ _EXAMPLES = """examples:
   brainof decode S001R03.edf S001R07.edf S001R11.edf --event-id T1 T2 --tmin 0.5 --tmax 3.5
   brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
   brainof corpus build bids_root/ -o corpus/
+  brainof pretrain run.toml
   brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 --on-missing index
 
 exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
@@ -99,7 +101,9 @@ def make_parser():
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{demo,info,embed,decode,corpus}")
+    commands = parser.add_subparsers(
+        required=True, metavar="{demo,info,embed,decode,corpus,pretrain,plot-run}"
+    )
 
     demo = commands.add_parser("demo", parents=[shared], help="decode recordings and show it")
     demo.add_argument(
@@ -146,6 +150,7 @@ def make_parser():
     embed.set_defaults(run=run_embed, parser=embed)
     _add_decode(commands, [shared, network])
     add_corpus_commands(commands, [shared])
+    add_pretrain_commands(commands, [shared])
     return parser
 
 
