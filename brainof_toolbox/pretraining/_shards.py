@@ -35,7 +35,7 @@ from ._format import (
 from ._parts import part_file, remove_part, sync_folder, write_whole
 
 #: Bytes of values after which a new shard begins.
-SHARD_SIZE = 2**30
+SHARD_SIZE = 2**32
 
 
 class CorpusWriteError(OSError):

@@ -16,17 +16,17 @@ from typing import NamedTuple
 import numpy as np
 
 from ._corpus_files import (
+    FlatFile,
     check_entries,
     check_shards,
     member,
-    open_flat,
     read_header,
     read_index,
 )
 from ._format import HEAD, MODALITIES, MONTAGE_WIDTH, MONTAGES, SHARDS, Entry, shard_names
 
 #: Shards that are mapped at the same time; each costs two open files.
-MAX_OPEN = 64
+MAX_OPEN = 128
 _CHUNK = 2**24
 
 
@@ -142,17 +142,18 @@ class Corpus:
         entry, place = self.entries[number], index - int(self._first[number])
         values, scales = self._shard(entry.shard)
         n_channels, size = entry.n_channels, entry.n_channels * entry.n_times
-        start = entry.offset + place * size
-        data = values[start : start + size].reshape(n_channels, entry.n_times)  # (C, T)
-        start = entry.scale_offset + place * n_channels
-        scale = scales[start : start + n_channels]
+        scale = self._read(scales, entry.scale_offset + place * n_channels, n_channels)
         log_scale = np.zeros(n_channels, np.float32)
         if entry.has_log_scale:
-            start += entry.n_samples * n_channels
-            log_scale[:] = scales[start : start + n_channels]
+            start = entry.scale_offset + (entry.n_samples + place) * n_channels
+            log_scale = self._read(scales, start, n_channels)
         montage = self._montages[entry.montage_row : entry.montage_row + n_channels]
+        start = entry.offset + place * size
+        with values.reading(start, start + size) as stored:
+            stored = stored.reshape(n_channels, entry.n_times)  # (C, T)
+            data = np.multiply(stored, scale[:, None], dtype=np.float32)  # (C, T)
         return CorpusSample(
-            data=np.multiply(data, scale[:, None], dtype=np.float32),
+            data=data,
             sfreq=entry.sfreq,
             position=montage[:, :3].copy(),
             orientation=montage[:, 3:6].copy(),
@@ -271,12 +272,13 @@ class Corpus:
         for entry, first in zip(self.entries, self._first[:-1], strict=True):
             values, scales = self._shard(entry.shard)
             digest = hashlib.sha256()
-            for array, start, size in (
+            for file, start, size in (
                 (values, entry.offset, entry.size),
                 (scales, entry.scale_offset, entry.scale_size),
             ):
                 for at in range(start, start + size, _CHUNK):
-                    digest.update(array[at : min(at + _CHUNK, start + size)])
+                    with file.reading(at, min(at + _CHUNK, start + size)) as stored:
+                        digest.update(stored)
             if digest.hexdigest() != entry.sha256:
                 name = self.directory / SHARDS / shard_names(entry.shard)[0]
                 raise ValueError(
@@ -284,6 +286,11 @@ class Corpus:
                     f"{first + entry.n_samples - 1} of the dataset {entry.dataset!r} "
                     f"({entry.modality}) do not fit their sha256. Fetch the corpus again."
                 )
+
+    @staticmethod
+    def _read(file, start, size):
+        with file.reading(start, start + size) as stored:
+            return stored.astype(np.float32)
 
     def _check_index(self, index):
         index = int(index)
@@ -298,7 +305,8 @@ class Corpus:
     def _montages(self):
         size = self._n_montage_rows * MONTAGE_WIDTH
         path = member(self.directory, MONTAGES)
-        return open_flat(path, size, np.dtype(np.float32)).reshape(-1, MONTAGE_WIDTH)
+        file = FlatFile(path, size, np.dtype(np.float32))
+        return file.values.reshape(-1, MONTAGE_WIDTH)
 
     def _shard(self, number):
         """Values and scales of a shard; each step is one operation, so threads may share it."""
@@ -309,13 +317,13 @@ class Corpus:
         return maps
 
     def _map(self, number):
-        kinds = (self.dtype, np.dtype(np.float32))
+        names, sizes = shard_names(number), self._sizes[number].tolist()
+        paths = [self.directory / SHARDS / name for name in names]
         try:
+            kinds = (self.dtype, np.dtype(np.float32))
             return tuple(
-                open_flat(self.directory / SHARDS / name, size, kind)
-                for name, size, kind in zip(
-                    shard_names(number), self._sizes[number].tolist(), kinds, strict=True
-                )
+                FlatFile(path, size, kind, is_scattered=True)
+                for path, size, kind in zip(paths, sizes, kinds, strict=True)
             )
         except FileNotFoundError as error:
             raise FileNotFoundError(

@@ -279,7 +279,7 @@ def make_sparse(folder, n_samples, *, n_channels=19, n_times=2560, value=0):
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    """A12: 25 GB in one shard; the far end comes back, and only touched pages are in memory."""
+    """A12: 25 GB in one shard; the far end comes back, and what was read is let go again."""
     n_samples = 25 * 10**9 // (19 * 2560 * 2)
     make_sparse(tmp_path / "c", n_samples, value=8)
     shard = tmp_path / "c" / "shards" / "00000.npy"
@@ -290,11 +290,10 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
     before = process.memory_info().rss
     made = Corpus(tmp_path / "c")
     assert len(made) == n_samples
-    for index in np.linspace(0, n_samples - 2, 100).astype(int):
+    for index in np.linspace(0, n_samples - 2, 500).astype(int):  # 49 MB
         assert not made[index].data.any()
     np.testing.assert_array_equal(made[-1].data, np.full((19, 2560), 4.0, np.float32))
-    # 100 samples of 97 kB are mapped, and the pages around them.
-    assert process.memory_info().rss - before < 60 * 2**20
+    assert process.memory_info().rss - before < 20 * 2**20
 
 
 # ------------------------------------------------------------------------------- damage

@@ -1,0 +1,217 @@
+"""Whether a sample of a 200 GB corpus takes as long as one of a 200 MB corpus.
+
+Run ``python benchmarks/corpus.py``; it takes about a minute, needs a file system with sparse files
+(a few MB of them are used) and prints tables. Samples have 19 channels and 2560 points, like 10 s
+of EEG. Corpora are read in turns, at random places, so that a busy machine slows all alike; what
+counts is the ratio. Every place is read twice: first when the system has forgotten the files, then
+when it has them in memory. For a hole the first means pages of zeros, for noise the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from brainof_toolbox.pretraining import Corpus, _format
+
+N_CHANNELS, N_TIMES = 19, 2560
+SAMPLE = 2 * N_CHANNELS * N_TIMES
+SHARD = 2**32
+
+
+def make_corpus(folder, n_bytes, n_entries, *, rng=None):
+    """Write a corpus of holes, or of noise, without going through recordings."""
+    n_samples = max(1, n_bytes // SAMPLE // n_entries)
+    per_shard = max(1, SHARD // (n_samples * SAMPLE))
+    n_shards = -(-n_entries // per_shard)
+    (folder / "shards").mkdir(parents=True)
+    sizes = []
+    for number in range(n_shards):
+        n_here = n_samples * min(per_shard, n_entries - number * per_shard)
+        pair = [n_here * N_CHANNELS * N_TIMES, n_here * N_CHANNELS]
+        for name, size, kind in zip(_format.shard_names(number), pair, ("int16", "f4")):
+            with open(folder / "shards" / name, "wb") as file:
+                file.write(_format.header_bytes(size, np.dtype(kind)))
+                if rng is None:
+                    file.truncate(_format.HEAD + size * np.dtype(kind).itemsize)
+                elif kind == "int16":
+                    file.write(rng.integers(-(2**15), 2**15, size, np.int16).tobytes())
+                else:
+                    file.write(np.full(size, 1e-4, np.float32).tobytes())
+        sizes.append(pair)
+    montage = np.random.default_rng(0).normal(size=N_CHANNELS * 7).astype("<f4")
+    montage[6::7] = 0
+    head = _format.header_bytes(montage.size, np.dtype("f4"))
+    (folder / "montages.npy").write_bytes(head + montage.tobytes())
+    write_index(folder, n_entries, n_samples, per_shard, sizes, (head, montage.tobytes()))
+    return folder
+
+
+def write_index(folder, n_entries, n_samples, per_shard, sizes, montages):
+    """Write index and head."""
+    lines = []
+    for number in range(n_entries):
+        shard, place = divmod(number, per_shard)
+        entry = {
+            "dataset": f"dataset-{number % 37}",
+            "modality": "eeg",
+            "subject": hashlib.sha256(str(number).encode()).hexdigest(),
+            "recording": number,
+            "sfreq": 256.0,
+            "n_samples": n_samples,
+            "n_channels": N_CHANNELS,
+            "n_times": N_TIMES,
+            "duration": n_samples * N_TIMES / 256,
+            "montage": hashlib.sha256(b"montage").hexdigest(),
+            "montage_row": 0,
+            "shard": shard,
+            "offset": place * n_samples * N_CHANNELS * N_TIMES,
+            "scale_offset": place * n_samples * N_CHANNELS,
+            "has_log_scale": False,
+            "licence": "CC0-1.0",
+            "sha256": hashlib.sha256(b"").hexdigest(),
+        }
+        lines.append(_format.dump(entry))
+    index = ("\n".join(lines) + "\n").encode()
+    (folder / "index.jsonl").write_bytes(index)
+    header = {
+        "format_version": _format.FORMAT_VERSION,
+        "preprocessing": {},
+        "window": {"eeg": 10.0, "meg": 2.0, "fmri": 320},
+        "dtype": "int16",
+        "datasets": {},
+        "skipped": [],
+        "n_empty_windows": 0,
+        "shards": sizes,
+        "index_sha256": hashlib.sha256(index).hexdigest(),
+        "montages_sha256": hashlib.sha256(b"".join(montages)).hexdigest(),
+        "request": None,
+        "versions": {},
+    }
+    header["sha256"] = _format.fingerprint(header)
+    (folder / "corpus.json").write_text(json.dumps(header))
+
+
+def forget(folder):
+    """Let the system drop what it has of some files in memory."""
+    for path in (folder / "shards").iterdir():
+        handle = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def time_reading(corpora, n_rounds, n_reads, rng):
+    """Microseconds per sample of every round, first read and read again, the corpora in turns."""
+    times = {name: ([], []) for name in corpora}
+    for _ in range(n_rounds):
+        for name, corpus in corpora.items():
+            places = rng.integers(len(corpus), size=n_reads)
+            forget(corpus.directory)
+            for passes in times[name]:
+                start = time.perf_counter()
+                for place in places:
+                    corpus[place]
+                passes.append(1e6 * (time.perf_counter() - start) / n_reads)
+    return times
+
+
+def time_opening(folders, n_rounds):
+    """Seconds that opening takes."""
+    times = {name: [] for name in folders}
+    for _ in range(n_rounds):
+        for name, folder in folders.items():
+            start = time.perf_counter()
+            Corpus(folder)
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def time_workers(folder, n_workers, n_reads, rng):
+    """Samples per second through torch's loader."""
+    import torch
+
+    corpus = Corpus(folder)
+    loader = torch.utils.data.DataLoader(
+        corpus,
+        batch_size=16,
+        sampler=rng.integers(len(corpus), size=n_reads).tolist(),
+        num_workers=n_workers,
+        collate_fn=len,
+    )
+    start = time.perf_counter()
+    assert sum(loader) == n_reads
+    return n_reads / (time.perf_counter() - start)
+
+
+def main():
+    """Print how long opening and reading take, by size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--reads", type=int, default=200, help="samples per round")
+    parser.add_argument("--gigabytes", type=float, default=200.0, help="of the large corpus")
+    parser.add_argument("--entries", type=int, default=30_000, help="of the large corpus")
+    parser.add_argument("--folder", help="where the corpora go, for a moment")
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="corpus-", dir=options.folder))
+    rng = np.random.default_rng(0)
+    try:
+        small, large = "200 MB, holes", f"{options.gigabytes:g} GB, holes"
+        folders = {
+            "200 MB, noise": make_corpus(work / "noise", 2 * 10**8, 30, rng=rng),
+            small: make_corpus(work / "small", 2 * 10**8, 30),
+            large: make_corpus(work / "large", int(options.gigabytes * 1e9), options.entries),
+        }
+        used = sum(p.stat().st_blocks for p in (work / "large").rglob("*")) * 512
+        if used > 10**9:
+            sys.exit(f"{work} has no sparse files: choose another --folder")
+        report(folders, options, rng, small)
+    finally:
+        shutil.rmtree(work)
+
+
+def report(folders, options, rng, small):
+    """Measure and print."""
+    opening = time_opening(folders, 5)
+    corpora = {name: Corpus(folder) for name, folder in folders.items()}
+    time_reading(corpora, 1, options.reads, rng)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    reading = time_reading(corpora, options.rounds, options.reads, rng)
+    grown = process.memory_info().rss - before
+    rows = []
+    for name, corpus in corpora.items():
+        row = {
+            "corpus": name,
+            "entries": len(corpus.entries),
+            "samples": len(corpus),
+            "opening, s": f"{np.median(opening[name]):.3f}",
+        }
+        for words, times, others in zip(("first", "again"), reading[name], reading[small]):
+            low, middle, high = np.percentile(times, [25, 50, 75])
+            row[f"{words}, us"] = f"{middle:.0f} ({low:.0f} to {high:.0f})"
+            row[f"{words}, ratio"] = f"{np.median(np.array(times) / np.array(others)):.2f}"
+        rows.append(row)
+    print(pd.DataFrame(rows).to_string(index=False))
+    touched = 2 * options.rounds * options.reads * len(corpora) * SAMPLE
+    print(f"\n{touched / 1e6:.0f} MB were read; resident memory grew by {grown / 1e6:.0f} MB")
+    table = []
+    for n_workers in (0, 1, os.cpu_count() or 1):
+        speeds = {n: time_workers(f, n_workers, 4000, rng) for n, f in folders.items()}
+        table.append({"workers": n_workers} | {n: f"{s:.0f}" for n, s in speeds.items()})
+    print("\nsamples per second, through torch's loader")
+    print(pd.DataFrame(table).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
