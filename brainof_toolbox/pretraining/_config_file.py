@@ -86,8 +86,14 @@ def add_run_options(parser):
         Changed in place.
     """
     parser.add_argument("config", metavar="CONFIG", help="TOML file of the run")
-    parser.add_argument(
+    resume = parser.add_mutually_exclusive_group()
+    resume.add_argument(
         "--resume", action="store_true", help="go on from the newest valid checkpoint"
+    )
+    resume.add_argument(
+        "--resume-or-begin",
+        action="store_true",
+        help="the same, or begin if there is none: for jobs that are queued again",
     )
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 (default: that of the file)")
     parser.add_argument(
@@ -108,14 +114,18 @@ def run_file(options):
     directory : pathlib.Path
         The last checkpoint.
     """
+    from ._run_dir import CHECKPOINTS, list_steps
     from .loop import pretrain
 
     arguments = read_run(options.config)
     for name in ("device", "stop_after"):
         if getattr(options, name) is not None:
             arguments[name] = getattr(options, name)
+    resume = options.resume
+    if options.resume_or_begin:
+        resume = bool(list_steps(Path(arguments["output_dir"]) / CHECKPOINTS))
     return pretrain(
-        arguments.pop("corpus"), arguments.pop("output_dir"), resume=options.resume, **arguments
+        arguments.pop("corpus"), arguments.pop("output_dir"), resume=resume, **arguments
     )
 
 
