@@ -49,7 +49,7 @@ def plot_run(directory, path=None):
         )
     lines = read_log(log)
     if not lines:
-        raise ValueError(f"{log} holds no line yet: wait for {'log_every'!r} steps.")
+        raise ValueError(f"{log} holds no line yet: wait for as many steps as 'log_every' says.")
     path = directory / "curves.png" if path is None else Path(path)
     figure = _draw(lines, _read_settings(directory / RUN), directory.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,8 +120,8 @@ def _plot_series(axes, lines, modality, term):
 
 
 def _smooth(values):
-    """Centred mean over a twentieth of the run, narrower at both ends."""
-    reach = len(values) // 40
+    """Centred mean over a tenth of the run, narrower at both ends."""
+    reach = len(values) // 20
     if reach == 0:
         return values
     total = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), values]), axis=0)
@@ -204,7 +204,12 @@ def _plot_load(axes, lines, found):
     if n_experts:
         axes.axhline(1 / n_experts, color=_GREY, linestyle=":", linewidth=1)
         axes.annotate(
-            "even", (1, 1 / n_experts), (0, 3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", fontsize=8,
-        )  # fmt: skip
+            "even",
+            (1, 1 / n_experts),
+            (3, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
     axes.set_ylim(0, min(1.0, max(highest * 1.1, 0.1)))

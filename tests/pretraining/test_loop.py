@@ -104,8 +104,11 @@ def test_compiled_equals_eager(six_steps, tmp_path):
 
 def test_nothing_global_is_touched(tmp_path, global_rng_untouched):
     """D7, D10."""
+    import psutil
+
     before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     pretrain_micro(tmp_path, 2, training={"n_workers": 1})
+    assert not psutil.Process().children(recursive=True)
     assert before == (
         torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     )  # fmt: skip

@@ -14,13 +14,15 @@ def run_without(names, code):
     """Run code in a process in which some packages cannot be imported."""
     block = f"""
         import sys
+        from importlib.machinery import PathFinder
 
         class Absent:
             def find_spec(self, name, path=None, target=None):
                 if name.split(".")[0] in {set(names)!r}:
-                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+                    return None  # as where it was never installed
+                return PathFinder.find_spec(name, path, target)
 
-        sys.meta_path.insert(0, Absent())
+        sys.meta_path[sys.meta_path.index(PathFinder)] = Absent()
     """
     script = textwrap.dedent(block) + textwrap.dedent(code)
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

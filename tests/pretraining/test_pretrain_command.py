@@ -1,0 +1,161 @@
+"""``brainof pretrain``, ``brainof plot-run``, and the same without what training does not need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from fakes import MICRO
+from test_training_law import ABSENT, run_without
+
+from brainof_toolbox import BrainOFEmbedder
+from brainof_toolbox.cli import main
+from brainof_toolbox.models import load_checkpoint
+from brainof_toolbox.pretraining import latest_checkpoint
+from brainof_toolbox.pretraining._config_file import read_run
+from brainof_toolbox.pretraining._log import read_log
+
+NETWORK = {**MICRO, "patch_size": 64}
+
+
+def _write(folder, corpus, *, network=NETWORK, training=None, **options):
+    """A configuration file whose paths are relative to it."""
+    training = {"micro_tokens": 256, "log_every": 2, **(training or {})}
+    options = {
+        "corpus": os.path.relpath(corpus, folder), "output_dir": "runs/one", "total_steps": 4,
+        **options,
+    }  # fmt: skip
+    lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
+    for name, table in (("model", network), ("training", training)):
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path = folder / "run.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_pretrain_resume_and_plot(small_corpus, tmp_path, capsys, monkeypatch, no_network):
+    """Paths are relative to the file, not to where the command runs."""
+    path = _write(tmp_path, small_corpus)
+    monkeypatch.chdir(small_corpus)
+    assert main(["pretrain", str(path), "--stop-after", "2", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.strip().endswith("runs/one/checkpoints/step-00000002")
+    assert main(["pretrain", str(path), "--device", "cpu"]) == 1
+    assert "resume=True" in capsys.readouterr().err
+    assert main(["pretrain", str(path), "--resume", "--device", "cpu"]) == 0
+    done = latest_checkpoint(tmp_path / "runs" / "one")
+    assert capsys.readouterr().out.strip() == str(done)
+    assert load_checkpoint(done).manifest["steps"] == 4
+    assert main(["plot-run", str(tmp_path / "runs" / "one")]) == 0
+    assert (tmp_path / "runs" / "one" / "curves.png").is_file()
+    assert main(["plot-run", str(done.parents[1]), "-o", str(tmp_path / "c.svg")]) == 0
+    assert "<svg" in (tmp_path / "c.svg").read_text()[:1000]
+    capsys.readouterr()
+    assert main(["info", str(done)]) == 0
+    assert "steps" in capsys.readouterr().out
+
+
+def test_module_needs_only_what_training_needs(small_corpus, tmp_path):
+    """No reader of recordings, no scikit-learn, no matplotlib."""
+    path = _write(tmp_path, small_corpus, device="cpu")
+    code = f"""
+        import runpy, sys
+        sys.argv = ["pretraining", {str(path)!r}]
+        runpy.run_module("brainof_toolbox.pretraining", run_name="__main__")
+    """
+    done = run_without(ABSENT, code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(latest_checkpoint(tmp_path / "runs" / "one"))
+
+
+def test_what_a_file_may_leave_out(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('corpus = "c"\noutput_dir = "/o"\ntotal_steps = 3\n')
+    assert read_run(path) == {
+        "corpus": str(tmp_path / "c"),
+        "output_dir": "/o",
+        "total_steps": 3,
+        "config": "tiny",
+    }
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("corpus = 3", "missing keys 'output_dir', 'total_steps'"),
+        ('corpus="a"\noutput_dir="b"\ntotal_steps=1\nsteps=3', "unknown keys 'steps'.*Known"),
+        ('corpus="a"\noutput_dir="b"\ntotal_steps=1\nmodel="tiny"', "must be a table, .model"),
+        ('corpus=["a"]\noutput_dir="b"\ntotal_steps=1', "'corpus' must be a path"),
+        ("corpus = ", "not valid TOML"),
+    ],
+)
+def test_files_that_say_nonsense(tmp_path, text, words, capsys):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"run.toml.*{words}"):
+        read_run(path)
+    assert main(["pretrain", str(path)]) == 1
+    assert capsys.readouterr().err.startswith("brainof: error: ")
+
+
+def test_unknown_fields_of_tables_are_named(small_corpus, tmp_path, capsys):
+    for tables, word in (
+        ({"network": {"presett": "tiny"}}, "presett"),
+        ({"training": {"learning_rat": 1}}, "learning_rat"),
+    ):
+        assert main(["pretrain", str(_write(tmp_path, small_corpus, **tables))]) == 1
+        error = capsys.readouterr().err
+        assert repr(word) in error and "Known" in error
+    assert main(["pretrain", str(tmp_path / "none.toml")]) == 1
+    assert "no such configuration file" in capsys.readouterr().err
+
+
+def _losses(lines, modality):
+    """Mean loss of the first and of the last tenth of a run."""
+    rows = [
+        (line["loss"][modality], line["n_steps"][modality])
+        for line in lines
+        if modality in line["loss"]
+    ]
+    losses, n_steps = np.array(rows).T
+    share = n_steps.cumsum() / n_steps.sum()
+    first, last = share <= max(0.1, share[0]), share > 0.9
+    return tuple(np.average(losses[part], weights=n_steps[part]) for part in (first, last))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_from_recordings_to_rows_with_a_kill_between(tmp_path, eeg_epochs):
+    """A3: build a corpus, pretrain, kill, resume; loss falls in all modalities; embed."""
+    assert main(["corpus", "build", "simulated:4x40", "-o", str(tmp_path / "corpus")]) == 0
+    network = {"preset": "tiny", "width": 32, "n_layers": 2, "n_latents": 16}
+    training = {"micro_tokens": 512, "learning_rate": 3e-3, "warmup_steps": 20, "ema": 0.99}
+    path = _write(
+        tmp_path, tmp_path / "corpus", network=network, training=training, total_steps=300,
+        save_every=10, device="cpu",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "brainof_toolbox.cli", "pretrain", str(path)]
+    process = subprocess.Popen(command)
+    folder = tmp_path / "runs" / "one" / "checkpoints"
+    while not list(folder.glob("step-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = latest_checkpoint(tmp_path / "runs" / "one")
+    assert load_checkpoint(done).manifest["steps"] < 300
+    assert main(["pretrain", str(path), "--resume"]) == 0
+    done = latest_checkpoint(tmp_path / "runs" / "one")
+    lines = read_log(tmp_path / "runs" / "one" / "log.jsonl")
+    assert [line["step"] for line in lines] == list(range(2, 301, 2))
+    for modality in ("eeg", "meg", "fmri"):
+        first, last = _losses(lines, modality)
+        assert last < 0.9 * first, modality
+    rows = BrainOFEmbedder(done, pooling="mean").fit_transform(eeg_epochs)
+    assert rows.shape == (len(eeg_epochs), 32) and np.isfinite(rows).all()
+    assert load_checkpoint(done).manifest["datasets"] == ["simulated"]
