@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fakes import SMALL, FakeCorpus
+from fakes import MICRO, SMALL, FakeCorpus
 from safetensors.torch import load_file, save_file
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
@@ -27,7 +27,7 @@ from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 N_STEPS, HALF = 6, 3
 SEED = 3  # all three modalities come in either half
 CONFIG = PretrainingConfig(micro_tokens=32, micro_batches=4, ema=0.9)
-NETWORK = BrainOFConfig.preset("tiny", width=32, n_layers=2, n_latents=16)
+NETWORK = BrainOFConfig.from_dict({**MICRO, "n_layers": 2, "patch_size": 64, "n_routed": 4})
 #: Corpora by name: all modalities take turns, or there is one only.
 CORPORA = {"mixed": SMALL, "single": (("meg", 5, 128, 9),)}
 

@@ -152,7 +152,7 @@ def test_a_state_of_another_network_is_refused(alone):
     run = Run(ALONE)
     state = load_file(alone / "single-half.safetensors")
     name = "weights.model.latents"
-    with pytest.raises(ValueError, match=r"latents has shape \(2, 2\), it must have \(16, 32\)"):
+    with pytest.raises(ValueError, match=r"latents has shape \(2, 2\), it must have \(8, 16\)"):
         ALONE.restore({**state, name: torch.zeros(2, 2)}, *run.state)
     del state[name]
     with pytest.raises(ValueError, match="lacks 1 of .* weights.model.latents"):
