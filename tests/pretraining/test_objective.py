@@ -319,3 +319,12 @@ def test_masks_of_another_batch_are_refused():
     other.is_removed = other.is_removed[..., :-1]
     with pytest.raises(ValueError, match=r"is_removed must have shape \(2, 5, 31\)"):
         objective(grid, other)
+
+
+def test_nothing_hidden_and_nothing_removed_cost_nothing():
+    """A lone patch is not hidden; without components to remove, only time counts."""
+    objective = _objective(masked_components=0.0, balance_weight=0.0)
+    terms = _run(objective, grids.make_grid(0, ((1, 10),)))
+    assert terms["time"] == terms["frequency"] == terms["loss"] == 0
+    terms = _run(objective, grids.make_grid())
+    assert terms["frequency"] == 0 and terms["loss"] == 0.5 * terms["time"] > 0
