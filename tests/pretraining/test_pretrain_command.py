@@ -60,6 +60,15 @@ def test_pretrain_resume_and_plot(small_corpus, tmp_path, capsys, monkeypatch, n
     assert "steps" in capsys.readouterr().out
 
 
+def test_jobs_that_are_queued_again_resume_or_begin(small_corpus, tmp_path, capsys):
+    path = str(_write(tmp_path, small_corpus, device="cpu"))
+    for stop in ("1", "3"):
+        assert main(["pretrain", path, "--resume-or-begin", "--stop-after", stop]) == 0
+        assert capsys.readouterr().out.strip().endswith(f"step-0000000{stop}")
+    with pytest.raises(SystemExit):
+        main(["pretrain", path, "--resume-or-begin", "--resume"])
+
+
 def test_module_needs_only_what_training_needs(small_corpus, tmp_path):
     """No reader of recordings, no scikit-learn, no matplotlib."""
     path = _write(tmp_path, small_corpus, device="cpu")
