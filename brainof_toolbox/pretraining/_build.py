@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -267,6 +268,7 @@ def _fill(shards, rest, options, n_jobs, on_error, verbose):
             else:
                 shards.skip(key, reason)
     finally:
+        outcomes.close()  # no process writes once another builder may begin
         for message, names in said.items():
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
             warn(f"{names[0]}{others}: {message}")
@@ -283,13 +285,19 @@ def _run(recordings, stems, options, n_jobs):
 
     parallel = Parallel(n_jobs, return_as="generator", pre_dispatch="2 * n_jobs", batch_size=1)
     calls = (delayed(build_part)(*pair, options) for pair in zip(recordings, stems, strict=True))
+    outcomes = parallel(calls)
     try:
-        yield from parallel(calls)
+        for outcome in outcomes:  # noqa: UP028 (yield from would close it before the end below)
+            yield outcome
     except TerminatedWorkerError as error:
         raise RuntimeError(
             "A process of the build was killed, most likely for lack of memory. What is finished "
             f"is kept: build again with fewer than n_jobs={n_jobs}."
         ) from error
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that tasks were cancelled
+            outcomes.close()
 
 
 def _refuse_nothing(shards, recordings, folder):

@@ -132,23 +132,28 @@ def _neighbourhood(path, folders):
     They share the first word of its name; ``.json`` and ``.tsv`` above it, as far as a dataset
     reaches, may apply to it too.
     """
-    word = path.name.partition(".")[0].partition("_")[0]
-    stamps = [row for row in _list(path.parent, folders) if row[0].startswith(word)]
+    stamps = list(_list(path.parent, folders).get(_first_word(path.name), ()))
     if path.is_dir():
         stamps += [_stamp(inside) for inside in sorted(path.rglob("*")) if inside.is_file()]
-    folder = path.parent
-    for _ in range(4):
-        if (folder / "dataset_description.json").is_file() or folder == folder.parent:
-            stamps += [row for row in _list(folder, folders) if row[0].endswith(_SIDECARS)]
+    for folder in list(path.parents)[:4]:
+        rows = [row for group in _list(folder, folders).values() for row in group]
+        if any(row[0] == "dataset_description.json" for row in rows):
+            stamps += [row for row in rows if row[0].endswith(_SIDECARS)]
             break
-        folder = folder.parent
     return [os.fspath(path), stamps]
 
 
+def _first_word(name):
+    return name.partition(".")[0].partition("_")[0]
+
+
 def _list(folder, folders):
+    """Stamps of the files in a folder, by the first word of their names."""
     if folder not in folders:
-        paths = sorted(path for path in folder.iterdir() if path.is_file())
-        folders[folder] = [_stamp(path) for path in paths]
+        folders[folder] = {}
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                folders[folder].setdefault(_first_word(path.name), []).append(_stamp(path))
     return folders[folder]
 
 

@@ -226,7 +226,7 @@ class FlatFile:
 
     Left alone, the system reads far around each page that is touched, and counts all that was
     ever touched as this process's memory. Told what comes and what is done with, it reads just
-    that (a sample of a file that it has not cached: 34 instead of 2100 microseconds, see
+    that (a sample of a file that it has not cached: 0.1 instead of 2 ms, see
     ``benchmarks/corpus.py``), and memory does not grow.
 
     Parameters

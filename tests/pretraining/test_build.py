@@ -513,7 +513,7 @@ def test_real_recordings(data_dir, tmp_path):
         *("meg-formats", "fmri-haxby"),
     )
     sources = [data_dir / name for name in names]
-    sources += [from_roi_timeseries(series.T, t_r=0.72, roi_positions=regions), "simulated:1x60"]
+    sources += [from_roi_timeseries(series, t_r=0.72, roi_positions=regions), "simulated:1x60"]
     corpus = build_corpus(sources, tmp_path / "c", n_jobs=2)
     corpus.verify()
     totals = corpus.totals()

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 from kill_builder import content
 
+from brainof_toolbox._samples import Reading
 from brainof_toolbox.datasets import make_raw
 from brainof_toolbox.pretraining import Corpus, _build, _build_part, _shards, build_corpus
+from brainof_toolbox.pretraining._build_sources import Recording, Simulated
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -268,6 +271,32 @@ def test_workers_report_a_full_disk(source, tmp_path):
     again = pickle.loads(pickle.dumps(caught.value))
     assert type(again) is _shards.CorpusWriteError and str(again) == str(caught.value)
     assert again.errno == errno.ENOSPC and again.filename == str(tmp_path)
+
+
+class Deadly(Simulated):
+    """A recording that ends the process that reads it, as the system does for lack of memory."""
+
+    def make(self):
+        os._exit(1)
+
+
+def test_killed_worker(tmp_path):
+    """The message says what to do, not what the pool of processes is called inside."""
+    recordings = [Recording(Deadly(0, 20.0, 0), "x", "x")] * 2
+    options = _build._check_options(None, None, 320, "int16", Reading())
+    with pytest.raises(RuntimeError, match="lack of memory.*fewer than n_jobs=2"):
+        list(_build._run(recordings, [tmp_path / "a", tmp_path / "b"], options, 2))
+
+
+def test_stopping_processes_is_quiet(source, tmp_path):
+    """The error of one recording ends the others' processes without a word of joblib's own."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match=r"^sub-2b_raw\.fif: "):
+            build_corpus(source, tmp_path / "c", n_jobs=2, on_error="raise")
+    assert not [w for w in caught if "joblib" in w.filename or "task" in str(w.message)]
+    assert len(build_corpus(source, tmp_path / "c")) == 6
+    assert os.listdir(tmp_path) == ["c"]
 
 
 def test_skipped_ones_are_tried_again(source, tmp_path, monkeypatch):
