@@ -1,5 +1,5 @@
 # The table of contents: what a user can import, and where it lives.
-from . import datasets, estimators, evaluation, io, models, preprocessing, signals
+from . import datasets, estimators, evaluation, io, models, preprocessing, pretraining, signals
 from .estimators import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from .evaluation import Comparison, Scores, compare, cross_validate
 from .io import (
@@ -16,6 +16,7 @@ from .io import (
     read_recording,
 )
 from .preprocessing import Preprocessing
+from .pretraining import latest_checkpoint, pretrain
 from .signals import PairedSignals, Signals
 
 __all__ = [
@@ -41,8 +42,11 @@ __all__ = [
     "from_raw",
     "from_roi_timeseries",
     "io",
+    "latest_checkpoint",
     "models",
     "preprocessing",
+    "pretrain",
+    "pretraining",
     "read_bids",
     "read_participants",
     "read_recording",
