@@ -108,3 +108,17 @@ def eeg_study():
     from brainof_toolbox.datasets import make_study
 
     return make_study(n_subjects=4, n_epochs=16, n_channels=19, sfreq=128.0, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory):
+    """Two worker processes of dask.distributed that talk over the loopback only."""
+    distributed = pytest.importorskip(
+        "distributed", reason="dask.distributed is not installed: pip install '.[dask]'"
+    )
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    folder = tmp_path_factory.mktemp("dask")
+    with distributed.LocalCluster(
+        host="127.0.0.1", processes=True, local_directory=folder, **options
+    ) as cluster:
+        yield cluster

@@ -3,6 +3,7 @@
 What goes to a worker is what a list holds (paths, records, objects), never what was read from it.
 The network goes once: as one array, which joblib maps into memory for processes of one machine
 and dask scatters. A worker builds the network from it when its first task comes, and keeps it.
+Threads are left alone: joblib and dask start workers with their share of the cores.
 """
 
 from __future__ import annotations
@@ -229,8 +230,12 @@ def _spread(plain, backbone, groups, on_error, n_jobs):
 
 def _portable(item):
     """Epochs on disk hold an open file, which cannot be sent; read them when their turn comes."""
-    is_epochs = hasattr(item, "drop_bad") and hasattr(item, "load_data")
-    return item.copy().load_data(verbose="error") if is_epochs and not item.preload else item
+    import mne
+
+    if not isinstance(item, mne.BaseEpochs) or item.preload:
+        return item
+    with mne.use_log_level("error"):
+        return item.copy().load_data()
 
 
 # ------------------------------------------------------------------------------ in a worker
