@@ -101,6 +101,8 @@ def _identity(item, reading, folders):
         }
     if hasattr(item, "to_csv"):  # a table of confounds
         return item.to_csv()
+    if hasattr(item, "dataobj"):
+        return _image_identity(item, folders)
     return _content(item, reading)
 
 
@@ -111,6 +113,18 @@ def _raw_identity(raw):
     notes = raw.annotations
     parts = [raw.info, notes.onset, notes.duration, list(notes.description)]
     return joblib.hash([*parts, raw.first_samp, raw.last_samp])
+
+
+def _image_identity(image, folders):
+    """Of an image on disk its file, of one in memory its voxels and header."""
+    import joblib
+    import nibabel
+
+    head = [np.asarray(image.affine), getattr(image.header, "binaryblock", None)]
+    filename = image.get_filename() if hasattr(image, "get_filename") else None
+    if filename and nibabel.is_proxy(image.dataobj):
+        return [joblib.hash(head), _neighbourhood(Path(filename).absolute(), folders)]
+    return joblib.hash([*head, np.asarray(image.dataobj)])
 
 
 def _content(item, reading):

@@ -24,7 +24,7 @@ ENDINGS = (
 #: Samples that are read at once of a recording that holds many.
 _AT_ONCE = 64
 _FOLDERS = (".ds", ".mff", ".mefd")
-_SIMULATED = re.compile(r"simulated(?::(\d+)x(\d+(?:\.\d+)?)(?::(\d+))?)?")
+_SIMULATED = re.compile(r"simulated:(\d+)x(\d+(?:\.\d+)?)(?::(\d+))?")
 ACCEPTED = (
     "a BIDS folder, a folder of recordings, a file that MNE or nilearn reads, a .txt list of "
     "paths, 'simulated:SUBJECTSxSECONDS', mne.io.Raw, mne.Epochs, an image, Signals, "
@@ -241,7 +241,7 @@ def _expand_path(text, bids):
 
 
 def _simulated(n_subjects, duration, seed):
-    n_subjects, duration, seed = int(n_subjects or 8), float(duration or 120), int(seed or 0)
+    n_subjects, duration, seed = int(n_subjects), float(duration), int(seed or 0)
     check_number("simulated subjects", n_subjects, low=1, integer=True)
     check_number("simulated seconds", duration, low=20)
     return [
@@ -266,7 +266,7 @@ def _list_file(path, bids):
         raise ValueError(f"The list {path} is empty: it needs one path per line.")
     found = []
     for name in names:
-        is_simulated = name.startswith("simulated")
+        is_simulated = name.startswith("simulated:")
         found += _expand_path(name if is_simulated else os.fspath(path.parent / name), bids)
     return found
 

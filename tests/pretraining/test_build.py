@@ -15,7 +15,7 @@ import psutil
 import pytest
 from recordings import region_series
 
-from brainof_toolbox import Preprocessing, from_raw, read_bids
+from brainof_toolbox import Preprocessing, from_raw, read_bids, read_recording
 from brainof_toolbox._utils.subjects import hash_subject
 from brainof_toolbox.cli import main
 from brainof_toolbox.datasets import (
@@ -162,7 +162,7 @@ def test_simulated(tmp_path):
     assert not np.array_equal(other[0].data, small[0].data)
     paired = build_corpus(make_paired_recordings(1, duration=20.0), tmp_path / "d")
     assert paired.datasets == small.datasets == ("simulated",)
-    for wrong in ("simulated:2", "simulated:x20", "simulated:2x20:"):
+    for wrong in ("simulated:", "simulated:2", "simulated:x20", "simulated:2x20:"):
         with pytest.raises(ValueError, match="simulated:SUBJECTSxSECONDS"):
             build_corpus(wrong, tmp_path / "e")
     with pytest.raises(ValueError, match="simulated seconds"):
@@ -373,22 +373,32 @@ def test_a_finished_corpus_is_opened(folder, tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == before
 
 
-def test_objects_are_known_again(tmp_path, monkeypatch):
+def test_objects_are_known_again(tmp_path):
     """Sources in memory are the same when their samples are; on disk, when their files are."""
     raw_of(0).save(tmp_path / "x_raw.fif", verbose="error")
-    from brainof_toolbox import read_recording
+    image = make_paired_recordings(1, modalities=["fmri"], duration=40.0)[0]["fmri"]
+    nib.save(image, tmp_path / "x_bold.nii.gz")
 
     def sources(seed=0):
-        return [raw_of(seed), read_recording(tmp_path / "x_raw.fif")]
+        return [
+            raw_of(seed),
+            read_recording(tmp_path / "x_raw.fif"),
+            nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header),
+            {"fmri": nib.load(tmp_path / "x_bold.nii.gz"), "t_r": 2.0},
+        ]
 
     made = build_corpus(sources(), tmp_path / "c")
     assert build_corpus(sources(), tmp_path / "c").sha256 == made.sha256
-    with pytest.raises(FileExistsError):
-        build_corpus(sources(1), tmp_path / "c")
-    changed = sources()
-    changed[1].info["bads"] = changed[1].ch_names[:1]
-    with pytest.raises(FileExistsError):
-        build_corpus(changed, tmp_path / "c")
+    changed = [sources(1), sources(), sources(), sources()]
+    changed[1][1].info["bads"] = changed[1][1].ch_names[:1]
+    changed[2][2].header["pixdim"][4] = 1.5
+    changed[3][3]["t_r"] = 1.5
+    for others in changed:
+        with pytest.raises(FileExistsError, match="other sources"):
+            build_corpus(others, tmp_path / "c")
+    os.utime(tmp_path / "x_bold.nii.gz", (1, 1))
+    with pytest.raises(FileExistsError, match="other sources"):
+        build_corpus(sources(), tmp_path / "c")
 
 
 def test_other_peoples_files_are_left_alone(tmp_path):
