@@ -46,3 +46,10 @@ def make_windows(n_subjects=3):
     for dataset, licence, signals in make_signals(n_subjects):
         window = 320 / signals.sfreq if signals.modality == "fmri" else None
         yield dataset, licence, preprocess(signals, preprocessing, window=window)
+
+
+def raw_of(seed, **options):
+    """12 s of EEG, 8 channels."""
+    return make_raw(
+        **{"n_channels": 8, "sfreq": 128.0, "duration": 12.0, "random_state": seed, **options}
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -13,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
+from corpus_files import rewrite, rewrite_row
 from recordings import make_signals, make_windows
 from test_training_law import ABSENT, run_without
 
@@ -28,31 +27,6 @@ from brainof_toolbox.pretraining._write import write_corpus
 def windows():
     """What ``small_corpus`` was written from."""
     return list(make_windows())
-
-
-@pytest.fixture
-def copy(small_corpus, tmp_path):
-    """A copy to be damaged."""
-    return shutil.copytree(small_corpus, tmp_path / "copy")
-
-
-def rewrite(folder, **changes):
-    """Change ``corpus.json`` and sign it again."""
-    path = folder / "corpus.json"
-    header = json.loads(path.read_text()) | changes
-    header["sha256"] = _format.fingerprint(header)
-    path.write_text(json.dumps(header))
-
-
-def rewrite_row(folder, number, **changes):
-    """Change a row of the index and sign everything again."""
-    import hashlib
-
-    path = folder / "index.jsonl"
-    rows = path.read_text().splitlines()
-    rows[number] = _format.dump(json.loads(rows[number]) | changes)
-    path.write_text("\n".join(rows) + "\n")
-    rewrite(folder, index_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 # ------------------------------------------------------------------------------- contents
@@ -238,8 +212,9 @@ def test_open_shards_are_bounded(windows, tmp_path, monkeypatch):
     assert len(made._open) <= 5  # at most one more per thread, for a moment
 
 
-def test_reads_what_must_not_be_written(copy):
+def test_reads_what_must_not_be_written(small_corpus, tmp_path):
     """A9: a corpus on a read-only disk; nothing is written beside it."""
+    copy = shutil.copytree(small_corpus, tmp_path / "copy")
     files = sorted(copy.rglob("*"))
     for path in (*files, copy):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -294,152 +269,6 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
         assert not made[index].data.any()
     np.testing.assert_array_equal(made[-1].data, np.full((19, 2560), 4.0, np.float32))
     assert process.memory_info().rss - before < 20 * 2**20
-
-
-# ------------------------------------------------------------------------------- damage
-
-
-def test_no_corpus(tmp_path):
-    with pytest.raises(FileNotFoundError, match="brainof corpus build.*nowhere"):
-        Corpus(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"no corpus\.json"):
-        Corpus(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["00000.npy", "00000_scale.npy"])
-@pytest.mark.parametrize("change", [-1, 1, -100])
-def test_truncated_shard_is_named(copy, name, change):
-    path = copy / "shards" / name
-    os.truncate(path, path.stat().st_size + change)
-    with pytest.raises(ValueError, match=rf"{name} has \d+ bytes, it must have \d+.*truncated"):
-        Corpus(copy)
-
-
-def test_missing_shard_is_named(copy):
-    made = Corpus(copy)
-    (copy / "shards" / "00000.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"00000\.npy"):
-        Corpus(copy)
-    with pytest.raises(FileNotFoundError, match="gone since it was opened.*00000"):
-        made[0]
-
-
-def test_another_file_in_place_of_a_shard(copy):
-    """The right size, but not the right kind."""
-    path = copy / "shards" / "00000.npy"
-    content = bytearray(path.read_bytes())
-    content[:6] = b"GIF89a"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"00000\.npy is no flat array.*int16"):
-        Corpus(copy)[0]
-
-
-def test_flipped_bit_is_found(copy):
-    """S5: sizes fit, values do not."""
-    made = Corpus(copy)
-    entry = made.entries[4]
-    for name, place in (
-        ("00000.npy", _format.HEAD + 2 * (entry.offset + 5)),
-        ("00000_scale.npy", _format.HEAD + 4 * entry.scale_offset),
-    ):
-        path = copy / "shards" / name
-        whole = path.read_bytes()
-        content = bytearray(whole)
-        content[place] ^= 1
-        path.write_bytes(content)
-        first = sum(e.n_samples for e in made.entries[:4])
-        with pytest.raises(ValueError, match=rf"00000.*damaged: samples {first} to .*'first'"):
-            Corpus(copy).verify()
-        path.write_bytes(whole)
-    Corpus(copy).verify()
-    path = copy / "montages.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"montages\.npy is damaged"):
-        Corpus(copy).verify()
-
-
-@pytest.mark.parametrize("version", [0, 2, "1", None, True])
-def test_other_versions_are_refused(copy, version):
-    rewrite(copy, format_version=version)
-    with pytest.raises(ValueError, match=r"corpus\.json has format version.*reads 1"):
-        Corpus(copy)
-
-
-def test_changed_head_and_index_are_refused(copy):
-    path = copy / "corpus.json"
-    text = path.read_text()
-    path.write_text(text.replace('"clip": 10.0', '"clip": 11.0'))
-    with pytest.raises(ValueError, match=r"corpus\.json was changed"):
-        Corpus(copy)
-    for broken in ("", "{", "[]", text[:-20], "\x00"):
-        path.write_text(broken)
-        with pytest.raises(ValueError, match=r"corpus\.json"):
-            Corpus(copy)
-    path.write_text(text)
-    rewrite(copy, extra=1)
-    with pytest.raises(ValueError, match=r"unknown \['extra'\]"):
-        Corpus(copy)
-    path.write_text(text)
-    index = copy / "index.jsonl"
-    index.write_text("\n".join(index.read_text().splitlines()[:-1]))
-    with pytest.raises(ValueError, match=r"index\.jsonl is truncated or was changed"):
-        Corpus(copy)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"shard": 1},
-        {"shard": -1},
-        {"shard": "../../x"},
-        {"shard": 10**30},
-        {"offset": -2},
-        {"offset": 10**9},
-        {"scale_offset": 10**9},
-        {"n_samples": 0},
-        {"n_samples": 10**12},
-        {"n_times": 2.5},
-        {"montage_row": 45},
-        {"modality": "nirs"},
-        {"sfreq": 0.0},
-        {"sfreq": "fast"},
-        {"has_log_scale": True},
-        {"other": 1},
-    ],
-    ids=str,
-)
-def test_rows_outside_of_the_shards_are_refused(copy, change):
-    """S4: a signed index that points elsewhere; nothing outside of the folder is read."""
-    rewrite_row(copy, 11, **change)
-    with pytest.raises(ValueError, match=r"index\.jsonl"):
-        Corpus(copy)
-
-
-@pytest.mark.parametrize("shards", [[[1, 2, 3]], [], "x", [[-1, 1]], [[1e400, 1]], {}], ids=str)
-def test_nonsense_about_shards_is_refused(copy, shards):
-    text = (copy / "corpus.json").read_text()
-    header = json.loads(text) | {"shards": shards}
-    (copy / "corpus.json").write_text(json.dumps(header))
-    with pytest.raises(ValueError, match=r"corpus\.json"):
-        Corpus(copy)
-
-
-@pytest.mark.parametrize(
-    "name", ["shards/00000.npy", "index.jsonl", "montages.npy", "corpus.json"]
-)
-def test_links_out_of_the_folder_are_refused(copy, tmp_path, name):
-    """S4: the same bytes, elsewhere."""
-    shutil.move(copy / name, tmp_path / "outside")
-    (copy / name).symlink_to(tmp_path / "outside")
-    with pytest.raises(ValueError, match="leads out of the corpus"):
-        Corpus(copy)
-
-
-def test_links_to_a_corpus_are_followed(small_corpus, tmp_path):
-    (tmp_path / "link").symlink_to(small_corpus, target_is_directory=True)
-    assert len(Corpus(tmp_path / "link")) == len(Corpus(small_corpus))
 
 
 def test_command_in_a_fresh_process(small_corpus):
