@@ -47,9 +47,9 @@ def pretrain(
 ):
     """Pretrain a network on a corpus, by Masked Temporal-Frequency Modeling.
 
-    The method is that of :footcite:p:`guo2026brainof`. On a CPU the result depends on the corpus,
-    ``config``, ``training``, ``total_steps`` and ``random_state`` only: not on interruptions,
-    ``save_every`` or ``n_workers``, bit by bit.
+    The method is that of :footcite:p:`guo2026brainof`. On a CPU, with one version of torch and
+    number of threads, the result depends on the corpus, ``config``, ``training``, ``total_steps``
+    and ``random_state`` only: not on interruptions, ``save_every`` or ``n_workers``, bit by bit.
 
     Ctrl-C and SIGTERM finish the step, save, and leave: by ``KeyboardInterrupt``, and by
     ``SystemExit`` with code 143. A loss that is not finite, or a spike, stops the run before the

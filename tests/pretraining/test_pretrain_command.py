@@ -168,3 +168,66 @@ def test_from_recordings_to_rows_with_a_kill_between(tmp_path, eeg_epochs):
     rows = BrainOFEmbedder(done, pooling="mean").fit_transform(eeg_epochs)
     assert rows.shape == (len(eeg_epochs), 32) and np.isfinite(rows).all()
     assert load_checkpoint(done).manifest["datasets"] == ["simulated"]
+
+
+def _launch(path, *options):
+    """Two processes that train together, as a queue starts them."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "brainof_toolbox.pretraining", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def _weights(folder, step):
+    return load_checkpoint(folder / "checkpoints" / f"step-{step:08d}").model.state_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_are_one_run(small_corpus, tmp_path, parallel):
+    """The same weights, log and manifest; one goes on where two stopped, and two where one did."""
+    training = {"micro_batches": 2, "ema": 0.9, "parallel": parallel}
+    options = {"save_every": 2, "total_steps": 6, "device": "cpu"}
+    one_alone = tmp_path / "alone"
+    one_alone.mkdir()
+    alone = _write(one_alone, small_corpus, training={**training, "parallel": "ddp"}, **options)
+    assert main(["pretrain", str(alone)]) == 0
+    together = tmp_path / "together"
+    together.mkdir()
+    path = _write(together, small_corpus, training=training, **options)
+    for command in (("--stop-after", "2"), ("--resume", "--stop-after", "4"), ("--resume",)):
+        if command[-1] == "4":  # one process, which holds the whole network
+            text = path.read_text().replace('"fsdp"', '"ddp"')
+            (together / "other.toml").write_text(text)
+            assert main(["pretrain", str(together / "other.toml"), *command]) == 0
+            continue
+        process = _launch(path, *command)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()[-3000:]
+    first, second = (folder / "runs" / "one" for folder in (one_alone, together))
+    for step in (2, 4, 6):
+        one, two = _weights(first, step), _weights(second, step)
+        assert all(tensor.allclose(two[name], atol=1e-5) for name, tensor in one.items())
+    lines = [read_log(folder / "log.jsonl") for folder in (first, second)]
+    for one, two in zip(*lines, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
+        assert one["epoch"] == two["epoch"] and one["expert_load"].keys() == two["loss"].keys()
+
+
+@pytest.mark.slow
+def test_a10_sigterm_to_the_launcher_saves(small_corpus, tmp_path):
+    path = _write(
+        tmp_path, small_corpus, training={"micro_batches": 2}, total_steps=100_000,
+        save_every=100_000, device="cpu",
+    )  # fmt: skip
+    process = _launch(path)
+    log = tmp_path / "runs" / "one" / "log.jsonl"
+    while not log.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    done = latest_checkpoint(tmp_path / "runs" / "one")
+    assert 2 <= load_checkpoint(done).manifest["steps"] < 100_000
