@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import Linear, SwiGLU
+from .layers import Linear, SwiGLU, gated
 
 
 class Ledger(UserList):
@@ -20,6 +20,11 @@ class Ledger(UserList):
 
     It is no ``list``: what shards a network rebuilds the lists that go into a module, and the
     choices would be written into a copy.
+
+    Parameters
+    ----------
+    initlist : iterable of tuple | None
+        Choices to begin with.
     """
 
 
@@ -91,8 +96,7 @@ class Experts(nn.Module):
         weights = zip(slices, self.gate_up.unbind(0), self.down.unbind(0))
         outputs = []
         for tokens, gate_up, down in weights:
-            gate, up = (tokens @ gate_up).chunk(2, dim=-1)  # 2 x (n, H)
-            outputs.append((F.silu(gate) * up) @ down)  # (n, D)
+            outputs.append(gated(tokens @ gate_up) @ down)  # (n, D)
         return torch.cat(outputs)  # (N K, D)
 
     def masked(self, x, counts):
@@ -116,9 +120,8 @@ class Experts(nn.Module):
         row = torch.arange(x.shape[0], device=x.device)  # (N K,)
         out = torch.zeros_like(x)
         for e, (gate_up, down) in enumerate(zip(self.gate_up.unbind(0), self.down.unbind(0))):
-            gate, up = (x @ gate_up).chunk(2, dim=-1)  # 2 x (N K, H)
             is_mine = (row < end[e]) & (row >= end[e] - counts[e])  # (N K,)
-            out = torch.where(is_mine[:, None], (F.silu(gate) * up) @ down, out)  # (N K, D)
+            out = torch.where(is_mine[:, None], gated(x @ gate_up) @ down, out)  # (N K, D)
         return out
 
     def grouped(self, x, counts):
@@ -139,8 +142,7 @@ class Experts(nn.Module):
         kind = _working_type(x)
         offsets = counts.cumsum(0).to(torch.int32)  # (E,)
         hidden = F.grouped_mm(x.to(kind), self.gate_up.to(kind), offs=offsets)  # (N K, 2H)
-        gate, up = hidden.chunk(2, dim=-1)  # 2 x (N K, H)
-        return F.grouped_mm(F.silu(gate) * up, self.down.to(kind), offs=offsets)  # (N K, D)
+        return F.grouped_mm(gated(hidden), self.down.to(kind), offs=offsets)  # (N K, D)
 
 
 def _working_type(x):
