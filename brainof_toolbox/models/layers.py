@@ -110,7 +110,7 @@ class _Normalise(torch.autograd.Function):
         both = grad * unit  # (..., D)
         along = (both @ weight / weight.shape[0])[..., None]  # (..., 1)
         grad_x = torch.addcmul(grad * weight, unit, along, value=-1).mul_(scale)  # (..., D)
-        return grad_x, both.flatten(0, -2).sum(0), None
+        return grad_x, both.reshape(-1, both.shape[-1]).sum(0), None
 
 
 class LayerScale(nn.Module):
