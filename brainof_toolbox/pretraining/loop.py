@@ -213,10 +213,11 @@ class _Run:
 
     def manifest(self, step):
         corpus = self.corpus
+        is_unknown = any(entry.licence is None for entry in corpus.entries)
         return {
             "datasets": list(corpus.datasets),
             "subjects": list(corpus.subjects),
-            "licence": ", ".join(corpus.licences) or None,
+            "licence": ", ".join([*corpus.licences, *["unknown"] * is_unknown]),
             "steps": step,
             "seed": self.random_state,
             "corpus": corpus.sha256,

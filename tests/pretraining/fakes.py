@@ -37,6 +37,7 @@ class FakeCorpus:
         self.datasets = tuple(sorted({f"fake-{row[0]}" for row in rows}))
         self.subjects = ("a" * 64, "b" * 64)
         self.licences = ("CC0-1.0", "PDDL")
+        self.entries = tuple(SimpleNamespace(licence=name) for name in self.licences)
         self.preprocessing = Preprocessing().to_dict()
         self.n_read = Counter()
 
