@@ -328,3 +328,20 @@ def test_nothing_hidden_and_nothing_removed_cost_nothing():
     assert terms["time"] == terms["frequency"] == terms["loss"] == 0
     terms = _run(objective, grids.make_grid())
     assert terms["frequency"] == 0 and terms["loss"] == 0.5 * terms["time"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_on", [False, True], ids=["kept", "recomputed"])
+def test_whole_objective_is_one_graph(is_on):
+    """``compile=True`` must not fall back to single operations, forward or backward."""
+    blocks = {"n_encoder_blocks": 1, "n_decoder_blocks": 1}
+    objective = _objective(model=blocks, checkpoint_activations=is_on)
+    grid, results = grids.make_grid(), []
+    masks = _masks(objective, grid)
+    for function in (objective, torch.compile(objective, fullgraph=True, backend="aot_eager")):
+        objective.zero_grad()
+        loss = function(grid, masks)["loss"]
+        loss.backward()
+        results.append([loss.detach()] + [p.grad for p in objective.parameters()])
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
