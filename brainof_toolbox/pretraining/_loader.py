@@ -69,11 +69,12 @@ def micro_batches(corpus, sampler, config, steps, mine, *, patch_size=64, pin_me
         worker_init_fn=_let_the_main_process_decide,
         generator=torch.Generator("cpu"),  # else the global one is asked for a seed
     )
-    batches = _told(iter(loader))
+    batches = iter(loader)
     try:
-        yield batches
+        yield _told(batches)
     finally:
-        batches.close()  # which lets go of the loader, and so of its processes
+        # Not left to the collector: an error that somebody keeps would keep the processes too.
+        getattr(batches, "_shutdown_workers", lambda: None)()
 
 
 class _Plan:

@@ -1,4 +1,4 @@
-"""The directory of a run, its checkpoints, and what a resumed run must have in common with it.
+"""The directory of a run, its log and its checkpoints.
 
 ::
 
@@ -25,22 +25,10 @@ from pathlib import Path
 from .._utils.logging import warn
 from ..models._writing import remove, write_file
 from ..models.checkpoint import FILES
+from ._identity import FORMAT_VERSION, list_differences
 
-FORMAT_VERSION = 1
 RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
 RECORD = "training.json"
-#: Fields of the configuration that change no result, or that may change underway.
-FREE = (
-    "compile",
-    "checkpoint_activations",
-    "parallel",
-    "save_average",
-    "n_workers",
-    "log_every",
-    "keep",
-    "spike",
-    "tensorboard",
-)
 _STEP = re.compile(r"step-(\d{8,})")
 _LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
 
@@ -195,79 +183,6 @@ def hash_record(content):
         In hexadecimal.
     """
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-# ------------------------------------------------------------------------------- what a run is
-
-
-def describe_run(corpus, model_config, training, random_state, total_steps):
-    """Write down what decides the result of a run.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        What it learns from.
-    model_config : BrainOFConfig
-        Shape of the network.
-    training : PretrainingConfig
-        How it learns.
-    random_state : int
-        Seed.
-    total_steps : int
-        Length.
-
-    Returns
-    -------
-    run : dict
-        Plain JSON values.
-    """
-    return {
-        "format_version": FORMAT_VERSION,
-        "corpus": {
-            "sha256": corpus.sha256,
-            "n_samples": len(corpus),
-            "datasets": list(corpus.datasets),
-        },
-        "config": model_config.to_dict(),
-        "training": training.to_dict(),
-        "random_state": random_state,
-        "total_steps": total_steps,
-    }
-
-
-def list_differences(old, new, name=""):
-    """Compare two descriptions of runs.
-
-    Parameters
-    ----------
-    old, new : dict
-        What :func:`describe_run` returned.
-    name : str
-        Prefix of the names.
-
-    Returns
-    -------
-    differences : list of str
-        ``"training.clip: 1.0 -> 2.0"``; without those that may differ.
-    """
-    found = []
-    for key in dict.fromkeys([*old, *new]):
-        if name == "training." and key in FREE:
-            continue
-        one, other = old.get(key, "absent"), new.get(key, "absent")
-        if isinstance(one, dict) and isinstance(other, dict):
-            found += list_differences(one, other, f"{name}{key}.")
-        elif one != other:
-            found.append(f"{name}{key}: {_short(one)} -> {_short(other)}")
-    return found
-
-
-def _short(value):
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-# ------------------------------------------------------------------------------- the directory
 
 
 class RunDirectory:

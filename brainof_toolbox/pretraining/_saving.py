@@ -11,7 +11,8 @@ import safetensors.torch
 
 from ..models._writing import replacing, write_file
 from ..models.checkpoint import FILES, WEIGHTS, checkpoint_contents
-from ._run_dir import FORMAT_VERSION, RECORD, hash_file, hash_record
+from ._identity import FORMAT_VERSION
+from ._run_dir import RECORD, hash_file, hash_record
 from .distributed import EMA, SHARDS
 from .distributed import WEIGHTS as OWN
 

@@ -18,9 +18,10 @@ from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
 from ..models.config import MODALITIES, BrainOFConfig
+from ._identity import describe_run
 from ._loader import micro_batches
 from ._log import Log
-from ._run_dir import LOG, RunDirectory, describe_run
+from ._run_dir import LOG, RunDirectory
 from ._saving import Trained, load_step, save_step
 from ._stop import StopRequest
 from .config import PretrainingConfig

@@ -7,6 +7,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from fakes import MICRO, SMALL, TRAINING, FakeCorpus, pretrain_micro, what_is_saved
@@ -108,8 +109,6 @@ def test_compiled_equals_eager(tmp_path):
 
 def test_nothing_global_is_touched(tmp_path, global_rng_untouched):
     """D7, D10."""
-    import psutil
-
     before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     others = psutil.Process().children(recursive=True)  # joblib keeps its processes for a while
     pretrain_micro(tmp_path, 2, training={"n_workers": 1})
@@ -261,7 +260,7 @@ def test_a_spike_stops_and_may_be_let_through(tmp_path):
         ({"resume": "yes"}, "resume"),
         ({"verbose": "loud"}, "verbose"),
         ({"config": "enormous"}, "'tiny'.*'giant'"),
-        ({"config": {"widht": 3}}, "widht"),
+        ({"config": {"no_such_field": 3}}, "no_such_field"),
         ({"config": {"preset": "none"}}, "preset"),
         ({"training": {"clop": 3}}, "clop.*Known keys are.*clip"),
         ({"training": {"alpha": 2}}, "alpha"),
@@ -298,10 +297,12 @@ def test_errors_of_reading_processes_are_those_of_the_corpus(tmp_path):
             raise ValueError(f"sample {index} is gone")
 
     for n_workers in (0, 1):
-        with pytest.raises(ValueError, match=r"^sample \d+ is gone$"):
+        with pytest.raises(ValueError, match=r"^sample \d+ is gone$") as caught:
             pretrain_micro(
                 tmp_path / str(n_workers), corpus=Broken(SMALL), training={"n_workers": n_workers}
             )
+        # Although the error is kept, and with it all that its frames hold.
+        assert caught.tb and not psutil.Process().children(recursive=True)
 
 
 @pytest.mark.slow
@@ -313,4 +314,5 @@ def test_a_reading_process_that_dies_is_explained(tmp_path):
             os._exit(9)
 
     with pytest.raises(RuntimeError, match="ended by the system.*n_workers"):
-        pretrain_micro(tmp_path, corpus=Dying(SMALL), training={"n_workers": 1})
+        pretrain_micro(tmp_path, corpus=Dying(SMALL), training={"n_workers": 2})
+    assert not psutil.Process().children(recursive=True)

@@ -1,0 +1,86 @@
+"""What a run is, and what a resumed run must have in common with it."""
+
+from __future__ import annotations
+
+import json
+
+FORMAT_VERSION = 1
+#: Fields of the configuration that change no result, or that may change underway.
+FREE = (
+    "compile",
+    "checkpoint_activations",
+    "parallel",
+    "save_average",
+    "n_workers",
+    "log_every",
+    "keep",
+    "spike",
+    "tensorboard",
+)
+
+
+def describe_run(corpus, model_config, training, random_state, total_steps):
+    """Write down what decides the result of a run.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        What it learns from.
+    model_config : BrainOFConfig
+        Shape of the network.
+    training : PretrainingConfig
+        How it learns.
+    random_state : int
+        Seed.
+    total_steps : int
+        Length.
+
+    Returns
+    -------
+    run : dict
+        Plain JSON values.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "corpus": {
+            "sha256": corpus.sha256,
+            "n_samples": len(corpus),
+            "datasets": list(corpus.datasets),
+        },
+        "config": model_config.to_dict(),
+        "training": training.to_dict(),
+        "random_state": random_state,
+        "total_steps": total_steps,
+    }
+
+
+def list_differences(old, new, name=""):
+    """Compare two descriptions of runs.
+
+    Parameters
+    ----------
+    old, new : dict
+        What :func:`describe_run` returned.
+    name : str
+        Prefix of the names.
+
+    Returns
+    -------
+    differences : list of str
+        ``"training.clip: 1.0 -> 2.0"``; without those that may differ.
+    """
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        if name == "training." and key in FREE:
+            continue
+        one, other = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += list_differences(one, other, f"{name}{key}.")
+        elif one != other:
+            found.append(f"{name}{key}: {_short(one)} -> {_short(other)}")
+    return found
+
+
+def _short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
