@@ -55,7 +55,7 @@ class Layer(nn.Module):
         x : torch.Tensor, shape (B, M, D)
             Latents.
         """
-        x = x + self.scale(self.attention(self.norm(x)))
+        x = self.scale(x, self.attention(self.norm(x)))
         return self.feed_forward(x, ledger)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from .config import MODALITIES, SENSOR_TYPES
@@ -68,13 +69,14 @@ class ContentEmbedding(nn.Module):
             About unit scale, saturating for artefacts.
         """
         values = tokens.values.to(self.patch.weight.dtype)  # (B, S, P)
-        features = values
+        features = [values, tokens.log_scale[..., None].to(values.dtype)]
         if self.has_spectrum:
-            features = torch.cat([values, self.log_spectrum(values)], -1)  # (B, S, P + P/2 + 1)
-        scale = tokens.log_scale[..., None].to(values.dtype)  # (B, S, 1)
-        content = self.patch(features) + self.log_scale(scale)  # (B, S, D)
+            features.insert(1, self.log_spectrum(values))  # (B, S, P / 2 + 1)
         # RMS 1 in the samples is length sqrt(P) here: brought back to RMS 1 per channel.
-        content = content * math.sqrt(content.shape[-1] / self.patch_size)
+        gain = math.sqrt(self.patch.out_features / self.patch_size)
+        # One product for all: the weights are few, the tokens many.
+        weight = torch.cat([self.patch.weight, self.log_scale.weight], 1) * gain
+        content = F.linear(torch.cat(features, -1), weight)  # (B, S, D)
         if tokens.is_masked is not None:
             hidden = self.mask.to(content.dtype)  # (D,)
             content = torch.where(tokens.is_masked[..., None], hidden, content)  # (B, S, D)
@@ -94,7 +96,7 @@ class ContentEmbedding(nn.Module):
             From the mean to the Nyquist frequency; natural logarithm, 0 for a sine of amplitude 1.
         """
         cosine, sine = (values @ self.basis.to(values.dtype)).chunk(2, dim=-1)  # 2 x (B, S, P/2+1)
-        return 0.5 * torch.log(cosine.square() + sine.square() + self.floor**2)
+        return 0.5 * torch.addcmul(cosine.square(), sine, sine).add_(self.floor**2).log()
 
 
 def _fourier_basis(patch_size, n_frequencies):
@@ -169,6 +171,11 @@ class PlaceEmbedding(nn.Module):
         place : torch.Tensor, shape (B, S, D)
             About unit scale.
         """
+        shared = (tokens.position, tokens.orientation, tokens.time, tokens.duration)
+        shared += (tokens.sensor_type, tokens.modality)
+        if len(tokens) > 1 and not any(tensor.stride(0) for tensor in shared):
+            place = self(tokens[:1])  # one montage: where and when are those of all samples
+            return place.expand(len(tokens), -1, -1)  # (B, S, D)
         kind = self.sensor_type[tokens.sensor_type] + self.modality[tokens.modality][:, None]
         if not self.has_place:
             return kind  # (B, S, D)

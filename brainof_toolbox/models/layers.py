@@ -98,8 +98,11 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, eps):
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)  # (..., 1)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (..., 1)
+        scale = torch.rsqrt(length.square() / x.shape[-1] + eps)  # (..., 1)
         unit = x * scale  # (..., D)
+        if not any(ctx.needs_input_grad):
+            return unit.mul_(weight)
         ctx.save_for_backward(unit, scale, weight)
         return unit * weight
 
@@ -139,20 +142,22 @@ class LayerScale(nn.Module):
         """
         nn.init.constant_(self.weight, self.initial)
 
-    def forward(self, x):
-        """Scale.
+    def forward(self, x, branch):
+        """Add a scaled branch.
 
         Parameters
         ----------
         x : torch.Tensor, shape (..., D)
+            What the branch is added to.
+        branch : torch.Tensor, shape (..., D)
             Output of a branch.
 
         Returns
         -------
         x : torch.Tensor, shape (..., D)
-            The scaled branch.
+            The sum.
         """
-        return x * self.weight
+        return torch.addcmul(x, branch, self.weight)
 
 
 class SwiGLU(nn.Module):
@@ -265,6 +270,29 @@ class Fourier(nn.Module):
         return torch.cat([angle.cos(), angle.sin()], dim=-1)  # (..., 2N)
 
 
+def once(function, x):
+    """Apply a function to one row where all rows are one and the same in memory.
+
+    Samples of one montage share where and when their tokens are, and all latents start equal.
+
+    Parameters
+    ----------
+    function : callable
+        Of each row alone.
+    x : torch.Tensor, shape (B, ...)
+        Perhaps expanded from one row.
+
+    Returns
+    -------
+    y : torch.Tensor, shape (B, ...)
+        Expanded again where ``x`` was.
+    """
+    if len(x) < 2 or x.stride(0):
+        return function(x)
+    y = function(x[:1])
+    return y.expand(len(x), *y.shape[1:])
+
+
 def soft_limit(x, limit):
     """Let small vectors pass and saturate the root mean square of large ones.
 
@@ -280,7 +308,8 @@ def soft_limit(x, limit):
     x : torch.Tensor, shape (..., D)
         Vectors of the same directions.
     """
-    return x * torch.rsqrt(1 + x.square().mean(-1, keepdim=True) / limit**2)
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (..., 1)
+    return x * torch.rsqrt(1 + length.square() / (x.shape[-1] * limit**2))
 
 
 def call_block(block, *arguments, ledger, recompute):

@@ -201,9 +201,14 @@ class MixtureOfExperts(nn.Module):
         order = expert.argsort(stable=True)  # (N K,)
         counts = (expert[:, None] == torch.arange(probability.shape[1], device=x.device)).sum(0)
         sent = flat.index_select(0, order // self.n_chosen)  # (N K, D)
-        back = self.experts(sent, counts).index_select(0, order.argsort())  # (N K, D)
-        routed = weight.to(back.dtype)[:, None] @ back.unflatten(0, weight.shape)  # (N, 1, D)
-        return (self.shared(flat) + routed.squeeze(1)).view(x.shape)  # (B, T, D)
+        number = torch.arange(len(order), device=x.device)  # (N K,)
+        place = torch.empty_like(order).scatter_(0, order, number)  # where each of them went
+        back = self.experts(sent, counts).index_select(0, place)  # (N K, D)
+        out = self.shared(flat)  # (N, D)
+        weight = weight.to(back.dtype)
+        for k, one in enumerate(back.unflatten(0, weight.shape).unbind(1)):  # K x (N, D)
+            out = torch.addcmul(out, one, weight[:, k, None])
+        return out.view(x.shape)  # (B, T, D)
 
     def route(self, flat):
         """Return the gate's probabilities, always in full precision.

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import LayerScale, Linear, RMSNorm, call_block
+from .layers import LayerScale, Linear, RMSNorm, call_block, once
 from .moe import MixtureOfExperts, dense_experts
 
 HEAD_RADIUS = 0.095  # m
@@ -59,8 +59,8 @@ class CrossAttention(nn.Module):
         """
         # Normed apart, added after: where and when keep their length in the key, whatever the
         # amplitude of the content. The values keep that amplitude.
-        about = self.place_norm(place) + self.key_content(self.content_norm(content))
-        query = self.query(self.query_norm(x))  # (B, T, D)
+        about = self.key_content(once(self.place_norm, place), self.content_norm(content))
+        query = once(lambda x: self.query(self.query_norm(x)), x)  # (B, T, D)
         key, value = self.key(about), self.value(place + content)  # 2 x (B, S, D)
         return tuple(
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)
@@ -187,7 +187,7 @@ class ArnessBlock(nn.Module):
         x : torch.Tensor, shape (B, T, D)
             The queries, knowing more.
         """
-        x = x + self.attention_scale(self.attention(x, place, content, is_padding))
+        x = self.attention_scale(x, self.attention(x, place, content, is_padding))
         return self.feed_forward(x, ledger)
 
 
@@ -228,7 +228,7 @@ class FeedForward(nn.Module):
         """
         normed = self.norm(x)
         branch = self.experts(normed, ledger) if self.is_routed else self.experts(normed)
-        return x + self.scale(branch)
+        return self.scale(x, branch)
 
 
 class Arness(nn.Module):

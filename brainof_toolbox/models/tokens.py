@@ -230,10 +230,10 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
     values = F.pad(data, (0, n_patches * patch_size - n_times))  # (n, C, N P)
     start = torch.arange(n_patches) * patch_size
     n_valid = (n_times - start).clamp(max=patch_size)
-    shape = (n_samples, n_channels, n_patches)
 
-    def spread(tensor):  # (n, C, N, ...) -> (B, S, ...)
-        return tensor.expand(*shape, *tensor.shape[3:]).reshape(n_samples, -1, *tensor.shape[3:])
+    def spread(tensor):  # (n or 1, C or 1, N or 1, ...) -> (B, S, ...)
+        tensor = tensor.expand(-1, n_channels, n_patches, *tensor.shape[3:]).flatten(1, 2)
+        return tensor.expand(n_samples, *tensor.shape[1:])  # what all samples share stays one row
 
     return TokenBatch(
         values=values.reshape(n_samples, n_channels * n_patches, patch_size),
@@ -244,7 +244,7 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
         sensor_type=spread(torch.tensor(types)[None, :, None]),
         log_scale=spread(log_scale[:, :, None]),
         is_padding=torch.zeros(n_samples, n_channels * n_patches, dtype=torch.bool),
-        modality=torch.full((n_samples,), MODALITIES.index(modality)),
+        modality=torch.tensor([MODALITIES.index(modality)]).expand(n_samples),
     )
 
 

@@ -6,6 +6,7 @@ import naive
 import pytest
 import torch
 
+from brainof_toolbox.models import attention
 from brainof_toolbox.models.attention import (
     FUSED_FROM,
     DintAttention,
@@ -15,6 +16,13 @@ from brainof_toolbox.models.attention import (
 )
 
 FORMS = {"explicit": dint_explicit, "fused": dint_fused}
+
+
+@pytest.fixture(autouse=True, params=["at once", "row by row"])
+def maps_at_once(request, monkeypatch):
+    """Maps of all samples, or of one sample at a time."""
+    if request.param == "row by row":
+        monkeypatch.setattr(attention, "MAPS_AT_ONCE", 1)
 
 
 def _inputs(n_batch=2, n_heads=3, n_tokens=7, half=4, seed=0):

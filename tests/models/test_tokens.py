@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import naive
 import numpy as np
 import pytest
@@ -188,6 +190,18 @@ def test_log_scale_is_seen(small_model, tokens_of):
     content = small_model().content
     one, other = tokens_of(), tokens_of(log_scale=np.full((3, 5), 0.5))
     assert (content(one) - content(other)).abs().amax(-1).min() > 1e-3
+
+
+def test_one_montage_is_embedded_once_to_the_same(small_model, tokens_of):
+    """What all samples share lies in memory once; a copy of it gives the same embedding."""
+    model, tokens = small_model(), tokens_of(n_samples=3)
+    copied = TokenBatch.collate([tokens[i] for i in range(3)])
+    assert tokens.position.stride(0) == 0 < copied.position.stride(0)
+    place = model.place(tokens)
+    assert place.stride(0) == 0 < model.place(copied).stride(0)
+    torch.testing.assert_close(place, model.place(copied), rtol=0, atol=1e-6)
+    moved = dataclasses.replace(copied, time=copied.time + torch.arange(3.0)[:, None])
+    assert not torch.allclose(model.place(moved)[1], place[1], atol=1e-3)
 
 
 def test_place_is_ignored_without_position_encoding(small_config, tokens_of):
