@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from .._utils.validation import check_number, check_option
+from ._group import end_group, make_group
 from ._rank_state import (
     EMA,
     OPTIMIZER,
@@ -112,23 +112,16 @@ class Ranks:
 
     def _meet(self, alone=False):
         """Make the process group, unless there is one; ``alone`` needs no launcher."""
-        if dist.is_initialized():
-            return
-        # Flags and states travel between CPUs, so that no GPU has to be waited for.
-        is_gpu = self.device.type == "cuda"
-        backend = "cpu:gloo,cuda:nccl" if is_gpu else "gloo"
-        if is_gpu:
-            torch.cuda.set_device(self.device)
-        group = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}
-        dist.init_process_group(backend, timeout=timedelta(seconds=self.timeout), **group)
-        self._owns_group = True
+        if not dist.is_initialized():
+            make_group(self.device, self.timeout, alone)
+            self._owns_group = True
 
     def __exit__(self, kind, error, traceback):
         """Part from the other processes, and say so when it was one of them that failed."""
         lost = self._is_lost(error)
         # After an error NCCL would wait for collectives that never end; the process ends instead.
         if self._owns_group and not (error is not None and self.device.type == "cuda"):
-            dist.destroy_process_group()
+            end_group()
             self._owns_group = False
         if lost and not isinstance(error, ConnectionError):
             raise self._lost("in a training step") from error

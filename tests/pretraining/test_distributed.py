@@ -13,7 +13,9 @@ import pytest
 import torch
 from ranks_worker import CORPORA, HALF, N_STEPS, Run, starved
 from safetensors.torch import load_file
+from torch.nn.parallel import DistributedDataParallel
 
+from brainof_toolbox.pretraining._group import end_group, make_group
 from brainof_toolbox.pretraining.distributed import Ranks
 
 HERE = Path(__file__).resolve().parent
@@ -190,6 +192,24 @@ def test_parts_in_a_single_process_equal_the_whole(alone, tmp_path):
         run.write(tmp_path, "parts")
     assert not torch.distributed.is_initialized()
     _assert_equal(alone / "mixed", tmp_path / "parts")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_the_threads_of_collectives_end_with_the_group():
+    """A thread that were still at work while the interpreter ends would abort the process."""
+
+    def count():
+        names = (path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
+        return sum("gloo" in name for name in names)
+
+    before = count()
+    make_group(torch.device("cpu"), timeout=10, alone=True)
+    network = DistributedDataParallel(torch.nn.Linear(2, 1))
+    network(torch.ones(1, 2)).sum().backward()
+    assert count() > before
+    del network
+    end_group()
+    assert count() == before and not torch.distributed.is_initialized()
 
 
 @pytest.mark.slow
