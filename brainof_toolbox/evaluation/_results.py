@@ -41,7 +41,8 @@ class Scores:
     metric : str
         ``"balanced_accuracy"``, ``"mean_absolute_error"`` or the name of the scorer.
     mean : float
-        Mean score of the folds.
+        Mean score of the folds. Where folds lack a class, as when each leaves out one subject with
+        one label, the mean over classes of the mean recall in the folds that test the class.
     interval : tuple of float
         95 % interval of the mean.
     interval_by : str
@@ -113,6 +114,8 @@ class Scores:
         if np.isfinite(low):
             count = self.n_groups if self.interval_by == "groups" else len(self.folds)
             text += f", 95 % [{low:.3f}, {high:.3f}] over {count} {self.interval_by}"
+        if not np.isclose(self.mean, self.folds["score"].mean()):
+            text += " (mean over classes: folds lack some)"
         text += f"; chance {self.chance:.3f}"
         for name in ("r", "r2"):
             if name in self.folds and self.folds[name].notna().any():

@@ -31,6 +31,33 @@ def balanced_accuracy(y, predicted):
     return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]))
 
 
+def mean_over_folds(y, predicted):
+    """Balanced accuracy of a whole cross-validation.
+
+    Parameters
+    ----------
+    y, predicted : list of ndarray
+        True and predicted labels of each fold.
+
+    Returns
+    -------
+    score : float
+        Mean over classes of the mean recall in the folds that test the class. Where every fold
+        tests every class, that is the mean of the folds' scores; where folds lack a class, as when
+        each leaves out one subject with one label, that mean would reward guessing the larger one.
+    """
+    recall = {}
+    for labels, guesses in zip(y, predicted, strict=True):
+        for label in np.unique(labels):
+            right = (guesses[labels == label] == label).mean()
+            recall.setdefault(label, []).append(right)
+    if all(len(found) == len(y) for found in recall.values()):
+        return float(
+            np.mean([balanced_accuracy(*fold) for fold in zip(y, predicted, strict=True)])
+        )
+    return float(np.mean([np.mean(found) for found in recall.values()]))
+
+
 def mean_absolute_error(y, predicted):
     """Mean distance between target and prediction.
 
@@ -142,6 +169,26 @@ def half_interval(error, n_units, overlap):
         In the unit of the score.
     """
     return float(stats.t.ppf(0.975, n_units - 1) * error * np.sqrt(1 + overlap))
+
+
+def widen_certain(score, n_units):
+    """95 % interval where all units agree: so many answers without exception are no certainty.
+
+    Parameters
+    ----------
+    score : float
+        Of all units; other than 0 or 1 it stays a point, as for a decoder that always says the
+        same.
+    n_units : int
+        Groups or folds.
+
+    Returns
+    -------
+    low, high : float
+        The exact limits of a proportion (Clopper and Pearson).
+    """
+    limit = 0.025 ** (1 / n_units)
+    return limit if score == 1 else score, 1 - limit if score == 0 else score
 
 
 def permute(y, groups, rng):

@@ -135,7 +135,8 @@ class Task:
         predictions = self._prediction_table([predicted for _, predicted, _ in done])
         by_group = self._group_table(predictions)
         permuted = self._permuted(estimator, X, scoring, n_permutations, n_jobs, verbose)
-        summary = self._summary(folds, predictions, scoring)
+        mean = _mean_score(done, self.y, self.splits, self.is_regression)
+        summary = self._summary(mean, folds, predictions, scoring)
         p_value = None
         if n_permutations:
             p_value = st.permutation_p_value(
@@ -196,10 +197,10 @@ class Task:
             y, predicted
         )
 
-    def _summary(self, folds, predictions, scoring):
+    def _summary(self, mean, folds, predictions, scoring):
         scores = folds["score"].to_numpy()
         n_groups = 0 if self.groups is None else len(set(self.groups))
-        mean, half, by = float(scores.mean()), np.nan, "folds"
+        half, by, n_units = np.nan, "folds", len(scores)
         n_tested = len(set(np.concatenate([test for _, test in self.splits])))
         if scoring is None and n_groups > _FEW_GROUPS and len(set(predictions["group"])) > 1:
             by = "groups"
@@ -214,6 +215,8 @@ class Task:
             overlap = folds["n_test"].sum() / folds["n_train"].mean()
             half = st.half_interval(stats.sem(scores), len(scores), overlap)
         low, high = mean - half, mean + half
+        if half == 0 and scoring is None and not self.is_regression:
+            low, high = st.widen_certain(mean, n_units)
         if scoring is None:  # no accuracy lies outside 0 and 1, no error below 0
             low, high = max(low, 0.0), high if self.is_regression else min(high, 1.0)
         name = "mean_absolute_error" if self.is_regression else "balanced_accuracy"
@@ -250,16 +253,24 @@ def _run_permutation(estimator, task, X, seed, scoring):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each was shown with the labels as they are
         try:
-            rows = [
-                _run_fold(estimator, task, X, y, train, test, scoring)[0]
-                for train, test in task.make_splits(y)
+            splits = task.make_splits(y)
+            done = [
+                _run_fold(estimator, task, X, y, train, test, scoring) for train, test in splits
             ]
         except ValueError as error:
             raise ValueError(
                 f"With permuted labels: {error} Where the splits are too small for every "
                 "permutation, give fewer folds, or cv=None, which balances classes."
             ) from error
-    return float(np.mean([row["score"] for row in rows]))
+    return _mean_score(done, y, splits, task.is_regression)
+
+
+def _mean_score(done, y, splits, is_regression):
+    """Mean of the folds' scores; of balanced accuracies by class, as folds may lack some."""
+    predicted = [guesses for _, guesses, _ in done]
+    if is_regression or predicted[0] is None:
+        return float(np.mean([row["score"] for row, _, _ in done]))
+    return st.mean_over_folds([y[test] for _, test in splits], predicted)
 
 
 def _run_fold(estimator, task, X, y, train, test, scoring):

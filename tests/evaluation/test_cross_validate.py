@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, r2_score
-from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -169,6 +169,22 @@ def test_chance_where_each_group_has_one_label():
     assert len(scores.folds) == 4 and (scores.folds["chance"] == 0.5).all()
 
 
+@pytest.mark.parametrize("cv", [LeaveOneGroupOut(), GroupKFold(5), 5], ids=str)
+def test_guessing_the_larger_class_is_chance_where_folds_lack_classes(cv):
+    """H6: eight subjects against two, one label each; always the larger class is 0.5."""
+    groups = np.repeat(np.arange(10), 6)
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.where(groups < 2, "F", "M")
+    pair = {"larger": DummyClassifier(), "right": LogisticRegression()}
+    X[:, 0] = 10 * (groups < 2)
+    found = compare(pair, X, y, groups=groups, cv=cv, n_permutations=3)
+    larger, right = found.scores.values()
+    assert larger.folds["score"].mean() > 0.75  # what the mean of such folds would say
+    assert larger.mean == pytest.approx(0.5) and larger.chance == 0.5
+    assert np.allclose(larger.permuted, 0.5) and larger.p_value == 1
+    assert right.mean == pytest.approx(1) and "over classes" in str(larger)
+    assert found.differences["difference"].tolist() == pytest.approx([-0.5])
+
+
 def test_missing_targets_are_refused():
     X, y, groups = _data(n_groups=4)
     with pytest.raises(ValueError, match="y is missing .* in 2 of 80 samples"):
@@ -212,6 +228,29 @@ def test_intervals_over_groups_are_widened_too():
     half = stats.t.ppf(0.975, 7) * error * np.sqrt(1 + 80 / 60)
     assert scores.interval_by == "groups"
     assert np.allclose(scores.interval, (scores.mean - half, scores.mean + half))
+
+
+@pytest.mark.parametrize(
+    "n_groups, by", [(8, "groups"), (4, "folds")], ids=["8 groups", "4 folds"]
+)
+def test_no_score_is_certain(n_groups, by):
+    """All right, or all wrong: the interval is that of so many throws of a coin, not a point."""
+    groups = np.arange(n_groups).repeat(6)
+    X, y = np.zeros((len(groups), 1)), groups % 2
+    X[:, 0] = 10 * y
+    right = cross_validate(LogisticRegression(), X, y, groups=groups)
+    wrong = cross_validate(Contrary(), X, y, groups=groups)
+    limit = stats.binomtest(n_groups, n_groups).proportion_ci(method="exact").low
+    assert right.interval_by == wrong.interval_by == by
+    assert right.interval == pytest.approx((limit, 1)) and 0.3 < limit < 0.7
+    assert wrong.interval == pytest.approx((0, 1 - limit))
+
+
+class Contrary(LogisticRegression):
+    """Always wrong."""
+
+    def predict(self, X):
+        return 1 - super().predict(X)
 
 
 @pytest.mark.parametrize("is_regression", [False, True])
