@@ -55,9 +55,11 @@ def cross_validate(
     n_permutations : int
         Permutations of the labels for a p-value; 0 for none. Labels change places over whole
         groups where each group has one label, else within each group, and over samples without
-        groups. Every permutation repeats the whole cross-validation, so 1000 of them take 1000
-        times as long; a frozen network, as head of a pipeline or under a probe, is run over all
-        samples only once in any case.
+        groups. Inside a group, a label that holds for a session, task or run moves with all of
+        its samples, where ``X`` names these; an array does not, so that windows of a recording
+        are better handed over as :class:`~brainof_toolbox.Signals`. Every permutation repeats the
+        whole cross-validation, so 1000 of them take 1000 times as long; a frozen network, as head
+        of a pipeline or under a probe, is run over all samples only once in any case.
     random_state : int | None
         Seed of shuffled folds, of the bootstrap and of permutations.
     n_jobs : int | None

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
+#: What samples may say of themselves, and how BIDS abbreviates it in names of files.
+_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 _WHY = (
     "one entry per sample that says whose it is. Samples of one subject resemble each other, so "
     "a score is honest only when whole subjects are left out. With one subject only, give its "
@@ -92,38 +94,59 @@ def own_subjects(X):
     subjects : ndarray, shape (n_samples,) | None
         ``None`` when they name none, or not for every sample. Paths name them by ``sub-``.
     """
-    subjects = _subjects(X)
+    subjects = _named(X)
     if subjects is None or len(subjects) == 0 or pd.isna(subjects).any():
         return None
     return subjects
 
 
-def _subjects(X):
-    """Subjects as an array that may miss some; None when nothing names any."""
+def own_occasions(X):
+    """Session, task and run of samples, as far as the samples themselves name them.
+
+    Parameters
+    ----------
+    X : object
+        The samples.
+
+    Returns
+    -------
+    occasions : dict of str -> ndarray, shape (n_samples,)
+        Those of ``"session"``, ``"task"`` and ``"run"`` that every sample has.
+    """
+    found = {name: _named(X, name) for name in _ENTITIES if name != "subject"}
+    return {
+        name: values
+        for name, values in found.items()
+        if values is not None and len(values) and not pd.isna(values).any()
+    }
+
+
+def _named(X, name="subject"):
+    """What samples say of themselves, an array that may miss some; None when none says it."""
     if isinstance(X, dict | str | pd.DataFrame | np.ndarray):
         return None
-    subject = getattr(X, "subject", None)
-    if isinstance(subject, tuple):
-        return _as_objects(subject)
+    own = getattr(X, name, None)
+    if isinstance(own, tuple):
+        return _as_objects(own)
     metadata = getattr(X, "metadata", None)
-    if metadata is not None and "subject" in metadata:
-        return metadata["subject"].to_numpy()
+    if metadata is not None and name in metadata:
+        return metadata[name].to_numpy()
     if isinstance(getattr(X, "parts", None), dict):  # a Path has parts too
-        parts = [_subjects(part) for part in X.parts.values()]
+        parts = [_named(part, name) for part in X.parts.values()]
         return next((part for part in parts if part is not None), None)
     if isinstance(X, list | tuple):
-        return _as_objects([_subject_of(item) for item in X])
+        return _as_objects([_named_by(item, name) for item in X])
     return None
 
 
-def _subject_of(item):
-    """Subject of one item of a list: a record, a BIDS path or a container of one sample."""
+def _named_by(item, name):
+    """The same of one item of a list: a record, a path or a container of one sample."""
     if isinstance(item, dict):
-        return item.get("subject")
+        return item.get(name)
     if isinstance(item, str | os.PathLike):
-        entity = re.search(r"(?:^|[\\/_])sub-([A-Za-z0-9]+)", os.fspath(item))
+        entity = re.search(rf"(?:^|[\\/_]){_ENTITIES[name]}-([A-Za-z0-9]+)", os.fspath(item))
         return entity and entity[1]
-    found = None if isinstance(item, list | tuple) else _subjects(item)
+    found = None if isinstance(item, list | tuple) else _named(item, name)
     return found[0] if found is not None and len(found) == 1 else None
 
 
@@ -135,7 +158,7 @@ def _as_objects(names):
 
 def _unnamed(X):
     """A sentence when some samples do name a subject and others do not."""
-    subjects = _subjects(X)
+    subjects = _named(X)
     if subjects is None or pd.isna(subjects).all():
         return ""
     missing = np.flatnonzero(pd.isna(subjects))

@@ -17,6 +17,7 @@ MEASURES = {
 _LEVELS = {
     "samples": "labels permuted over samples",
     "groups": "labels permuted over groups",
+    "recordings within groups": "labels permuted over recordings within groups",
     "within groups": "labels permuted within groups",
 }
 
@@ -56,7 +57,8 @@ class Scores:
     permuted : ndarray, shape (n_permutations,)
         Means with permuted labels.
     permuted_by : str | None
-        ``"samples"``, ``"groups"`` or ``"within groups"``: the level at which labels vary.
+        The level at which labels vary: ``"samples"``, ``"groups"``, ``"recordings within
+        groups"`` or ``"within groups"``.
     """
 
     folds: pd.DataFrame

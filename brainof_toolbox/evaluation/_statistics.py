@@ -191,7 +191,7 @@ def widen_certain(score, n_units):
     return limit if score == 1 else score, 1 - limit if score == 0 else score
 
 
-def permute(y, groups, rng):
+def permute(y, groups, rng, occasions=None):
     """Permute labels at the level at which they vary.
 
     Parameters
@@ -202,27 +202,33 @@ def permute(y, groups, rng):
         Whose samples they are.
     rng : numpy.random.Generator
         Draws the order.
+    occasions : dict of str -> ndarray, shape (n_samples,) | None
+        Session, task and run of the samples, as far as they are known.
 
     Returns
     -------
     permuted : ndarray, shape (n_samples,)
         Over samples without groups; over whole groups when each has one label; else within each
-        group.
+        group, over its recordings when each has one label.
     """
-    level = permutation_level(y, groups)
+    level = permutation_level(y, groups, occasions)
     if level == "samples":
         return rng.permutation(y)
     which, names = pd.factorize(groups)
     if level == "groups":
         _, first = np.unique(which, return_index=True)
         return rng.permutation(y[first])[which]
+    units = _labelled_units(y, which, occasions)
+    units = np.arange(len(y)) if units is None else units
     permuted = y.copy()
     for i in range(len(names)):
-        permuted[which == i] = rng.permutation(y[which == i])
+        here = which == i
+        _, first, inside = np.unique(units[here], return_index=True, return_inverse=True)
+        permuted[here] = rng.permutation(y[here][first])[inside]
     return permuted
 
 
-def permutation_level(y, groups):
+def permutation_level(y, groups, occasions=None):
     """The level at which labels vary.
 
     Parameters
@@ -231,16 +237,45 @@ def permutation_level(y, groups):
         Labels or targets.
     groups : ndarray, shape (n_samples,) | None
         Whose samples they are.
+    occasions : dict of str -> ndarray, shape (n_samples,) | None
+        Session, task and run of the samples, as far as they are known.
 
     Returns
     -------
     level : str
-        ``"samples"``, ``"groups"`` or ``"within groups"``.
+        ``"samples"``, ``"groups"``, ``"recordings within groups"`` or ``"within groups"``.
     """
     if groups is None:
         return "samples"
-    is_constant = all(len(np.unique(y[groups == group])) == 1 for group in set(groups))
-    return "groups" if is_constant else "within groups"
+    which = pd.factorize(groups)[0]
+    if _is_constant(y, which):
+        return "groups"
+    has_units = _labelled_units(y, which, occasions) is not None
+    return "recordings within groups" if has_units else "within groups"
+
+
+def _labelled_units(y, which, occasions):
+    """The coarsest units inside groups that have one label each, or None.
+
+    A label that holds for a session or a run moves with all of its samples: they resemble each
+    other for other reasons too, and one by one they would seem more exchangeable than they are.
+    """
+    names = tuple(occasions or ())
+    for size in range(1, len(names) + 1):
+        for chosen in itertools.combinations(names, size):
+            units = which
+            for name in chosen:
+                both = np.stack([units, pd.factorize(occasions[name])[0]])
+                units = np.unique(both, axis=1, return_inverse=True)[1].reshape(-1)
+            if units.max() + 1 < len(y) and _is_constant(y, units):
+                return units
+    return None
+
+
+def _is_constant(y, which):
+    """Whether each unit has one label."""
+    labels = pd.factorize(y)[0]
+    return len(np.unique(np.stack([which, labels]), axis=1).T) == len(np.unique(which))
 
 
 def permutation_p_value(observed, permuted, *, is_error):

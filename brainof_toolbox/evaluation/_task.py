@@ -26,7 +26,7 @@ from .._utils.logging import progress
 from .._utils.validation import check_number
 from . import _statistics as st
 from ._fitting import embed_once, find_seen, fit_with_groups, warn_of_inner_splits, warn_of_seen
-from ._groups import check_groups, in_order, own_subjects
+from ._groups import check_groups, in_order, own_occasions, own_subjects
 from ._results import Scores
 
 _FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
@@ -48,7 +48,7 @@ class Task:
         self.random_state = random_state
         self.is_regression = is_regressor(estimator)
         self.groups = check_groups(groups, X, n_samples)
-        self.subjects = own_subjects(X)
+        self.subjects, self.occasions = own_subjects(X), own_occasions(X)
         self.classes = None if self.is_regression else np.unique(self.y)
         if not self.is_regression and len(self.classes) == n_samples:
             raise ValueError(
@@ -148,9 +148,12 @@ class Task:
             predictions=predictions,
             p_value=p_value,
             permuted=permuted,
-            permuted_by=st.permutation_level(self.y, self.groups) if n_permutations else None,
+            permuted_by=self._permuted_by() if n_permutations else None,
             **summary,
         )
+
+    def _permuted_by(self):
+        return st.permutation_level(self.y, self.groups, self.occasions)
 
     def _is_error(self, scoring):
         return self.is_regression and scoring is None
@@ -249,7 +252,7 @@ class Task:
 
 
 def _run_permutation(estimator, task, X, seed, scoring):
-    y = st.permute(task.y, task.groups, np.random.default_rng(seed))
+    y = st.permute(task.y, task.groups, np.random.default_rng(seed), task.occasions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each was shown with the labels as they are
         try:

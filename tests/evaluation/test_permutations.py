@@ -10,12 +10,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from brainof_toolbox import (
     BrainOFClassifier,
     BrainOFEmbedder,
     BrainOFRegressor,
+    Signals,
     compare,
     cross_validate,
 )
@@ -69,6 +70,63 @@ def test_labels_move_within_groups():
             assert np.array_equal(np.sort(permuted[groups == group]), np.sort(y[groups == group]))
         seen += [permuted % 10 == 0, permuted % 10 == 1]
     assert (seen > 0).all()
+
+
+def test_labels_move_over_recordings():
+    """A label that holds for a session moves with it, runs and all; groups keep their labels."""
+    groups, session = np.repeat([0, 1], 12), np.tile(np.repeat([1, 2, 3], 4), 2)
+    occasions = {"session": session, "run": np.tile([1, 1, 2, 2], 6)}
+    y = np.array(["a", "b", "b", "c", "c", "d"])[3 * groups + session - 1]
+    assert permutation_level(y, groups, occasions) == "recordings within groups"
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(100):
+        permuted = permute(y, groups, rng, occasions)
+        by_session = permuted.reshape(6, 4)
+        assert (by_session == by_session[:, :1]).all()
+        seen.add("".join(by_session[:, 0]))
+    assert seen == {a + b for a in ("abb", "bab", "bba") for b in ("ccd", "cdc", "dcc")}
+    # One label per run of a session; a label that varies inside; units of one sample each.
+    runs = np.where(occasions["run"] == 1, "a", "b")
+    assert permutation_level(runs, groups, occasions) == "recordings within groups"
+    assert permutation_level(np.arange(24) % 2, groups, occasions) == "within groups"
+    assert permutation_level(y, groups, {"run": np.arange(24)}) == "within groups"
+
+
+def conditions(seed):
+    """Two recordings of each subject, one per condition; windows of a recording are alike."""
+    rng = np.random.default_rng(seed)
+    place = rng.normal(size=(16, 1, 3, 1)) + 0.2 * rng.normal(size=(16, 10, 3, 1))
+    subject, task = np.repeat(np.arange(8), 20), np.tile(np.repeat(["rest", "sums"], 10), 8)
+    signals = Signals(
+        data=place.reshape(160, 3, 1),
+        sfreq=1.0,
+        modality="eeg",
+        ch_names=["a", "b", "c"],
+        ch_types=["eeg"] * 3,
+        ch_pos=np.eye(3) / 10,
+        subject=tuple(map(str, subject)),
+        task=tuple(task),
+    )
+    return signals, task
+
+
+def test_p_value_is_calibrated_where_labels_hold_for_recordings():
+    """H1: no effect, yet windows of one recording are alike: rarely as small as it can be.
+
+    With labels permuted window by window, 8 of the 24 data sets give the smallest p-value.
+    """
+    model = make_pipeline(FunctionTransformer(means), LinearDiscriminantAnalysis())
+    small = []
+    for seed in range(24):
+        X, y = conditions(seed)
+        scores = cross_validate(model, X, y, cv=3, n_permutations=9)
+        assert scores.permuted_by == "recordings within groups"
+        small.append(scores.p_value <= 0.1)
+    assert sum(small) <= 7  # binomial, 24 times 0.1: more with a chance below 0.3 %
+
+
+def means(signals):
+    return signals.data.mean(axis=2)
 
 
 def test_labels_move_over_samples():
