@@ -53,7 +53,9 @@ class Sampler:
     """Deterministic order of the data.
 
     Modality m is drawn with probability ``n_samples ** (1 / temperature)``, a bucket of it in
-    proportion to its tokens, so that within a modality every sample is seen equally often.
+    proportion to the micro-batches that it fills, so that within a modality every sample is seen
+    equally often. A bucket that does not fill one is rarely drawn, and its samples then come
+    several times at once, with other masks; a modality that does not gives all it has.
 
     Parameters
     ----------
@@ -243,11 +245,15 @@ def _make_buckets(groups, modality, tokens, n_samples, config):
     groups = list(groups)
     weights = np.where(n_samples > 0, n_samples.astype(float) ** (1 / config.temperature), 0)
     weights /= weights.sum()
-    total = np.bincount(modality, tokens, minlength=len(MODALITIES))
-    for members in groups:
-        m, n_tokens = int(modality[members[0]]), int(tokens[members].max())
-        batch_size = min(max(1, config.micro_tokens // n_tokens), len(members))
-        of_bucket = float(tokens[members].sum())
-        probability = float(weights[m] * of_bucket / total[m])
-        mean_tokens = of_bucket / len(members)
-        yield Bucket(m, members, n_tokens, mean_tokens, batch_size, probability)
+    modalities = [int(modality[members[0]]) for members in groups]
+    largest = [int(tokens[members].max()) for members in groups]
+    fitting = [
+        int(min(max(1, config.micro_tokens // n_tokens), n_samples[m]))
+        for m, n_tokens in zip(modalities, largest)
+    ]
+    filled = np.array([len(members) / n for members, n in zip(groups, fitting)])
+    total = np.bincount(modalities, filled, minlength=len(MODALITIES))
+    for number, (m, members) in enumerate(zip(modalities, groups)):
+        mean_tokens = float(tokens[members].mean())
+        probability = float(weights[m] * filled[number] / total[m])
+        yield Bucket(m, members, largest[number], mean_tokens, fitting[number], probability)

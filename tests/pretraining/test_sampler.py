@@ -90,7 +90,7 @@ def test_buckets_share_the_fourier_axis_and_waste_little(mixed):
         tokens = patches * mixed.n_channels[bucket.indices]
         assert bucket.n_tokens == tokens.max() and tokens.min() >= 0.75 * tokens.max()
         fits = max(1, CONFIG.micro_tokens // bucket.n_tokens)
-        assert bucket.batch_size == min(fits, len(bucket.indices))
+        assert bucket.batch_size == fits
 
 
 @pytest.mark.parametrize("temperature, power", [(1.0, 1.0), (2.0, 0.5), (1e9, 0.0)])
@@ -104,14 +104,28 @@ def test_modalities_are_mixed_by_temperature(temperature, power):
     assert np.allclose(drawn / n_steps, wanted, atol=4 * 0.5 / np.sqrt(n_steps))
 
 
-def test_samples_of_a_modality_are_seen_equally_often():
-    """Buckets are drawn by their tokens: long samples take more steps, not more passes."""
-    corpus = _corpus([(0, 8, 640)] * 400 + [(0, 32, 640)] * 400)
-    sampler = Sampler(corpus, PretrainingConfig(micro_tokens=640))
-    seen = np.zeros(800)
-    for step in range(4000):
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(0, 8, 640)] * 400 + [(0, 32, 640)] * 400,  # batches of 8 and of 2
+        [(1, 8, 640)] * 200 + [(1, 8, 512)] * 2 + [(1, 10, 512)],  # rare shapes fill no batch
+        [(2, 60, 640)] * 9 + [(2, 31, 640)] * 9,  # tokens that leave a rest
+    ],
+    ids=["sizes", "rare", "rests"],
+)
+def test_samples_of_a_modality_are_seen_equally_often(rows):
+    """The mean count of a bucket is that of another: exactly, were steps endless."""
+    sampler = Sampler(_corpus(rows), PretrainingConfig(micro_tokens=640))
+    assert len(sampler.buckets) > 1
+    rates = [b.probability * b.batch_size / len(b.indices) for b in sampler.buckets]
+    assert np.allclose(rates, rates[0], rtol=1e-12)
+    seen, n_steps = np.zeros(len(rows)), 4000
+    for step in range(n_steps):
         np.add.at(seen, np.concatenate(sampler.plan(step)), 1)
-    assert seen[:400].mean() == pytest.approx(seen[400:].mean(), rel=0.1)
+    for bucket in sampler.buckets:
+        visits = n_steps * bucket.probability
+        found = seen[bucket.indices].mean()
+        assert found == pytest.approx(n_steps * rates[0], rel=5 / np.sqrt(visits))
 
 
 def test_seed_decides_and_nothing_else_does(mixed, global_rng_untouched):
@@ -149,9 +163,16 @@ def test_masks_have_their_own_stream_per_micro_batch(global_rng_untouched):
     assert tuple(again.tolist()) == draws[0, 1, 0]
 
 
-def test_a_bucket_smaller_than_a_micro_batch_gives_all_it_has():
+def test_a_modality_smaller_than_a_micro_batch_gives_all_it_has():
     sampler = Sampler(_corpus([(0, 2, 64)] * 3), CONFIG)
     assert [sorted(part) for part in sampler.plan(5)] == [[0, 1, 2]] * 3
+
+
+def test_a_bucket_smaller_than_a_micro_batch_repeats_its_samples():
+    sampler = Sampler(_corpus([(0, 2, 64)] * 7 + [(0, 2, 128)] * 2), CONFIG)
+    step = next(s for s in range(100) if sampler.bucket(s).indices.tolist() == [7, 8])
+    counts = [np.bincount(part, minlength=9)[7:] for part in sampler.plan(step)]
+    assert np.sum(counts, 0).tolist() in ([13, 14], [14, 13]) and np.sum(counts, 1).max() == 9
 
 
 def test_nonsense_is_refused(mixed):
