@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -124,9 +125,30 @@ def run_file(options):
     resume = options.resume
     if options.resume_or_begin:
         resume = bool(list_steps(Path(arguments["output_dir"]) / CHECKPOINTS))
-    return pretrain(
-        arguments.pop("corpus"), arguments.pop("output_dir"), resume=resume, **arguments
-    )
+    folder = arguments["output_dir"]
+    try:
+        return pretrain(
+            arguments.pop("corpus"), arguments.pop("output_dir"), resume=resume, **arguments
+        )
+    except (KeyboardInterrupt, SystemExit):
+        if _is_main():
+            _say_how_to_go_on(Path(folder) / CHECKPOINTS)
+        raise
+
+
+def _is_main():
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say_how_to_go_on(folder):
+    """Tell who has stopped a run what is left of it."""
+    from ._run_dir import list_steps
+
+    saved = list_steps(folder)
+    said = "before anything was saved"
+    if saved:
+        said = f"and is saved in {saved[-1]}; with --resume the same command goes on from there"
+    print(f"Pretraining was stopped, {said}.", file=sys.stderr)
 
 
 def main(argv=None):
@@ -144,5 +166,5 @@ def main(argv=None):
     )
     add_run_options(parser)
     directory = run_file(parser.parse_args(argv))
-    if os.environ.get("RANK", "0") == "0":
+    if _is_main():
         print(directory)

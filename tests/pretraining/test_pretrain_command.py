@@ -17,7 +17,7 @@ from test_training_law import ABSENT, run_without
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.cli import main
 from brainof_toolbox.models import load_checkpoint
-from brainof_toolbox.pretraining import latest_checkpoint
+from brainof_toolbox.pretraining import Corpus, latest_checkpoint
 from brainof_toolbox.pretraining._config_file import read_run
 from brainof_toolbox.pretraining._log import read_log
 
@@ -67,6 +67,29 @@ def test_jobs_that_are_queued_again_resume_or_begin(small_corpus, tmp_path, caps
         assert capsys.readouterr().out.strip().endswith(f"step-0000000{stop}")
     with pytest.raises(SystemExit):
         main(["pretrain", path, "--resume-or-begin", "--resume"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_a_run_is_told_how_to_go_on(number, small_corpus, tmp_path, capsys, monkeypatch):
+    path = _write(tmp_path, small_corpus, device="cpu")
+    read, sent = Corpus.__getitem__, []
+
+    def stop(self, index):
+        if not sent:
+            sent.append(os.kill(os.getpid(), number))
+        return read(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Corpus, "__getitem__", stop)
+        if number == signal.SIGINT:
+            assert main(["pretrain", str(path)]) == 1
+        else:
+            with pytest.raises(SystemExit, match="143"):
+                main(["pretrain", str(path)])
+    saved = latest_checkpoint(tmp_path / "runs" / "one")
+    assert saved.name == "step-00000001"
+    assert f"saved in {saved}; with --resume the same" in capsys.readouterr().err
+    assert main(["pretrain", str(path), "--resume"]) == 0
 
 
 def test_module_needs_only_what_training_needs(small_corpus, tmp_path):
