@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import grids
@@ -145,6 +146,32 @@ def test_untrained_network_cannot_know_the_noise(modality):
         wanted /= 2 * removed.sum()
         tolerance = 5 / math.sqrt(2 * removed.sum())
         assert terms["frequency"].item() == pytest.approx(wanted, abs=tolerance)
+
+
+@EACH
+@pytest.mark.parametrize("mode", ["drop", "embed"])
+def test_what_was_taken_away_reaches_no_output(modality, mode):
+    """Other content of hidden patches and removed components: the same output, another loss."""
+    grid = _noise(modality)
+    other = torch.randn(grid.data.shape, generator=torch.Generator().manual_seed(1))
+    for removed in (0.0, 0.3):
+        # Without gates, where rounding might send a token elsewhere.
+        options = {"masked_tokens": mode, "masked_components": removed}
+        objective = _objective(model={"experts": "dense"}, **options)
+        masks = _masks(objective, grid)
+        if removed:  # more of what is removed
+            axis = 1 if modality == 2 else 2
+            more = torch.fft.rfft(other, dim=axis) * masks.is_removed
+            data = grid.data + torch.fft.irfft(more, n=grid.data.shape[axis], dim=axis)
+        else:  # a hidden patch ties no visible one, as no component is removed
+            data = torch.where(masks.is_hidden.repeat_interleave(PATCH, 2), other, grid.data)
+        changed = dataclasses.replace(grid, data=data)
+        one, two = (_output(objective, batch, masks) for batch in (grid, changed))
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
+        with torch.no_grad():
+            terms, others = objective(grid, masks), objective(changed, masks)
+        name = "frequency" if removed else "time"
+        assert abs(terms[name] - others[name]).item() > 1e-4
 
 
 def _output(objective, grid, masks):
