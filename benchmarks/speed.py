@@ -12,6 +12,7 @@ import argparse
 import gc
 import importlib.metadata
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,7 @@ PEERS = {
     "EEGPT": ("EEGPT", 256, 64),
 }
 OURS = ("tiny", "base")
+LIMIT = 12 * 2**30  # bytes that a training step may take; the process ends, not the machine
 SLOW = 8.0  # s of one pass, above which it is not repeated
 
 
@@ -160,10 +162,11 @@ class Peak:
 
 def time_case(case, names, n_batch, n_rounds):
     """Interleave the models of a case; returns one row per model."""
-    runners, rows, refused = {}, [], {}
+    runners, memory, rows, refused = {}, {}, [], {}
     for name in names:
         try:
             if make_model(name, case) is not None:
+                memory[name] = peak_memory(name, case, n_batch)
                 runners[name] = Runner(name, case, n_batch)
                 runners[name].forward()
         except Exception as error:  # a peer's own reasons, whatever their type
@@ -194,7 +197,7 @@ def time_case(case, names, n_batch, n_rounds):
                 "% of peak": 100 * gflop / middle * 1e3 / peak.rate,
                 "step, ms": step_ms,
                 "step / forward": step_ms / middle,
-                "memory, MiB": peak_memory(name, case, n_batch),
+                "memory, MiB": memory[name],
             }
         )
         print(json.dumps(rows[-1]), flush=True)
@@ -204,12 +207,17 @@ def time_case(case, names, n_batch, n_rounds):
 def peak_memory(name, case, n_batch):
     """Memory in MiB that a training step takes on top of model and input, in a fresh process."""
     command = [sys.executable, __file__, "--one", name, case, str(n_batch)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
+        is_full = "allocate memory" in last or "MemoryError" in last
+        raise RuntimeError(f"a step needs more than {LIMIT / 2**30:g} GiB" if is_full else last)
     return float(done.stdout.split()[-1])
 
 
 def measure_memory(name, case, n_batch):
     """Print what one training step adds to the largest memory of this process."""
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     runner = Runner(name, case, n_batch)
     runner.model.train()
     before = highest_memory()
