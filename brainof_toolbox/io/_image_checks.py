@@ -17,6 +17,8 @@ ACCEPTED = "4-D images: .nii, .nii.gz (NIfTI), .img/.hdr (Analyze, NIfTI pair), 
 _ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz", ".mgz", ".mgh", ".gii")
 #: Corners of a box around the brain in MNI space, in mm.
 _BRAIN_BOX = np.array([[-75.0, -110.0, -75.0], [75.0, 80.0, 85.0]])
+#: NIfTI's code of coordinates that are those of the scanner; 2 is another image's, 4 MNI's.
+_SCANNER = 1
 #: Values of the BIDS entity space- that are no template.
 _OWN_SPACES = ("t1w", "t2w", "anat", "individual", "native", "orig", "scanner", "func", "boldref")
 
@@ -218,6 +220,14 @@ def check_space(image, where, space=None):
         warn(
             f"{where}: the affine puts the image's centre at {np.round(centre).tolist()} mm, "
             f"outside the brain in MNI space. {advice}"
+        )
+        return
+    is_scanner = (codes[0] or codes[1]) == _SCANNER
+    if is_scanner and not (space or "").lower().startswith("mni"):
+        warn(
+            f"{where}: the header says that its coordinates are those of the scanner (code 1), so "
+            f"regions of an atlas lie elsewhere in it. {advice} If it is in MNI space after all, "
+            "set_sform(affine, code=4) says so."
         )
 
 

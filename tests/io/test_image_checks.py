@@ -75,6 +75,21 @@ def test_r68_space_by_name_and_code(tmp_path):
         from_nifti(image, masker=make_masker())
 
 
+@pytest.mark.parametrize("codes, is_scanner", [((1, 1), 1), ((0, 1), 1), ((4, 1), 0), ((2, 0), 0)])
+def test_r68_scanner_space_by_code(tmp_path, codes, is_scanner):
+    """R68: a raw image, wherever its centre is; a name with space-MNI is believed more."""
+    image = make_image()
+    image.header["sform_code"], image.header["qform_code"] = codes
+    if is_scanner:
+        with pytest.warns(RuntimeWarning, match="those of the scanner .code 1.*code=4"):
+            from_nifti(image, masker=make_masker())
+    else:
+        read(image)
+    path = tmp_path / "sub-01_task-rest_space-MNI152NLin6Asym_bold.nii.gz"
+    image.to_filename(path)
+    read(path)
+
+
 def test_r71_too_few_volumes():
     """R71: both numbers are named; ten are enough."""
     refuse(make_image(n_volumes=3), "has 3 volumes.*minimum is 10")

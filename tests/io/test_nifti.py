@@ -377,7 +377,9 @@ def test_haxby(data_dir):
     paths = sorted(folder.glob("*_res-25mm_bold.nii.gz"))[:2]
     motion = sorted(folder.glob("*_motion.txt"))[:2]
     masker = NiftiMasker(str(data_dir / "fmri-haxby" / "masks_25mm" / "brain.nii.gz"))
-    signals = read(paths, masker=masker, confounds=motion)
+    with pytest.warns(RuntimeWarning, match="those of the scanner") as caught:
+        signals = from_nifti(paths, masker=masker, confounds=motion)
+    assert all("those of the scanner" in str(entry.message) for entry in caught)
     assert [s.shape for s in signals] == [(1, 129, 121)] * 2
     assert [(s.subject, s.run) for s in signals] == [(("1",), ("01",)), (("1",), ("02",))]
     assert signals[0].sfreq == 0.4
