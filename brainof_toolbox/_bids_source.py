@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ._utils.validation import check_number
+
 DATATYPES = ("func", "eeg", "meg")
 
 
@@ -87,7 +89,8 @@ def read_trials(root, options):
     root : path-like
         BIDS folder.
     options : argparse.Namespace
-        With what :func:`add_bids_options` added, and ``event_id``, ``tmin``, ``tmax``.
+        With what :func:`add_bids_options` added, and ``event_id``, ``tmin``, ``tmax``,
+        ``shift``.
 
     Returns
     -------
@@ -107,12 +110,38 @@ def read_trials(root, options):
             "with one datatype: --datatypes eeg."
         )
     kind = options.datatypes[0]
-    extra = {"masker": options.atlas, "memory": options.memory} if kind == "func" else {}
-    if kind != "func":
+    extra = dict(zip(("tmin", "tmax"), time_span(options), strict=True))
+    if kind == "func":
         extra = {"tmin": options.tmin, "tmax": options.tmax}
+        extra |= {"masker": options.atlas, "memory": options.memory}
+        extra |= {} if options.shift is None else {"shift": options.shift}
     return epochs_from_bids(
         root, datatype=kind, event_id=options.event_id, **extra, **_entities(options)
     )
+
+
+def time_span(options):
+    """Start and end of an epoch of EEG or MEG from the onset of its event.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With ``tmin`` and ``tmax`` in seconds, None when not given.
+
+    Returns
+    -------
+    tmin, tmax : float
+        In seconds; by default 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If the end is not after the start.
+    """
+    tmin = 0.0 if options.tmin is None else options.tmin
+    tmax = 1.0 if options.tmax is None else options.tmax
+    check_number("--tmax", tmax, low=tmin, low_open=True)
+    return tmin, tmax
 
 
 def _entities(options):

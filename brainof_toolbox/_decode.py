@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ._bids_source import is_bids_root, modalities_of, read_root, read_trials
+from ._bids_source import is_bids_root, modalities_of, read_root, read_trials, time_span
 from ._utils.logging import warn
-from ._utils.validation import check_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +93,7 @@ def _check_labels(y):
 def _bids_task(root, options):
     """A column of participants.tsv, or the events of one datatype."""
     from .io import read_participants
+    from .io._trials import group_trials
 
     if options.target:
         records = read_root(root, options)
@@ -102,15 +102,16 @@ def _bids_task(root, options):
         return Task(records, y, groups, None, "subjects", None, tuple(modalities_of(records)))
     trials = read_trials(root, options)
     table = trials.metadata
-    grouping = "subject" if table["subject"].nunique() > 1 else "run"
-    groups = table[grouping].to_numpy() if table[grouping].nunique() > 1 else "none"
+    groups, grouping = group_trials(table)
+    if len(set(groups)) < 2:
+        groups, grouping = "none", ""
     y = table["trial_type"].to_numpy(dtype=str)
     if hasattr(trials, "info"):
-        return Task(trials, y, groups, trials.info["sfreq"], f"{grouping}s")
+        return Task(trials, y, groups, trials.info["sfreq"], grouping)
     kind = "fmri" if options.datatypes[0] == "func" else options.datatypes[0]
-    if kind == "fmri":
+    if kind == "fmri" and options.tmax is None:
         _warn_of_lengths(table)
-    return Task(trials, y, groups, None, f"{grouping}s", None, (kind,))
+    return Task(trials, y, groups, None, grouping, None, (kind,))
 
 
 def _warn_of_lengths(table):
@@ -120,7 +121,7 @@ def _warn_of_lengths(table):
         found = ", ".join(f"{name} {length:g} s" for name, length in lengths.items())
         warn(
             f"Events last differently ({found}), and so do their samples: a decoder can tell them "
-            "apart by length alone. Choose events of one length with --event-id."
+            "apart by length alone. Choose events of one length with --event-id, or give --tmax."
         )
 
 
@@ -230,13 +231,13 @@ def _cut(file, options):
         event_id = {name: event_id[name] for name in options.event_id}
     elif len(event_id) > 6:
         raise ValueError(f"{file} has {len(event_id)} events; choose with --event-id NAME NAME.")
-    check_number("--tmax", options.tmax, low=options.tmin, low_open=True)
+    tmin, tmax = time_span(options)
     return mne.Epochs(
         recording,
         events,
         event_id,
-        options.tmin,
-        options.tmax,
+        tmin,
+        tmax,
         baseline=None,
         preload=True,
         event_repeated="drop",

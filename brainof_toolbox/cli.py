@@ -174,8 +174,18 @@ def _add_decode(commands, parents):
     events.add_argument(
         "--event-id", nargs="+", metavar="NAME", help="annotations, codes, or events of epochs"
     )
-    events.add_argument("--tmin", type=float, default=0.0, help="seconds from the event (0)")
-    events.add_argument("--tmax", type=float, default=1.0, help="seconds from the event (1)")
+    events.add_argument(
+        "--tmin", type=float, metavar="S", help="seconds from the event's onset (0)"
+    )
+    events.add_argument(
+        "--tmax", type=float, metavar="S", help="the same (1; of images: the end of the event)"
+    )
+    events.add_argument(
+        "--shift",
+        type=float,
+        metavar="S",
+        help="haemodynamic delay, added to both in images of a BIDS folder (5)",
+    )
     whole = decode.add_argument_group("one sample per recording")
     whole.add_argument("--labels", metavar="TABLE", help=".tsv or .csv by file or by subject")
     whole.add_argument(

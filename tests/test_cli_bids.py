@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from brainof_toolbox import _decode
+from brainof_toolbox._bids_source import read_trials
 from brainof_toolbox.cli import main
 from brainof_toolbox.datasets import make_paired_recordings
+from brainof_toolbox.io._trials import Trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 SMALL = {"montage": 8, "n_meg": 6, "voxel_size": 16, "sfreq": 100.0}
@@ -136,6 +140,33 @@ def test_blocks_of_unequal_length_are_warned_about(state_root, micro, atlas, cap
     assert main([*command, "--no-baselines", *micro]) == 0
     captured = capsys.readouterr()
     assert "stimulus" in captured.out and "by length alone" in captured.err
+
+
+def test_window_and_delay_of_images(state_root, micro, atlas, capsys, monkeypatch):
+    """--tmin, --tmax and --shift reach the cutting; samples of one length need no warning."""
+    cut = []
+    monkeypatch.setattr(_decode, "read_trials", lambda *a: cut.append(read_trials(*a)) or cut[-1])
+    command = ["decode", str(state_root), "--datatypes", "func", "--atlas", str(atlas)]
+    command += ["--no-baselines", "--tmin", "2", "--tmax", "8", "--shift", "4"]
+    assert main([*command, *micro]) == 0
+    assert "by length alone" not in capsys.readouterr().err
+    trials = cut[0]
+    assert {trial.shape[2] for trial in trials} == {3}  # 6 s of 2 s each
+    start = np.array([trial.onset[0] for trial in trials])
+    assert (np.abs(start - trials.metadata["onset"] - 6) <= 1).all()
+
+
+def test_sessions_of_one_subject_are_left_out(monkeypatch):
+    """One subject: folds leave out sessions, which need no runs."""
+    rows = [("01", session, None, "ab"[i % 2]) for session in ("1", "2") for i in range(4)]
+    table = pd.DataFrame(rows, columns=["subject", "session", "run", "trial_type"])
+    trials = Trials([None] * 8, table.assign(onset=0.0, duration=1.0))
+    monkeypatch.setattr(_decode, "read_trials", lambda *a: trials)
+    options = argparse.Namespace(target=None, datatypes=["eeg"], tmax=None)
+    task = _decode._bids_task("root", options)
+    assert task.grouping == "sessions" and list(task.groups) == ["1"] * 4 + ["2"] * 4
+    monkeypatch.setattr(_decode, "read_trials", lambda *a: trials[:4])
+    assert _decode._bids_task("root", options).groups == "none"
 
 
 def test_decode_events_of_eeg(state_root, micro, capsys):

@@ -67,14 +67,7 @@ class Trials(Sequence):
     @property
     def groups(self):
         """Subjects, or sessions and runs of a single subject."""
-        subjects = self.metadata["subject"].to_numpy()
-        if len(set(subjects)) > 1:
-            return subjects
-        varying = [name for name in ("session", "run") if self.metadata[name].nunique() > 1]
-        if not varying:
-            return subjects
-        rows = self.metadata[varying].astype(str).to_numpy()
-        return np.array(["_".join(row) for row in rows])
+        return group_trials(self.metadata)[0]
 
     def to_dataframe(self):
         """Return a copy of the metadata.
@@ -92,6 +85,29 @@ class Trials(Sequence):
         n_subjects = self.metadata["subject"].nunique()
         plural = "s" * (n_subjects != 1)
         return f"<Trials | {len(self)} of {n_subjects} subject{plural}: {kinds}>"
+
+
+def group_trials(metadata):
+    """Say which trials belong together.
+
+    Parameters
+    ----------
+    metadata : pandas.DataFrame
+        ``subject``, ``session`` and ``run`` of each trial.
+
+    Returns
+    -------
+    groups : ndarray, shape (n_trials,)
+        Subjects; where there is one subject only, the sessions and runs.
+    what : str
+        What they are, in words.
+    """
+    subjects = metadata["subject"].to_numpy()
+    varying = [name for name in ("session", "run") if metadata[name].nunique() > 1]
+    if len(set(subjects)) > 1 or not varying:
+        return subjects, "subjects"
+    rows = metadata[varying].astype(str).to_numpy()
+    return np.array(["_".join(row) for row in rows]), f"{varying[-1]}s"
 
 
 def epochs_from_bids(
