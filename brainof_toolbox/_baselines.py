@@ -69,7 +69,8 @@ class ToArray(TransformerMixin, BaseEstimator):
     """Any accepted form of samples to one array (n_samples, n_channels, n_times).
 
     Sensor types are brought to one scale by fixed factors (V to 10 uV, T to 100 fT, T/m to
-    10 fT/cm); longer samples lose their end, so that unequal recordings fit together.
+    10 fT/cm); longer samples lose their end, and those shorter than all training samples repeat
+    themselves, so that unequal recordings fit together.
     """
 
     _UNITS = {"eeg": 1e-5, "mag": 1e-13, "grad": 1e-12}
@@ -84,8 +85,11 @@ class ToArray(TransformerMixin, BaseEstimator):
     def transform(self, X):
         """Stack the samples."""
         check_is_fitted(self)
-        stacked = np.concatenate([array[..., : self.n_times_] for array in self._arrays(X)])
-        return stacked / self.scale_
+        return np.concatenate([self._cut(array) for array in self._arrays(X)]) / self.scale_
+
+    def _cut(self, array):
+        lacking = max(0, self.n_times_ - array.shape[-1])
+        return np.pad(array, ((0, 0), (0, 0), (0, lacking)), mode="wrap")[..., : self.n_times_]
 
     def _arrays(self, X):
         """Arrays (n, n_channels, n_times), float64."""

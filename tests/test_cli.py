@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -192,6 +193,27 @@ def test_baselines_find_their_effect(effect, name):
         decoder = make_baselines(epochs.info["sfreq"])[name]
         scores = cross_validate(decoder, epochs, epochs.events[:, 2])
         assert low < scores.mean < high
+
+
+def test_baselines_take_recordings_shorter_than_any_of_training():
+    """A recording of half the length counts as one that repeats itself; others are as alone."""
+    names, y = ("band power+lr", "csp+lda", "samples+lda"), np.array([0, 1] * 4)
+    raws = [make_raw(n_channels=8, duration=4.0, sfreq=128.0, random_state=i) for i in range(8)]
+    short = raws[0].copy().crop(tmax=2.0, include_tmax=False)
+    for name in names:
+        decoder = make_baselines(128.0)[name].fit(raws, y)
+        alone, together = describe(decoder, [raws[7]]), describe(decoder, [short, raws[7]])
+        assert np.allclose(together[1], alone[0]) and np.isfinite(together).all()
+        twice = np.tile(short.get_data(), 2)
+        twice = mne.io.RawArray(twice, short.info, verbose="error")
+        assert np.allclose(together[0], describe(decoder, [twice])[0])
+
+
+def describe(decoder, X):
+    """What the last step of a fitted pipeline gets."""
+    for _, step in decoder.steps[:-1]:
+        X = step.transform(X)
+    return X
 
 
 def test_baselines_take_every_form_of_samples():
