@@ -409,8 +409,8 @@ def format_scores(scores, task):
             if one.interval_by == "groups":
                 over = f"{one.n_groups} {task.grouping}"
             line += f", 95 % [{low:.3f}, {high:.3f}] over {over}"
-        if "r" in one.folds and one.folds["r"].notna().all():
-            line += f"; r {one.folds['r'].mean():.3f}"
+        r = one.correlations().get("r", np.nan)
+        line += f"; r {r:.3f} over all {len(one.predictions)} samples" if np.isfinite(r) else ""
         lines.append(line)
     return "\n".join(lines)
 

@@ -51,7 +51,8 @@ def cross_validate(
         where a class has fewer groups), classes balanced as far as groups allow.
     scoring : str | callable | None
         ``None``: balanced accuracy for classifiers; mean absolute error (lower is better), the
-        correlation ``r`` and ``r2`` for regressors. Else any scorer of scikit-learn.
+        correlation ``r`` and ``r2`` for regressors, of each fold and of all test samples
+        together. Else any scorer of scikit-learn.
     n_permutations : int
         Permutations of the labels for a p-value; 0 for none. Labels change places over whole
         groups where each group has one label, else within each group, and over samples without

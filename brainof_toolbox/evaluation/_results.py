@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ._statistics import correlation, determination
+
 _WIDEST = 32  # letters for the groups left out
 
 #: Words for the measures that are not a scorer's name.
@@ -84,6 +86,22 @@ class Scores:
         """
         return self.folds.copy()
 
+    def correlations(self):
+        """Correlate the predictions of a regressor with the targets, all test samples together.
+
+        In folds of few samples ``r`` and ``r2`` say little: two subjects always give 1 or -1.
+
+        Returns
+        -------
+        correlations : dict of str -> float
+            ``"r"`` and ``"r2"``, NaN where nothing varies; empty for classifiers and with
+            ``scoring``.
+        """
+        if "r" not in self.folds or self.predictions.empty:
+            return {}
+        columns = [self.predictions[name].to_numpy(dtype=float) for name in ("y", "predicted")]
+        return {"r": correlation(*columns), "r2": determination(*columns)}
+
     def plot(self, axes=None):
         """Draw each group's score, the mean with its interval, and chance.
 
@@ -119,9 +137,8 @@ class Scores:
         if not np.isclose(self.mean, self.folds["score"].mean()):
             text += " (mean over classes: folds lack some)"
         text += f"; chance {self.chance:.3f}"
-        for name in ("r", "r2"):
-            if name in self.folds and self.folds[name].notna().any():
-                text += f"; {name} {self.folds[name].mean():.3f}"
+        pooled = [f"; {k} {v:.3f}" for k, v in self.correlations().items() if np.isfinite(v)]
+        text += "".join(pooled) + " (all test samples together)" * bool(pooled)
         if self.p_value is not None:
             level = _LEVELS[self.permuted_by]
             text += f"; p = {self.p_value:.3g} ({len(self.permuted)} permutations, {level})"

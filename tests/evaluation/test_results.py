@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold
 
 from brainof_toolbox import Comparison, Scores, compare, cross_validate
@@ -65,6 +66,23 @@ def test_errors_by_group(data):
     assert list(scores.by_group) == ["group", "score", "n"]
     text = str(scores)
     assert "mean absolute error, lower is better" in text and "; r " in text and "; r2 " in text
+
+
+def test_correlations_are_those_of_all_test_samples(data):
+    """One age per subject: two subjects in a fold correlate with 1 or -1, whatever they are."""
+    rng = np.random.default_rng(0)
+    X, age, who = rng.normal(size=(12, 2)), rng.normal(40, 10, size=12), np.arange(12)
+    scores = cross_validate(Ridge(), X, age, groups=who, cv=GroupKFold(6))
+    assert np.allclose(scores.folds["r"].abs(), 1)
+    table = scores.predictions
+    r = np.corrcoef(table["y"], table["predicted"])[0, 1]
+    assert scores.correlations()["r"] == pytest.approx(r) and abs(r) < 0.9
+    assert scores.correlations()["r2"] == pytest.approx(r2_score(table["y"], table["predicted"]))
+    assert f"; r {r:.3f}; r2 " in str(scores) and "all test samples" in str(scores)
+    one_each = cross_validate(Ridge(), X, age, groups=who, cv=GroupKFold(12))
+    assert one_each.folds["r"].isna().all() and np.isfinite(one_each.correlations()["r"])
+    X, y, groups = data
+    assert cross_validate(DummyClassifier(), X, y, groups=groups).correlations() == {}
 
 
 def test_scores_read_as_a_table(scores):
