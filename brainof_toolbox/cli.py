@@ -41,7 +41,7 @@ def main(argv=None):
     Returns
     -------
     code : int
-        0 when all went well, 1 when it failed. Wrong usage exits with 2.
+        0 when all went well, 1 when it failed, 130 after Ctrl-C. Wrong usage exits with 2.
     """
     options = make_parser().parse_args(argv)
     said = {}
@@ -53,7 +53,7 @@ def main(argv=None):
             _show_repeated(said)
         except KeyboardInterrupt:
             print("brainof: interrupted", file=sys.stderr)
-            return 1
+            return 130  # 128 + SIGINT, which is how shells know
         except Exception as error:
             if options.debug:
                 raise

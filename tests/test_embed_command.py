@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_what_is_done(files, embed, read, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(_samples, "from_raw", interrupt)
-        assert embed(files) == (1, None)
+        assert embed(files) == (130, None)
     text = capsys.readouterr().err
     assert "2 of 6 recordings are done and kept" in text and "interrupted" in text
     read.clear()
