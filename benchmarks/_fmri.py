@@ -157,15 +157,20 @@ def score_rest(seeds):
     }
 
 
-def load_story(n_volumes):
-    """Segments of the story: one list of Signals per subject, in the same order."""
-    files = sorted((data_dir() / "fmri-story-listening").glob("s*/*_rois-6mm_timecourses.txt"))
-    runs = from_roi_timeseries(
-        files,
+def read_story(subject="*"):
+    """The runs of one subject, or of all in the order of their names, as Signals."""
+    folder = data_dir() / "fmri-story-listening"
+    return from_roi_timeseries(
+        sorted(folder.glob(f"{subject}/*_rois-6mm_timecourses.txt")),
         t_r=2.0,
         roi_positions=np.array(STORY_CENTRES) * 1e-3,
         ch_names=["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"],
     )
+
+
+def load_story(n_volumes, subjects=("*",)):
+    """Segments of the story: one list of Signals per subject, in the same order."""
+    runs = [run for subject in subjects for run in read_story(subject)]
     starts = range(0, runs[0].shape[2] - n_volumes + 1, n_volumes)
     segments = []
     for run in runs:

@@ -56,15 +56,21 @@ def data_dir():
     return Path(folder)
 
 
+def read_arithmetic(path):
+    """Read a recording of the set, with the names and places of the 10-20 system."""
+    raw = mne.io.read_raw_edf(path, infer_types=True, preload=True, verbose="error")
+    raw.drop_channels(["A2-A1", "ECG"])
+    raw.rename_channels({"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"})
+    raw.set_montage(template_montage())
+    return raw
+
+
 def load_arithmetic():
     """Rest against mental arithmetic, 4 s windows, subjects left out."""
     folder = data_dir() / "eeg-mental-arithmetic"
     epochs, y, groups = [], [], []
     for path in sorted(folder.glob("*_eeg.edf")):
-        raw = mne.io.read_raw_edf(path, infer_types=True, preload=True, verbose="error")
-        raw.drop_channels(["A2-A1", "ECG"])
-        raw.rename_channels({"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"})
-        raw.set_montage(template_montage())
+        raw = read_arithmetic(path)
         epochs.append(mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error"))
         y += [int("arithmetic" in path.name)] * len(epochs[-1])
         groups += [re.match(r"sub-\d+", path.name)[0]] * len(epochs[-1])
