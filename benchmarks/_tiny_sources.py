@@ -6,7 +6,6 @@ read. Subjects are named after their set, so that nobody else's "sub-01" is take
 
 from __future__ import annotations
 
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,11 +36,6 @@ STUDIES = (
 #: Simulated short pieces of fMRI, as trials are: length and repetition time in s.
 TRIALS = ((40.0, 2.0), (24.0, 1.0), (120.0, 2.5), (200.0, 0.8))
 SEED = 20260  # of the simulated studies; tests have other ones
-
-
-def read_split():
-    """Return who is where, by set."""
-    return tomllib.loads((HERE / "split.toml").read_text())
 
 
 def named(signals, subject):

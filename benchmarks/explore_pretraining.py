@@ -20,8 +20,8 @@ import mne
 import numpy as np
 import torch
 from _fmri import identify, load_story
-from _sets import load_arithmetic, load_visual
-from _tiny_sources import HERE, read_rest, read_split
+from _sets import load_arithmetic, load_visual, read_split
+from _tiny_sources import HERE, read_rest
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, cross_validate

@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _tiny_sources import read_split
+from _sets import read_split
 
 import brainof_toolbox
 from brainof_toolbox.models import load_checkpoint
@@ -29,15 +29,13 @@ def main():
     options = parser.parse_args()
     checkpoint = load_checkpoint(latest_checkpoint(options.run))
     corpus = Corpus(options.corpus)
-    sources = {}
-    for entry in corpus.entries:
-        row = sources.setdefault(entry.dataset, {"licence": entry.licence, "hours": {}})
-        row["hours"][entry.modality] = row["hours"].get(entry.modality, 0) + entry.hours
+    if corpus.sha256 != checkpoint.manifest["corpus"]:
+        raise SystemExit(f"{options.run} was not trained on {options.corpus}.")
     manifest = {
         **{k: v for k, v in checkpoint.manifest.items() if k not in ("sha256", "n_parameters")},
         "name": options.name,
         "licence": LICENCE,
-        "sources": sources,
+        "sources": [{**row, "hours": round(row["hours"], 2)} for row in corpus.summary()],
         "split": read_split(),
     }
     half = {name: tensor.half() for name, tensor in checkpoint.model.state_dict().items()}

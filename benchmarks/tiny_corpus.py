@@ -12,13 +12,14 @@ import warnings
 from pathlib import Path
 
 import _tiny_sources as parts
+from _sets import read_split
 
 from brainof_toolbox.pretraining import build_corpus
 
 
 def sources(rest, n_subjects, duration):
     """List sources, their names and their licences."""
-    split = parts.read_split()
+    split = read_split()
     seen = {name: row["pretraining"] for name, row in split.items() if "pretraining" in row}
     found = [
         ("eeg-mental-arithmetic", list(parts.arithmetic(seen["eeg-mental-arithmetic"]))),

@@ -102,8 +102,8 @@ class BrainOF(nn.Module):
             self.encoder = Arness(config, config.n_encoder_blocks)
             self.layers = nn.ModuleList(Layer(config, i + 1) for i in range(config.n_layers))
             self.norm = RMSNorm(config.width, config.norm_eps)
-            self.decoder = Arness(config, config.n_decoder_blocks)
-            self.patch_norm = RMSNorm(config.width, config.norm_eps)
+            is_whole = config.decoder_reads == "latents"
+            self.decoder = Arness(config, config.n_decoder_blocks, tells_place=is_whole)
             self.patch = Linear(config.width, config.patch_size)
         if random_state is not None:
             self._allocate()
@@ -216,9 +216,11 @@ class BrainOF(nn.Module):
         ledger = Ledger() if return_balance or gates is not None else None
         # Latents are sought where they started, and give what they have become.
         place = self.latents.expand(len(queries), -1, -1)  # (B, M, D)
-        x = self.place(queries)  # (B, S, D)
-        x = self.decoder(x, place, latents, None, ledger, self._recompute())  # (B, S, D)
-        values = self.patch(self.patch_norm(x))  # (B, S, P)
+        asked = self.place(queries)  # (B, S, D)
+        is_change = self.config.decoder_reads == "change"
+        content = latents - self.norm(place) if is_change else latents  # (B, M, D)
+        told = self.decoder(asked, place, content, None, ledger, self._recompute())
+        values = self.patch(told - asked if is_change else told)  # (B, S, P)
         if ledger is None:
             return values
         group, is_counted = 2**queries.modality, ~queries.is_padding

@@ -43,6 +43,12 @@ class BrainOFConfig:
     n_encoder_blocks, n_decoder_blocks : int
         [D] ARNESS blocks that write to the latents and that read from them. Two of each: the
         second look is steered by what the first one found, and the published totals fit.
+    decoder_reads : {"change", "latents"}
+        [D] What the decoder takes from the latents: ``"change"``, what they have become beyond
+        where they started, and that alone becomes a patch; or ``"latents"``, all that they are,
+        added to the query. Where latents started and what was asked for is most of the latter's
+        length, and says nothing of the signal: training stands for long at the loss of a network
+        that says nothing (``doc/pretraining_choices.rst``).
     attention : {"dint", "plain"}
         Self-attention of the backbone; ``"plain"`` is the ablation.
     experts : {"moe", "dense"}
@@ -111,6 +117,7 @@ class BrainOFConfig:
     patch_size: int = 64  # time points
     n_encoder_blocks: int = 2
     n_decoder_blocks: int = 2
+    decoder_reads: str = "change"
     attention: str = "dint"
     experts: str = "moe"
     n_routed: int = 4
@@ -134,6 +141,7 @@ class BrainOFConfig:
 
     def __post_init__(self):
         """Refuse what no network can be built from."""
+        check_option("decoder_reads", self.decoder_reads, ("change", "latents"))
         check_option("attention", self.attention, ("dint", "plain"))
         check_option("experts", self.experts, ("moe", "dense"))
         check_option("spectrum", self.spectrum, (True, False))

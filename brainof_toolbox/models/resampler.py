@@ -27,11 +27,14 @@ class CrossAttention(nn.Module):
     ----------
     config : BrainOFConfig
         Shape of the network.
+    tells_place : bool
+        Whether values hold the places of the source beside its contents.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, tells_place=True):
         super().__init__()
         width, self.n_heads = config.width, config.n_heads
+        self.tells_place = tells_place
         self.reach = config.head_reach
         self.query_norm = RMSNorm(width, config.norm_eps)
         self.place_norm = RMSNorm(width, config.norm_eps)
@@ -61,7 +64,8 @@ class CrossAttention(nn.Module):
         # amplitude of the content. The values keep that amplitude.
         about = self.key_content(once(self.place_norm, place), self.content_norm(content))
         query = once(lambda x: self.query(self.query_norm(x)), x)  # (B, T, D)
-        key, value = self.key(about), self.value(place + content)  # 2 x (B, S, D)
+        told = place + content if self.tells_place else content  # (B, S, D)
+        key, value = self.key(about), self.value(told)  # 2 x (B, S, D)
         return tuple(
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
@@ -160,11 +164,13 @@ class ArnessBlock(nn.Module):
     ----------
     config : BrainOFConfig
         Shape of the network.
+    tells_place : bool
+        As in :class:`CrossAttention`.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, tells_place=True):
         super().__init__()
-        self.attention = CrossAttention(config)
+        self.attention = CrossAttention(config, tells_place)
         self.attention_scale = LayerScale(config.width, config.resampler_scale)
         self.feed_forward = FeedForward(config)
 
@@ -240,11 +246,13 @@ class Arness(nn.Module):
         Shape of the network.
     n_blocks : int
         Number of blocks.
+    tells_place : bool
+        As in :class:`CrossAttention`.
     """
 
-    def __init__(self, config, n_blocks):
+    def __init__(self, config, n_blocks, tells_place=True):
         super().__init__()
-        self.blocks = nn.ModuleList(ArnessBlock(config) for _ in range(n_blocks))
+        self.blocks = nn.ModuleList(ArnessBlock(config, tells_place) for _ in range(n_blocks))
 
     def forward(self, x, place, content, is_padding, ledger=None, recompute=False):
         """Read the source where there is one.

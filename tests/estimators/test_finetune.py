@@ -32,7 +32,7 @@ from brainof_toolbox.preprocessing import Preprocessing
 
 #: Not on the way from tokens to outputs: the decoder's part, the embedding of hidden patches, and
 #: the scale that was taken out, which is always 1 with fixed units.
-UNUSED = ("decoder.", "patch_norm.", "patch.", "content.mask", "content.log_scale.")
+UNUSED = ("decoder.", "patch.", "content.mask", "content.log_scale.")
 
 
 def make(checkpoint, **kwargs):

@@ -147,6 +147,38 @@ def test_decoder_reads_places_not_values(small_model, tokens_of):
         assert (model.decode(latents, other) - values).abs().max() > 1e-4
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("reads", ["change", "latents"])
+def test_decoder_equals_naive(small_model, tokens_of, reads):
+    """Written out: maps times values, where the decoder takes the change, or all there is."""
+    model, tokens = small_model(decoder_reads=reads), tokens_of()
+    latents = _embed(model, tokens)
+    asked = x = model.place(tokens)
+    start = model.latents.expand(len(tokens), -1, -1)
+    change = latents - start / (start.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    content = change if reads == "change" else latents
+    for block in model.decoder.blocks:
+        part = block.attention
+        maps = part.weights(x, start, content)  # (B, H, T, M)
+        values = part.value(content if reads == "change" else start + content)
+        heads = [maps[:, h] @ v for h, v in enumerate(values.chunk(part.n_heads, -1))]
+        x = x + block.attention_scale.weight * part.out(torch.cat(heads, -1))
+        x = block.feed_forward(x)
+    wanted = model.patch(x - asked if reads == "change" else x)
+    torch.testing.assert_close(model.decode(latents, tokens), wanted, **TOLERANCE)
+
+
+@torch.no_grad()
+def test_latents_that_have_not_changed_tell_nothing(small_model, tokens_of):
+    """The decoder's attention adds nothing when the latents are where they started."""
+    model, tokens = small_model(), tokens_of()
+    start = model.norm(model.latents).expand(len(tokens), -1, -1)
+    said = model.decode(start, tokens)
+    model.decoder.blocks[0].attention_scale.weight.zero_()
+    model.decoder.blocks[1].attention_scale.weight.zero_()
+    torch.testing.assert_close(model.decode(start, tokens), said, **TOLERANCE)
+
+
 def test_wrong_tokens_are_refused(small_model, tokens_of):
     model, tokens = small_model(), tokens_of()
     with pytest.raises(ValueError, match="patch_size=16"):

@@ -153,7 +153,7 @@ def test_untrained_network_cannot_know_the_noise(modality):
 def test_what_was_taken_away_reaches_no_output(modality, mode):
     """Other content of hidden patches and removed components: the same output, another loss."""
     grid = _noise(modality)
-    other = torch.randn(grid.data.shape, generator=torch.Generator().manual_seed(1))
+    other = 2 * torch.randn(grid.data.shape, generator=torch.Generator().manual_seed(1))
     for removed in (0.0, 0.3):
         # Without gates, where rounding might send a token elsewhere.
         options = {"masked_tokens": mode, "masked_components": removed}
@@ -184,13 +184,14 @@ def _output(objective, grid, masks):
     return from_patches(said[0].double(), grid)
 
 
-def test_untrained_output_has_unit_variance():
-    """Normed vectors times weights of variance 1 / width; so noise costs E smooth_l1(N(0, 2)).
+@EACH
+def test_an_untrained_network_says_little(modality):
+    """Its output y is independent of the noise x: noise costs E smooth_l1(N(0, 1 + var(y))).
 
-    The points of a patch are independent draws of weights, tokens are not: 20 networks of 64
-    points give 1280 draws. Smooth L1 of N(0, 2) given y differs between draws by 0.3 or so.
+    And var(y) is small, so that training begins near the loss of saying nothing, and need not
+    first unlearn what it says. Tokens share weights: 20 networks of 64 points give 1280 draws.
     """
-    grid = grids.make_grid(0, ((6, 128),))
+    grid = grids.make_grid(modality, ((6, 128),))
     losses, variances = [], []
     for seed in range(20):
         objective = _objective(seed, model={"patch_size": 64}, masked_components=0.0)
@@ -198,6 +199,6 @@ def test_untrained_output_has_unit_variance():
         with torch.no_grad():
             losses.append(objective(grid, masks)["time"].item())
         variances.append(_output(objective, grid, masks).square().mean().item())
-    assert np.mean(variances) == pytest.approx(1, abs=5 * math.sqrt(2 / 1280))
-    wanted = naive_mtfm.expected_smooth_l1_centred(math.sqrt(2))
+    assert 0 < np.mean(variances) < 0.2
+    wanted = naive_mtfm.expected_smooth_l1_centred(math.sqrt(1 + np.mean(variances)))
     assert np.mean(losses) == pytest.approx(wanted, abs=5 * 0.5 / math.sqrt(1280))

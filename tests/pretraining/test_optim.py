@@ -20,7 +20,7 @@ from brainof_toolbox.pretraining.optim import (
 )
 
 FREE = re.compile(
-    r"(^|\.)(norm|place_norm|query_norm|content_norm|head_norm|patch_norm)\.weight$"
+    r"(^|\.)(norm|place_norm|query_norm|content_norm|head_norm)\.weight$"
     r"|(^|\.)(scale|attention_scale|key_content)\.weight$"
     r"|attention\.lam$|^latents$|^content\.mask$|^place\.(sensor_type|modality)$"
 )
