@@ -136,12 +136,20 @@ def run(name, fields, training, options, tasks):
     }
 
 
+def write(found, path):
+    """Append a line, and show it."""
+    with path.open("a") as file:
+        file.write(json.dumps(found) + "\n")
+    print(json.dumps(found), flush=True)
+
+
 def main():
     """Run the variants that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--checkpoint", type=Path, help="read out this one, and train nothing")
     parser.add_argument("--steps", type=int, default=400, help="0: untrained")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--seed", type=int, default=0)
@@ -150,11 +158,16 @@ def main():
     warnings.simplefilter("ignore")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     tasks = development_tasks(options.rest)
+    if options.checkpoint:
+        found = {
+            "checkpoint": options.checkpoint.name,
+            "scores": read_out(options.checkpoint, tasks),
+        }
+        write(found, options.out)
+        return
     for name in options.variants:
         found = run(name, *VARIANTS[name], options, tasks)
-        with options.out.open("a") as file:
-            file.write(json.dumps(found) + "\n")
-        print(json.dumps({"variant": name, **found["scores"]}), flush=True)
+        write(found, options.out)
 
 
 if __name__ == "__main__":

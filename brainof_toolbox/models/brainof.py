@@ -218,9 +218,9 @@ class BrainOF(nn.Module):
         place = self.latents.expand(len(queries), -1, -1)  # (B, M, D)
         asked = self.place(queries)  # (B, S, D)
         is_change = self.config.decoder_reads == "change"
-        content = latents - self.norm(place) if is_change else latents  # (B, M, D)
-        told = self.decoder(asked, place, content, None, ledger, self._recompute())
-        values = self.patch(told - asked if is_change else told)  # (B, S, P)
+        content = latents - self.norm(self.latents) if is_change else latents  # (B, M, D)
+        x = self.decoder(asked, place, content, None, ledger, self._recompute())  # (B, S, D)
+        values = self.patch(x - asked if is_change else x)  # (B, S, P)
         if ledger is None:
             return values
         group, is_counted = 2**queries.modality, ~queries.is_padding

@@ -1,0 +1,94 @@
+"""How soon a network begins to learn: its loss over that of a network that says nothing.
+
+``python benchmarks/early_training.py CORPUS`` trains networks that differ in one choice, side by
+side on the same EEG and the same masks, and prints a table. The ratio is 1 for a network that
+always answers zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import torch
+from _tables import list_table
+
+from brainof_toolbox.models import BrainOF, BrainOFConfig
+from brainof_toolbox.pretraining import PretrainingConfig
+from brainof_toolbox.pretraining.batch import GridBatch
+from brainof_toolbox.pretraining.corpus import Corpus
+from brainof_toolbox.pretraining.corruption import draw_masks
+from brainof_toolbox.pretraining.objective import Objective, time_loss
+from brainof_toolbox.pretraining.optim import make_optimizer, set_learning_rate
+from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
+
+PATCH, WARMUP, EVERY = 64, 30, 25
+#: Name -> fields of the network, learning rate.
+VARIANTS = {
+    "latents, 1e-3": ({"decoder_reads": "latents"}, 1e-3),
+    "latents, 3e-3": ({"decoder_reads": "latents"}, 3e-3),
+    "change, 1e-3": ({"decoder_reads": "change"}, 1e-3),
+    "change, 3e-3": ({"decoder_reads": "change"}, 3e-3),
+}
+
+
+class Trained:
+    """A network in training, and what its losses were."""
+
+    def __init__(self, fields, rate, config):
+        self.objective = Objective(BrainOF(BrainOFConfig.preset("tiny", **fields)).train(), config)
+        self.optimizer = make_optimizer(self.objective, config)
+        self.rate, self.losses = rate, []
+
+    def step(self, number, grid, masks):
+        """Learn from a batch."""
+        set_learning_rate(self.optimizer, self.rate * min(1, (number + 1) / WARMUP))
+        terms = self.objective(grid, masks)
+        self.optimizer.zero_grad()
+        terms["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.objective.config.clip)
+        self.optimizer.step()
+        self.losses.append(terms["time"].item())
+
+
+def batches(corpus, config, seed):
+    """Batches of EEG as pretraining draws them, with their masks."""
+    sampler = Sampler(corpus, config, patch_size=PATCH, random_state=seed)
+    step = -1
+    while True:
+        step += 1
+        if sampler.bucket(step).modality == 0:
+            grid = GridBatch.collate([corpus[i] for i in sampler.plan(step)[0]])
+            yield grid, draw_masks(grid, config, mask_generator(seed, step, 0), PATCH)
+
+
+def main():
+    """Train side by side and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--tokens", type=int, default=8192)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    config = PretrainingConfig(micro_tokens=options.tokens)
+    trained = {name: Trained(*choice, config) for name, choice in VARIANTS.items()}
+    nothing = []
+    source = batches(Corpus(options.corpus), config, options.seed)
+    for number, (grid, masks) in zip(range(options.steps), source, strict=False):
+        nothing.append(time_loss(-grid.data, masks, grid, PATCH).mean().item())
+        for one in trained.values():
+            one.step(number, grid, masks)
+    rows = []
+    for name, one in trained.items():
+        row = {"decoder reads, learning rate": name}
+        for end in range(EVERY, options.steps + 1, EVERY):
+            part = slice(end - EVERY, end)
+            ratio = np.mean(one.losses[part]) / np.mean(nothing[part])
+            row[f"{end - EVERY + 1} to {end}"] = f"{ratio:.3f}"
+        rows.append(row)
+    print(list_table(pd.DataFrame(rows), "Loss in time over that of saying nothing, by steps"))
+
+
+if __name__ == "__main__":
+    main()
