@@ -1,13 +1,16 @@
 """How soon a network begins to learn: its loss over that of a network that says nothing.
 
 ``python benchmarks/early_training.py CORPUS`` trains networks that differ in one choice, side by
-side on the same EEG and the same masks, and prints a table. The ratio is 1 for a network that
-always answers zero.
+side on the same EEG and the same masks, and prints a table. With ``--run RUN`` it trains nothing,
+but prints the same of a run: of its first and its last 100 steps, by modality. The ratio is 1 for
+a network that always answers zero.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ import torch
 from _tables import list_table
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
+from brainof_toolbox.models.config import MODALITIES
 from brainof_toolbox.pretraining import PretrainingConfig
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.corpus import Corpus
@@ -63,14 +67,43 @@ def batches(corpus, config, seed):
             yield grid, draw_masks(grid, config, mask_generator(seed, step, 0), PATCH)
 
 
+def of_run(folder, corpus, length=100):
+    """Loss in time over that of saying nothing, at the two ends of a run, by modality."""
+    run = json.loads((folder / "run.json").read_text())
+    seed, config = run["random_state"], PretrainingConfig.from_dict(run["training"])
+    sampler = Sampler(corpus, config, patch_size=PATCH, random_state=seed)
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    rows = []
+    for stop in (length, lines[-1]["step"]):
+        start, nothing = stop - length, {}
+        for step in range(start, stop):
+            grid = GridBatch.collate([corpus[i] for i in sampler.plan(step)[0]])
+            masks = draw_masks(grid, config, mask_generator(seed, step, 0), PATCH)
+            loss = time_loss(-grid.data, masks, grid, PATCH).mean().item()
+            nothing.setdefault(MODALITIES[grid.modality], []).append(loss)
+        row = {"steps": f"{start + 1} to {stop}"}
+        for name, losses in nothing.items():
+            part = [line for line in lines if start < line["step"] <= stop]
+            part = [(x["time"][name], x["n_steps"][name]) for x in part if name in x["time"]]
+            said, weights = np.array(part).T
+            row[name] = f"{np.average(said, weights=weights) / np.mean(losses):.3f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def main():
     """Train side by side and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus")
+    parser.add_argument("--run", type=Path, help="output folder of a run, with one micro-batch")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.run:
+        table = of_run(options.run, Corpus(options.corpus))
+        print(list_table(table, "Loss in time over that of saying nothing, by steps"))
+        return
     config = PretrainingConfig(micro_tokens=options.tokens)
     trained = {name: Trained(*choice, config) for name, choice in VARIANTS.items()}
     nothing = []

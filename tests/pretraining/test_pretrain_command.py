@@ -170,6 +170,7 @@ def _against_nothing(folder, corpus, training, start, stop):
     return ratios
 
 
+@pytest.mark.slow
 def test_from_recordings_to_rows_with_a_kill_between(tmp_path, eeg_epochs):
     """A3: build a corpus, pretrain, kill, resume; each modality is learned; embed."""
     assert main(["corpus", "build", "simulated:4x40", "-o", str(tmp_path / "corpus")]) == 0
