@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from sklearn.model_selection import LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold
 
 from brainof_toolbox.io._channels import template_montage
 
@@ -63,16 +63,6 @@ def read_split():
     return tomllib.loads(path.read_text())
 
 
-def unseen_folds(name, groups, n_folds):
-    """Splits whose tests hold people alone whom no pretraining has seen.
-
-    Everybody else is in the training part of every split.
-    """
-    unseen = [f"sub-{subject}" for subject in read_split()[name]["evaluation"]]
-    fold = {subject: number % n_folds for number, subject in enumerate(unseen)}
-    return PredefinedSplit([fold.get(group, -1) for group in groups])
-
-
 def read_arithmetic(path):
     """Read a recording of the set, with the names and places of the 10-20 system."""
     raw = mne.io.read_raw_edf(path, infer_types=True, preload=True, verbose="error")
@@ -92,9 +82,8 @@ def load_arithmetic():
         y += [int("arithmetic" in path.name)] * len(epochs[-1])
         groups += [re.match(r"sub-\d+", path.name)[0]] * len(epochs[-1])
     X = mne.concatenate_epochs(epochs, verbose="error")
-    cv = unseen_folds(folder.name, groups, 4)
     task = "rest against arithmetic, across subjects"
-    return DevelopmentSet(folder.name, task, X, np.array(y), np.array(groups), cv)
+    return DevelopmentSet(folder.name, task, X, np.array(y), np.array(groups), GroupKFold(4))
 
 
 def load_motor():
@@ -125,9 +114,8 @@ def load_visual():
     groups = np.repeat([path.name[:6] for path in paths], [len(e) for e in epochs])
     X = mne.concatenate_epochs(epochs, verbose="error")
     y = (X.events[:, 2] != X.event_id["S1/obj"]).astype(int)
-    cv = unseen_folds(folder.name, groups, 3)
     task = "first against second picture, across subjects"
-    return DevelopmentSet(folder.name, task, X, y, groups, cv)
+    return DevelopmentSet(folder.name, task, X, y, groups, GroupKFold(4))
 
 
 def load_hand():
