@@ -1,4 +1,4 @@
-"""Put a pretrained network into the package: half precision, a manifest and a card.
+"""Put a pretrained network into the package: half precision, sources in its manifest.
 
 ``python benchmarks/ship_tiny.py RUN`` takes the last checkpoint of a run.
 """

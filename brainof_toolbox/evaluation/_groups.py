@@ -94,10 +94,7 @@ def own_subjects(X):
     subjects : ndarray, shape (n_samples,) | None
         ``None`` when they name none, or not for every sample. Paths name them by ``sub-``.
     """
-    subjects = _named(X)
-    if subjects is None or len(subjects) == 0 or pd.isna(subjects).any():
-        return None
-    return subjects
+    return _named_by_all(X, "subject")
 
 
 def own_occasions(X):
@@ -113,12 +110,16 @@ def own_occasions(X):
     occasions : dict of str -> ndarray, shape (n_samples,)
         Those of ``"session"``, ``"task"`` and ``"run"`` that every sample has.
     """
-    found = {name: _named(X, name) for name in _ENTITIES if name != "subject"}
-    return {
-        name: values
-        for name, values in found.items()
-        if values is not None and len(values) and not pd.isna(values).any()
-    }
+    found = {name: _named_by_all(X, name) for name in _ENTITIES if name != "subject"}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _named_by_all(X, name):
+    """What samples say of themselves, None unless every sample says it."""
+    values = _named(X, name)
+    if values is None or len(values) == 0 or pd.isna(values).any():
+        return None
+    return values
 
 
 def _named(X, name="subject"):
