@@ -6,6 +6,7 @@ C channels, T time points of a sample
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import os
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.validation import check_option
 from ._corpus_files import (
     FlatFile,
     check_entries,
@@ -125,11 +127,8 @@ class Corpus:
         montages = member(self.directory, MONTAGES)
         self._n_montage_rows = (montages.stat().st_size - HEAD) // (4 * MONTAGE_WIDTH)
         check_entries(self.entries, self._sizes, self._n_montage_rows, self.directory)
-        self._first = np.cumsum([0, *(entry.n_samples for entry in self.entries)])
         self._open = {}  # number of a shard -> (values, scales), the latest last
-        self.datasets = _unique(entry.dataset for entry in self.entries)
-        self.subjects = tuple(sorted(_unique(entry.subject for entry in self.entries)))
-        self.licences = tuple(sorted(_unique(entry.licence for entry in self.entries)))
+        self._keep(self.entries)
 
     def __len__(self):
         """Return the number of samples."""
@@ -182,8 +181,8 @@ class Corpus:
     @property
     def n_bytes(self):
         """Bytes of samples and scales on disk."""
-        values, scales = self._sizes.sum(axis=0).tolist()
-        return values * self.dtype.itemsize + 4 * scales
+        values = sum(entry.size for entry in self.entries)
+        return values * self.dtype.itemsize + 4 * sum(entry.scale_size for entry in self.entries)
 
     @cached_property
     def n_channels(self):
@@ -220,6 +219,46 @@ class Corpus:
         """
         index = self._check_index(index)
         return self.entries[int(np.searchsorted(self._first, index, side="right")) - 1]
+
+    def select(self, *, datasets=None, modalities=None):
+        """Take a part of the corpus, which trains as if nothing else had been in it.
+
+        Parameters
+        ----------
+        datasets : sequence of str | None
+            Names of the datasets to keep; ``None`` keeps all.
+        modalities : sequence of str | None
+            Which of ``"eeg"``, ``"meg"`` and ``"fmri"`` to keep; ``None`` keeps all.
+
+        Returns
+        -------
+        part : Corpus
+            On the same files, with samples numbered anew and a fingerprint of its own.
+
+        Raises
+        ------
+        ValueError
+            If a name is not one of the corpus, or nothing is left.
+        """
+        found = tuple(dict.fromkeys(entry.modality for entry in self.entries))
+        datasets = self.datasets if datasets is None else tuple(datasets)
+        modalities = found if modalities is None else tuple(modalities)
+        for name in datasets:
+            check_option("datasets", name, self.datasets)
+        for name in modalities:
+            check_option("modalities", name, found)
+        kept = [e for e in self.entries if e.dataset in datasets and e.modality in modalities]
+        if not kept:
+            raise ValueError(
+                f"Nothing is left: the corpus holds no {', '.join(modalities)} of "
+                f"{', '.join(datasets)}. {self!r}"
+            )
+        part = copy.copy(self)  # without open files and counts, as for pickling
+        if len(kept) < len(self.entries):
+            what = f"{self.sha256} {sorted(datasets)} {sorted(modalities)}"
+            part.sha256 = hashlib.sha256(what.encode()).hexdigest()
+        part._keep(kept)
+        return part
 
     def summary(self):
         """Count what is there.
@@ -286,6 +325,14 @@ class Corpus:
                     f"{first + entry.n_samples - 1} of the dataset {entry.dataset!r} "
                     f"({entry.modality}) do not fit their sha256. Fetch the corpus again."
                 )
+
+    def _keep(self, entries):
+        """Hold these entries, and know whose they are."""
+        self.entries = tuple(entries)
+        self._first = np.cumsum([0, *(entry.n_samples for entry in self.entries)])
+        self.datasets = _unique(entry.dataset for entry in self.entries)
+        self.subjects = tuple(sorted(_unique(entry.subject for entry in self.entries)))
+        self.licences = tuple(sorted(_unique(entry.licence for entry in self.entries)))
 
     @staticmethod
     def _read(file, start, size):

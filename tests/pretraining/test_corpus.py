@@ -150,6 +150,35 @@ def test_fingerprint(windows, tmp_path, small_corpus):
     assert len({same.sha256, *(other.sha256 for other in others)}) == 5
 
 
+def test_select(windows, tmp_path, small_corpus):
+    """A part gives the samples that a corpus of it alone would give."""
+    made = Corpus(small_corpus)
+    made[0]
+    part = made.select(datasets=["first"], modalities=["meg"])
+    alone = [w for w in windows if w[0] == "first" and w[2].signals.modality == "meg"]
+    alone = write_corpus(tmp_path / "alone", alone)
+    assert len(part) == len(alone) == 15 and part.totals() == alone.totals()
+    assert (part.datasets, part.licences) == (("first",), ("CC0-1.0",))
+    assert part.n_bytes == alone.n_bytes < made.n_bytes and set(part.modality) == {1}
+    for index, (one, other) in enumerate(zip(part, alone, strict=True)):
+        np.testing.assert_array_equal(one.data, other.data)
+        assert one.index == index and part.entry_of(index).modality == "meg"
+    part.verify()
+    assert len(made) == 39 and made.select().sha256 == made.sha256 != part.sha256
+    assert part.sha256 == pickle.loads(pickle.dumps(part)).sha256
+    assert part.sha256 != made.select(modalities=["eeg"]).sha256
+
+
+def test_select_names_what_is_there(small_corpus):
+    made = Corpus(small_corpus)
+    with pytest.raises(ValueError, match="'datasets'.*'first' or 'second', got 'third'"):
+        made.select(datasets=["third"])
+    with pytest.raises(ValueError, match="'modalities'.*got 'ecog'"):
+        made.select(modalities=["ecog"])
+    with pytest.raises(ValueError, match="Nothing is left: the corpus holds no meg of second"):
+        made.select(datasets=["second"], modalities=["meg"])
+
+
 # ------------------------------------------------------------------------------ processes
 
 
