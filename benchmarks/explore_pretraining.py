@@ -1,138 +1,125 @@
 """What makes frozen features good: short pretraining runs, read out on the development split.
 
 ``BRAINOF_DATA=... python benchmarks/explore_pretraining.py CORPUS --rest FOLDER`` trains one
-network per line of ``VARIANTS`` and appends a line each to ``pretraining/explored.jsonl``. Only
-people whose recordings are in the corpus are read out; labels of the evaluation split are not
-looked at here.
+network per line of ``VARIANTS`` and appends a line each to ``pretraining/explored.jsonl``, which
+``benchmarks/ablations.py`` makes a page of. Variants change what ``pretraining/tiny.toml`` says.
+Only people whose recordings are in the corpus, and simulated ones, are decoded; labels of the
+evaluation split are not looked at here.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
 import time
+import tomllib
 import warnings
 from pathlib import Path
 
-import mne
-import numpy as np
 import torch
-from _fmri import identify, load_story
-from _sets import load_arithmetic, load_visual, read_split
-from _tiny_sources import HERE, read_rest
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from _read_out import VERSION, load_all, read_out, reconstruct
+from _tiny_sources import HERE
 
-from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, cross_validate
-from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.pretraining import pretrain
+from brainof_toolbox.pretraining import Corpus, pretrain
 
-#: Name -> fields of the network, of the training.
+#: Name -> changed fields of the network, of the training, and the part of the corpus.
 VARIANTS = {
-    "default": ({}, {}),
-    "alpha 0.2": ({}, {"alpha": 0.2}),
-    "alpha 0.8": ({}, {"alpha": 0.8}),
-    "hide 75 %": ({}, {"masked_patches": 0.75}),
-    "remove 10 %": ({}, {"masked_components": 0.1}),
-    "remove 50 %": ({}, {"masked_components": 0.5}),
-    "linear patches": ({"spectrum": False}, {}),
-    "no positions": ({"position_encoding": "none", "latent_init": "random"}, {}),
-    "random latents": ({"latent_init": "random"}, {}),
-    "embed hidden": ({}, {"masked_tokens": "embed"}),
-    "plain attention": ({"attention": "plain"}, {}),
-    "dense experts": ({"experts": "dense"}, {}),
-    "wide and shallow": ({"n_layers": 3, "width": 176}, {}),
-    "learning rate 3e-3": ({}, {"learning_rate": 3e-3}),
-    "learning rate 3e-4": ({}, {"learning_rate": 3e-4}),
+    "default": {},
+    "time only": {"training": {"alpha": 0.0, "masked_components": 0.0}},
+    "EEG only": {"part": {"modalities": ["eeg"]}},
+    "MEG only": {"part": {"modalities": ["meg"]}},
+    "fMRI only": {"part": {"modalities": ["fmri"]}},
+    "real only": {"part": {"datasets": "real"}},
+    "simulated only": {"part": {"datasets": "simulated"}},
+    "plain attention": {"network": {"attention": "plain"}},
+    "dense experts": {"network": {"experts": "dense"}},
+    "alpha 0.2": {"training": {"alpha": 0.2}},
+    "alpha 0.8": {"training": {"alpha": 0.8}},
+    "hide 75 %": {"training": {"masked_patches": 0.75}},
+    "remove 10 %": {"training": {"masked_components": 0.1}},
+    "remove 50 %": {"training": {"masked_components": 0.5}},
+    "linear patches": {"network": {"spectrum": False}},
+    "no positions": {"network": {"position_encoding": "none", "latent_init": "random"}},
+    "random latents": {"network": {"latent_init": "random"}},
+    "embed hidden": {"training": {"masked_tokens": "embed"}},
+    "wide and shallow": {"network": {"n_layers": 3, "width": 176}},
+    "learning rate 3e-3": {"training": {"learning_rate": 3e-3}},
+    "learning rate 1e-3": {"training": {"learning_rate": 1e-3}},
+    "learning rate 3e-4": {"training": {"learning_rate": 3e-4}},
 }
 
 
-def development_tasks(rest):
-    """X, y, groups and splitter of each labelled task on people of the corpus."""
-    parts = read_split()
-    tasks = {}
-    for load in (load_arithmetic, load_visual):
-        task = load()
-        allowed = {f"sub-{name}" for name in parts[task.name]["pretraining"]}
-        keep = np.flatnonzero([group in allowed for group in task.groups])
-        tasks[task.name] = (task.X[keep], task.y[keep], task.groups[keep], LeaveOneGroupOut())
-    if rest:
-        epochs, y, groups = [], [], []
-        for path, raw, who in read_rest(rest):
-            cut = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error")
-            cut.drop_bad(flat={"eeg": 1e-7}, verbose="error")  # zeros after the end
-            epochs.append(cut[np.linspace(0, len(cut) - 1, 8).astype(int)])
-            y += [int(path.stem.endswith("EO"))] * 8
-            groups += [who] * 8
-        X = mne.concatenate_epochs(epochs, verbose="error")
-        tasks["eyes open or closed"] = (X, np.array(y), np.array(groups), GroupKFold(5))
-    for modality in ("eeg", "meg", "fmri"):
-        X, y, groups = make_paired_signals(
-            16, n_subjects=8, modalities=(modality,), effect_size=0.7, random_state=77
-        )
-        tasks[f"simulated {modality}"] = (X, y, groups, GroupKFold(4))
-    return tasks
+def take_part(corpus, part):
+    """Part of a corpus; ``"real"`` is all but what was simulated."""
+    part = dict(part)
+    if part.get("datasets") in ("real", "simulated"):
+        is_real = part["datasets"] == "real"
+        part["datasets"] = [d for d in corpus.datasets if (d != "simulated") == is_real]
+    return corpus.select(**part)
 
 
-def read_out(checkpoint, tasks, poolings=("flat", "mean", "mean+std")):
-    """Balanced accuracy of each task and pooling, and segments of the story that are found."""
-    scores = {}
-    for pooling in poolings:
-        for name, (X, y, groups, cv) in tasks.items():
-            probe = BrainOFClassifier(checkpoint, pooling=pooling, class_weight="balanced")
-            found = cross_validate(probe, X, y, groups=groups, cv=cv)
-            scores[f"{name}, {pooling}"] = round(float(found.mean), 4)
-    allowed = read_split()["fmri-story-listening"]["pretraining"]
-    segments = load_story(30, allowed)
-    flat = [segment for subject in segments for segment in subject]
-    rows = BrainOFEmbedder(checkpoint).fit_transform(flat)
-    rows = rows.reshape(len(segments), len(segments[0]), -1)
-    total = rows.sum(axis=0)
-    found = [identify((total - one) / (len(rows) - 1), one.copy()) for one in rows]
-    scores["story segments, flat"] = round(float(np.mean(found)), 4)
-    return scores
+def train(change, options, folder):
+    """Train one variant; returns its checkpoint, its size, and the last line of its log."""
+    base = tomllib.loads(options.base.read_text())
+    fields = {**base.get("model", {}), **change.get("network", {})}
+    config = BrainOFConfig.preset(fields.pop("preset", "tiny"), **fields)
+    model = BrainOF(config, options.seed)
+    size = {"parameters": model.n_parameters(), "active": model.n_parameters(active=True)}
+    if not options.steps:
+        steps = Preprocessing().to_dict()
+        save_checkpoint(folder, model, preprocessing=steps, manifest={"datasets": []})
+        return folder, size, {}
+    training = {**base.get("training", {}), **change.get("training", {})}
+    path = pretrain(
+        take_part(Corpus(options.corpus), change.get("part", {})),
+        folder,
+        config=config,
+        total_steps=options.steps,
+        save_every=min(50, options.steps),
+        resume=(folder / "run.json").exists(),
+        random_state=options.seed,
+        training={**training, "micro_tokens": options.tokens, "log_every": 50, "keep": 1},
+        verbose=False,
+    )
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return path, size, log[-1]
 
 
-def run(name, fields, training, options, tasks):
-    """Train one variant, read it out, and return what there is to say of it."""
-    config = BrainOFConfig.preset("tiny", **fields)
-    start = time.perf_counter()
+@contextlib.contextmanager
+def folder_of(name, options):
+    """Where a run goes: a folder that stays, so that it can be resumed, or a temporary one."""
     with tempfile.TemporaryDirectory() as scratch:
-        if options.steps:
-            path = pretrain(
-                options.corpus,
-                scratch,
-                config=config,
-                total_steps=options.steps,
-                save_every=options.steps,
-                random_state=options.seed,
-                training={"micro_tokens": options.tokens, "log_every": 50, **training},
-                verbose=False,
-            )
-            lines = (Path(scratch) / "log.jsonl").read_text().splitlines()
-            losses = json.loads(lines[-1])
-        else:
-            path, losses = Path(scratch) / "untrained", {}
-            model = BrainOF(config, options.seed)
-            save_checkpoint(
-                path, model, preprocessing=Preprocessing().to_dict(), manifest={"datasets": []}
-            )
-        minutes = (time.perf_counter() - start) / 60
-        scores = read_out(path, tasks)
+        folder = options.keep or Path(scratch)
+        yield folder / f"{name.replace(' ', '-')}-{options.steps}-{options.seed}"
+
+
+def run(name, options, tasks, held_out):
+    """Train one variant, read it out, and return what there is to say of it."""
+    change, start = VARIANTS[name], time.perf_counter()
+    base = tomllib.loads(options.base.read_text())
+    with folder_of(name, options) as folder:
+        path, size, log = train(change, options, folder)
+        trained = time.perf_counter()
+        found = read_out(path, tasks, is_noisy=name in options.noise)
+        found["hidden"] = reconstruct(path, held_out)
     return {
-        "variant": name,
-        "network": fields,
-        "training": training,
+        "variant": name if options.steps else "untrained",
+        "readout": VERSION,
+        "change": change,
+        "base": {name: base[name] for name in ("model", "training") if name in base},
         "steps": options.steps,
         "tokens": options.tokens,
         "seed": options.seed,
-        "minutes": round(minutes, 1),
-        "parameters": BrainOF(config, None).n_parameters(),
-        "last log": losses,
-        "scores": scores,
+        "minutes": round((trained - start) / 60, 1),
+        "minutes of reading out": round((time.perf_counter() - trained) / 60, 1),
+        **size,
+        "last log": log,
+        **found,
     }
 
 
@@ -143,31 +130,45 @@ def write(found, path):
     print(json.dumps(found), flush=True)
 
 
-def main():
-    """Run the variants that were asked for."""
+def parse():
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument(
+        "--noise",
+        nargs="*",
+        choices=list(VARIANTS),
+        default=["default", "plain attention"],
+        help="variants that are decoded from noisy samples too",
+    )
     parser.add_argument("--checkpoint", type=Path, help="read out this one, and train nothing")
-    parser.add_argument("--steps", type=int, default=400, help="0: untrained")
+    parser.add_argument("--base", type=Path, default=HERE / "tiny.toml", help="what is varied")
+    parser.add_argument("--steps", type=int, default=300, help="0: untrained")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="folder that keeps the tasks")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the runs, to resume them")
     parser.add_argument("--out", type=Path, default=HERE / "explored.jsonl")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    """Run the variants that were asked for."""
+    options = parse()
     warnings.simplefilter("ignore")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    tasks = development_tasks(options.rest)
-    if options.checkpoint:
-        found = {
-            "checkpoint": options.checkpoint.name,
-            "scores": read_out(options.checkpoint, tasks),
-        }
-        write(found, options.out)
-        return
-    for name in options.variants:
-        found = run(name, *VARIANTS[name], options, tasks)
-        write(found, options.out)
+    with tempfile.TemporaryDirectory() as scratch:
+        tasks, held_out = load_all(options.rest, options.cache or Path(scratch))
+        if options.checkpoint:
+            path = options.checkpoint
+            found = read_out(path, tasks, is_noisy=bool(options.noise))
+            found = {"checkpoint": path.name, "readout": VERSION, **found}
+            write({**found, "hidden": reconstruct(path, held_out)}, options.out)
+            return
+        for name in options.variants:
+            write(run(name, options, tasks, held_out), options.out)
 
 
 if __name__ == "__main__":
