@@ -1,0 +1,139 @@
+"""The page of ablations, from the lines that ``benchmarks/explore_pretraining.py`` has written.
+
+``python benchmarks/ablations.py`` replaces what follows the marker in ``doc/ablations.rst``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _tables import list_table
+
+HERE = Path(__file__).resolve().parent
+DOC = HERE.parent / "doc"
+MARKER = ".. What follows is written by benchmarks/ablations.py."
+READOUT = 2  # version of the tasks; lines with others cannot be compared
+ALWAYS = ("untrained", "default")
+QUESTIONS = {
+    "Time and frequency, or time alone": ("time only", "alpha 0.2", "alpha 0.8"),
+    "All modalities, or one": ("EEG only", "MEG only", "fMRI only"),
+    "Real and simulated recordings": ("real only", "simulated only"),
+    "DINT attention, or plain": ("plain attention",),
+    "Experts, or one feed-forward part": ("dense experts",),
+}
+OTHERS = "Other choices"
+TASKS = {
+    "eeg-mental-arithmetic": "arithmetic",
+    "eeg-visual-object": "pictures",
+    "eyes open or closed": "eyes",
+    "simulated eeg": "simulated EEG",
+    "simulated meg": "simulated MEG",
+    "simulated fmri": "simulated fMRI",
+}
+
+
+def read_lines(path, steps):
+    """Lines of runs of so many steps, and of untrained networks, by variant."""
+    found = {}
+    for line in map(json.loads, path.read_text().splitlines()):
+        if line.get("readout") == READOUT and line.get("steps") in (0, steps):
+            found.setdefault(line["variant"], {})[line["seed"]] = line
+    return {name: list(by_seed.values()) for name, by_seed in found.items()}
+
+
+def mean(lines, *path):
+    """Mean over seeds of a number in the lines, as text; a dash where none has it."""
+    values = []
+    for line in lines:
+        for key in path:
+            line = line.get(key, {}) if isinstance(line, dict) else {}
+        values += [] if isinstance(line, dict) else [line]
+    return f"{np.mean(values):.3f}" if values else "-"
+
+
+def score_rows(found, names):
+    """Balanced accuracies, flat and mean pooling, one row per variant."""
+    rows = []
+    for name in names:
+        row = {"variant": label(name, found[name])}
+        for task, short in TASKS.items():
+            both = [mean(found[name], "scores", f"{task}, {p}") for p in ("flat", "mean")]
+            row[short] = " / ".join(both)
+        row["story"] = mean(found[name], "scores", "story segments, flat")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def hidden_rows(found, names):
+    """Losses on hidden patches, and what was trained on, one row per variant."""
+    rows = []
+    for name in names:
+        row = {"variant": label(name, found[name])}
+        kinds = dict.fromkeys(kind for line in found[name] for kind in line["hidden"])
+        row |= {kind: mean(found[name], "hidden", kind) for kind in kinds}
+        seen = [mean(found[name], "last log", "epoch", m) for m in ("eeg", "meg", "fmri")]
+        row["passes over EEG / MEG / fMRI"] = " / ".join(seen)
+        row["parameters, active"] = "{parameters:,}, {active:,}".format(**found[name][0])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def noise_rows(found):
+    """Balanced accuracies on noisy samples, one row per variant, task and pooling."""
+    rows = []
+    for name in ("untrained", "default", "plain attention"):
+        lines = found.get(name, [])
+        for which in dict.fromkeys(key for line in lines for key in line.get("noise", {})):
+            levels = dict.fromkeys(key for line in lines for key in line["noise"][which])
+            row = {"variant": label(name, lines), "task": which}
+            row["no noise"] = mean(lines, "scores", which)
+            row |= {f"{level} dB": mean(lines, "noise", which, level) for level in levels}
+            rows.append(row)
+    return pd.DataFrame(rows).sort_values("task", kind="stable") if rows else None
+
+
+def label(name, lines):
+    """Name of a variant, with the number of its seeds where there are several."""
+    return name if len(lines) == 1 else f"{name} ({len(lines)} seeds)"
+
+
+def section(title, found, names):
+    """Both tables of a question, or what was not run."""
+    names = [name for name in names if name in found]
+    text = f"{title}\n{'-' * len(title)}\n\n"
+    if not set(names) - set(ALWAYS):
+        return text + "Not run yet.\n"
+    scores = list_table(score_rows(found, names), "Balanced accuracy, flat / mean pooling")
+    losses = list_table(hidden_rows(found, names), "Loss on hidden patches over that of nothing")
+    return f"{text}{scores}\n{losses}"
+
+
+def main():
+    """Read, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=Path, default=HERE / "pretraining" / "explored.jsonl")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--out", type=Path, default=DOC / "ablations.rst")
+    options = parser.parse_args()
+    found = read_lines(options.lines, options.steps)
+    asked = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
+    questions = {**QUESTIONS, OTHERS: sorted(set(found) - asked)}
+    parts = [section(title, found, [*ALWAYS, *names]) for title, names in questions.items()]
+    noise = noise_rows(found)
+    if noise is not None:
+        at = list(QUESTIONS).index("DINT attention, or plain")
+        title = "Balanced accuracy, white noise added to test samples alone"
+        parts[at] += "\n" + list_table(noise, title)
+    head = re.split(re.escape(MARKER), (DOC / "ablations.rst").read_text(encoding="utf-8"))[0]
+    options.out.write_text(
+        head + "\n".join([MARKER, "", *parts, ".. footbibliography::\n"]), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
