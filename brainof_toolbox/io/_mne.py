@@ -232,6 +232,8 @@ def _check_channel_count(shape, n_info):
 def _build(info, read, n_samples, fields, on_missing, is_table=False):
     """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
+    if isinstance(subject, str) and not subject.strip():  # an empty field names nobody
+        subject = None
     parts = {}
     for modality, picks in pick_channels(info).items():
         pos, ori = _table_geometry() if is_table else geometry(info, picks, modality, on_missing)

@@ -103,6 +103,14 @@ def test_subject_filter_and_onset_are_carried():
     assert signals.onset.tolist() == [1.5]
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_nobody(name):
+    """Some headers have an empty field where the subject would be."""
+    raw = make_raw()
+    raw.info["subject_info"] = {"his_id": name}
+    assert from_raw(raw).subject == (None,)
+
+
 def test_onset_of_decimated_epochs():
     raw = make_raw(duration=12.0)
     epochs = mne.Epochs(raw, events_every_second(raw), preload=True, **IN_1_SECOND)
