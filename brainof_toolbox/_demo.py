@@ -15,7 +15,7 @@ _FISTS = {"T1": "left", "T2": "right"}
 VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmri", "eeg", "meg")}
 
 
-def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
+def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", say=print):
     """Decode recordings across runs or subjects, and show it.
 
     Parameters
@@ -28,7 +28,7 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint=None, say=print):
     figure : path-like
         Where to save the figure.
     checkpoint : path-like | str | None
-        As in :class:`~brainof_toolbox.BrainOFClassifier`.
+        As in :class:`~brainof_toolbox.BrainOFClassifier`; ``None``: untrained weights.
     say : callable
         Gets each message.
 
@@ -115,7 +115,7 @@ def _format_paired(scores):
         cells = ["{:.3f} [{:.3f}, {:.3f}]".format(s.mean, *s.interval) for s in row.values()]
         lines.append("  ".join([what.ljust(12), *(cell.ljust(22) for cell in cells)]).rstrip())
     if "untrained" in next(iter(first)):
-        lines += ["", "UNTRAINED weights: the network's features are random until it is trained."]
+        lines += ["", "UNTRAINED weights: the network's features are random."]
     return "\n".join(lines)
 
 

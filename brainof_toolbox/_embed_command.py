@@ -11,6 +11,25 @@ from ._bids_source import is_bids_root, read_root, rows_of
 from ._embed_parts import Parts, make_stamps
 
 OUTPUTS = (".csv", ".npy", ".parquet")
+CHECKPOINT = "brainof-tiny"  # the default of the estimators, which cannot be imported for a parser
+UNTRAINED = "none"
+
+
+def add_checkpoint_option(parser):
+    """Add the option that chooses the weights.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Where to; ``checkpoint`` becomes what the estimators take.
+    """
+    parser.add_argument(
+        "--checkpoint",
+        default=CHECKPOINT,
+        type=lambda text: None if text == UNTRAINED else text,
+        metavar="NAME|FOLDER",
+        help=f"weights (default: {CHECKPOINT}, bundled; '{UNTRAINED}': untrained ones)",
+    )
 
 
 def add_embed_options(parser):

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from ._bids_source import add_bids_options, is_bids_root
 from ._corpus_command import add_corpus_commands
-from ._embed_command import add_embed_options, network_parameters, run_embed
+from ._embed_command import (
+    add_checkpoint_option,
+    add_embed_options,
+    network_parameters,
+    run_embed,
+)
+from ._info_command import run_info
 from ._pretrain_command import add_pretrain_commands
 
 _EXAMPLES = """examples:
@@ -110,12 +116,12 @@ def make_parser():
         "--data", help="folder of EEG recordings (default: BRAINOF_DATA, else simulated)"
     )
     demo.add_argument("--figure", default="brainof_demo.png", help="where to save the figure")
-    demo.add_argument("--checkpoint", help="name or folder (default: untrained weights)")
+    add_checkpoint_option(demo)
     demo.set_defaults(run=_demo)
 
     info = commands.add_parser("info", parents=[shared], help="versions, devices, checkpoints")
     info.add_argument("checkpoint", nargs="?", help="name or folder of one to describe")
-    info.set_defaults(run=_info)
+    info.set_defaults(run=run_info)
 
     network = argparse.ArgumentParser(add_help=False)
     network.add_argument(
@@ -124,7 +130,7 @@ def make_parser():
         metavar="PATH",
         help="recordings that MNE reads, 4-D images, or one BIDS folder",
     )
-    network.add_argument("--checkpoint", help="name or folder (default: untrained weights)")
+    add_checkpoint_option(network)
     network.add_argument(
         "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
     )
@@ -206,50 +212,6 @@ def _demo(options):
     from ._demo import run_demo
 
     run_demo(options.data, options.figure, options.checkpoint)
-
-
-def _info(options):
-    import importlib.metadata as metadata
-    import platform
-
-    import torch
-
-    from . import __version__
-    from .models import load_checkpoint
-    from .models.checkpoint import known_checkpoints
-
-    if options.checkpoint:
-        _print_card(load_checkpoint(options.checkpoint))
-        return
-    print(f"brainof_toolbox  {__version__}")
-    print(f"python           {platform.python_version()} ({platform.platform()})")
-    for name in ("torch", "mne", "nilearn", "scikit-learn", "numpy", "safetensors"):
-        print(f"{name:16} {metadata.version(name)}")
-    devices = [f"cpu ({torch.get_num_threads()} threads)"]
-    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        devices.append(f"cuda:{i} ({torch.cuda.get_device_name(i)})")
-    devices += ["mps"] if torch.backends.mps.is_available() else []
-    print(f"devices          {', '.join(devices)}")
-    known = sorted(known_checkpoints())
-    print(f"checkpoints      {', '.join(known) or 'none bundled: weights are untrained'}")
-
-
-def _print_card(checkpoint):
-    from dataclasses import asdict
-
-    n_parameters = checkpoint.model.n_parameters()
-    print(f"checkpoint     {checkpoint.name}\nsha256         {checkpoint.sha256}")
-    print(f"parameters     {n_parameters:,}")
-    for title, values in (
-        ("network", asdict(checkpoint.config)),
-        ("preprocessing", checkpoint.preprocessing),
-        ("manifest", checkpoint.manifest),
-    ):
-        print(title)
-        for key, value in values.items():
-            if key == "subjects":
-                value = f"{len(value)} (hashed)"
-            print(f"  {key}: {value}")
 
 
 def _decode(options):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox._baselines import make_baselines
-from brainof_toolbox.cli import main
+from brainof_toolbox.cli import main, make_parser
 from brainof_toolbox.datasets import make_epochs, make_raw, make_study
 from brainof_toolbox.evaluation import cross_validate
+from brainof_toolbox.models import checkpoint, load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -48,9 +52,67 @@ def test_info(capsys, micro_checkpoint, no_network):
     assert main(["info"]) == 0
     text = capsys.readouterr().out
     assert "brainof_toolbox" in text and "torch" in text and "cpu" in text
+    assert re.search(
+        r"^checkpoint +brainof-tiny \(default\): [\d,]{9} parameters, \S+", text, re.M
+    )
     assert main(["info", str(micro_checkpoint)]) == 0
     card = capsys.readouterr().out
     assert re.search(r"parameters +[\d,]+", card) and "n_layers: 2" in card and "sha256" in card
+
+
+def test_info_of_bundled_checkpoints(tmp_path, micro_checkpoint, monkeypatch, capsys):
+    """Each with its licence, its parameters and where its model card is."""
+    monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", tmp_path)
+    assert main(["info"]) == 0
+    assert "none are bundled" in capsys.readouterr().out
+    shutil.copytree(micro_checkpoint, tmp_path / "brainof-micro")
+    n = load_checkpoint(micro_checkpoint).model.n_parameters()
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert f"brainof-micro: {n:,} parameters, BSD-3-Clause" in text and "default" not in text
+    assert "model card" not in text
+    card = tmp_path / "brainof-micro" / "README.md"
+    card.write_text("# Model card")
+    for command in (["info"], ["info", "brainof-micro"]):
+        assert main(command) == 0
+        assert re.search(rf"model card:? +{re.escape(str(card))}", capsys.readouterr().out)
+
+
+def test_info_says_what_weights_come_from(capsys):
+    """One line per source of the corpus, and only the number of its subjects."""
+    assert main(["info", "brainof-tiny"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^  subjects: \d+ \(hashed\)$", text, re.M)
+    sources = load_checkpoint("brainof-tiny").manifest["sources"]
+    assert len(re.findall(r"^    dataset .*licence", text, re.M)) == len(sources) > 0
+
+
+def test_weights_are_the_bundled_ones_unless_told_otherwise(folder, tmp_path, capsys):
+    """Every command that takes a checkpoint; ``none`` asks for untrained weights."""
+    default = inspect.signature(BrainOFEmbedder).parameters["checkpoint"].default
+    files, parser = _recordings(folder)[:2], make_parser()
+    commands = (["embed", "x", "-o", "x.csv"], ["decode", "x"], ["demo"])
+    for command in commands:
+        assert parser.parse_args(command).checkpoint == default == "brainof-tiny"
+        for given, wanted in (("none", None), ("./none", "./none"), ("hf://a/b", "hf://a/b")):
+            options = parser.parse_args([*command, "--checkpoint", given])
+            assert options.checkpoint == wanted
+    rows = {}
+    for kind, options in (("default", []), ("none", ["--checkpoint", "none"])):
+        out = tmp_path / f"{kind}.npy"
+        assert main(["embed", *files, "-o", str(out), *options]) == 0
+        rows[kind] = np.load(out)
+        assert ("untrained" in capsys.readouterr().err) == (kind == "none")
+    np.testing.assert_allclose(rows["default"], BrainOFEmbedder().fit_transform(files), atol=1e-5)
+    np.testing.assert_allclose(rows["none"], BrainOFEmbedder(None).fit_transform(files), atol=1e-5)
+    assert np.abs(rows["default"] - rows["none"]).max() > 0.1
+
+
+def test_decode_names_untrained_weights(folder, capsys):
+    command = ["decode", str(folder / "some-epo.fif"), "--no-baselines", "--pooling", "mean"]
+    for options, name in (([], "Brain-OF"), (["--checkpoint", "none"], "Brain-OF (untrained)")):
+        assert main([*command, *options]) == 0
+        assert 0 <= _mean(capsys.readouterr().out, name) <= 1
 
 
 @pytest.mark.parametrize("ending", ["csv", "npy", "parquet"])

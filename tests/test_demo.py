@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 
+from brainof_toolbox import cross_validate
 from brainof_toolbox._demo import VIEWS, run_demo
 from brainof_toolbox.cli import main
 
@@ -44,14 +46,37 @@ def test_without_data_it_is_simulated_and_says_so(
 
 
 @pytest.mark.slow
-def test_untrained_weights_are_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "name"), [([], "Brain-OF"), (["--checkpoint", "none"], "Brain-OF (untrained)")]
+)
+def test_weights_are_named(options, name, tmp_path, monkeypatch, capsys):
+    """The bundled weights unless untrained ones are asked for, which the text says."""
     monkeypatch.delenv("BRAINOF_DATA", raising=False)
-    said = []
-    scores = run_demo(figure=tmp_path / "demo.png", say=said.append)
-    assert "UNTRAINED" in "".join(said)
-    assert list(scores) == list(VIEWS)
+    assert main(["demo", "--figure", str(tmp_path / "demo.png"), *options]) == 0
+    text = capsys.readouterr().out
+    assert re.search(rf"^decoded from +{re.escape(name)}  +classical$", text, re.M)
+    assert ("UNTRAINED" in text) == bool(options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "checkpoint"), [({}, "brainof-tiny"), ({"checkpoint": None}, None)]
+)
+def test_scores_of_subjects(arguments, checkpoint, tmp_path, monkeypatch):
+    """Of every modality; the folds are stubs, so that what is looked at is what is scored."""
+    from brainof_toolbox import evaluation
+
+    monkeypatch.delenv("BRAINOF_DATA", raising=False)
+    found = []
+
+    def score_a_guess(decoder, X, y, groups):
+        found.append(getattr(decoder, "checkpoint", "classical"))
+        return cross_validate(DummyClassifier(), np.zeros((len(y), 1)), y, groups=groups)
+
+    monkeypatch.setattr(evaluation, "cross_validate", score_a_guess)
+    scores = run_demo(figure=tmp_path / "demo.png", say=lambda text: None, **arguments)
+    assert list(scores) == list(VIEWS) and found == [checkpoint, "classical"] * len(VIEWS)
     for row in scores.values():
-        assert list(row) == ["Brain-OF (untrained)", "classical"]
+        assert ("Brain-OF" in row) == (checkpoint is not None)
         assert all(len(one.by_group) == 8 and one.chance == 0.5 for one in row.values())
 
 

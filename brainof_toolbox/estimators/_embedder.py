@@ -17,8 +17,10 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     Parameters
     ----------
     checkpoint : path-like | str | None
-        A checkpoint directory, the name of a bundled checkpoint, or
-        ``"hf://owner/name@revision"``. ``None`` (default) gives untrained weights and warns.
+        Name of a bundled checkpoint, a checkpoint directory, or ``"hf://owner/name@revision"``.
+        ``"brainof-tiny"`` comes with the package, trained as its model card says
+        (``brainof info``). ``None``: untrained weights drawn from ``random_state``, with a
+        warning.
     pooling : str
         How the network's latents become one vector: ``"flat"`` keeps them side by side (and with
         them what is local in space and time), ``"mean"`` averages them, ``"mean+std"`` adds their
@@ -51,7 +53,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         many as there are cores. ``None``: what :func:`joblib.parallel_config` says, which is one
         after the other outside of it. See the notes.
     random_state : int | RandomState | None
-        Seed of untrained weights; a checkpoint's embedding does not depend on it.
+        Seed of untrained weights (``checkpoint=None``); other embeddings do not depend on it.
     verbose : bool | None
         ``True`` shows a progress bar on a terminal.
 
@@ -83,7 +85,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
 
     def __init__(
         self,
-        checkpoint=None,
+        checkpoint="brainof-tiny",
         *,
         pooling="flat",
         info=None,

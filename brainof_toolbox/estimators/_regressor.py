@@ -19,8 +19,10 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
     Parameters
     ----------
     checkpoint : path-like | str | None
-        A checkpoint directory, the name of a bundled checkpoint, or
-        ``"hf://owner/name@revision"``. ``None`` (default) gives untrained weights and warns.
+        Name of a bundled checkpoint, a checkpoint directory, or ``"hf://owner/name@revision"``.
+        ``"brainof-tiny"`` comes with the package, trained as its model card says
+        (``brainof info``). ``None``: untrained weights drawn from ``random_state``, with a
+        warning.
     adaptation : str
         ``"probe"`` freezes the network and fits a ridge regression on its features, its strength
         chosen by cross-validation inside the training data. ``"full"`` trains network and head
@@ -60,7 +62,8 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
     memory : str | joblib.Memory | None
         Caches what maskers give, by the content of image and masker.
     random_state : int | RandomState | None
-        Seed of untrained weights, inner splits and the order of samples; ``None`` means 0.
+        Seed of inner splits, of the order of samples and of untrained weights
+        (``checkpoint=None``); ``None`` means 0.
     verbose : bool | None
         ``True`` shows progress bars on a terminal.
 
@@ -82,7 +85,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
 
     def __init__(
         self,
-        checkpoint=None,
+        checkpoint="brainof-tiny",
         *,
         adaptation="probe",
         pooling="flat",

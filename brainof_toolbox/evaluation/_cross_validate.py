@@ -81,8 +81,10 @@ def cross_validate(
     Warns
     -----
     RuntimeWarning
-        If a test subject is among those that a checkpoint was trained on; if the inner splits of
-        a search share groups.
+        If a test subject is, by name, among those that a checkpoint was trained on
+        (``"brainof-tiny"`` knows its own as ``DATASET-SUBJECT``, so that nobody else's ``sub-01``
+        is taken for one of them; its model card names the data sets); if the inner splits of a
+        search share groups.
 
     Notes
     -----

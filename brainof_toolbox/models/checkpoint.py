@@ -27,6 +27,7 @@ from .config import BrainOFConfig
 FORMAT_VERSION = 1
 UNITS = {"position": "m", "time": "s", "duration": "s", "sfreq": "Hz", "amplitude": "SI"}
 CONFIG, WEIGHTS, MANIFEST = FILES = ("config.json", "model.safetensors", "manifest.json")
+CARD = "README.md"  # of a bundled checkpoint; never read, only pointed to
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".joblib", ".ckpt", ".npy", ".npz")
@@ -229,6 +230,33 @@ def known_checkpoints():
     if not WEIGHTS_FOLDER.is_dir():
         return []
     return sorted(path.name for path in WEIGHTS_FOLDER.iterdir() if (path / CONFIG).is_file())
+
+
+def describe_checkpoints():
+    """Describe the bundled checkpoints without loading their weights.
+
+    Returns
+    -------
+    cards : dict of str -> dict
+        By name: number of ``"parameters"``, ``"licence"``, and ``"card"``, the path of the model
+        card; ``None`` where something is not known.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If a manifest is broken or missing.
+    """
+    cards = {}
+    for name in known_checkpoints():
+        folder = WEIGHTS_FOLDER / name
+        manifest = read_json(_member(folder, MANIFEST, folder.resolve()))
+        card = folder / CARD
+        cards[name] = {
+            "parameters": (manifest.get("n_parameters") or {}).get("total"),
+            "licence": manifest.get("licence"),
+            "card": card if card.is_file() else None,
+        }
+    return cards
 
 
 def _resolve(path_or_name):

@@ -128,6 +128,22 @@ def test_known_name_is_loaded_without_network(saved, monkeypatch, no_network):
     assert load_checkpoint("saved").name == "saved"
 
 
+def test_a_model_card_beside_the_weights_is_no_obstacle(saved, monkeypatch):
+    """It is pointed to, and not read."""
+    monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", saved.parent)
+    before = load_checkpoint("saved")
+    assert checkpoint.describe_checkpoints()["saved"]["card"] is None
+    (saved / "README.md").write_bytes(b"\xff model card")
+    assert _same(load_checkpoint("saved").model, before.model)
+    assert checkpoint.describe_checkpoints() == {
+        "saved": {
+            "parameters": before.model.n_parameters(),
+            "licence": None,
+            "card": saved / "README.md",
+        }
+    }
+
+
 # ------------------------------------------------------------------- files that may be evil
 
 

@@ -1,0 +1,65 @@
+"""Whom the bundled weights were trained on: they are warned of, and nobody else is."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, cross_validate
+from brainof_toolbox.evaluation._fitting import find_seen
+from brainof_toolbox.models import load_checkpoint
+
+#: What people call their subjects; headers of recordings may also leave the field empty.
+USUAL_NAMES = ["", " ", "n/a", "X", "sample", "subject", "test", "anonymous", "None"]
+USUAL_NAMES += [f"{kind}{i:0{n}d}" for kind in "sSpPH" for n in (1, 2, 3) for i in range(200)]
+USUAL_NAMES += [f"{i:0{n}d}" for n in (1, 2, 3, 4) for i in range(1000)]
+
+
+def names(part):
+    """Data set and name of who is in a part of the split that the manifest states."""
+    split = load_checkpoint("brainof-tiny").manifest["split"]
+    return {
+        dataset: [f"{dataset}-{who}" for who in rows.get(part, ())]
+        for dataset, rows in split.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(eeg_study):
+    """An estimator with the bundled weights."""
+    return BrainOFEmbedder().fit(eeg_study)
+
+
+def test_subjects_of_the_corpus_are_known(trained):
+    """H7: by data set and name; folders of file formats have no subjects but files."""
+    for dataset, there in names("pretraining").items():
+        expected = () if dataset.endswith("formats") else tuple(there)
+        assert find_seen(trained, there) == expected
+        assert find_seen(trained, [f"sub-{who}" for who in there]) == tuple(
+            f"sub-{who}" for who in expected
+        )
+    assert sum(map(len, names("pretraining").values())) > 10
+
+
+def test_others_are_not(trained):
+    """Neither who was kept for evaluation nor anybody's "sub-01"."""
+    for there in names("evaluation").values():
+        assert find_seen(trained, there) == ()
+    assert find_seen(trained, USUAL_NAMES) == ()
+    assert find_seen(trained, [f"sub-{name}" for name in USUAL_NAMES]) == ()
+    assert find_seen(trained, np.arange(1000)) == ()
+
+
+def test_scores_of_seen_subjects_are_warned_of(eeg_study):
+    """A subject of the corpus among four; without it, not a word."""
+    y, who = eeg_study.events[:, 2], eeg_study.metadata["subject"]
+    decoder = BrainOFClassifier(pooling="mean")
+    seen = eeg_study.copy()
+    seen.metadata["subject"] = who.replace("04", names("pretraining")["eeg-visual-object"][0])
+    with pytest.warns(RuntimeWarning, match=r"1 test subject.*eeg-visual-object-\w+\."):
+        cross_validate(decoder, seen, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cross_validate(decoder, eeg_study, y)
