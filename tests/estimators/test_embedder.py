@@ -12,84 +12,86 @@ import torch
 from simulated import annotate, noise_epochs, raw, with_channels
 from sklearn.model_selection import cross_val_score
 
-from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, from_epochs
+from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, from_epochs
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
 
-def embed(checkpoint, X, **kwargs):
-    return BrainOFEmbedder(checkpoint, **kwargs).fit_transform(X)
+def embed(X, *checkpoint, **kwargs):
+    """Rows of the bundled weights, unless others are given."""
+    return BrainOFEmbedder(*checkpoint, **kwargs).fit_transform(X)
 
 
 # ---------------------------------------------------------------------- same in, same out
 
 
 @pytest.mark.parametrize("pooling", ["mean", "mean+std", "flat"])
-def test_rows_are_rows(pooling, small_checkpoint):
+def test_rows_are_rows(pooling):
     """D1, D3, D5, D6: neither repetition, batch size, order nor neighbours change a row."""
     epochs, order = noise_epochs(9), np.random.default_rng(0).permutation(9)
-    rows = embed(small_checkpoint, epochs, pooling=pooling)
-    np.testing.assert_array_equal(embed(small_checkpoint, epochs, pooling=pooling), rows)
-    one = embed(small_checkpoint, epochs, pooling=pooling, batch_size=1)
+    rows = embed(epochs, pooling=pooling)
+    np.testing.assert_array_equal(embed(epochs, pooling=pooling), rows)
+    one = embed(epochs, pooling=pooling, batch_size=1)
     np.testing.assert_allclose(one, rows, **CLOSE)
-    np.testing.assert_allclose(
-        embed(small_checkpoint, epochs[order], pooling=pooling), rows[order], **CLOSE
-    )
-    alone = np.concatenate([embed(small_checkpoint, epochs[i], pooling=pooling) for i in range(9)])
+    np.testing.assert_allclose(embed(epochs[order], pooling=pooling), rows[order], **CLOSE)
+    alone = np.concatenate([embed(epochs[i], pooling=pooling) for i in range(9)])
     np.testing.assert_allclose(alone, rows, **CLOSE)
     # D11: what all this compares with does differ.
     assert (np.abs(rows[1:] - rows[0]).max(axis=1) > 1e-2).all()
 
 
-def test_pooling(small_checkpoint):
+def test_pooling():
     """Mean, standard deviation and flat are of the same latents."""
     epochs = noise_epochs(4)
-    flat = embed(small_checkpoint, epochs, pooling="flat").reshape(4, 16, 32)
-    both = embed(small_checkpoint, epochs, pooling="mean+std")
-    np.testing.assert_allclose(
-        embed(small_checkpoint, epochs, pooling="mean"), flat.mean(1), **CLOSE
-    )
+    flat = embed(epochs, pooling="flat").reshape(4, 128, 128)
+    both = embed(epochs, pooling="mean+std")
+    np.testing.assert_allclose(embed(epochs, pooling="mean"), flat.mean(1), **CLOSE)
     np.testing.assert_allclose(both, np.concatenate([flat.mean(1), flat.std(1)], axis=1), **CLOSE)
 
 
-def test_channel_order(small_checkpoint):
+def test_channel_order():
     """D4"""
     for kind in ("eeg", "eeg+meg"):
         epochs = noise_epochs(3, kind=kind)
         names = list(np.random.default_rng(0).permutation(epochs.ch_names))
-        rows = embed(small_checkpoint, epochs)
+        rows = embed(epochs)
         shuffled = epochs.copy().reorder_channels(names)
-        np.testing.assert_allclose(embed(small_checkpoint, shuffled), rows, **CLOSE)
+        np.testing.assert_allclose(embed(shuffled), rows, **CLOSE)
         shuffled.rename_channels(
             {name: f"{name}_" for name in names}
         )  # names with places say nothing
-        np.testing.assert_allclose(embed(small_checkpoint, shuffled), rows, **CLOSE)
+        np.testing.assert_allclose(embed(shuffled), rows, **CLOSE)
 
 
-def test_dtype(small_checkpoint):
+def test_dtype():
     """D8"""
     epochs = noise_epochs(3)
     X = epochs.get_data()
-    rows = embed(small_checkpoint, X, info=epochs.info)
-    single = embed(small_checkpoint, X.astype(np.float32), info=epochs.info)
+    rows = embed(X, info=epochs.info)
+    single = embed(X.astype(np.float32), info=epochs.info)
     np.testing.assert_allclose(single, rows, rtol=0, atol=1e-4)
     assert rows.dtype == single.dtype == np.float32
 
 
+@pytest.mark.filterwarnings("ignore:.*untrained:RuntimeWarning")
 def test_other_weights(small_checkpoint, other_checkpoint):
     """D11, D12: rows depend on the checkpoint, and on ``random_state`` only without one."""
     epochs = noise_epochs(3)
-    rows = embed(small_checkpoint, epochs, random_state=0)
-    for state in (1, None, np.random.RandomState(3)):
-        np.testing.assert_array_equal(embed(small_checkpoint, epochs, random_state=state), rows)
-    assert (np.abs(embed(other_checkpoint, epochs) - rows).max(axis=1) > 0.1).all()
+    for checkpoint in (small_checkpoint, "brainof-tiny"):
+        rows = embed(epochs, checkpoint, random_state=0)
+        for state in (1, None, np.random.RandomState(3)):
+            np.testing.assert_array_equal(embed(epochs, checkpoint, random_state=state), rows)
+    np.testing.assert_array_equal(embed(epochs), rows)  # what is bundled is the default
+    assert (np.abs(embed(epochs, None) - rows).max(axis=1) > 0.1).all()
+    one, two = embed(epochs, small_checkpoint), embed(epochs, other_checkpoint)
+    assert (np.abs(one - two).max(axis=1) > 0.1).all()
 
 
 def test_untrained(global_rng_untouched):
     """H8, D7, D12: no checkpoint means a warning, and weights drawn from ``random_state``."""
     epochs, rows = noise_epochs(2, n_channels=3), {}
     for state in (None, 0, 1):
-        embedder = BrainOFEmbedder(random_state=state, pooling="mean")
+        embedder = BrainOFEmbedder(None, random_state=state, pooling="mean")
         with pytest.warns(RuntimeWarning, match="untrained") as caught:
             embedder.fit(epochs)
         assert caught[0].filename == __file__
@@ -111,12 +113,24 @@ def test_checkpoint_info(small_checkpoint):
     assert info["parameters"] == sum(p.numel() for p in embedder.backbone_.parameters())
 
 
-def test_warnings_point_to_the_caller(small_checkpoint):
+@pytest.mark.parametrize("kind", [BrainOFEmbedder, BrainOFClassifier, BrainOFRegressor])
+def test_bundled_checkpoint_is_the_default(kind, no_network):
+    """Fitted without a word and offline; its manifest says what it learned from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = kind().fit(noise_epochs(12), np.arange(12) % 2)
+    info = fitted.checkpoint_info_
+    assert info["name"] == kind().checkpoint == "brainof-tiny" and len(info["sha256"]) == 64
+    assert info["corpus"] and info["licence"] and info["step"] > 0
+    assert {parameter.dtype for parameter in fitted.backbone_.parameters()} == {torch.float32}
+
+
+def test_warnings_point_to_the_caller():
     """A warning names the user's line, not one of a library in between."""
     recording = raw()
     recording._data[0] = 1e-5  # flat
     with pytest.warns(RuntimeWarning, match="flat") as caught:
-        embed(small_checkpoint, recording)
+        embed(recording)
     assert {entry.filename for entry in caught} == {__file__}
 
 
@@ -139,57 +153,60 @@ def test_global_states(small_checkpoint, global_rng_untouched):
 
     before = state()
     epochs = noise_epochs(4)
-    rows = embed(small_checkpoint, epochs)
+    rows = embed(epochs)
     BrainOFClassifier(small_checkpoint, adaptation="full", max_epochs=1).fit(epochs, [0, 1, 0, 1])
     assert state() == before
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
         with torch.no_grad():
-            np.testing.assert_allclose(embed(small_checkpoint, epochs), rows, **CLOSE)
+            np.testing.assert_allclose(embed(epochs), rows, **CLOSE)
             assert torch.get_default_dtype() == torch.float64 and not torch.is_grad_enabled()
     finally:
         torch.set_default_dtype(default)
 
 
-def test_no_network(small_checkpoint, no_network):
+def test_no_network(no_network):
     """S15: import is tested in a fresh process; fit and transform here."""
-    assert embed(small_checkpoint, [raw()]).shape == (1, 512)
+    assert embed([raw()]).shape == (1, 128 * 128)
 
 
-def test_fit_learns_nothing(small_checkpoint):
+def test_fit_learns_nothing():
     """H4, H5: the fitted state depends neither on X nor on y, and transform does not change it."""
     train, test = noise_epochs(6), noise_epochs(5, seed=1)
-    embedder = BrainOFEmbedder(small_checkpoint).fit(train, train.events[:, 2])
+    embedder = BrainOFEmbedder().fit(train, train.events[:, 2])
     fitted = pickle.dumps(embedder)
     rows = embedder.transform(test)
     assert pickle.dumps(embedder) == fitted
     np.testing.assert_allclose(embedder.transform(test[1:3]), rows[1:3], **CLOSE)
     for X, y in ((train, [2, 2, 2, 1, 1, 1]), (train, None), (test, "not even labels")):
-        np.testing.assert_array_equal(
-            BrainOFEmbedder(small_checkpoint).fit(X, y).transform(test), rows
-        )
+        np.testing.assert_array_equal(BrainOFEmbedder().fit(X, y).transform(test), rows)
     table = embedder.set_params(info=mne.create_info(1, 128.0, "eeg"))
-    assert table.transform(test.get_data()[:, 0]).shape == (5, 512)  # another form than at fit
+    assert table.transform(test.get_data()[:, 0]).shape == (
+        5,
+        128 * 128,
+    )  # another form than at fit
 
 
 # -------------------------------------------------------------------------------- saving
 
 
-@pytest.mark.parametrize("untrained", [False, True])
-def test_save_and_load(untrained, small_checkpoint, tmp_path):
+@pytest.mark.parametrize("checkpoint", ["brainof-tiny", "small", None])
+def test_save_and_load(checkpoint, small_checkpoint, tmp_path):
     """A11: the same rows, bitwise, from the directory that was saved."""
     epochs = noise_epochs(3, n_channels=3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        embedder = BrainOFEmbedder(None if untrained else small_checkpoint, random_state=5)
+        checkpoint = small_checkpoint if checkpoint == "small" else checkpoint
+        embedder = BrainOFEmbedder(checkpoint, random_state=5)
         rows = embedder.fit_transform(epochs)
     embedder.save_pretrained(tmp_path / "new")
     again = BrainOFEmbedder(tmp_path / "new")
     np.testing.assert_array_equal(again.fit_transform(epochs), rows)
     assert again.preprocessing_ == embedder.preprocessing_
-    assert again.checkpoint_info_["step"] == (0 if untrained else 7)
-    assert again.checkpoint_info_["corpus"] == ([] if untrained else ["simulated"])
+    for name, untrained in (("step", 0), ("corpus", []), ("licence", None)):
+        expected = untrained if checkpoint is None else embedder.checkpoint_info_[name]
+        assert again.checkpoint_info_[name] == expected
 
 
 def test_refit_forgets_the_checkpoint(small_checkpoint, tmp_path):
@@ -241,9 +258,9 @@ def test_leak_detector_works(small_checkpoint):
     assert scores.mean() > 0.8
 
 
-def test_paired_modalities_are_indexed_in_step(small_checkpoint):
+def test_paired_modalities_are_indexed_in_step():
     """D5, D6 for simultaneous EEG and MEG."""
     paired = from_epochs(noise_epochs(5, kind="eeg+meg"))
-    rows = embed(small_checkpoint, paired)
+    rows = embed(paired)
     order = np.array([3, 0, 4])
-    np.testing.assert_allclose(embed(small_checkpoint, paired[order]), rows[order], **CLOSE)
+    np.testing.assert_allclose(embed(paired[order]), rows[order], **CLOSE)

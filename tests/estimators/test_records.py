@@ -30,12 +30,12 @@ CLOSE = {"rtol": 0, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
-def embed(small_checkpoint):
-    """Rows of any X, images through the atlas of eight blocks."""
+def embed():
+    """Rows of any X, of the bundled weights, images through the atlas of eight blocks."""
 
     def embed(X, masker="atlas", **kwargs):
         masker = atlas() if isinstance(masker, str) else masker
-        return BrainOFEmbedder(small_checkpoint, masker=masker, **kwargs).fit_transform(X)
+        return BrainOFEmbedder(masker=masker, **kwargs).fit_transform(X)
 
     return embed
 
@@ -65,7 +65,7 @@ def test_forms_of_images(embed, tmp_path):
     image, path = bold(), tmp_path / "sub-01_bold.nii.gz"
     nibabel.save(image, path)
     row = embed(image)
-    assert row.shape == (1, 16 * 32) and np.isfinite(row).all()
+    assert row.shape == (1, 128 * 128) and np.isfinite(row).all()
     signals = from_nifti(image, masker=atlas())
     for X in ([image], [path], [str(path)], signals, [signals], [{"fmri": path}]):
         np.testing.assert_allclose(embed(X), row, **CLOSE)
@@ -81,9 +81,9 @@ def test_images_of_any_length_are_read_as_alone(embed):
     np.testing.assert_allclose(embed(images), alone, **CLOSE)
 
 
-def test_every_input_gives_rows_of_one_length(small_checkpoint, records):
+def test_every_input_gives_rows_of_one_length(records):
     """K17, R114: the same fitted object takes Epochs, Raw, images and records, also mixed."""
-    embedder = BrainOFEmbedder(small_checkpoint, masker=atlas()).fit(noise_epochs(2))
+    embedder = BrainOFEmbedder(masker=atlas()).fit(noise_epochs(2))
     mixed = [noise_epochs(1), raw(), bold(), records[0]]
     rows = [embedder.transform(X) for X in (noise_epochs(2), raw(), bold(), records, mixed)]
     assert [len(r) for r in rows] == [2, 1, 1, 3, 4]
@@ -93,11 +93,11 @@ def test_every_input_gives_rows_of_one_length(small_checkpoint, records):
         np.testing.assert_allclose(row, alone[0], **CLOSE)
 
 
-def test_masker_and_image_are_left_alone(small_checkpoint):
+def test_masker_and_image_are_left_alone():
     """R50, K4: neither the masker given nor the image changes."""
     masker, image = NiftiLabelsMasker(atlas()), bold()
     before, values = set(vars(masker)), image.get_fdata().copy()
-    BrainOFEmbedder(small_checkpoint, masker=masker).fit([image]).transform([image])
+    BrainOFEmbedder(masker=masker).fit([image]).transform([image])
     assert set(vars(masker)) == before and np.array_equal(image.get_fdata(), values)
 
 
@@ -110,15 +110,15 @@ def test_impossible_maskers(embed, masker):
         BrainOFEmbedder(masker=masker).fit(noise_epochs(2))
 
 
-def test_impossible_memory(small_checkpoint):
+def test_impossible_memory():
     """K15: refused at fit."""
     with pytest.raises(TypeError, match="memory must be a folder.*got int"):
-        BrainOFEmbedder(small_checkpoint, memory=3).fit(noise_epochs(2))
+        BrainOFEmbedder(memory=3).fit(noise_epochs(2))
 
 
-def test_masked_series_are_cached(small_checkpoint, tmp_path, monkeypatch):
+def test_masked_series_are_cached(tmp_path, monkeypatch):
     """The second transform reads the cache and gives the same rows."""
-    embedder = BrainOFEmbedder(small_checkpoint, masker=atlas(), memory=str(tmp_path / "cache"))
+    embedder = BrainOFEmbedder(masker=atlas(), memory=str(tmp_path / "cache"))
     rows = embedder.fit([bold()]).transform([bold()])
     calls = []
     original = NiftiLabelsMasker.transform_single_imgs
@@ -132,10 +132,10 @@ def test_masked_series_are_cached(small_checkpoint, tmp_path, monkeypatch):
     assert calls
 
 
-def test_unknown_repetition_time_is_refused_at_fit(small_checkpoint):
+def test_unknown_repetition_time_is_refused_at_fit():
     """R60: before any image is read; the masker or the record may say it."""
     image = bold(t_r=0)
-    embedder = BrainOFEmbedder(small_checkpoint, masker=atlas())
+    embedder = BrainOFEmbedder(masker=atlas())
     for X in ([image], [{"fmri": image}]):
         with pytest.raises(ValueError, match=r"X\[0\].*t_r="):
             embedder.fit(X)
@@ -169,7 +169,7 @@ def test_level_of_a_trial_is_signal(embed):
 def test_lacking_a_modality_changes_no_other_row(embed, records):
     """R110: rows are finite, and each equals the row of that record alone."""
     rows = embed(records)
-    assert rows.shape == (3, 16 * 32) and np.isfinite(rows).all()
+    assert rows.shape == (3, 128 * 128) and np.isfinite(rows).all()
     for record, row in zip(records, rows, strict=True):
         np.testing.assert_allclose(embed([record])[0], row, **CLOSE)
     np.testing.assert_allclose(embed(records[::-1])[::-1], rows, **CLOSE)
@@ -347,12 +347,10 @@ def test_window_of_an_unknown_modality(embed):
         embed([raw()], window={"ecg": 1.0})
 
 
-def test_simulated_recordings_are_samples(small_checkpoint):
+def test_simulated_recordings_are_samples():
     """What the simulation returns goes into an estimator, and names its subjects."""
     made = make_paired_recordings(4, duration=20.0, n_meg=6, missing=0.3, random_state=0)
-    scores = cross_validate(BrainOFClassifier(small_checkpoint), made, made.labels)
+    scores = cross_validate(BrainOFClassifier(), made, made.labels)
     assert scores.n_groups == 4 and scores.predictions["group"].tolist() == list(made.subject)
-    rows = BrainOFEmbedder(small_checkpoint).fit_transform(made)
-    np.testing.assert_allclose(
-        BrainOFEmbedder(small_checkpoint).fit_transform(made.records), rows, **CLOSE
-    )
+    rows = BrainOFEmbedder().fit_transform(made)
+    np.testing.assert_allclose(BrainOFEmbedder().fit_transform(made.records), rows, **CLOSE)
