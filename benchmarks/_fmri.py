@@ -1,4 +1,4 @@
-"""The fMRI development sets: what untrained embeddings hold, beside classical features."""
+"""The fMRI development sets: objects that were seen, and who or what is recognised."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pandas as pd
-from _sets import data_dir
+from _sets import DevelopmentSet, data_dir, read_split
+from nilearn.decoding import Decoder
 from nilearn.maskers import NiftiMasker
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import LeaveOneGroupOut
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from brainof_toolbox import (
-    BrainOFClassifier,
-    BrainOFEmbedder,
-    compare,
-    epochs_from_bids,
-    from_roi_timeseries,
-)
-from brainof_toolbox._baselines import LogisticHead
+from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, from_roi_timeseries
 from brainof_toolbox._record_baselines import DescribeRecords, SharedChannels
 
 #: Centres in MNI space (mm) of the six regions of fmri-story-listening, read off the names (left
@@ -80,50 +73,78 @@ def describe(samples):
     return SharedChannels(("fmri",)).fit(described).transform(described)
 
 
-def score_haxby(resolution, shift, random_state, max_epochs):
-    """Eight categories, one run left out; returns the comparison."""
+def load_haxby(resolution, shift):
+    """Eight categories of objects, one run left out."""
+    masker = haxby_masker(resolution)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         root = haxby_folder(Path(scratch) / "haxby", resolution)
-        trials = epochs_from_bids(
-            root, datatype="func", shift=shift, masker=haxby_masker(resolution)
-        )
-    y = trials.metadata["trial_type"].to_numpy(dtype=str)
-    runs = trials.metadata["run"].to_numpy()
-    estimators = {
-        "Brain-OF probe, untrained": BrainOFClassifier(random_state=random_state),
-        "Brain-OF full, from scratch": BrainOFClassifier(
-            adaptation="full", max_epochs=max_epochs, random_state=random_state
-        ),
-        "voxel means + logistic regression": make_pipeline(
-            DescribeRecords(("fmri",)), SharedChannels(("fmri",)), StandardScaler(), LogisticHead()
-        ),
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return compare(estimators, trials, y, groups=runs, cv=LeaveOneGroupOut())
+        trials = epochs_from_bids(root, datatype="func", shift=shift, masker=masker)
+    return DevelopmentSet(
+        "fmri-haxby",
+        f"eight categories, {resolution}, shift {shift:g} s, one run left out",
+        trials,
+        trials.metadata["trial_type"].to_numpy(dtype=str),
+        trials.metadata["run"].to_numpy(),
+        LeaveOneGroupOut(),
+        unit="run",
+        kind="voxels",
+        masker=masker,
+    )
+
+
+class BlockDecoder(ClassifierMixin, BaseEstimator):
+    """nilearn's ``Decoder``, its defaults, on the mean image of each block.
+
+    Parameters
+    ----------
+    masker : NiftiMasker
+        What made channels of the voxels.
+    """
+
+    def __init__(self, masker):
+        self.masker = masker
+
+    def fit(self, X, y, groups):
+        """Choose voxels and the strength of the support vector machine on left-out runs."""
+        self.classes_ = np.unique(y)
+        self.masker_ = clone(self.masker).fit()
+        self.decoder_ = Decoder(mask=self.masker_.mask_img_, cv=LeaveOneGroupOut())
+        self.decoder_.fit(self._images(X), y, groups=groups)
+        return self
+
+    def predict(self, X):
+        """Class of each block."""
+        return self.decoder_.predict(self._images(X))
+
+    def _images(self, X):
+        return self.masker_.inverse_transform(means([X[i] for i in range(len(X))]))
 
 
 # ----------------------------------------------------------------------------- identification
-def embed(samples, random_state):
-    """Untrained embeddings (n_samples, n_features)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return BrainOFEmbedder(random_state=random_state).fit_transform(samples)
+def embed(samples, checkpoint, random_state):
+    """Embeddings (n_samples, n_features)."""
+    return BrainOFEmbedder(checkpoint, random_state=random_state).fit_transform(samples)
 
 
-def identify(first, second):
-    """Share of rows of ``second`` whose most correlated row of ``first`` is their own, both ways.
+def identify_each(first, second):
+    """How often each row finds its own among those of the other set: 0, 0.5 or 1.
 
-    Each set of rows is centred on its own mean: what all rows share identifies nobody.
+    A row finds what it correlates with most. Each set of rows is centred on its own mean: what
+    all rows share identifies nobody.
     """
     first, second = (rows - rows.mean(axis=0) for rows in (first, second))
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     second /= np.linalg.norm(second, axis=1, keepdims=True)
     similarity, own = second @ first.T, np.arange(len(first))
     return (
-        (similarity.argmax(axis=1) == own).mean() + (similarity.argmax(axis=0) == own).mean()
+        (similarity.argmax(axis=1) == own) + (similarity.argmax(axis=0) == own).astype(int)
     ) / 2
+
+
+def identify(first, second):
+    """Share of rows whose most correlated row is their own, both ways."""
+    return identify_each(first, second).mean()
 
 
 def load_rest():
@@ -143,18 +164,22 @@ def load_rest():
     )
 
 
-def score_rest(seeds):
-    """Identify subjects across the halves of a run."""
+def identify_rest(features):
+    """Share found by subject, across the halves of a run.
+
+    Parameters
+    ----------
+    features : callable
+        From a list of Signals to rows.
+
+    Returns
+    -------
+    shares, chance : dict of str -> float, float
+        By subject.
+    """
     first, second = load_rest()
-    connectivity = [describe(half) for half in (first, second)]
-    means = [np.stack([s.data[0].mean(axis=1) for s in half]) for half in (first, second)]
-    mine = [identify(embed(first, seed), embed(second, seed)) for seed in seeds]
-    return {
-        "embedding, untrained": mine,
-        "connectivity (correlations)": [identify(*connectivity)],
-        "mean of each region": [identify(*means)],
-        "chance": [1 / len(first)],
-    }
+    found = identify_each(features(first), features(second))
+    return {str(run.subject[0] or i): found[i] for i, run in enumerate(first)}, 1 / len(first)
 
 
 def read_story(subject="*"):
@@ -185,33 +210,31 @@ def load_story(n_volumes, subjects=("*",)):
     return segments
 
 
-def score_story(seeds, n_volumes=30):
-    """Find a segment of one subject among the mean segments of the other subjects."""
-    segments = load_story(n_volumes)
-    flat = [segment for subject in segments for segment in subject]
-    n_subjects, n_segments = len(segments), len(segments[0])
+def identify_story(features, n_volumes=30):
+    """Share of the segments of each subject found among the mean ones of the others.
 
-    def match(rows):
-        rows = rows.reshape(n_subjects, n_segments, -1)
-        total = rows.sum(axis=0)
-        return np.mean([identify((total - one) / (n_subjects - 1), one.copy()) for one in rows])
-
-    series = np.stack([segment.data[0].ravel() for segment in flat])
-    correlations = describe([segment.replace(has_baseline=False) for segment in flat])
-    return {
-        "embedding, untrained": [match(embed(flat, seed)) for seed in seeds],
-        "the series themselves": [match(series)],
-        "connectivity (correlations)": [match(correlations)],
-        "chance": [1 / n_segments],
-    }
+    Only those whom no pretraining has seen take part. Parameters and returns are those of
+    :func:`identify_rest`.
+    """
+    names = read_split()["fmri-story-listening"]["evaluation"]
+    segments = load_story(n_volumes, names)
+    rows = np.asarray(features([one for subject in segments for one in subject]))
+    rows = rows.reshape(len(segments), len(segments[0]), -1)
+    total = rows.sum(axis=0)
+    found = [identify((total - one) / (len(rows) - 1), one.copy()) for one in rows]
+    return dict(zip(names, found)), 1 / len(segments[0])
 
 
-def identification_table(name, scores):
-    """One row per kind of features: mean over seeds, and their range."""
-    rows = []
-    for features, values in scores.items():
-        text = f"{np.mean(values):.3f}"
-        if len(values) > 1:
-            text += f" ({min(values):.3f} to {max(values):.3f}, {len(values)} seeds)"
-        rows.append({"set": name, "features": features, "share found": text})
-    return pd.DataFrame(rows)
+def series(samples):
+    """The values themselves (n_samples, n_channels * n_times)."""
+    return np.stack([one.data[0].ravel() for one in samples])
+
+
+def means(samples):
+    """The mean of each region (n_samples, n_channels)."""
+    return np.stack([one.data[0].mean(axis=1) for one in samples])
+
+
+def connectivity(samples):
+    """Correlations between regions, of runs and trials alike (n_samples, n_pairs)."""
+    return describe([one.replace(has_baseline=False) for one in samples])

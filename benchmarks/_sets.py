@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
 
 from brainof_toolbox.io._channels import template_montage
 
@@ -37,6 +37,12 @@ class DevelopmentSet:
         For arrays.
     on_missing : str
         ``"index"`` where the geometry is lost.
+    unit : str
+        What a group is.
+    kind : str
+        Of the samples: ``"sensors"``, ``"regions"``, ``"voxels"`` or ``"several"`` modalities.
+    masker : object
+        From images to the channels of ``"voxels"``.
     """
 
     name: str
@@ -47,6 +53,24 @@ class DevelopmentSet:
     cv: object
     info: object = None
     on_missing: str = "raise"
+    unit: str = "subject"
+    kind: str = "sensors"
+    masker: object = None
+
+    def splits(self):
+        """Outer splits whose test sides hold none of whom brainof-tiny was pretrained on."""
+        cv, who = self.cv, read_split().get(self.name, {})
+        if who.get("pretraining"):
+            cv = PredefinedSplit(_test_folds(self.groups, who["evaluation"], who["pretraining"]))
+        groups = None if isinstance(self.groups, str) else self.groups
+        return list(cv.split(np.zeros(len(self.y)), self.y, groups))
+
+
+def _test_folds(groups, evaluation, pretraining, size=2):
+    """Fold that tests each sample, two people at a time; -1 for those who are never tested."""
+    fold = {f"sub-{who}": number // size for number, who in enumerate(evaluation)}
+    fold |= {f"sub-{who}": -1 for who in pretraining}
+    return np.array([fold[who] for who in groups])
 
 
 def data_dir():
@@ -103,7 +127,8 @@ def load_motor():
     X = mne.concatenate_epochs(epochs, verbose="error")
     y = (X.events[:, 2] == X.event_id["right"]).astype(int)
     task = "left against right fist, one run left out"
-    return DevelopmentSet(folder.name, task, X, y, np.array(groups), LeaveOneGroupOut())
+    cv = LeaveOneGroupOut()
+    return DevelopmentSet(folder.name, task, X, y, np.array(groups), cv, unit="run")
 
 
 def load_visual():
@@ -127,7 +152,7 @@ def load_hand():
     info = mne.create_info([f"MEG{i:02d}" for i in range(X.shape[1])], 400.0, "mag")
     cv = StratifiedKFold(5, shuffle=True, random_state=0)
     task = "four directions, 5 folds, one subject"
-    return DevelopmentSet(folder.name, task, X, y, "none", cv, info, "index")
+    return DevelopmentSet(folder.name, task, X, y, "none", cv, info, "index", unit="fold")
 
 
 LOADERS = {

@@ -1,0 +1,100 @@
+"""The decoders of the pages of scores, by the kind of samples that they take."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from _convolutional import NETWORKS, make_convolutional
+from _fmri import BlockDecoder, connectivity
+from _paired import ALL
+from _tangent import make_tangent
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from brainof_toolbox import BrainOFClassifier
+from brainof_toolbox._baselines import LogisticHead, make_baselines
+from brainof_toolbox._record_baselines import (
+    DescribeRecords,
+    SharedChannels,
+    make_record_baselines,
+)
+
+PRETRAINED = "brainof-tiny"
+PROBE, UNTRAINED = "probe, brainof-tiny", "probe, untrained"
+TUNED, SCRATCH = "full, from brainof-tiny", "full, from scratch"
+NETWORK = (PROBE, UNTRAINED, TUNED, SCRATCH)
+CHECKPOINTS = {PROBE: PRETRAINED, UNTRAINED: None, TUNED: PRETRAINED, SCRATCH: None}
+TOGETHER = "all classical"
+MEANS, CONNECTIVITY = "region means", "connectivity"
+VOXELS, NILEARN = "voxel means", "nilearn Decoder"
+#: Classical decoders by kind of samples; what else is trained from scratch.
+CLASSICAL = {
+    "sensors": (
+        "csp+lda",
+        "band power+lr",
+        "samples+lda",
+        "tangent space",
+        "tangent space, filter bank",
+        "tangent space, evoked",
+    ),
+    "regions": (MEANS, CONNECTIVITY),
+    "voxels": (VOXELS, NILEARN),
+    "several": ("fmri: regions", "eeg: band power", "meg: band power", TOGETHER),
+}
+CONVOLUTIONAL = tuple(NETWORKS)
+
+
+def make_decoder(name, task, seed, max_epochs):
+    """Make a decoder by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of the above.
+    task : DevelopmentSet
+        What it is for.
+    seed : int
+        Of weights, orders and inner splits.
+    max_epochs : int
+        Of full fine-tuning.
+
+    Returns
+    -------
+    decoder : estimator
+        Not fitted.
+    """
+    if name in NETWORK:
+        return BrainOFClassifier(
+            CHECKPOINTS[name],
+            adaptation="full" if name in (TUNED, SCRATCH) else "probe",
+            info=task.info,
+            on_missing=task.on_missing,
+            class_weight="balanced",
+            max_epochs=max_epochs,
+            patience=2,
+            random_state=seed,
+        )
+    if name in CLASSICAL["several"]:
+        return make_record_baselines(ALL)[name]
+    if name == NILEARN:
+        return BlockDecoder(task.masker)
+    if name in (MEANS, VOXELS, CONNECTIVITY):
+        return _regions(name)
+    sfreq = (task.info or getattr(task.X, "info", None) or {"sfreq": task.X.sfreq})["sfreq"]
+    if name in NETWORKS:
+        return make_convolutional(sfreq, seed)[name]
+    return {**make_baselines(sfreq), **make_tangent(sfreq)}[name]
+
+
+def _regions(name):
+    """Logistic regression on the means of regions or voxels, or on correlations between them."""
+    if name == CONNECTIVITY:
+        features = [FunctionTransformer(partial(_rows, connectivity))]
+    else:
+        features = [DescribeRecords(("fmri",)), SharedChannels(("fmri",))]
+    return make_pipeline(*features, StandardScaler(), LogisticHead())
+
+
+def _rows(features, X):
+    """Apply a function of a list of samples to Signals."""
+    return features([X[i] for i in range(len(X))])
