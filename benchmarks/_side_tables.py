@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from _sets import LOADERS, data_dir
-from _work import Item
+from _work import Item, weights_sha256
 
 from brainof_toolbox import BrainOFClassifier, Preprocessing, cross_validate
 from brainof_toolbox.cli import main as brainof
@@ -43,7 +43,7 @@ def side_items(sets):
         names = [f"{name}: {choice}" for name in LOADERS for choice in CHOICES]
         work.append(([Item(CHOSEN, name, 1.0, 0, None, "") for name in names], run_choice))
     if FORMATS in sets:
-        work.append(([Item(FORMATS, "brainof embed", 1.0, 0, None, "")], run_formats))
+        work.append(([Item(FORMATS, "brainof embed", 1.0, 0, None, weights_sha256())], run_formats))
     return work
 
 
