@@ -233,7 +233,7 @@ def _clean(data, signals, preprocessing):
     import mne
 
     sfreq, n_times = signals.sfreq, data.shape[2]
-    data = data.astype(np.float64)
+    data = data.astype(np.float64, order="C")  # mne filters no other order in place
     low = preprocessing.highpass
     if low is not None and signals.highpass < 0.99 * low:
         if n_times >= _filter_length(preprocessing, sfreq) and low < sfreq / 2:

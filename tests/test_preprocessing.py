@@ -185,6 +185,16 @@ def test_double_precision_input():
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 1, 0)])
+def test_any_order_in_memory(axes):
+    """Transposed arrays, which indexing and products leave behind, are as good as others."""
+    plain = make_signals()
+    moved = plain.data.transpose(axes).copy().transpose(np.argsort(axes))
+    assert not moved.flags["C_CONTIGUOUS"]
+    a, b = run(plain).signals.data, run(plain.replace(data=moved)).signals.data
+    np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("sfreq", [100.0, 128.0, 256.0, 333.333, 512.03, 1000.0, 5000.0])
 def test_any_rate_gives_the_same_signal(sfreq):
     """R22, R23, R24: the same waves at any rate are the same 2560 points at 256 Hz."""
