@@ -17,6 +17,8 @@ from .moe import Experts, Ledger, balance_loss
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
 
+USUAL_GAIN = 0.1
+
 
 class Layer(nn.Module):
     """A layer of the backbone: self-attention, then experts.
@@ -105,6 +107,10 @@ class BrainOF(nn.Module):
             is_whole = config.decoder_reads == "latents"
             self.decoder = Arness(config, config.n_decoder_blocks, tells_place=is_whole)
             self.patch = Linear(config.width, config.patch_size)
+            if config.answers_spectrum:
+                n_frequencies = config.patch_size // 2 + 1
+                self.spectrum = Linear(config.width, n_frequencies)
+                self.usual_spectrum = Linear(config.width, n_frequencies)
         if random_state is not None:
             self._allocate()
             self._initialise(torch.Generator("cpu").manual_seed(random_state))
@@ -207,25 +213,79 @@ class BrainOF(nn.Module):
         TypeError, ValueError
             If the queries do not fit the network or the latents.
         """
+        ledger = Ledger() if return_balance or gates is not None else None
+        x, asked = self._ask(latents, queries, ledger)  # 2 x (B, S, D)
+        is_change = self.config.decoder_reads == "change"
+        values = self.patch(x - asked if is_change else x)  # (B, S, P)
+        if ledger is None:
+            return values
+        return self._hand_out(values, _found(ledger, queries), return_balance, gates)
+
+    def decode_spectrum(self, latents, queries, gates=None):
+        """Reconstruct the log-amplitude spectra of channels over the whole of a sample.
+
+        Parameters
+        ----------
+        latents : torch.Tensor, shape (B, M, D)
+            What the network returned.
+        queries : TokenBatch
+            One per channel: where and what, and as when the middle and the length of the sample.
+        gates : Ledger | None
+            As above.
+
+        Returns
+        -------
+        spectrum : torch.Tensor, shape (B, C, P / 2 + 1)
+            As :meth:`.ContentEmbedding.log_spectrum`; meaningless where queries are padding.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the queries do not fit the network or the latents, or the network has not learned
+            to answer this.
+        """
+        if not self.config.answers_spectrum:
+            raise ValueError(
+                "This network answers no spectra: see answers_spectrum of its config."
+            )
+        ledger = None if gates is None else Ledger()
+        x, asked = self._ask(latents, queries, ledger)  # 2 x (B, C, D)
+        # What is usual at a place is told by the query alone, so latents need not hold it. Its
+        # gain makes up for the length of queries: a step of training would move it too far.
+        usual = self.usual_spectrum(asked) * USUAL_GAIN
+        spectrum = self.spectrum(x - asked) + usual  # (B, C, F)
+        if ledger is None:
+            return spectrum
+        return self._hand_out(spectrum, _found(ledger, queries), False, gates)
+
+    def _ask(self, latents, queries, ledger):
+        """Let queries read the latents; returns what they know, and what was their own."""
         self._check([queries])
         if latents.shape != (len(queries), *self.latents.shape):
             raise ValueError(
                 f"latents must have shape {(len(queries), *self.latents.shape)} to go with these "
                 f"queries, got {tuple(latents.shape)}."
             )
-        ledger = Ledger() if return_balance or gates is not None else None
         # Latents are sought where they started, and give what they have become.
         place = self.latents.expand(len(queries), -1, -1)  # (B, M, D)
         asked = self.place(queries)  # (B, S, D)
         is_change = self.config.decoder_reads == "change"
         content = latents - self.norm(self.latents) if is_change else latents  # (B, M, D)
         x = self.decoder(asked, place, content, None, ledger, self._recompute())  # (B, S, D)
-        values = self.patch(x - asked if is_change else x)  # (B, S, P)
-        if ledger is None:
-            return values
-        group, is_counted = 2**queries.modality, ~queries.is_padding
-        found = [_gate(*entry, group, is_counted) for entry in ledger]
-        return self._hand_out(values, found, return_balance, gates)
+        return x, asked
+
+    def decoder_parts(self):
+        """List the modules that only pretraining uses: what reads the latents, and answers.
+
+        Returns
+        -------
+        parts : list of torch.nn.Module
+            The decoder, and the maps to patches and spectra.
+        """
+        parts = [self.decoder, self.patch]
+        if self.config.answers_spectrum:
+            parts += [self.spectrum, self.usual_spectrum]
+        return parts
 
     def n_parameters(self, active=False):
         """Count parameters.
@@ -276,6 +336,11 @@ class BrainOF(nn.Module):
                     f"All modalities must have the same samples, got {[len(p) for p in parts]}. "
                     f"Give missing ones as rows of padding."
                 )
+
+
+def _found(ledger, queries):
+    """What a ledger of the decoder holds, as arguments of the balance loss."""
+    return [_gate(*entry, 2**queries.modality, ~queries.is_padding) for entry in ledger]
 
 
 def _gate(probability, chosen, group, is_counted=None):

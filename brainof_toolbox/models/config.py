@@ -49,6 +49,9 @@ class BrainOFConfig:
         added to the query. Where latents started and what was asked for is most of the latter's
         length, and says nothing of the signal: training stands for long at the loss of a network
         that says nothing (``doc/pretraining_choices.rst``).
+    answers_spectrum : bool
+        [D] Whether the decoder can also be asked for the log-amplitude spectrum of a channel, as
+        pretraining with ``PretrainingConfig.spectrum_weight`` does.
     attention : {"dint", "plain"}
         Self-attention of the backbone; ``"plain"`` is the ablation.
     experts : {"moe", "dense"}
@@ -118,6 +121,7 @@ class BrainOFConfig:
     n_encoder_blocks: int = 2
     n_decoder_blocks: int = 2
     decoder_reads: str = "change"
+    answers_spectrum: bool = False
     attention: str = "dint"
     experts: str = "moe"
     n_routed: int = 4
@@ -145,6 +149,7 @@ class BrainOFConfig:
         check_option("attention", self.attention, ("dint", "plain"))
         check_option("experts", self.experts, ("moe", "dense"))
         check_option("spectrum", self.spectrum, (True, False))
+        check_option("answers_spectrum", self.answers_spectrum, (True, False))
         check_option("position_encoding", self.position_encoding, ("fourier", "none"))
         check_option("latent_init", self.latent_init, ("located", "random"))
         for name in ("n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_routed"):
@@ -164,6 +169,11 @@ class BrainOFConfig:
             raise ValueError(
                 f"The parameter 'width' must be a multiple of 2 * n_heads = {2 * self.n_heads}, "
                 f"got {self.width}. Choose another width or number of heads."
+            )
+        if self.answers_spectrum and not self.spectrum:
+            raise ValueError(
+                "answers_spectrum=True needs spectrum=True: what the network is never shown "
+                "cannot be asked of it."
             )
         if self.position_encoding == "none" and self.latent_init == "located":
             raise ValueError(

@@ -19,6 +19,11 @@ class PretrainingConfig:
     ----------
     alpha : float
         Weight of the frequency domain in the loss, 0 to 1.
+    spectrum_weight : float
+        Weight of a third term, which the paper does not have: Smooth L1 between the log-amplitude
+        spectrum of each channel, averaged over its patches, and the decoder's answer
+        (``answers_spectrum`` of the network). Rhythms have no fixed phase, so that most of a
+        waveform cannot be guessed, but how strong they are can.
     masked_patches : float
         Share of a sample's patches that are hidden.
     masked_components : float
@@ -30,6 +35,11 @@ class PretrainingConfig:
         Weight of the experts' balance loss.
     learning_rate : float
         Highest learning rate, reached after the warm-up.
+    decoder_steps : int
+        First steps, in which the decoder alone learns. The encoder starts with a design worth
+        keeping (``latent_init`` of the network), which the errors of an untrained decoder undo.
+    encoder_rate : float
+        Learning rate of all but the decoder, as a share of the decoder's.
     final_learning_rate : float
         Lowest learning rate as a share of the highest, reached by a cosine at the last step.
     warmup_steps : int
@@ -77,11 +87,14 @@ class PretrainingConfig:
     """
 
     alpha: float = 0.5
+    spectrum_weight: float = 0.0
     masked_patches: float = 0.5
     masked_components: float = 0.3
     masked_tokens: str = "drop"
     balance_weight: float = 0.01
     learning_rate: float = 1e-3
+    decoder_steps: int = 0
+    encoder_rate: float = 1.0
     final_learning_rate: float = 0.01
     warmup_steps: int = 100
     betas: tuple = (0.9, 0.95)
@@ -107,13 +120,13 @@ class PretrainingConfig:
         shares = ("alpha", "masked_patches", "masked_components", "final_learning_rate")
         for name in shares:
             check_number(name, getattr(self, name), low=0, high=1)
-        for name in ("learning_rate", "clip"):
+        for name in ("learning_rate", "encoder_rate", "clip"):
             check_number(name, getattr(self, name), low=0, low_open=True)
-        for name in ("balance_weight", "weight_decay"):
+        for name in ("spectrum_weight", "balance_weight", "weight_decay"):
             check_number(name, getattr(self, name), low=0)
         for name in ("micro_tokens", "micro_batches", "log_every", "keep"):
             check_number(name, getattr(self, name), low=1, integer=True)
-        for name in ("warmup_steps", "n_workers"):
+        for name in ("decoder_steps", "warmup_steps", "n_workers"):
             check_number(name, getattr(self, name), low=0, integer=True)
         check_number("temperature", self.temperature, low=1)
         check_number("spike", self.spike, low=1, low_open=True)

@@ -28,7 +28,13 @@ from .config import PretrainingConfig
 from .corpus import Corpus
 from .distributed import Ranks
 from .objective import Objective
-from .optim import MovingAverage, learning_rate, make_optimizer, set_learning_rate
+from .optim import (
+    MovingAverage,
+    encoder_share,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
 from .sampler import Sampler
 
 
@@ -304,7 +310,7 @@ def _train(run, trained, step, log, bar, stop, ranks):
                 _save(run, step, trained, log, ranks)
                 raise RuntimeError(_name_batch(run, step, modality, problem, totals, ranks))
             rate = learning_rate(step, run.total_steps, config)
-            set_learning_rate(trained.optimizer, rate)
+            set_learning_rate(trained.optimizer, rate, encoder_share(step, config))
             trained.optimizer.step()
             if trained.average is not None:
                 trained.average.update(step)

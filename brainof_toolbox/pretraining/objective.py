@@ -33,6 +33,10 @@ class Objective(nn.Module):
        components in frequency. ``loss = (1 - alpha) * time + alpha * frequency``, both Smooth L1
        (of unit beta), averaged within each sample, then over samples.
 
+    With ``spectrum_weight`` a third term asks for the strength of rhythms, which has no phase and
+    can be guessed where a waveform cannot: Smooth L1 on the log-amplitude spectrum of each
+    channel of the original signal, averaged over its patches. This term is ours.
+
     The balance loss of the experts is added, averaged over all gates.
 
     With ``masked_tokens="drop"`` hidden patches are not given to the encoder at all, which is the
@@ -46,6 +50,11 @@ class Objective(nn.Module):
     config : PretrainingConfig | None
         Weights of the terms and handling of hidden tokens; None is the default.
 
+    Raises
+    ------
+    ValueError
+        If spectra are asked for and the network does not answer them, or the reverse.
+
     References
     ----------
     .. footbibliography::
@@ -55,6 +64,11 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.config = PretrainingConfig() if config is None else config
+        if model.config.answers_spectrum != (self.config.spectrum_weight > 0):
+            raise ValueError(
+                f"spectrum_weight={self.config.spectrum_weight} does not go with a network of "
+                f"answers_spectrum={model.config.answers_spectrum}: give both, or neither."
+            )
         self.model.checkpoint_activations = self.config.checkpoint_activations
 
     def forward(self, grid, masks):
@@ -71,9 +85,10 @@ class Objective(nn.Module):
         -------
         terms : dict of str -> torch.Tensor
             ``"loss"``, to be differentiated, and detached ``"time"``, ``"frequency"`` and
-            ``"balance"``, all of shape (); ``"load"``, shape (E,), the share of tokens that each
-            routed expert gets, and ``"entropy"``, shape (), that of the gates' probabilities in
-            nats, both averaged over gates (none: shape (0,), and zero).
+            ``"balance"``, all of shape (), with ``spectrum_weight`` also ``"spectrum"``;
+            ``"load"``, shape (E,), the share of tokens that each routed expert gets, and
+            ``"entropy"``, shape (), that of the gates' probabilities in nats, both averaged over
+            gates (none: shape (0,), and zero).
 
         Raises
         ------
@@ -90,12 +105,27 @@ class Objective(nn.Module):
         error = from_patches(values.float(), grid) - grid.data  # (B, C, T)
         time = time_loss(error, masks, grid, patch_size).mean()
         frequency = frequency_loss(error, masks, grid).mean()
+        logged, alpha = {"time": time, "frequency": frequency}, self.config.alpha
+        loss = (1 - alpha) * time + alpha * frequency
+        if self.config.spectrum_weight:
+            logged["spectrum"] = self._spectrum_loss(grid, latents, gates)
+            loss = loss + self.config.spectrum_weight * logged["spectrum"]
         balance, load, entropy = gate_terms(gates, error.device)
-        alpha = self.config.alpha
-        loss = (1 - alpha) * time + alpha * frequency + self.config.balance_weight * balance
-        logged = {"time": time, "frequency": frequency, "balance": balance}
+        logged["balance"], loss = balance, loss + self.config.balance_weight * balance
         logged = {name: term.detach() for name, term in logged.items()}
         return {"loss": loss, **logged, "load": load, "entropy": entropy}
+
+    def _spectrum_loss(self, grid, latents, gates):
+        """Ask for the spectra of all channels, and compare."""
+        patch_size = self.model.config.patch_size
+        tokens = to_tokens(grid, grid.data, patch_size=patch_size)  # zero beyond the end
+        with torch.no_grad():
+            each = self.model.content.log_spectrum(tokens.values)  # (B, S, F)
+            wanted = channel_means(each, tokens, grid, patch_size)  # (B, C, F)
+        queries = channel_queries(tokens, grid)
+        found = self.model.decode_spectrum(latents, queries, gates=gates)  # (B, C, F)
+        loss = _smooth_l1(found.float() - wanted).mean(-1, keepdim=True)  # (B, C, 1)
+        return _mean(loss, grid.is_channel()[..., None]).mean()
 
     def _hide(self, tokens, masks):
         is_hidden = masks.is_hidden.flatten(1)  # (B, S)
@@ -150,6 +180,60 @@ def frequency_loss(error, masks, grid):
     error = torch.fft.rfft(error, dim=fourier_axis(grid), norm="ortho")  # (B, C, F) or (B, F, T)
     both = _smooth_l1(torch.view_as_real(error)).mean(-1)  # (B, C, F) or (B, F, T)
     return _mean(both, masks.is_removed)  # (B,)
+
+
+def channel_means(values, tokens, grid, patch_size):
+    """Average what patches have over the patches of each channel.
+
+    Parameters
+    ----------
+    values : torch.Tensor, shape (B, S, F)
+        Of each patch.
+    tokens : TokenBatch
+        All patches of the grid.
+    grid : GridBatch
+        The samples.
+    patch_size : int
+        Time points of a patch.
+
+    Returns
+    -------
+    means : torch.Tensor, shape (B, C, F)
+        A patch counts by its time points; 0 where there is no channel.
+    """
+    n_channels = grid.data.shape[1]
+    # Seconds times Hz are time points; of padding there are none.
+    weight = (tokens.duration.unflatten(1, (n_channels, -1)) * grid.sfreq[:, None, None]).round()
+    weight = weight * grid.is_token(patch_size)  # (B, C, N)
+    total = torch.einsum("bcn,bcnf->bcf", weight, values.unflatten(1, (n_channels, -1)))
+    return total / weight.sum(-1, keepdim=True).clamp(min=1)
+
+
+def channel_queries(tokens, grid):
+    """Return one query per channel, for the whole of each sample.
+
+    Parameters
+    ----------
+    tokens : TokenBatch
+        All patches of the grid.
+    grid : GridBatch
+        The samples.
+
+    Returns
+    -------
+    queries : TokenBatch
+        C per sample; as when, the middle and the length of the sample.
+    """
+    n_patches = tokens.is_padding.shape[1] // grid.data.shape[1]
+    fields = {field.name: getattr(tokens, field.name) for field in dataclasses.fields(tokens)}
+    first = {
+        name: tensor[:, ::n_patches]
+        for name, tensor in fields.items()
+        if tensor is not None and tensor.ndim > 1
+    }
+    length = (grid.n_times / grid.sfreq)[:, None].expand_as(first["time"])  # (B, C)
+    whole = {"time": length / 2, "duration": length, "modality": tokens.modality}
+    return TokenBatch(**{**first, **whole})
 
 
 def take_tokens(tokens, index):

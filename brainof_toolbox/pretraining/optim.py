@@ -26,41 +26,50 @@ FREE = {
 
 
 def parameter_groups(module, weight_decay):
-    """Sort parameters into those that decay and those that do not.
+    """Sort parameters into those that decay and those that do not, encoder and decoder apart.
 
     Parameters
     ----------
     module : torch.nn.Module
         The network, or what is wrapped around it.
     weight_decay : float
-        Of the first group.
+        Of those that decay.
 
     Returns
     -------
     groups : list of dict
-        Two groups for an optimizer, each parameter in exactly one.
+        For an optimizer, each parameter in exactly one; ``"is_decoder"`` tells whose it is.
 
     Raises
     ------
     TypeError
         If nobody has decided on a parameter.
     """
-    decayed, free = {}, {}
+    groups = [
+        {"params": [], "weight_decay": decay, "is_decoder": is_decoder}
+        for is_decoder in (False, True)
+        for decay in (weight_decay, 0.0)
+    ]
+    own, seen = _decoder_parameters(module), set()
     for path, owner in module.named_modules():
         for name, parameter in owner.named_parameters(recurse=False):
-            if _is_listed(DECAYED, owner, name):
-                decayed[id(parameter)] = parameter
-            elif _is_listed(FREE, owner, name):
-                free[id(parameter)] = parameter
-            else:
+            is_decayed = _is_listed(DECAYED, owner, name)
+            if not is_decayed and not _is_listed(FREE, owner, name):
                 raise TypeError(
                     f"The parameter {path}.{name} of {type(owner).__name__} is in no group: add "
                     f"it to DECAYED or FREE in {__name__}."
                 )
-    return [
-        {"params": list(decayed.values()), "weight_decay": weight_decay},
-        {"params": list(free.values()), "weight_decay": 0.0},
-    ]
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                groups[2 * (id(parameter) in own) + (not is_decayed)]["params"].append(parameter)
+    return [group for group in groups if group["params"]]
+
+
+def _decoder_parameters(module):
+    """Which parameters belong to what reads the latents: their identities."""
+    models = [part for part in module.modules() if isinstance(part, BrainOF)]
+    parts = [part for model in models for part in model.decoder_parts()]
+    return {id(parameter) for part in parts for parameter in part.parameters()}
 
 
 def _is_listed(table, owner, name):
@@ -117,7 +126,28 @@ def learning_rate(step, total_steps, config):
     return config.learning_rate * (lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def set_learning_rate(optimizer, rate):
+def encoder_share(step, config):
+    """Return the learning rate of all but the decoder, as a share of the decoder's.
+
+    Parameters
+    ----------
+    step : int
+        From 0.
+    config : PretrainingConfig
+        ``decoder_steps``, ``encoder_rate`` and ``warmup_steps``.
+
+    Returns
+    -------
+    share : float
+        0 in the first ``decoder_steps``; then it rises within a warm-up of its own.
+    """
+    done = step - config.decoder_steps + 1
+    if not config.decoder_steps:
+        return config.encoder_rate  # the warm-up is that of the run
+    return config.encoder_rate * min(max(done, 0) / max(config.warmup_steps, 1), 1.0)
+
+
+def set_learning_rate(optimizer, rate, share=1.0):
     """Set the learning rate of all groups.
 
     Parameters
@@ -125,10 +155,12 @@ def set_learning_rate(optimizer, rate):
     optimizer : torch.optim.Optimizer
         Changed in place.
     rate : float
-        The learning rate.
+        The learning rate of the decoder.
+    share : float
+        That of all else, as a share of it.
     """
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate if group.get("is_decoder", True) else rate * share
 
 
 class MovingAverage:

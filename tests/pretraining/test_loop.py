@@ -28,7 +28,8 @@ def _naive(n_steps, training):
     model = BrainOF(BrainOFConfig.from_dict(MICRO), 0)
     objective = Objective(model, config)
     sampler = Sampler(corpus, config, patch_size=32)
-    has_decay = {id(p) for p in parameter_groups(model, 0.1)[0]["params"]}
+    groups = [group for group in parameter_groups(model, 0.1) if group["weight_decay"]]
+    has_decay = {id(p) for group in groups for p in group["params"]}
     parameters = list(model.parameters())
     first = [torch.zeros_like(p) for p in parameters]
     second = [torch.zeros_like(p) for p in parameters]

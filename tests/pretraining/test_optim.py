@@ -13,6 +13,7 @@ from brainof_toolbox.models import BrainOF
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.optim import (
     MovingAverage,
+    encoder_share,
     learning_rate,
     make_optimizer,
     parameter_groups,
@@ -29,18 +30,21 @@ FREE = re.compile(
 @pytest.mark.parametrize(
     "changes",
     [{}, {"attention": "plain", "experts": "dense"}, {"position_encoding": "none",
-     "latent_init": "random"}, {"spectrum": False, "n_chosen": 2}],
-    ids=["default", "ablations", "no positions", "no spectrum"],
+     "latent_init": "random"}, {"spectrum": False, "n_chosen": 2}, {"answers_spectrum": True}],
+    ids=["default", "ablations", "no positions", "no spectrum", "answers"],
 )  # fmt: skip
 def test_every_parameter_is_in_one_group(micro_config, changes):
     """No decay on norms, scales, lambda and embeddings; there are no biases."""
     model = BrainOF(type(micro_config).from_dict({**micro_config.to_dict(), **changes}))
-    decayed, free = parameter_groups(model, 0.3)
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.3, 0.0)
+    groups = parameter_groups(model, 0.3)
+    assert [group["weight_decay"] for group in groups] == [0.3, 0.0, 0.3, 0.0]
+    assert [group["is_decoder"] for group in groups] == [False, False, True, True]
     names = {id(p): name for name, p in model.named_parameters()}
-    listed = [names[id(p)] for group in (decayed, free) for p in group["params"]]
-    assert sorted(listed) == sorted(names.values())
-    assert {names[id(p)] for p in free["params"]} == {n for n in names.values() if FREE.search(n)}
+    listed = [[names[id(p)] for p in group["params"]] for group in groups]
+    assert sorted(name for group in listed for name in group) == sorted(names.values())
+    assert {*listed[1], *listed[3]} == {n for n in names.values() if FREE.search(n)}
+    answers = re.compile(r"^(decoder\.|patch\.|spectrum\.|usual_spectrum\.)")
+    assert {*listed[2], *listed[3]} == {n for n in names.values() if answers.search(n)}
     assert not [name for name in names.values() if "bias" in name]
 
 
@@ -101,6 +105,22 @@ def test_learning_rate_rises_then_falls(n_warmup, total):
 def test_warmup_longer_than_the_run_ends_with_it():
     config = PretrainingConfig(learning_rate=1.0, warmup_steps=1000)
     assert [learning_rate(step, 4, config) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_decoder_may_learn_first(micro_config):
+    """Then the encoder rises within a warm-up of its own, to its share."""
+    config = PretrainingConfig(decoder_steps=3, encoder_rate=0.5, warmup_steps=4)
+    shares = [encoder_share(step, config) for step in range(9)]
+    assert shares == [0, 0, 0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
+    assert encoder_share(0, PretrainingConfig(encoder_rate=0.5)) == 0.5
+    model, before = BrainOF(micro_config), BrainOF(micro_config)
+    optimizer = make_optimizer(model, config)
+    set_learning_rate(optimizer, 0.01, shares[0])
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for (name, new), old in zip(model.named_parameters(), before.parameters()):
+        assert torch.equal(new, old) != name.startswith(("decoder.", "patch.")), name
 
 
 def test_moving_average_equals_the_sum_written_out():
