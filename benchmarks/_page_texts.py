@@ -115,9 +115,11 @@ fmri-haxby: one subject, eight blocks in each of eight runs. The runs are laid o
 dataset and read by ``epochs_from_bids``: motion regressed out, voxels standardised over the
 run, blocks cut by ``events.tsv`` with a haemodynamic shift. The default shift is 5 s; classical
 decoders show that onsets of this copy fit better without one, so both are listed; the network
-is trained without it only. simulated-bids: ``make_paired_recordings``, written with mne-bids,
-read by ``read_bids``; the column ``sex``, which carries an effect there. The other simulated
-sets: ``make_paired_signals``.
+is trained without it only. simulated-bids: ``make_paired_recordings``, written with
+mne-bids, read by ``read_bids``; the column ``sex``, which carries an effect there. The network is
+only frozen there: each record has twenty windows of all three modalities, too many for two cores
+(``--decoders "{tuned}" "{scratch}"`` trains it). The other simulated sets:
+``make_paired_signals``.
 
 {sets}
 Differences

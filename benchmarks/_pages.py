@@ -55,6 +55,8 @@ def write_pages(options):
             n_subjects=LARGE[1],
             **together(rows),
             missing=missing(rows),
+            tuned=TUNED,
+            scratch=SCRATCH,
             **shared,
         ),
     }

@@ -43,7 +43,8 @@ def side_items(sets):
         names = [f"{name}: {choice}" for name in LOADERS for choice in CHOICES]
         work.append(([Item(CHOSEN, name, 1.0, 0, None, "") for name in names], run_choice))
     if FORMATS in sets:
-        work.append(([Item(FORMATS, "brainof embed", 1.0, 0, None, weights_sha256())], run_formats))
+        item = Item(FORMATS, "brainof embed", 1.0, 0, None, weights_sha256())
+        work.append(([item], run_formats))
     return work
 
 
