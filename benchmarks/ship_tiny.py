@@ -1,6 +1,7 @@
-"""Put a pretrained network into the package: half precision, sources in its manifest.
+"""Put a pretrained network into the package: half precision, origin, model card.
 
-``python benchmarks/ship_tiny.py RUN`` takes the last checkpoint of a run.
+``python benchmarks/ship_tiny.py RUN --corpus CORPUS`` takes the last checkpoint of a run, or with
+``--step`` another one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,39 @@ from brainof_toolbox.models.checkpoint import checkpoint_contents
 from brainof_toolbox.pretraining import latest_checkpoint
 from brainof_toolbox.pretraining.corpus import Corpus
 
+HERE = Path(__file__).resolve().parent / "pretraining"
 LICENCE = "CC-BY-4.0"
+MODALITIES = {"eeg": "EEG", "meg": "MEG", "fmri": "fMRI"}
+
+
+def make_card(manifest):
+    """The model card, as text."""
+    rows = manifest["sources"]
+    header = ("dataset", "modality", "recordings", "subjects", "hours", "licence")
+    lines = [header, ("---",) * len(header), *([row[name] for name in header] for row in rows)]
+    table = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+    def hours(is_simulated):
+        parts = [r for r in rows if (r["dataset"] == "simulated") == is_simulated]
+        by_modality = {m: sum(r["hours"] for r in parts if r["modality"] == m) for m in MODALITIES}
+        return ", ".join(f"{value:.3g} h of {MODALITIES[m]}" for m, value in by_modality.items())
+
+    size = manifest["n_parameters"]
+    return (
+        (HERE / "model_card.md")
+        .read_text()
+        .format(
+            total=size["total"],
+            active=size["active"],
+            licence=manifest["licence"],
+            real=hours(False),
+            simulated=hours(True),
+            sources=table,
+            steps=manifest["steps"],
+            tokens=manifest["training"]["micro_tokens"],
+            seed=manifest["seed"],
+        )
+    )
 
 
 def main():
@@ -25,9 +58,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--step", type=int, help="not the last checkpoint, but this one")
     parser.add_argument("--name", default="brainof-tiny")
     options = parser.parse_args()
-    checkpoint = load_checkpoint(latest_checkpoint(options.run))
+    path = latest_checkpoint(options.run)
+    if options.step is not None:
+        path = path.parent / f"step-{options.step:08d}"
+    checkpoint = load_checkpoint(path)
     corpus = Corpus(options.corpus)
     if corpus.sha256 != checkpoint.manifest["corpus"]:
         raise SystemExit(f"{options.run} was not trained on {options.corpus}.")
@@ -35,16 +72,17 @@ def main():
         **{k: v for k, v in checkpoint.manifest.items() if k not in ("sha256", "n_parameters")},
         "name": options.name,
         "licence": LICENCE,
-        "sources": [{**row, "hours": round(row["hours"], 2)} for row in corpus.summary()],
+        "sources": [{**row, "hours": round(row["hours"], 3)} for row in corpus.summary()],
         "split": read_split(),
     }
     half = {name: tensor.half() for name, tensor in checkpoint.model.state_dict().items()}
     contents = checkpoint_contents(
         checkpoint.model, preprocessing=checkpoint.preprocessing, manifest=manifest, state=half
     )
+    card = make_card(json.loads(contents["manifest.json"]))
     folder = Path(brainof_toolbox.__file__).parent / "weights" / options.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
+    for name, content in {**contents, "README.md": card.encode()}.items():
         (folder / name).write_bytes(content)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(json.dumps({"folder": str(folder), "MiB": round(size / 2**20, 2)}))
