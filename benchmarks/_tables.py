@@ -1,6 +1,8 @@
-"""Tables for the pages."""
+"""Tables for the pages, and where they go."""
 
 from __future__ import annotations
+
+MARKER = ".. What follows is written by benchmarks/{}."
 
 
 def list_table(table, title):
@@ -9,3 +11,10 @@ def list_table(table, title):
     for cells in [list(table.columns), *table.astype(str).to_numpy().tolist()]:
         lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)]
     return "\n".join(lines) + "\n"
+
+
+def write_below(path, script, parts, out=None):
+    """Replace what follows the marker of a script in a page that is otherwise written by hand."""
+    marker = MARKER.format(script)
+    head, *_ = path.read_text(encoding="utf-8").split(marker)
+    (out or path).write_text(head + "\n".join([marker, "", *parts]), encoding="utf-8")

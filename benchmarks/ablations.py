@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _tables import list_table
+from _tables import list_table, write_below
 
 HERE = Path(__file__).resolve().parent
 DOC = HERE.parent / "doc"
-MARKER = ".. What follows is written by benchmarks/ablations.py."
 READOUT = 2  # version of the tasks; lines with others cannot be compared
 ALWAYS = ("untrained", "default")
 QUESTIONS = {
-    "Time and frequency, or time alone": ("time only", "alpha 0.2", "alpha 0.8"),
+    "Time and frequency, or time alone": (
+        "time only",
+        "published terms",
+        "alpha 0.2",
+        "alpha 0.8",
+    ),
+    "When the encoder learns": ("encoder learns at once", "encoder learns as fast"),
     "All modalities, or one": ("EEG only", "MEG only", "fMRI only"),
     "Real and simulated recordings": ("real only", "simulated only"),
     "DINT attention, or plain": ("plain attention",),
@@ -129,10 +133,8 @@ def main():
         at = list(QUESTIONS).index("DINT attention, or plain")
         title = "Balanced accuracy, white noise added to test samples alone"
         parts[at] += "\n" + list_table(noise, title)
-    head = re.split(re.escape(MARKER), (DOC / "ablations.rst").read_text(encoding="utf-8"))[0]
-    options.out.write_text(
-        head + "\n".join([MARKER, "", *parts, ".. footbibliography::\n"]), encoding="utf-8"
-    )
+    parts.append(".. footbibliography::\n")
+    write_below(DOC / "ablations.rst", "ablations.py", parts, options.out)
 
 
 if __name__ == "__main__":
