@@ -1,0 +1,151 @@
+"""How much embeddings change when the same brain is recorded in another way.
+
+``BRAINOF_DATA=... python benchmarks/invariance.py`` writes ``doc/invariance.rst`` and
+``doc/invariance.png``: one core, some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import torch
+from _guises import all_axes
+from _invariance_figure import plot
+from _read_out import decode, pooled
+from _tables import list_table, write_below
+from sklearn.model_selection import GroupKFold
+
+from brainof_toolbox import BrainOFEmbedder
+
+DOC = Path(__file__).resolve().parent.parent / "doc"
+CHANCE = 0.5
+TEXT = {"value": str, "reference": str}
+N_FOLDS = 4
+
+
+class Embedding:
+    """Rows of samples under a network; those of samples that several axes share are kept."""
+
+    def __init__(self, checkpoint):
+        self.embedder = BrainOFEmbedder(checkpoint, random_state=0)
+        self.kept = {}
+
+    def __call__(self, guise):
+        # The samples are kept too: as long as they live, nothing else has their id.
+        if id(guise) not in self.kept:
+            self.kept[id(guise)] = guise, self.embedder.fit_transform(guise)
+        return self.kept[id(guise)][1]
+
+
+def cosine(first, second):
+    """Mean cosine of the rows of two arrays."""
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return float(((first * second).sum(axis=1) / lengths).mean())
+
+
+def measure(axis, networks):
+    """One row per value and network."""
+    found = []
+    for network, embed in networks.items():
+        rows = {value: embed(guise) for value, guise in axis.guises.items()}
+        width = embed.embedder.backbone_.config.width
+        reference, cv = rows[axis.reference], GroupKFold(N_FOLDS)
+        centre = reference.mean(axis=0)
+        accuracy = {}
+        for pooling in ("flat", "mean"):
+            guises = [pooled(part, pooling, width) for part in rows.values()]
+            own = pooled(reference, pooling, width)
+            accuracy[pooling] = decode(own, axis.y, axis.groups, cv, guises)[1:]
+        for number, (value, part) in enumerate(rows.items()):
+            found.append(
+                {
+                    "axis": axis.name,
+                    "source": axis.source,
+                    "network": network,
+                    "value": str(value),
+                    "reference": str(axis.reference),
+                    "cosine": cosine(reference, part),
+                    "centred": cosine(reference - centre, part - centre),
+                    "each centred": cosine(reference - centre, part - part.mean(axis=0)),
+                    "accuracy": accuracy["flat"][number],
+                    "accuracy, mean": accuracy["mean"][number],
+                }
+            )
+    return found
+
+
+def measure_all(checkpoint, keep):
+    """Measure every axis; numbers that the file ``keep`` has are taken from there."""
+    networks = {"brainof-tiny": Embedding(checkpoint), "untrained": Embedding(None)}
+    table = pd.read_csv(keep, dtype=TEXT) if keep and keep.exists() else pd.DataFrame()
+    start = time.perf_counter()
+    for axis in all_axes():
+        if len(table) and ((table["axis"] == axis.name) & (table["source"] == axis.source)).any():
+            continue
+        table = pd.concat([table, pd.DataFrame(measure(axis, networks))], ignore_index=True)
+        if keep:
+            table.to_csv(keep, index=False)
+        print(f"{time.perf_counter() - start:4.0f} s: {axis.name}, {axis.source}", flush=True)
+    return table
+
+
+NUMBERS = ("cosine", "centred", "each centred", "accuracy", "accuracy, mean")
+
+
+def axis_table(rows, names):
+    """Both networks in each cell."""
+    table = []
+    for (source, value), both in rows.groupby(["source", "value"], sort=False):
+        both = both.set_index("network")
+        is_reference = value == both["reference"].iloc[0]
+        row = {"source": source, "value": f"{value}{' (reference)' if is_reference else ''}"}
+        for column in NUMBERS:
+            row[column] = " / ".join(f"{both.loc[name, column]:.3f}" for name in names)
+        table.append(row)
+    return list_table(pd.DataFrame(table), rows["axis"].iloc[0])
+
+
+def summarise(table, names):
+    """Say in one table how much is kept, over all guises but the references."""
+    others = table[table["value"] != table["reference"]]
+    means = others.groupby(["axis", "network"], sort=False)[list(NUMBERS)].mean()
+    at = table[table["value"] == table["reference"]]
+    before = at.groupby(["axis", "network"], sort=False)["accuracy"].mean()
+    rows = []
+    for axis in dict.fromkeys(table["axis"]):
+        row = {"what varies": axis}
+        for column in ("centred", "accuracy"):
+            row[column] = " / ".join(f"{means.loc[(axis, n), column]:.3f}" for n in names)
+        row["accuracy in the reference"] = " / ".join(f"{before[axis, n]:.3f}" for n in names)
+        rows.append(row)
+    title = "Means over all guises but the reference: brainof-tiny / untrained"
+    return list_table(pd.DataFrame(rows), title)
+
+
+def main():
+    """Measure, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", default="brainof-tiny")
+    parser.add_argument("--keep", type=Path, help="CSV of numbers: what is in it is not redone")
+    parser.add_argument("--out", type=Path, default=DOC)
+    options = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    mne.set_log_level("error")
+    warnings.simplefilter("ignore")
+    table = measure_all(options.checkpoint, options.keep)
+    names = list(dict.fromkeys(table["network"]))
+    plot(table, CHANCE, options.out / "invariance.png")
+    by_axis = [table[table["axis"] == name] for name in dict.fromkeys(table["axis"])]
+    parts = [summarise(table, names), *(axis_table(rows, names) for rows in by_axis)]
+    write_below(DOC / "invariance.rst", "invariance.py", parts, options.out / "invariance.rst")
+
+
+if __name__ == "__main__":
+    main()
