@@ -1,0 +1,117 @@
+"""What can be read from frozen features by a linear map, of quantities that are known.
+
+``BRAINOF_DATA=... python benchmarks/readouts.py`` writes the table of ``doc/features.rst``: one
+core, some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import torch
+from _quantities import all_known, classical
+from _read_out import pooled
+from _tables import list_table, write_below
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold
+
+from brainof_toolbox import BrainOFEmbedder
+from brainof_toolbox.estimators._heads import Rotate
+
+DOC = Path(__file__).resolve().parent.parent / "doc"
+ALPHAS = np.logspace(-3, 2, 6)  # those of the estimators' heads
+N_FOLDS, N_INNER = 4, 4
+POOLINGS = ("flat", "mean")
+
+
+def explained(rows, targets, groups):
+    """R2 of ridge regressions over all left-out samples, its penalty chosen inside training.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n_samples, n_features)
+        Features.
+    targets : ndarray, shape (n_samples, n_targets)
+        Quantities.
+    groups : ndarray, shape (n_samples,)
+        Subjects, on one side of every split.
+
+    Returns
+    -------
+    r2 : ndarray, shape (n_targets,)
+        1 is all, 0 what the mean of the training samples says or less.
+    """
+    said, trivial = np.empty_like(targets), np.empty_like(targets)
+    for train, test in GroupKFold(N_FOLDS).split(rows, targets, groups):
+        rotate = Rotate().fit(rows[train])  # once for all targets
+        inside, outside = rotate.transform(rows[train]), rotate.transform(rows[test])
+        inner = list(GroupKFold(N_INNER).split(inside, groups=groups[train]))
+        for column in range(targets.shape[1]):
+            ridge = RidgeCV(ALPHAS, cv=inner, scoring="neg_mean_squared_error")
+            said[test, column] = ridge.fit(inside, targets[train, column]).predict(outside)
+        trivial[test] = targets[train].mean(axis=0)
+    return 1 - ((targets - said) ** 2).sum(axis=0) / ((targets - trivial) ** 2).sum(axis=0)
+
+
+def within(values, groups):
+    """Take the mean of each person away."""
+    _, who = np.unique(groups, return_inverse=True)
+    means = np.stack([values[who == i].mean(axis=0) for i in range(who.max() + 1)])
+    return values - means[who]
+
+
+def score(known, checkpoints):
+    """One row per quantity."""
+    columns = [np.reshape(values, (len(known.groups), -1)) for values in known.targets.values()]
+    ends = np.cumsum([column.shape[1] for column in columns])[:-1]
+    targets, features = np.concatenate(columns, axis=1).astype(float), {}
+    for checkpoint in checkpoints.values():
+        embedder = BrainOFEmbedder(checkpoint, random_state=0)
+        rows = embedder.fit_transform(known.X)
+        width = embedder.backbone_.config.width
+        for pooling in POOLINGS:
+            features.setdefault(pooling, []).append(pooled(rows, pooling, width))
+    features["classical"] = [classical(known)]
+    table = [
+        {"samples": f"{known.name}, n = {len(known.groups)}", "quantity": quantity}
+        for quantity in known.targets
+    ]
+    for words, change in (("", lambda x, _: x), (", within", within)):
+        wanted = change(targets, known.groups)
+        for name, kinds in features.items():
+            r2 = [explained(change(x, known.groups), wanted, known.groups) for x in kinds]
+            means = [[part.mean() for part in np.split(one, ends)] for one in r2]
+            for row, *values in zip(table, *means, strict=True):
+                row[name + words] = " / ".join(f"{value:.2f}" for value in values)
+    return table
+
+
+def main():
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", default="brainof-tiny")
+    parser.add_argument("--out", type=Path, default=DOC / "features.rst")
+    options = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    mne.set_log_level("error")
+    warnings.simplefilter("ignore")
+    checkpoints = {"brainof-tiny": options.checkpoint, "untrained": None}
+    table, start = [], time.perf_counter()
+    for known in all_known():
+        table += score(known, checkpoints)
+        print(f"{time.perf_counter() - start:4.0f} s: {known.name}", flush=True)
+    table = pd.DataFrame(table)
+    print(table.to_string())
+    title = "R2 over left-out people, brainof-tiny / untrained"
+    write_below(DOC / "features.rst", "readouts.py", [list_table(table, title)], options.out)
+
+
+if __name__ == "__main__":
+    main()
