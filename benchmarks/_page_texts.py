@@ -71,8 +71,9 @@ A quarter of the labels
 -----------------------
 
 The training side of each fold is cut to a quarter of each class: whole subjects (or runs) in
-random order while they fit, then a part of one more. {n_quarters} draws, the same for all
-decoders; tests are as above.
+random order while they fit, then a part of one more. {n_quarters} draws (the first
+{n_quarters_full} where the network is trained), the same for all decoders, paired by draw; tests
+are as above.
 
 {quarter}
 {quarter_differences}

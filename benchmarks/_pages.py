@@ -12,7 +12,7 @@ from _side_tables import CHOICES, CHOSEN, FORMATS
 from _store import Store
 from _summary import Summary
 from _tables import list_table
-from _work import N_QUARTERS, N_UNTRAINED, QUARTER, SETS, weights_sha256
+from _work import N_QUARTERS, N_QUARTERS_FULL, N_UNTRAINED, QUARTER, SETS, weights_sha256
 
 MEEG = (*LOADERS, "simulated-eeg", "simulated-meg")
 HAXBY = tuple(name for name in SETS if name.startswith("fmri-haxby"))
@@ -41,6 +41,7 @@ def write_pages(options):
             quarter=quarter_scores(rows, cut),
             quarter_differences=differences(rows, cut, QUARTER),
             n_quarters=N_QUARTERS,
+            n_quarters_full=N_QUARTERS_FULL,
             formats=formats(rows),
             choices=choices(rows),
             **shared,

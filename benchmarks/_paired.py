@@ -23,9 +23,9 @@ COMBINATIONS = (
     ("fmri", "meg"),
     ALL,
 )
-MISSING = (0.1, 0.25, 0.5, 0.75)
+MISSING = (0.25, 0.5, 0.75)
 #: Samples of each subject, subjects: where networks are trained, and where they are frozen.
-SMALL, LARGE = (12, 6), (24, 10)
+SMALL, LARGE = (8, 6), (16, 10)
 
 
 def load_paired(names, size, seed, missing=0.0):

@@ -63,16 +63,25 @@ class Summary:
 
     def difference(self, first, second, random_state=0):
         """Mean difference over units, its p-value, and how many units there are."""
-        one, weight = self._units(first)
-        two, _ = self._units(second)
+        draws = self._shared_draws(first, second)
+        one, weight = self._units(first, draws)
+        two, _ = self._units(second, draws)
         names = [name for name in one if name in two]
         values = np.array([(one[name] - two[name]) * weight[name] for name in names])
         return float(values.mean()), sign_flip(values, random_state), len(values)
 
-    def _units(self, decoder):
+    def _shared_draws(self, first, second):
+        """Draws of both, where a draw is the same labels or data for all; else every draw."""
+        one, two = ({row["draw"] for row in self.rows[name]} for name in (first, second))
+        is_cut = self.rows[first][0]["fraction"] < 1
+        return one & two if is_cut or self.is_independent else one | two
+
+    def _units(self, decoder, draws):
         """Scores and weights by unit; the same unit of several repetitions is averaged."""
         scores, weights = {}, {}
         for row in self.rows[decoder]:
+            if row["draw"] not in draws:
+                continue
             weight = row["unit_weights"] or [1.0] * len(row["units"])
             for (name, score), own in zip(row["units"].items(), weight):
                 name = f"{row['draw']}: {name}" if self.is_independent else name

@@ -42,8 +42,9 @@ from brainof_toolbox.evaluation._results import points
 from brainof_toolbox.evaluation._statistics import half_interval, widen_certain
 from brainof_toolbox.models import BrainOFConfig, load_checkpoint
 
-#: Seeds of untrained weights on one data set; draws of a quarter of the labels.
-N_UNTRAINED, N_QUARTERS = 3, 3
+#: Seeds of untrained weights on one data set; draws of a quarter of the labels, fewer of them
+#: where networks are trained.
+N_UNTRAINED, N_QUARTERS, N_QUARTERS_FULL = 3, 3, 2
 QUARTER = 0.25
 SENSORS = (*NETWORK, *CLASSICAL["sensors"], *CONVOLUTIONAL)
 
@@ -111,7 +112,11 @@ SETS = {
     **{
         f"together-{'+'.join(names)}": Entry(
             _simulated(names, LARGE),
-            (PROBE, UNTRAINED, *(CLASSICAL["several"] if names == ALL else ())),
+            (
+                PROBE,
+                *(() if len(names) == 2 else (UNTRAINED,)),
+                *(CLASSICAL["several"] if names == ALL else ()),
+            ),
             3,
         )
         for names in COMBINATIONS
@@ -156,7 +161,8 @@ def items(sets, decoders, max_epochs):
             n_draws = entry.n_data or (N_UNTRAINED if decoder == UNTRAINED else 1)
             draws = [(1.0, draw) for draw in range(n_draws)]
             if entry.is_cut and decoder not in CONVOLUTIONAL:
-                draws += [(QUARTER, draw) for draw in range(N_QUARTERS)]
+                n_quarters = N_QUARTERS if epochs is None else N_QUARTERS_FULL
+                draws += [(QUARTER, draw) for draw in range(n_quarters)]
             found += [Item(name, decoder, *draw, epochs, weights) for draw in draws]
     slow = (TUNED, SCRATCH, *CONVOLUTIONAL)
     return sorted(found, key=lambda item: item.decoder not in slow)

@@ -57,6 +57,8 @@ def fill(options):
         *side_items(options.sets),
     ):
         todo = [item for item in todo if item.key not in store]
+        if options.no_weights:
+            todo = [item for item in todo if not item.weights]
         for number, (item, row) in enumerate(compute(todo, work, options.jobs), 1):
             if row is None:
                 failed.append(item)
@@ -79,7 +81,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=names, default=names)
     parser.add_argument("--decoders", nargs="+", help="names as on the pages; all without")
-    parser.add_argument("--max-epochs", type=int, default=8)
+    parser.add_argument(
+        "--no-weights", action="store_true", help="only what the pretrained weights do not change"
+    )
+    parser.add_argument("--max-epochs", type=int, default=6)
     parser.add_argument("--jobs", type=int, default=1, help="processes of one thread each")
     parser.add_argument("--render-only", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
