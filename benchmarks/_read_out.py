@@ -171,8 +171,13 @@ def reconstruct(checkpoint, corpus):
 
     Patches are hidden, and no components removed: a task that every variant has learned.
     """
-    config = PretrainingConfig(micro_tokens=BATCH_TOKENS, masked_components=0.0)
-    objective = Objective(load_checkpoint(checkpoint).model, config)
+    model = load_checkpoint(checkpoint).model
+    config = PretrainingConfig(
+        micro_tokens=BATCH_TOKENS,
+        masked_components=0.0,
+        spectrum_weight=float(model.config.answers_spectrum),
+    )
+    objective = Objective(model, config)
     patch_size, ratios = objective.model.config.patch_size, {}
     for dataset, modality in dict.fromkeys((e.dataset, e.modality) for e in corpus.entries):
         part = corpus.select(datasets=[dataset], modalities=[modality])

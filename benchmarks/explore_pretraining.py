@@ -31,6 +31,12 @@ from brainof_toolbox.pretraining import Corpus, pretrain
 VARIANTS = {
     "default": {},
     "time only": {"training": {"alpha": 0.0, "masked_components": 0.0}},
+    "published terms": {
+        "network": {"answers_spectrum": False},
+        "training": {"spectrum_weight": 0.0},
+    },
+    "encoder learns at once": {"training": {"decoder_steps": 0}},
+    "encoder learns as fast": {"training": {"encoder_rate": 1.0}},
     "EEG only": {"part": {"modalities": ["eeg"]}},
     "MEG only": {"part": {"modalities": ["meg"]}},
     "fMRI only": {"part": {"modalities": ["fmri"]}},
@@ -43,12 +49,14 @@ VARIANTS = {
     "hide 75 %": {"training": {"masked_patches": 0.75}},
     "remove 10 %": {"training": {"masked_components": 0.1}},
     "remove 50 %": {"training": {"masked_components": 0.5}},
-    "linear patches": {"network": {"spectrum": False}},
+    "linear patches": {
+        "network": {"spectrum": False, "answers_spectrum": False},
+        "training": {"spectrum_weight": 0.0},
+    },
     "no positions": {"network": {"position_encoding": "none", "latent_init": "random"}},
     "random latents": {"network": {"latent_init": "random"}},
     "embed hidden": {"training": {"masked_tokens": "embed"}},
     "wide and shallow": {"network": {"n_layers": 3, "width": 176}},
-    "learning rate 3e-3": {"training": {"learning_rate": 3e-3}},
     "learning rate 1e-3": {"training": {"learning_rate": 1e-3}},
     "learning rate 3e-4": {"training": {"learning_rate": 3e-4}},
 }
