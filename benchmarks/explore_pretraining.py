@@ -154,7 +154,7 @@ def parse():
     parser.add_argument("--checkpoint", type=Path, help="read out this one, and train nothing")
     parser.add_argument("--base", type=Path, default=HERE / "tiny.toml", help="what is varied")
     parser.add_argument("--steps", type=int, default=300, help="0: untrained")
-    parser.add_argument("--tokens", type=int, default=8192)
+    parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder that keeps the tasks")
     parser.add_argument("--keep", type=Path, help="folder that keeps the runs, to resume them")
