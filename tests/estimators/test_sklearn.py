@@ -77,15 +77,10 @@ def test_common_checks_of_fine_tuning(kind, small_checkpoint):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("kind", KINDS)
-def test_common_checks_of_the_default(kind):
-    assert_battery_passes(kind(info=mne.create_info(1, 100.0, "eeg")))
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_common_checks_of_untrained_weights():
-    assert_battery_passes(BrainOFEmbedder(None, info=mne.create_info(1, 100.0, "eeg")))
+@pytest.mark.parametrize("checkpoint", ["brainof-tiny", None])
+def test_common_checks_of_whole_networks(checkpoint):
+    """The default and its untrained twin; the supervised ones would take minutes."""
+    assert_battery_passes(BrainOFEmbedder(checkpoint, info=mne.create_info(1, 100.0, "eeg")))
 
 
 @pytest.mark.parametrize("kind", KINDS)
