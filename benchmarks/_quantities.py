@@ -208,16 +208,15 @@ def real_fmri():
 
 
 def classical(known):
-    """What is usually computed: powers and averaged samples, or regions and correlations."""
+    """What is usually computed: powers and averaged samples, or levels and correlations."""
     parts = known.X if isinstance(known.X, list) else [known.X]
     data, sfreq = np.concatenate([part.data for part in parts]).astype(float), parts[0].sfreq
     if parts[0].modality == "fmri":
         upper = np.triu_indices(data.shape[1], 1)
         alike = [np.arctanh(np.clip(np.corrcoef(one)[upper], -0.999, 0.999)) for one in data]
-        return np.hstack([data.mean(axis=2), np.log(data.std(axis=2)), alike])
+        return [np.hstack([data.mean(axis=2), np.log(data.std(axis=2))]), np.stack(alike)]
     data /= data.std()
-    averages = AveragedSamples(sfreq).fit(data).transform(data)
-    return np.hstack([BandPower(sfreq).transform(data), averages])
+    return [BandPower(sfreq).transform(data), AveragedSamples(sfreq, 0.1).fit_transform(data)]
 
 
 def all_known():

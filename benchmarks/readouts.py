@@ -19,7 +19,6 @@ import torch
 from _quantities import all_known, classical
 from _read_out import pooled
 from _tables import list_table, write_below
-from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
 from brainof_toolbox import BrainOFEmbedder
@@ -31,8 +30,16 @@ N_FOLDS, N_INNER = 4, 4
 POOLINGS = ("flat", "mean")
 
 
+def ridge(rows, targets, asked):
+    """Answers of ridge regressions of every strength, shape (n_strengths, n_asked, n_targets)."""
+    mean, level = rows.mean(axis=0), targets.mean(axis=0)
+    left, size, right = np.linalg.svd(rows - mean, full_matrices=False)
+    inside, outside = left.T @ (targets - level), (asked - mean) @ right.T
+    return np.stack([outside @ ((size / (size**2 + a))[:, None] * inside) for a in ALPHAS]) + level
+
+
 def explained(rows, targets, groups):
-    """R2 of ridge regressions over all left-out samples, its penalty chosen inside training.
+    """R2 of ridge regressions over all left-out samples, each penalty chosen inside training.
 
     Parameters
     ----------
@@ -50,13 +57,16 @@ def explained(rows, targets, groups):
     """
     said, trivial = np.empty_like(targets), np.empty_like(targets)
     for train, test in GroupKFold(N_FOLDS).split(rows, targets, groups):
-        rotate = Rotate().fit(rows[train])  # once for all targets
+        rotate = Rotate().fit(rows[train])
         inside, outside = rotate.transform(rows[train]), rotate.transform(rows[test])
-        inner = list(GroupKFold(N_INNER).split(inside, groups=groups[train]))
-        for column in range(targets.shape[1]):
-            ridge = RidgeCV(ALPHAS, cv=inner, scoring="neg_mean_squared_error")
-            said[test, column] = ridge.fit(inside, targets[train, column]).predict(outside)
-        trivial[test] = targets[train].mean(axis=0)
+        known, errors = targets[train], 0.0
+        for fit, check in GroupKFold(N_INNER).split(inside, groups=groups[train]):
+            answers = ridge(inside[fit], known[fit], inside[check])
+            errors = errors + ((answers - known[check]) ** 2).sum(axis=1)
+        best = errors.argmin(axis=0)  # (n_targets,)
+        answers = ridge(inside, known, outside)
+        said[test] = np.stack([answers[b, :, k] for k, b in enumerate(best)], axis=1)
+        trivial[test] = known.mean(axis=0)
     return 1 - ((targets - said) ** 2).sum(axis=0) / ((targets - trivial) ** 2).sum(axis=0)
 
 
@@ -78,7 +88,7 @@ def score(known, checkpoints):
         width = embedder.backbone_.config.width
         for pooling in POOLINGS:
             features.setdefault(pooling, []).append(pooled(rows, pooling, width))
-    features["classical"] = [classical(known)]
+    features["classical"] = classical(known)
     table = [
         {"samples": f"{known.name}, n = {len(known.groups)}", "quantity": quantity}
         for quantity in known.targets
