@@ -1,8 +1,8 @@
 """The same recordings in several guises: other rates, sensors, lengths.
 
-Simulated samples are drawn with the same seed, so that the same activity is seen by other sensors
-or scanned at other times (their noise is another one); real ones are those of people whom
-brainof-tiny has not seen (``pretraining/split.toml``), resampled, picked, interpolated and cut.
+Samples are resampled, picked, interpolated and cut; of simulated ones, which are drawn with the
+same seed, other montages see the same activity (their noise is another one). Real ones are those
+of people whom brainof-tiny has not seen (``pretraining/split.toml``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEED = 501
 N_SUBJECTS, N_SAMPLES = 8, 12  # simulated
 N_EPOCHS, N_WINDOWS = 20, 5  # real: of a person, of a recording
 RATES, REAL_RATES = (100, 128, 200, 250, 500, 1000), (100, 128, 200, 256, 500, 1000)
-T_RS = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
+T_RS = (0.5, 1.0, 1.5, 2.0, 3.0)
 COUNTS, SHARES = (64, 32, 19, 12, 8), (0, 10, 20, 30, 40, 50)
 LENGTHS, FMRI_LENGTHS = (1, 2, 4, 8, 10), (20, 40, 80, 160)
 MONTAGES = {
@@ -119,10 +119,9 @@ def spread(places, count):
     return sorted(chosen)
 
 
-def crop(signals, seconds):
-    """The middle of the samples."""
-    size, n_times = round(seconds * signals.sfreq), signals.shape[2]
-    start = (n_times - size) // 2
+def crop(signals, seconds, start=0.0):
+    """A part of the samples, from their beginning on or a later time in s."""
+    size, start = round(seconds * signals.sfreq), round(start * signals.sfreq)
     return signals.replace(data=signals.data[..., start : start + size], stretches=None)
 
 
@@ -144,7 +143,7 @@ def rates():
     made = {}
     for rate in RATES:
         data = resample(X.data.astype(float), up=rate, down=1000.0, verbose="error")
-        made[rate] = crop(X.replace(data=data, sfreq=float(rate), stretches=None), 2.0)
+        made[rate] = crop(X.replace(data=data, sfreq=float(rate), stretches=None), 2.0, 0.5)
     yield Axis("sampling rate (Hz)", "simulated", made, 250, y, groups)
     X, y, groups = pictures()
     made = {
@@ -197,9 +196,11 @@ def lengths():
 
 def scans():
     """Repetition times and lengths of fMRI."""
+    X, y, groups = simulate("fmri", t_r=T_RS[0], fmri_duration=60.0)
     made = {}
     for t_r in T_RS:
-        made[t_r], y, groups = simulate("fmri", t_r=t_r, fmri_duration=60.0)
+        step = round(t_r / T_RS[0])
+        made[t_r] = X.replace(data=X.data[..., ::step], sfreq=1 / t_r, stretches=None)
     yield Axis("repetition time (s)", "simulated", made, 2.0, y, groups)
     X, y, groups = simulate("fmri", fmri_duration=float(FMRI_LENGTHS[-1]))
     made = {seconds: crop(X, seconds) for seconds in FMRI_LENGTHS}
