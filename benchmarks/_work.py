@@ -171,7 +171,9 @@ def items(sets, decoders, max_epochs):
 def weights_sha256():
     """The sha256 of the weights; the untrained network must be the same one."""
     checkpoint = load_checkpoint(PRETRAINED)
-    if checkpoint.config != BrainOFConfig.preset("tiny"):
+    # Beyond the decoder, which only pretraining uses.
+    answers = checkpoint.config.answers_spectrum
+    if checkpoint.config != BrainOFConfig.preset("tiny", answers_spectrum=answers):
         raise SystemExit(f"{PRETRAINED} is not of the preset 'tiny': untrained rows need it.")
     return checkpoint.sha256
 
