@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from brainof_toolbox.models import load_checkpoint
+
 MARKER = ".. What follows is written by benchmarks/{}."
 
 
@@ -18,3 +20,10 @@ def write_below(path, script, parts, out=None):
     marker = MARKER.format(script)
     head, *_ = path.read_text(encoding="utf-8").split(marker)
     (out or path).write_text(head + "\n".join([marker, "", *parts]), encoding="utf-8")
+
+
+def name_weights(checkpoint):
+    """Say which weights a page is about."""
+    loaded = load_checkpoint(checkpoint)
+    steps, short = loaded.manifest.get("steps"), loaded.sha256[:12]
+    return f"Weights: ``{loaded.name}``, {steps} steps, sha256 {short}.\n"

@@ -19,7 +19,7 @@ import torch
 from _guises import all_axes
 from _invariance_figure import plot
 from _read_out import decode, pooled
-from _tables import list_table, write_below
+from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
 from brainof_toolbox import BrainOFEmbedder
@@ -143,7 +143,8 @@ def main():
     names = list(dict.fromkeys(table["network"]))
     plot(table, CHANCE, options.out / "invariance.png")
     by_axis = [table[table["axis"] == name] for name in dict.fromkeys(table["axis"])]
-    parts = [summarise(table, names), *(axis_table(rows, names) for rows in by_axis)]
+    parts = [name_weights(options.checkpoint), summarise(table, names)]
+    parts += [axis_table(rows, names) for rows in by_axis]
     write_below(DOC / "invariance.rst", "invariance.py", parts, options.out / "invariance.rst")
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from _quantities import all_known, classical
 from _read_out import pooled
-from _tables import list_table, write_below
+from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
 from brainof_toolbox import BrainOFEmbedder
@@ -120,7 +120,8 @@ def main():
     table = pd.DataFrame(table)
     print(table.to_string())
     title = "R2 over left-out people, brainof-tiny / untrained"
-    write_below(DOC / "features.rst", "readouts.py", [list_table(table, title)], options.out)
+    parts = [name_weights(options.checkpoint), list_table(table, title)]
+    write_below(DOC / "features.rst", "readouts.py", parts, options.out)
 
 
 if __name__ == "__main__":
