@@ -210,13 +210,13 @@ def load_story(n_volumes, subjects=("*",)):
     return segments
 
 
-def identify_story(features, n_volumes=30):
+def identify_story(features, part="evaluation", n_volumes=30):
     """Share of the segments of each subject found among the mean ones of the others.
 
-    Only those whom no pretraining has seen take part. Parameters and returns are those of
+    Those of one ``part`` of the split take part. Other parameters and returns are those of
     :func:`identify_rest`.
     """
-    names = read_split()["fmri-story-listening"]["evaluation"]
+    names = read_split()["fmri-story-listening"][part]
     segments = load_story(n_volumes, names)
     rows = np.asarray(features([one for subject in segments for one in subject]))
     rows = rows.reshape(len(segments), len(segments[0]), -1)

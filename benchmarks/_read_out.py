@@ -14,7 +14,7 @@ import joblib
 import mne
 import numpy as np
 import torch
-from _fmri import identify, load_story
+from _fmri import identify_story
 from _sets import load_arithmetic, load_visual, read_split
 from _tiny_sources import arithmetic, read_rest, story, visual
 from sklearn.metrics import balanced_accuracy_score
@@ -156,12 +156,8 @@ def read_out(checkpoint, tasks, *, is_noisy=False):
             scores[f"{name}, {pooling}"] = found[0]
             if levels:
                 noisy[f"{name}, {pooling}"] = dict(zip(map(str, levels), found[1:], strict=True))
-    segments = load_story(30, read_split()["fmri-story-listening"]["pretraining"])
-    rows = embedder.transform([segment for subject in segments for segment in subject])
-    rows = rows.reshape(len(segments), len(segments[0]), -1)
-    total = rows.sum(axis=0)
-    found = [identify((total - one) / (len(rows) - 1), one.copy()) for one in rows]
-    scores["story segments, flat"] = round(float(np.mean(found)), 4)
+    found, _ = identify_story(embedder.transform, "pretraining")
+    scores["story segments, flat"] = round(float(np.mean(list(found.values()))), 4)
     return {"scores": scores, **({"noise": noisy} if noisy else {})}
 
 

@@ -224,16 +224,11 @@ def channel_queries(tokens, grid):
     queries : TokenBatch
         C per sample; as when, the middle and the length of the sample.
     """
-    n_patches = tokens.is_padding.shape[1] // grid.data.shape[1]
-    fields = {field.name: getattr(tokens, field.name) for field in dataclasses.fields(tokens)}
-    first = {
-        name: tensor[:, ::n_patches]
-        for name, tensor in fields.items()
-        if tensor is not None and tensor.ndim > 1
-    }
-    length = (grid.n_times / grid.sfreq)[:, None].expand_as(first["time"])  # (B, C)
-    whole = {"time": length / 2, "duration": length, "modality": tokens.modality}
-    return TokenBatch(**{**first, **whole})
+    n_samples, n_tokens = tokens.is_padding.shape
+    first = torch.arange(0, n_tokens, n_tokens // grid.data.shape[1], device=grid.data.device)
+    queries = take_tokens(tokens, first.expand(n_samples, -1))  # (B, C, ...)
+    length = (grid.n_times / grid.sfreq)[:, None].expand_as(queries.time)  # (B, C)
+    return dataclasses.replace(queries, time=length / 2, duration=length)
 
 
 def take_tokens(tokens, index):
