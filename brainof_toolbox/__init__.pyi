@@ -1,5 +1,15 @@
 # The table of contents: what a user can import, and where it lives.
-from . import datasets, estimators, evaluation, io, models, preprocessing, pretraining, signals
+from . import (
+    datasets,
+    estimators,
+    evaluation,
+    inspection,
+    io,
+    models,
+    preprocessing,
+    pretraining,
+    signals,
+)
 from .estimators import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from .evaluation import Comparison, Scores, compare, cross_validate
 from .io import (
@@ -41,6 +51,7 @@ __all__ = [
     "from_nifti",
     "from_raw",
     "from_roi_timeseries",
+    "inspection",
     "io",
     "latest_checkpoint",
     "models",

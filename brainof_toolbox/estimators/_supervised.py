@@ -159,6 +159,12 @@ class SupervisedBrainOF(BaseBrainOF):
         )
         return outputs.numpy()
 
+    def _as_network(self):
+        """Backbone and head as one differentiable network, whatever way it was fitted."""
+        if hasattr(self, "network_"):
+            return self.network_
+        return make_network(self.backbone_, self.pooling, self.head_)
+
     def _features(self, X):
         return self._embed(self._as_sources(X, reset=False))
 

@@ -1,0 +1,3 @@
+"""Look inside fitted estimators: what they go by, and how the network works."""
+
+__all__ = []
