@@ -36,6 +36,8 @@ class BaseBrainOF(BaseEstimator):
 
     def _check_parameters(self):
         check_option("pooling", self.pooling, POOLINGS)
+        if self.layer is not None:
+            check_number("layer", self.layer, low=0, integer=True)
         check_option("on_missing", self.on_missing, ("raise", "index"))
         check_option("on_error", self.on_error, ("raise", "nan"))
         if self.n_jobs is not None and check_number("n_jobs", self.n_jobs, integer=True) == 0:
@@ -59,6 +61,12 @@ class BaseBrainOF(BaseEstimator):
 
     def _load_backbone(self):
         """Load the checkpoint, or make untrained weights and say so."""
+        self._read_checkpoint()
+        if self.layer is not None:
+            n_layers = self.backbone_.config.n_layers
+            check_number("layer", self.layer, low=0, high=n_layers, integer=True)
+
+    def _read_checkpoint(self):
         if self.checkpoint is None:
             warn(
                 f"{type(self).__name__}(checkpoint=None) has untrained weights: its features come "
@@ -149,7 +157,7 @@ class BaseBrainOF(BaseEstimator):
     def _feature_key(self):
         """What decides the features of a given sample: weights and pooling."""
         weights = self.checkpoint_info_["sha256"] or f"untrained, seed {self._seed}"
-        return weights, self.pooling, repr(self.window)
+        return weights, self.pooling, repr(self.window), self.layer
 
     def _embed_blocks(self, blocks, n_samples):
         """The same from preprocessed blocks; averages over the windows of each sample."""
@@ -157,7 +165,7 @@ class BaseBrainOF(BaseEstimator):
         self.backbone_.to(device).eval()
         blocks = progress(blocks, description="Embedding", enabled=bool(self.verbose))
         features = average_over_windows(
-            lambda tokens: pool(self.backbone_(tokens), self.pooling),
+            lambda tokens: pool(self.backbone_(tokens, layer=self.layer), self.pooling),
             blocks,
             n_samples,
             self.batch_size,
@@ -322,7 +330,7 @@ def block_tokens(block, rows):
     return [window_tokens(block, name, rows) for name in there]
 
 
-def window_tokens(block, modality, rows):
+def window_tokens(block, modality, rows, change=None):
     """Tokens of some windows of one modality.
 
     Parameters
@@ -333,6 +341,9 @@ def window_tokens(block, modality, rows):
         One of those in ``block.windows``.
     rows : ndarray of int
         Which windows.
+    change : callable | None
+        Takes data (n_windows, n_channels, n_times) and the signals they come from; returns
+        changed data, and which channels of each window are not to be read.
 
     Returns
     -------
@@ -341,9 +352,13 @@ def window_tokens(block, modality, rows):
         missing.
     """
     windows, index = block.windows[modality], block.rows[modality][rows]
-    signals = windows.signals
+    signals, data = windows.signals, windows.signals.data[index]
+    is_missing = block.is_missing[modality][rows][:, None]  # (n_windows, 1)
+    if change is not None:
+        data, is_dropped = change(data, signals)
+        is_missing = is_missing | is_dropped  # (n_windows, n_channels)
     tokens = make_tokens(
-        signals.data[index],
+        data,
         signals.sfreq,
         signals.ch_pos,
         signals.ch_ori,
@@ -351,9 +366,10 @@ def window_tokens(block, modality, rows):
         signals.modality,
         log_scale=windows.log_scale[index],
     )
-    is_missing = torch.as_tensor(block.is_missing[modality][rows])
-    tokens.is_padding[is_missing] = True
-    tokens.values[is_missing] = 0.0
+    n_tokens = tokens.values.shape[1]
+    is_missing = np.repeat(is_missing, n_tokens // is_missing.shape[1], axis=1)
+    tokens.is_padding[torch.from_numpy(is_missing)] = True
+    tokens.values[torch.from_numpy(is_missing)] = 0.0
     return tokens
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from torch.nn import functional as F
 
 from .._samples import count_samples
 from .._utils.validation import check_number
+from ._base import as_seed
 from ._heads import fit_classification_head
-from ._supervised import SupervisedBrainOF
+from ._supervised import SupervisedBrainOF, trains_the_network
 
 
 class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
@@ -37,8 +37,26 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         strength chosen by cross-validation inside the training data. ``"full"`` trains network and
         head together, from the probe's head on: AdamW, warm-up and cosine, rates that fall with
         the distance from the head, early stopping on an inner split, best weights restored.
+        ``"lora"`` trains the head and low-rank differences to some of the matrices
+        :footcite:p:`hu2022lora`, which are added to them for prediction.
     pooling : str
         ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
+    head : str
+        ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units.
+    layer : int | None
+        Read the latents after so many layers of the backbone: 0 before the first, ``None`` after
+        the last. A grid search can choose it.
+    unfreeze : str
+        ``"all"``, or ``"last:n"``: train the last n of the layers that are run, the final norm
+        and the head (``"full"``).
+    lora_rank : int
+        Rank of each difference (``"lora"``), as in the paper.
+    lora_scaling : float
+        Differences are multiplied by ``lora_scaling / lora_rank``, as in the paper.
+    lora_targets : str
+        Which matrices differ: ``"attention"`` of the backbone (2 % of the weights of
+        ``"brainof-tiny"``), ``"attention+experts"`` with those that all tokens meet, or
+        ``"attention+resampler"`` with the attention that reads the tokens.
     info : mne.Info | None
         Channels and sampling rate of arrays; other inputs bring their own.
     masker : nilearn masker | 3-D or 4-D atlas | str | None
@@ -55,18 +73,29 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     class_weight : dict | "balanced" | None
         Weights of the classes in the loss.
     max_epochs : int
-        Passes over the training data at most (``"full"``).
+        Passes over the training data at most.
     patience : int
-        Epochs without a better validation loss after which training stops (``"full"``).
+        Epochs without a better validation loss after which training stops.
     learning_rate : float
-        Peak rate of the head (``"full"``).
+        Peak rate of the head.
     layer_decay : float
-        Factor on the rate per layer away from the head (``"full"``).
+        Factor on the rate per layer away from the head.
     weight_decay : float
-        Decay of AdamW (``"full"``).
+        Decay of AdamW.
+    augmentation : "default" | Augmentation | None
+        How training samples are changed each time the network sees them: see
+        :class:`~brainof_toolbox.estimators.Augmentation`, whose defaults are ``"default"``.
+    label_smoothing : float
+        Share of the probability that the training loss spreads over all classes.
     validation_fraction : float
         Share of the training samples, by whole groups where ``groups`` are given, watched for
-        early stopping (``"full"``); 0 runs all epochs.
+        early stopping; 0 runs all epochs.
+    refit : bool
+        After the best number of epochs is known, train again with the watched samples too, for so
+        many epochs.
+    warm_start : bool
+        Go on from where the last ``fit`` ended, rather than from the checkpoint and the probe. A
+        probe has nothing to go on from.
     batch_size : int
         Windows that go through the network at once.
     device : str
@@ -86,23 +115,33 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     checkpoint_info_ : dict
         Name, sha256, step, number of parameters, corpus and licence of the weights.
     history_ : pandas.DataFrame
-        Losses by epoch (``"full"``).
+        Losses by epoch (``"lora"``, ``"full"``).
     head_ : sklearn.pipeline.Pipeline
         The head (``"probe"``).
+    adapter_ : dict of str -> torch.Tensor
+        The trained differences, two factors for each matrix (``"lora"``).
     backbone_ : BrainOF
-        The network.
+        The network, differences added.
 
     References
     ----------
     .. footbibliography::
     """
 
+    _loss_label = "cross entropy (nats)"
+
     def __init__(
         self,
         checkpoint="brainof-tiny",
         *,
         adaptation="probe",
+        head="linear",
         pooling="flat",
+        layer=None,
+        unfreeze="all",
+        lora_rank=32,
+        lora_scaling=64.0,
+        lora_targets="attention",
         info=None,
         masker=None,
         window=None,
@@ -113,7 +152,11 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         learning_rate=1e-3,
         layer_decay=0.9,
         weight_decay=0.05,
+        augmentation=None,
+        label_smoothing=0.0,
         validation_fraction=0.2,
+        refit=True,
+        warm_start=False,
         batch_size=32,
         device="auto",
         memory=None,
@@ -122,7 +165,13 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     ):
         self.checkpoint = checkpoint
         self.adaptation = adaptation
+        self.head = head
         self.pooling = pooling
+        self.layer = layer
+        self.unfreeze = unfreeze
+        self.lora_rank = lora_rank
+        self.lora_scaling = lora_scaling
+        self.lora_targets = lora_targets
         self.info = info
         self.masker = masker
         self.window = window
@@ -133,14 +182,18 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         self.learning_rate = learning_rate
         self.layer_decay = layer_decay
         self.weight_decay = weight_decay
+        self.augmentation = augmentation
+        self.label_smoothing = label_smoothing
         self.validation_fraction = validation_fraction
+        self.refit = refit
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.device = device
         self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, sample_weight=None):
         """Fit to labelled samples.
 
         Parameters
@@ -154,6 +207,9 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
             Labels: numbers or strings.
         groups : array-like, shape (n_samples,) | None
             Samples of one group (a subject, a run) stay on one side of every inner split.
+        sample_weight : array-like, shape (n_samples,) | None
+            Weight of each sample in training, in the choice of the head's strength and in the
+            loss that is watched.
 
         Returns
         -------
@@ -163,46 +219,101 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         Raises
         ------
         ValueError, TypeError, FileNotFoundError
-            If a parameter, ``X`` or ``y`` is not usable.
+            If a parameter, ``X``, ``y``, ``groups`` or ``sample_weight`` is not usable.
         """
         self._check_parameters()
         sources = self._as_sources(X, reset=True)
         y = self._check_targets(y, count_samples(sources))
         groups = self._check_groups(groups, len(y))
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise ValueError(
-                f"y has one class only, {self.classes_.tolist()[0]!r}; a classifier needs samples "
+                f"y has one class only, {classes.tolist()[0]!r}; a classifier needs samples "
                 "of at least two classes."
             )
-        weight = self._class_weight_by_index(labels)
+        before = self._before_this_fit(classes)
+        self.classes_ = classes
+        weight = self._weigh(labels, self._check_weight(sample_weight, len(y)))
         self._load_backbone()
-        self._forget()
-        fit_head = partial(fit_classification_head, class_weight=weight)
-        if self.adaptation == "probe":
-            self.head_ = fit_head(self._embed(sources), labels, groups)
-        else:
-            if weight is not None:
-                weight = self._tensor(
-                    [weight[i] for i in range(len(self.classes_))], torch.float32
-                )
-            self._fit_full(
-                sources,
-                self._tensor(labels, torch.int64),
-                groups,
-                lambda outputs, target: F.cross_entropy(
-                    outputs.float(), target, None if weight is None else weight.to(outputs.device)
-                ),
-                fit_head=fit_head,
-                is_classification=True,
-            )
+        self._fit_adapted(sources, labels, weight, groups, self._fit_head(), before)
         return self
 
-    def _class_weight_by_index(self, labels):
-        """Weights by index of the class, as the heads know it."""
+    @available_if(trains_the_network)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from some more samples in one pass, at a constant rate.
+
+        The first call starts from the checkpoint and from a head that is fitted to its samples,
+        so these must be of all classes. Only with ``adaptation="lora"`` and ``"full"``.
+
+        Parameters
+        ----------
+        X : object
+            Samples in any accepted form.
+        y : array-like, shape (n_samples,)
+            Their labels.
+        classes : array-like, shape (n_classes,) | None
+            All labels there are; ``None`` in the first call: those in ``y``.
+        sample_weight : array-like, shape (n_samples,) | None
+            Weight of each sample in the loss.
+
+        Returns
+        -------
+        self : BrainOFClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            If a parameter or an argument is not usable.
+        """
+        self._check_parameters()
+        is_first = not hasattr(self, "network_")
+        sources = self._as_sources(X, reset=is_first)
+        y = self._check_targets(y, count_samples(sources))
+        check_classification_targets(y)
+        if is_first:
+            known = np.unique(y if classes is None else classes)
+            missing = np.setdiff1d(known, y)
+            if len(missing) or len(known) < 2:
+                raise ValueError(
+                    f"The first samples must be of all classes, at least two, for the head to "
+                    f"start from: there are none of {missing.tolist() or 'a second one'}."
+                )
+            self.classes_ = known
+            self._load_backbone()
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must stay {self.classes_.tolist()}, got {np.unique(classes).tolist()}."
+            )
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds {unknown.tolist()[:5]}; the classes are {self.classes_.tolist()}."
+            )
+        labels = np.searchsorted(self.classes_, y)
+        weight = self._weigh(labels, self._check_weight(sample_weight, len(y)))
+        self._fit_pass(sources, labels, weight, len(self.classes_), self._fit_head())
+        return self
+
+    def _fit_head(self):
+        seed = as_seed(self.random_state)
+        return partial(fit_classification_head, kind=self.head, random_state=seed)
+
+    def _before_this_fit(self, classes):
+        """What an earlier fit left, if this one goes on from it."""
+        before = self._fitted_before(len(classes)) if self.warm_start else None
+        if before and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True needs the classes of the earlier fit, {self.classes_.tolist()}, "
+                f"got {classes.tolist()}. Fit anew with warm_start=False."
+            )
+        return before
+
+    def _weigh(self, labels, sample_weight):
+        """Weight of each sample times that of its class."""
         if self.class_weight is None:
-            return None
+            return sample_weight
         classes = np.arange(len(self.classes_))
         weight = self.class_weight
         if isinstance(weight, dict):
@@ -213,8 +324,12 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
                 )
             for label, value in weight.items():
                 check_number(f"class_weight[{label!r}]", value, low=0)
-            return {i: weight.get(label, 1.0) for i, label in enumerate(self.classes_.tolist())}
-        return dict(enumerate(compute_class_weight(weight, classes=classes, y=labels).tolist()))
+            by_class = np.array([weight.get(label, 1.0) for label in self.classes_.tolist()])
+        else:
+            by_class = compute_class_weight(
+                weight, classes=classes, y=labels, sample_weight=sample_weight
+            )
+        return sample_weight * by_class[labels]
 
     def decision_function(self, X):
         """Confidence scores.

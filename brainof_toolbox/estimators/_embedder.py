@@ -25,6 +25,9 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         How the network's latents become one vector: ``"flat"`` keeps them side by side (and with
         them what is local in space and time), ``"mean"`` averages them, ``"mean+std"`` adds their
         standard deviation.
+    layer : int | None
+        Read the latents after so many layers of the backbone: 0 before the first, ``None`` after
+        the last.
     info : mne.Info | None
         Channels and sampling rate of arrays; other inputs bring their own.
     masker : nilearn masker | 3-D or 4-D atlas | str | None
@@ -88,6 +91,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         checkpoint="brainof-tiny",
         *,
         pooling="flat",
+        layer=None,
         info=None,
         masker=None,
         window=None,
@@ -102,6 +106,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     ):
         self.checkpoint = checkpoint
         self.pooling = pooling
+        self.layer = layer
         self.info = info
         self.masker = masker
         self.window = window

@@ -1,12 +1,12 @@
-"""Train backbone and head together on labelled windows.
+"""Train a network on labelled windows.
 
-B windows of a batch, F features, O outputs (classes, or one target)
+B windows of a batch, O outputs (classes, or one target)
 """
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .._utils.logging import progress
-from ..models import TokenBatch
-from ..signals import MODALITIES
-from ._base import average_over_windows, pool, window_tokens
-from ._heads import linear_map
+from ._augment import Augmentation, augment
+from ._network import gather_tokens, predict_outputs
 
 #: Share of the balance loss of the experts in the training loss.
 _BALANCE = 0.01
@@ -32,7 +30,7 @@ class Settings:
     Parameters
     ----------
     max_epochs : int
-        Passes over the training windows at most.
+        Passes over the training windows at most; the rate falls to zero over so many.
     patience : int
         Epochs without a better validation loss after which training stops.
     learning_rate : float
@@ -41,17 +39,25 @@ class Settings:
     layer_decay : float
         See above.
     weight_decay : float
-        AdamW's decay; none on norms, biases, scales and embeddings.
+        AdamW's decay; none on norms, biases, scales, embeddings and low-rank differences.
     batch_size : int
         Windows in a step.
+    seed : int
+        Of the order of windows, and of their changes.
+    augmentation : Augmentation | None
+        How training windows are changed.
+    label_smoothing : float
+        Probability that the loss spreads over all classes, in training alone.
+    stop_after : int | None
+        Epochs after which training stops, whatever the schedule says.
+    is_constant : bool
+        Keep the rate at its peak throughout.
+    verbose : bool
+        Show a progress bar on a terminal.
     warmup : float
         Share of all steps over which the rate rises.
     clip_norm : float
         Largest norm of the gradient.
-    seed : int
-        Of the order of windows.
-    verbose : bool
-        Show a progress bar on a terminal.
     """
 
     max_epochs: int
@@ -61,188 +67,176 @@ class Settings:
     weight_decay: float
     batch_size: int
     seed: int
+    augmentation: Augmentation | None = None
+    label_smoothing: float = 0.0
+    stop_after: int | None = None
+    is_constant: bool = False
     verbose: bool = False
     warmup: float = 0.1
     clip_norm: float = 1.0
 
 
-class Network(nn.Module):
-    """Backbone, pooling, fixed standardisation of the features, linear head.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        The network that reads tokens.
-    pooling : str
-        How latents become features.
-    mean, scale : ndarray, shape (F,)
-        Of the features before training, so that one learning rate of the head fits every pooling.
-    weight, bias : ndarray, shapes (O, F) and (O,)
-        The head's start.
-    """
-
-    def __init__(self, backbone, pooling, mean, scale, weight, bias):
-        super().__init__()
-        self.backbone = backbone
-        self.pooling = pooling
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("rate", torch.as_tensor(1.0 / scale, dtype=torch.float32))
-        self.weight = nn.Parameter(torch.as_tensor(weight, dtype=torch.float32))
-        self.bias = nn.Parameter(torch.as_tensor(bias, dtype=torch.float32))
-
-    def forward(self, tokens, return_balance=False):
-        """Outputs (B, O) of token batches, one per modality in reading order."""
-        latents, balance = self.backbone(tokens, return_balance=True)
-        features = (pool(latents, self.pooling) - self.mean) * self.rate  # (B, F)
-        outputs = F.linear(features, self.weight, self.bias)  # (B, O)
-        return (outputs, balance) if return_balance else outputs
-
-
-def make_network(backbone, pooling, head):
-    """Put the head of a probe on a backbone.
-
-    Training from the probe's solution does not first distort the features to fit a random head
-    :footcite:p:`kumar2022finetuning`.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        Copied, not changed.
-    pooling : str
-        How latents become features.
-    head : sklearn.pipeline.Pipeline
-        Fitted to features of the training samples.
-
-    Returns
-    -------
-    network : Network
-        Its outputs are those of the probe: logits of the classes, or the target.
-
-    References
-    ----------
-    .. footbibliography::
-    """
-    rotate = head[0]
-    weight, bias = linear_map(head)
-    return Network(copy.deepcopy(backbone), pooling, rotate.mean_, rotate.scale_, weight, bias)
-
-
-def gather_tokens(blocks, index):
-    """Tokens of windows from several blocks, one batch per modality in reading order.
+@dataclass
+class Task:
+    """What a network is to learn.
 
     Parameters
     ----------
     blocks : list of Block
-        All windows.
-    index : ndarray of int, shape (B, 2)
-        Block and row of each window, sorted by block.
-
-    Returns
-    -------
-    tokens : list of TokenBatch
-        A window that lacks a modality is all padding there.
+        Windows of all samples.
+    targets : torch.Tensor, shape (n_samples,)
+        Class indices, or standardised numbers.
+    weight : torch.Tensor, shape (n_samples,)
+        Weight of each sample in the loss.
+    train, valid : ndarray of int
+        Samples to learn from and to watch; without the latter all epochs are run.
     """
-    chosen = [(blocks[b], index[index[:, 0] == b, 1]) for b in np.unique(index[:, 0])]
-    tokens = []
-    for modality in MODALITIES:
-        if any(_has(block, modality, rows) for block, rows in chosen):
-            parts = [
-                window_tokens(block, modality, rows) if modality in block.windows else len(rows)
-                for block, rows in chosen
-            ]
-            like = next(part for part in parts if not isinstance(part, int))
-            parts = [_absent(like, part) if isinstance(part, int) else part for part in parts]
-            tokens.append(TokenBatch.collate(parts))
-    return tokens
+
+    blocks: list
+    targets: torch.Tensor
+    weight: torch.Tensor
+    train: np.ndarray
+    valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
+
+    def loss(self, outputs, samples, label_smoothing=0.0):
+        """Weighted mean of cross entropy or squared error.
+
+        Parameters
+        ----------
+        outputs : torch.Tensor, shape (B, O)
+            What the network said.
+        samples : ndarray of int, shape (B,)
+            Of which samples.
+        label_smoothing : float
+            As in :func:`torch.nn.functional.cross_entropy`.
+
+        Returns
+        -------
+        loss : torch.Tensor, shape ()
+            In nats, or in units of the standardised target, squared.
+        """
+        samples = torch.as_tensor(samples)
+        target = self.targets[samples].to(outputs.device)
+        weight = self.weight[samples].to(outputs.device)
+        if target.is_floating_point():
+            losses = F.mse_loss(outputs[:, 0].float(), target, reduction="none")
+        else:
+            losses = F.cross_entropy(
+                outputs.float(), target, reduction="none", label_smoothing=label_smoothing
+            )
+        return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
-def _has(block, modality, rows):
-    """Whether a window of these has the modality."""
-    return modality in block.windows and not block.is_missing[modality][rows].all()
-
-
-def _absent(like, n_samples):
-    """A batch of nothing but padding: this modality was not recorded."""
-    one = like[np.zeros(n_samples, dtype=int)]
-    one.is_padding.fill_(True)
-    return one
-
-
-def fit_network(network, blocks, targets, train, valid, loss, settings):
+def fit_network(network, task, settings, optimizer=None):
     """Train until the validation loss stops falling; the best weights stay.
 
     Parameters
     ----------
     network : Network
-        Trained in place.
-    blocks : list of Block
-        Windows of all samples.
-    targets : torch.Tensor, shape (n_samples, ...)
-        Class indices or standardised targets.
-    train, valid : ndarray of int
-        Samples to learn from and to watch; without the latter all epochs are run.
-    loss : callable
-        From outputs and targets to a scalar.
+        Trained in place, as far as its parameters require gradients.
+    task : Task
+        On what.
     settings : Settings
         How.
+    optimizer : torch.optim.Optimizer | None
+        Goes on with this one; ``None`` makes one.
 
     Returns
     -------
     history : list of dict
         Per epoch: ``epoch, train_loss, valid_loss, learning_rate``; epoch 0 is before training.
     """
-    device = next(network.parameters()).device
-    targets = targets.to(device)
-    index = np.concatenate(
-        [np.c_[np.full(len(b), i), np.arange(len(b)), b.sample] for i, b in enumerate(blocks)]
-    )
-    index = index[np.isin(index[:, 2], train)]
-    generator = np.random.default_rng(settings.seed)
+    index = _index(task)
+    rng = np.random.default_rng(settings.seed)
     n_steps = -(-len(index) // settings.batch_size) * settings.max_epochs
-    optimizer = make_optimizer(network, settings)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, n_steps, settings.warmup)
+    optimizer = make_optimizer(network, settings) if optimizer is None else optimizer
+    rate = (
+        (lambda step: 1.0)
+        if settings.is_constant
+        else partial(_rate, n_steps=n_steps, warmup=settings.warmup)
     )
-
-    def evaluate():
-        if not len(valid):
-            return float("nan")
-        outputs = predict_outputs(network, blocks, len(targets), settings.batch_size, only=valid)
-        return float(loss(outputs[valid].to(device), targets[valid]))
-
-    best_loss, best_state, best_epoch = evaluate(), copy.deepcopy(network.state_dict()), 0
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    best_loss, best_epoch, best = watch(network, task, settings), 0, _trained(network)
     history = [
         {"epoch": 0, "train_loss": float("nan"), "valid_loss": best_loss, "learning_rate": 0.0}
     ]
-    epochs = range(1, settings.max_epochs + 1)
+    epochs = range(1, (settings.stop_after or settings.max_epochs) + 1)
     for epoch in progress(epochs, description="Fine-tuning", enabled=settings.verbose):
         network.train()
-        order = generator.permutation(len(index))
+        order = rng.permutation(len(index))
         losses = []
         for start in range(0, len(order), settings.batch_size):
             batch = index[np.sort(order[start : start + settings.batch_size])]
-            losses.append(
-                _step(network, blocks, batch, targets, loss, optimizer, schedule, settings)
-            )
-        record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": evaluate()}
+            losses.append(_step(network, task, batch, optimizer, schedule, settings, rng))
+        valid_loss = watch(network, task, settings)
+        record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": valid_loss}
         history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
-        if record["valid_loss"] < best_loss:
-            best_loss, best_epoch = record["valid_loss"], epoch
-            best_state = copy.deepcopy(network.state_dict())
-        elif len(valid) and epoch - best_epoch >= settings.patience:
+        if valid_loss < best_loss:
+            best_loss, best_epoch, best = valid_loss, epoch, _trained(network)
+        elif len(task.valid) and epoch - best_epoch >= settings.patience:
             break
-    if len(valid):
-        network.load_state_dict(best_state)
+    if len(task.valid):
+        _restore(network, best)
     network.eval()
     return history
 
 
-def _step(network, blocks, batch, targets, loss, optimizer, schedule, settings):
+def _index(task):
+    """Block, row and sample of each training window (n_windows, 3)."""
+    index = [
+        np.c_[np.full(len(block), number), np.arange(len(block)), block.sample]
+        for number, block in enumerate(task.blocks)
+    ]
+    index = np.concatenate(index)
+    return index[np.isin(index[:, 2], task.train)]
+
+
+def watch(network, task, settings):
+    """Loss on the validation samples; NaN without any.
+
+    Parameters
+    ----------
+    network : Network
+        Put into eval mode.
+    task : Task
+        Of which.
+    settings : Settings
+        How many windows go at once.
+
+    Returns
+    -------
+    loss : float
+        As of :meth:`Task.loss`.
+    """
+    if not len(task.valid):
+        return float("nan")
+    outputs = predict_outputs(
+        network, task.blocks, len(task.targets), settings.batch_size, only=task.valid
+    )
+    return float(task.loss(outputs[task.valid], task.valid))
+
+
+def _trained(network):
+    """A copy of what is trained."""
+    return {n: p.detach().clone() for n, p in network.named_parameters() if p.requires_grad}
+
+
+@torch.no_grad()
+def _restore(network, trained):
+    for name, parameter in network.named_parameters():
+        if name in trained:
+            parameter.copy_(trained[name])
+
+
+def _step(network, task, batch, optimizer, schedule, settings, rng):
     """One update on the windows ``batch`` (B, 3): block, row, sample."""
-    device = targets.device
-    tokens = [part.to(device) for part in gather_tokens(blocks, batch[:, :2])]
+    device = next(network.parameters()).device
+    change = None
+    if settings.augmentation is not None:
+        change = partial(_change, augmentation=settings.augmentation, rng=rng)
+    tokens = [part.to(device) for part in gather_tokens(task.blocks, batch[:, :2], change)]
     outputs, balance = network(tokens, return_balance=True)
-    value = loss(outputs, targets[torch.as_tensor(batch[:, 2], device=device)])
+    value = task.loss(outputs, batch[:, 2], settings.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     (value + _BALANCE * balance).backward()
     nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
@@ -251,12 +245,36 @@ def _step(network, blocks, batch, targets, loss, optimizer, schedule, settings):
     return float(value.detach())
 
 
+def _change(data, signals, *, augmentation, rng):
+    return augment(data, signals.sfreq, signals.modality, signals.ch_types, augmentation, rng)
+
+
 def _rate(step, n_steps, warmup):
     """Linear warm-up, then half a cosine down to zero; a factor of the peak rate."""
     n_warmup = max(1, round(warmup * n_steps))
     if step < n_warmup:
         return (step + 1) / n_warmup
     return 0.5 * (1 + np.cos(np.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
+
+
+def freeze(network, unfreeze):
+    """Leave only the last layers, the final norm and the head to be trained.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters are told whether they need gradients.
+    unfreeze : str
+        ``"all"``, or ``"last:n"`` for the last n of the layers that are run.
+    """
+    if unfreeze == "all":
+        return
+    backbone = network.backbone
+    n_run = backbone.config.n_layers if network.layer is None else network.layer
+    first = n_run - int(unfreeze.partition(":")[2])
+    backbone.requires_grad_(False)
+    for part in (*backbone.layers[first:n_run], backbone.norm):
+        part.requires_grad_(True)
 
 
 def make_optimizer(network, settings):
@@ -274,14 +292,14 @@ def make_optimizer(network, settings):
     optimizer : torch.optim.AdamW
         One parameter group per depth, with and without weight decay; the head's is the last.
     """
-    n_layers = network.backbone.config.n_layers
+    n_layers = network.backbone.config.n_layers if network.layer is None else network.layer
     groups = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad or ".decoder." in name:
             continue
         distance = _distance_from_head(name, n_layers)
-        decays = parameter.ndim > 1 and name.rsplit(".", 1)[-1] in _DECAYING
-        groups.setdefault((-distance, decays), []).append(parameter)
+        is_matrix = name.startswith("weights.") or name.rsplit(".", 1)[-1] in _DECAYING
+        groups.setdefault((-distance, is_matrix and parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -303,32 +321,5 @@ def _distance_from_head(name, n_layers):
         return 0
     parts = name.split(".")
     if parts[1] == "layers":
-        return n_layers - int(parts[2])
+        return max(n_layers - int(parts[2]), 1)
     return 1 if "norm" in parts[1] else n_layers + 1
-
-
-def predict_outputs(network, blocks, n_samples, batch_size, *, only=None):
-    """Outputs averaged over the windows of each sample.
-
-    Parameters
-    ----------
-    network : Network
-        Put into eval mode.
-    blocks : iterable of Block
-        Windows.
-    n_samples : int
-        Number of samples in them.
-    batch_size : int
-        Windows at once.
-    only : ndarray of int | None
-        Samples wanted; the rows of others are NaN.
-
-    Returns
-    -------
-    outputs : torch.Tensor, shape (n_samples, O), float64
-        On the CPU.
-    """
-    device = next(network.parameters()).device
-    network.eval()
-    rows = average_over_windows(network, blocks, n_samples, batch_size, device, only=only)
-    return torch.from_numpy(rows)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GroupKFold,
@@ -11,11 +14,14 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedKFold,
 )
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 _STRENGTHS = np.logspace(-2, 3, 6)
+_WITHOUT_CHOICE = 2  # strength 1, where the samples allow no inner splits
 _MOST_FOLDS = 5
+_N_HIDDEN = 32
 
 
 class Rotate(TransformerMixin, BaseEstimator):
@@ -26,11 +32,11 @@ class Rotate(TransformerMixin, BaseEstimator):
     are divided by the root of their number, so that one grid of strengths fits every pooling.
     """
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, weight=None):
         """Learn means, scales and directions from features X (n_samples, n_features)."""
         X = np.asarray(X, dtype=np.float64)
-        self.mean_ = X.mean(axis=0)
-        scale = X.std(axis=0)
+        self.mean_ = np.average(X, axis=0, weights=weight)
+        scale = np.sqrt(np.average(np.square(X - self.mean_), axis=0, weights=weight))
         # A feature that varies by rounding alone would be blown up to noise of unit size.
         constant = scale <= 1e-6 * np.maximum(np.abs(self.mean_), 1e-3)
         scale[constant] = np.inf
@@ -53,8 +59,10 @@ class Rotate(TransformerMixin, BaseEstimator):
         return Z if self.components_ is None else Z @ self.components_.T
 
 
-def fit_classification_head(features, y, groups=None, class_weight=None):
-    """Logistic regression, its penalty chosen by inner cross-validation on log loss.
+def fit_classification_head(
+    features, y, groups=None, class_weight=None, *, kind="linear", weight=None, random_state=0
+):
+    """Logistic regression or a small network, its penalty chosen by inner cross-validation.
 
     Parameters
     ----------
@@ -66,24 +74,31 @@ def fit_classification_head(features, y, groups=None, class_weight=None):
         Samples of one group stay on one side of every inner split.
     class_weight : dict | None
         Weight of each class index, in training and in the choice of the strength.
+    kind : str
+        ``"linear"``, or ``"mlp"`` with one layer of rectified units.
+    weight : ndarray, shape (n_samples,) | None
+        Weight of each sample.
+    random_state : int
+        Seed of where ``"mlp"`` starts.
 
     Returns
     -------
     head : sklearn.pipeline.Pipeline
-        Fitted; the chosen strength is ``head[-1].C``.
+        Fitted; the chosen strength is ``head[-1].C``, or the inverse of ``head[-1].alpha``.
     """
-    rotate = Rotate().fit(features)
-    Z = rotate.transform(features)
-    model = LogisticRegression(max_iter=500, class_weight=class_weight)
+    weight = np.ones(len(y)) if weight is None else weight
+    if class_weight is not None:
+        weight = weight * np.array([class_weight[i] for i in y])
+    if kind == "linear":
+        models = [LogisticRegression(C=strength, max_iter=500) for strength in _STRENGTHS]
+    else:
+        models = [_network(MLPClassifier, strength, random_state) for strength in _STRENGTHS]
     splits = inner_splits(y, groups, is_classification=True)
-    if splits:
-        models = [clone(model).set_params(C=strength) for strength in _STRENGTHS]
-        model = _choose(models, _log_losses, Z, y, splits)
-    return make_pipeline(rotate, model.fit(Z, y))
+    return _fit_head(features, y, weight, models, _log_losses, splits)
 
 
-def fit_regression_head(features, y, groups=None):
-    """Ridge regression, its penalty chosen by inner cross-validation on squared error.
+def fit_regression_head(features, y, groups=None, *, kind="linear", weight=None, random_state=0):
+    """Ridge regression or a small network, its penalty chosen by inner cross-validation.
 
     Parameters
     ----------
@@ -93,24 +108,47 @@ def fit_regression_head(features, y, groups=None):
         Targets.
     groups : array-like, shape (n_samples,) | None
         Samples of one group stay on one side of every inner split.
+    kind : str
+        ``"linear"``, or ``"mlp"`` with one layer of rectified units.
+    weight : ndarray, shape (n_samples,) | None
+        Weight of each sample.
+    random_state : int
+        Seed of where ``"mlp"`` starts.
 
     Returns
     -------
     head : sklearn.pipeline.Pipeline
-        Fitted; the chosen strength is ``head[-1].alpha``.
+        Fitted; the chosen strength is the inverse of ``head[-1].alpha``.
     """
-    rotate = Rotate().fit(features)
-    Z = rotate.transform(features)
-    model = Ridge()
+    weight = np.ones(len(y)) if weight is None else weight
+    if kind == "linear":
+        models = [Ridge(alpha=1.0 / strength) for strength in _STRENGTHS]
+    else:
+        models = [_network(MLPRegressor, strength, random_state) for strength in _STRENGTHS]
     splits = inner_splits(y, groups, is_classification=False)
-    if splits:
-        models = [clone(model).set_params(alpha=1.0 / strength) for strength in _STRENGTHS]
-        model = _choose(models, _squared_errors, Z, y, splits)
-    return make_pipeline(rotate, model.fit(Z, y))
+    return _fit_head(features, y, weight, models, _squared_errors, splits)
 
 
-def linear_map(head):
-    """A fitted head as one linear map of standardised features.
+def _network(kind, strength, random_state):
+    """A multilayer perceptron under the penalty that its linear sibling has."""
+    return kind(
+        (_N_HIDDEN,), solver="lbfgs", alpha=1.0 / strength, max_iter=300, random_state=random_state
+    )
+
+
+def _fit_head(features, y, weight, models, losses, splits):
+    """Choose one of the models, fit it to all samples, and put the rotation before it."""
+    rotate = Rotate().fit(features, weight=weight)
+    Z = rotate.transform(features)
+    with warnings.catch_warnings():
+        # A small network that is stopped early generalises no worse for it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = _choose(models, losses, Z, y, weight, splits)
+        return make_pipeline(rotate, model.fit(Z, y, sample_weight=weight))
+
+
+def head_layers(head):
+    """A fitted head as linear maps of standardised features, rectified units between them.
 
     Parameters
     ----------
@@ -119,36 +157,40 @@ def linear_map(head):
 
     Returns
     -------
-    weight : ndarray, shape (n_outputs, n_features)
-        Acts on ``(features - mean) / scale``.
-    bias : ndarray, shape (n_outputs,)
-        Two classes have two outputs, whose difference is the log odds.
+    layers : list of (ndarray, ndarray)
+        Weight (n_out, n_in) and bias (n_out,) of each; the first acts on
+        ``(features - mean) / scale``. Two classes have two outputs, whose difference is the log
+        odds.
     """
     rotate, model = head[0], head[-1]
-    weight, bias = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if isinstance(model, (MLPClassifier, MLPRegressor)):
+        layers = [(weight.T, bias) for weight, bias in zip(model.coefs_, model.intercepts_)]
+    else:
+        layers = [(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_))]
     if rotate.components_ is not None:
-        weight = weight @ rotate.components_
-    if isinstance(model, LogisticRegression) and len(weight) == 1:
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return weight, bias
+        layers[0] = (layers[0][0] @ rotate.components_, layers[0][1])
+    weight, bias = layers[-1]
+    if is_classifier(model) and len(weight) == 1:
+        layers[-1] = tuple(np.concatenate([-part, part]) / 2 for part in (weight, bias))
+    return layers
 
 
-def _choose(models, losses, Z, y, splits):
+def _choose(models, losses, Z, y, weight, splits):
     """The model with the smallest loss over all watched samples; the first of equals."""
-    totals = [
-        sum(
-            losses(model.fit(Z[train], y[train]), Z[test], y[test]).sum() for train, test in splits
-        )
-        for model in models
-    ]
+    if not splits:
+        return models[_WITHOUT_CHOICE]
+    totals = [0.0 for _ in models]
+    for number, model in enumerate(models):
+        for train, test in splits:
+            model.fit(Z[train], y[train], sample_weight=weight[train])
+            totals[number] += (losses(model, Z[test], y[test]) * weight[test]).sum()
     return models[int(np.argmin(totals))]
 
 
 def _log_losses(model, Z, y):
-    """Weighted as in training. A left-out subject may lack a class, which is no obstacle here."""
+    """A left-out subject may lack a class, which is no obstacle here."""
     probability = model.predict_proba(Z)[np.arange(len(y)), y]
-    weight = 1.0 if model.class_weight is None else np.array([model.class_weight[i] for i in y])
-    return -np.log(np.maximum(probability, np.finfo(float).eps)) * weight
+    return -np.log(np.maximum(probability, np.finfo(float).eps))
 
 
 def _squared_errors(model, Z, y):

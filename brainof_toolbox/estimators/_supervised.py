@@ -1,4 +1,4 @@
-"""What classifier and regressor share: targets, groups, probe or full fine-tuning."""
+"""What classifier and regressor share: targets, groups, weights, probe or fine-tuning."""
 
 from __future__ import annotations
 
@@ -6,31 +6,18 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import assert_all_finite
+from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from .._samples import count_samples
-from .._utils.subjects import hash_subject
-from .._utils.validation import check_number, check_option
-from ._base import BaseBrainOF, as_seed, check_device, is_table
+from ._base import check_device, is_table
 from ._embedded import Embedded
-from ._finetune import Settings, fit_network, make_network, predict_outputs
-from ._heads import inner_splits
+from ._history import plot_history
+from ._network import make_network, predict_outputs
+from ._tuning import TunedBrainOF
 
-ADAPTATIONS = ("probe", "full")
 
-
-class SupervisedBrainOF(BaseBrainOF):
-    """Targets, groups and the two ways of adapting; not for direct use."""
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check_option("adaptation", self.adaptation, ADAPTATIONS)
-        check_number("max_epochs", self.max_epochs, low=1, integer=True)
-        check_number("patience", self.patience, low=1, integer=True)
-        check_number("learning_rate", self.learning_rate, low=0, low_open=True)
-        check_number("layer_decay", self.layer_decay, low=0, high=1, low_open=True)
-        check_number("weight_decay", self.weight_decay, low=0)
-        check_number("validation_fraction", self.validation_fraction, low=0, high=0.9)
+class SupervisedBrainOF(TunedBrainOF):
+    """Targets, groups, weights, and the ways of adapting; not for direct use."""
 
     def embed_ahead(self, X):
         """Compute features once, for many fits on parts of the same samples.
@@ -47,8 +34,8 @@ class SupervisedBrainOF(BaseBrainOF):
         -------
         embedded : Embedded | None
             A valid ``X`` for this estimator and its clones, or None where there is nothing to
-            compute ahead: with ``adaptation="full"``, for two-dimensional arrays, and with a
-            ``random_state`` that changes at each use.
+            compute ahead: with other adaptations than ``"probe"``, for two-dimensional arrays,
+            and with a ``random_state`` that changes at each use.
 
         Raises
         ------
@@ -100,56 +87,6 @@ class SupervisedBrainOF(BaseBrainOF):
             )
         return codes
 
-    def _fit_full(self, sources, targets, groups, loss, fit_head, is_classification):
-        """Fine-tune from the probe; ``targets`` is a tensor with one entry per sample."""
-        if isinstance(sources, Embedded):
-            raise ValueError(
-                "adaptation='full' trains the network: it needs the samples themselves, not "
-                "features that were computed ahead."
-            )
-        blocks = list(self._blocks(sources))
-        seed = as_seed(self.random_state)
-        train, valid = self._split(targets.numpy(), groups, is_classification, seed)
-        # The head learns from the training part alone, so that validation samples stay unseen.
-        features = self._embed_blocks(blocks, len(targets))[train]
-        head = fit_head(
-            features, targets[train].numpy(), None if groups is None else groups[train]
-        )
-        network = make_network(self.backbone_, self.pooling, head)
-        network.to(check_device(self.device))
-        settings = Settings(
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            layer_decay=self.layer_decay,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            seed=seed,
-            verbose=bool(self.verbose),
-        )
-        history = fit_network(network, blocks, targets, train, valid, loss, settings)
-        self.history_ = pd.DataFrame(history)
-        self.network_ = network
-        self.backbone_ = network.backbone
-        self._tuned_manifest = {**self._manifest, "fine_tuned": True, **self._subjects(blocks)}
-
-    def _subjects(self, blocks):
-        """Hashes of the subjects that the weights have seen, as far as samples name them."""
-        parts = [windows.signals for block in blocks for windows in block.windows.values()]
-        named = {subject for part in parts for subject in part.subject if subject is not None}
-        seen = {*self._manifest.get("subjects", ()), *map(hash_subject, named)}
-        return {"subjects": sorted(seen)} if seen else {}
-
-    def _split(self, y, groups, is_classification, seed):
-        everything, nobody = np.arange(len(y)), np.array([], dtype=int)
-        if self.validation_fraction == 0:
-            return everything, nobody
-        n_folds = max(2, round(1 / self.validation_fraction))
-        splits = inner_splits(
-            y, groups, is_classification=is_classification, n_folds=n_folds, random_state=seed
-        )
-        return splits[0] if splits else (everything, nobody)
-
     def _outputs(self, X):
         """Outputs of the fine-tuned network (n_samples, n_outputs), float64."""
         sources = self._as_sources(X, reset=False)
@@ -159,11 +96,66 @@ class SupervisedBrainOF(BaseBrainOF):
         )
         return outputs.numpy()
 
+    def _fit_adapted(self, sources, targets, weight, groups, fit_head, before):
+        """Fit head or network to class indices or standardised targets."""
+        self._forget()
+        if self.adaptation == "probe":
+            self.head_ = fit_head(self._embed(sources), targets, groups, weight=weight)
+            return
+        self._fit_tuned(sources, _as_tensor(targets), _as_tensor(weight), groups, fit_head, before)
+
+    def _fit_pass(self, sources, targets, weight, n_outputs, fit_head):
+        """Go once over samples that came later."""
+        self._fit_once(sources, _as_tensor(targets), _as_tensor(weight), n_outputs, fit_head)
+
+    @staticmethod
+    def _check_weight(sample_weight, n_samples):
+        """Weights of samples as an array; ones where there are none."""
+        if sample_weight is None:
+            return np.ones(n_samples)
+        weight = column_or_1d(np.asarray(sample_weight, dtype=np.float64))
+        if len(weight) != n_samples:
+            raise ValueError(
+                f"sample_weight has {len(weight)} entries but X has {n_samples} samples."
+            )
+        is_bad = ~np.isfinite(weight) | (weight < 0)
+        if is_bad.any() or not weight.any():
+            what = f"{weight[is_bad][0]} at index {is_bad.argmax()}" if is_bad.any() else "zeros"
+            raise ValueError(
+                f"sample_weight must be numbers of at least 0, not all 0; got {what}."
+            )
+        return weight
+
     def _as_network(self):
         """Backbone and head as one differentiable network, whatever way it was fitted."""
         if hasattr(self, "network_"):
             return self.network_
-        return make_network(self.backbone_, self.pooling, self.head_)
+        return make_network(self.backbone_, self.pooling, self.head_, self.layer)
+
+    def plot_history(self, axes=None):
+        """Draw the losses by epoch.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes | None
+            Where to draw; ``None`` makes a figure.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            The figure.
+
+        Raises
+        ------
+        ValueError
+            If there is no history, because nothing but the head was fitted.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "history_"):
+            raise ValueError(
+                "There is no history: adaptation='probe' trains no network. Use 'lora' or 'full'."
+            )
+        return plot_history(self.history_, self._loss_label, axes)
 
     def _features(self, X):
         return self._embed(self._as_sources(X, reset=False))
@@ -172,10 +164,34 @@ class SupervisedBrainOF(BaseBrainOF):
         return hasattr(self, "network_") or hasattr(self, "head_")
 
     def _forget(self):
-        for name in ("network_", "head_", "history_", "_tuned_manifest"):
+        for name in _FITTED:
             if hasattr(self, name):
                 delattr(self, name)
 
-    @staticmethod
-    def _tensor(values, dtype):
-        return torch.as_tensor(np.asarray(values), dtype=dtype)
+
+def trains_the_network(estimator):
+    """Whether fitting can go on: a probe is solved at once, and has no state to go on from."""
+    if estimator.adaptation == "probe":
+        raise AttributeError(
+            "partial_fit needs adaptation='lora' or 'full': a probe is fitted to all samples at "
+            "once."
+        )
+    return True
+
+
+def _as_tensor(values):
+    """Whole numbers as they are, others in single precision."""
+    tensor = torch.as_tensor(np.asarray(values))
+    return tensor.float() if tensor.is_floating_point() else tensor.long()
+
+
+#: What a fit leaves behind, beside the checkpoint.
+_FITTED = (
+    "network_",
+    "head_",
+    "history_",
+    "adapter_",
+    "_tuned_manifest",
+    "_matrices",
+    "_moments",
+)

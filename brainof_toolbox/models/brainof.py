@@ -137,7 +137,7 @@ class BrainOF(nn.Module):
             if isinstance(module, CrossAttention):
                 module.locate(self.place)
 
-    def forward(self, tokens, return_balance=False, gates=None):
+    def forward(self, tokens, return_balance=False, gates=None, layer=None):
         """Embed samples.
 
         Parameters
@@ -149,6 +149,10 @@ class BrainOF(nn.Module):
             Return the auxiliary loss of the experts too.
         gates : Ledger | None
             Gets, for each gate, the first four arguments of :func:`.moe.balance_loss` appended.
+        layer : int | None
+            Stop after so many layers of the backbone: 0 gives the latents that have read the
+            tokens, ``config.n_layers`` is all of them, and so is None. The final norm follows
+            in any case, so that latents of all depths have one scale.
 
         Returns
         -------
@@ -160,10 +164,12 @@ class BrainOF(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            If the tokens do not fit the network or each other.
+            If the tokens do not fit the network or each other, or there is no such layer.
         """
         parts = [tokens] if isinstance(tokens, TokenBatch) else list(tokens)
         self._check(parts)
+        if layer is not None:
+            check_number("layer", layer, low=0, high=self.config.n_layers, integer=True)
         is_asked = return_balance or gates is not None
         found = []
         latents = self.latents.expand(len(parts[0]), -1, -1)  # (B, M, D)
@@ -179,8 +185,8 @@ class BrainOF(nn.Module):
                 group = group | torch.where(is_read, 2**part.modality, 0)
                 found += [_gate(*entry, group, is_read[:, None]) for entry in ledger]
         ledger = Ledger() if is_asked else None
-        for layer in self.layers:
-            latents = call_block(layer, latents, ledger=ledger, recompute=recompute)
+        for block in self.layers[:layer]:
+            latents = call_block(block, latents, ledger=ledger, recompute=recompute)
         latents = self.norm(latents)
         if not is_asked:
             return latents

@@ -16,16 +16,15 @@ from torch.nn import functional as F
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._samples import as_sources, count_samples, iter_blocks
 from brainof_toolbox._utils.subjects import hash_subject
-from brainof_toolbox.estimators import _finetune, _supervised
+from brainof_toolbox.estimators import _finetune, _tuning
 from brainof_toolbox.estimators._finetune import (
-    Network,
     Settings,
+    Task,
     _rate,
     fit_network,
-    gather_tokens,
     make_optimizer,
-    predict_outputs,
 )
+from brainof_toolbox.estimators._network import Network, gather_tokens, predict_outputs
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.models.moe import Experts
 from brainof_toolbox.preprocessing import Preprocessing
@@ -61,7 +60,7 @@ def make_parts(checkpoint, X, n_outputs=2, pooling="flat"):
     ones = np.ones(n_features)
     weight, bias = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
     network = Network(
-        copy.deepcopy(model), pooling, 0 * ones, n_features**0.5 * ones, weight, bias
+        copy.deepcopy(model), pooling, 0 * ones, n_features**0.5 * ones, [(weight, bias)]
     )
     return network, blocks
 
@@ -80,7 +79,7 @@ def test_gradients_reach_everything(n_chosen):
     model = BrainOF(BrainOFConfig.preset("tiny", **shape), random_state=0)
     network, blocks = make_parts(model, noise_epochs(16, kind="eeg+meg"))
     with torch.no_grad():  # a fresh head is zero, and lets nothing through
-        network.weight.normal_(generator=torch.Generator().manual_seed(0))
+        network.weights[0].normal_(generator=torch.Generator().manual_seed(0))
     in_use = {}
 
     def note(in_use, module, args):
@@ -163,7 +162,7 @@ def test_rates_fall_with_distance(small_checkpoint):
         for parameter in group["params"]:
             found[names[id(parameter)]] = (group["lr"], group["weight_decay"])
     rate = {name: lr for name, (lr, _) in found.items()}
-    assert rate["weight"] == rate["bias"] == 1.0
+    assert rate["weights.0"] == rate["biases.0"] == 1.0
     assert rate["backbone.norm.weight"] == 0.5
     layers = {lr for name, lr in rate.items() if name.startswith("backbone.layers.1.")}
     assert layers == {0.5}
@@ -174,7 +173,8 @@ def test_rates_fall_with_distance(small_checkpoint):
     assert not any(".decoder." in name for name in found)
     for name, parameter in network.named_parameters():
         if name in found:
-            is_matrix = parameter.ndim > 1 and name.split(".")[-1] in ("weight", "gate_up", "down")
+            kind = "weight" if name == "weights.0" else name.split(".")[-1]
+            is_matrix = parameter.ndim > 1 and kind in ("weight", "gate_up", "down")
             assert found[name][1] == (0.1 if is_matrix else 0.0), name
     routed = [name for name in found if "experts" in name]
     assert routed and all(found[name][1] == 0.1 for name in routed)
@@ -188,8 +188,11 @@ def test_schedule():
     assert _rate(0, 1, 0.1) == 1.0
 
 
-def squared_error(outputs, target):
-    return F.mse_loss(outputs[:, 0], target)
+def train_on(network, blocks, targets, train, valid=(), **kwargs):
+    """Train with equal weights; returns the history."""
+    valid = np.array(valid, dtype=int)
+    task = Task(blocks, targets, torch.ones(len(targets)), np.array(train), valid)
+    return fit_network(network, task, settings(**kwargs))
 
 
 def test_gradients_are_clipped(small_checkpoint, monkeypatch):
@@ -207,8 +210,7 @@ def test_gradients_are_clipped(small_checkpoint, monkeypatch):
 
     monkeypatch.setattr(_finetune, "make_optimizer", spy)
     network, blocks = make_parts(small_checkpoint, noise_epochs(8), n_outputs=1)
-    targets, nobody = torch.full((8,), 1e6), np.array([], dtype=int)
-    fit_network(network, blocks, targets, np.arange(8), nobody, squared_error, settings())
+    train_on(network, blocks, torch.full((8,), 1e6), np.arange(8))
     assert len(norms) == 6 and max(norms) <= 1 + 1e-4 and min(norms) > 0.99
 
 
@@ -217,8 +219,7 @@ def test_given_backbone_is_copied(small_checkpoint):
     model = load_checkpoint(small_checkpoint).model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     network, blocks = make_parts(model, noise_epochs(8), n_outputs=1)
-    targets, nobody = torch.arange(8.0), np.array([], dtype=int)
-    fit_network(network, blocks, targets, np.arange(8), nobody, squared_error, settings())
+    train_on(network, blocks, torch.arange(8.0), np.arange(8))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not torch.equal(network.backbone.latents, model.latents)
 
@@ -230,8 +231,8 @@ def test_watched_samples_are_not_trained_on(small_checkpoint):
         network, blocks = make_parts(small_checkpoint, noise_epochs(16), n_outputs=1)
         targets = torch.linspace(-1, 1, 16)
         targets[10:] += shift
-        args = (network, blocks, targets, train, valid, squared_error, settings(max_epochs=3))
-        histories.append(pd.DataFrame(fit_network(*args)))
+        history = train_on(network, blocks, targets, train, valid, max_epochs=3)
+        histories.append(pd.DataFrame(history))
     first, second = histories
     np.testing.assert_array_equal(first["train_loss"][1:], second["train_loss"][1:])
     assert (first["valid_loss"] != second["valid_loss"]).all()
@@ -260,9 +261,7 @@ def test_best_weights_are_restored(small_checkpoint):
     train, valid = np.arange(30), np.arange(30, 40)
     targets[:33][30:] = 1 - targets[30:33]
     kwargs = {"max_epochs": 10, "patience": 20, "learning_rate": 0.01}
-    history = fit_network(
-        network, blocks, targets, train, valid, F.cross_entropy, settings(**kwargs)
-    )
+    history = train_on(network, blocks, targets, train, valid, **kwargs)
     losses = [record["valid_loss"] for record in history]
     best = int(np.argmin(losses))
     assert 0 < best < 10 and losses[-1] > losses[best] + 0.02 < losses[0]  # guard
@@ -292,13 +291,13 @@ def test_without_validation(small_checkpoint):
 @pytest.fixture
 def splits_seen(monkeypatch):
     """Training and validation samples of every fine-tuning run."""
-    seen, original = [], _supervised.fit_network
+    seen, original = [], _tuning.fit_network
 
-    def spy(network, blocks, targets, train, valid, *args):
-        seen.append((train, valid, network))
-        return original(network, blocks, targets, train, valid, *args)
+    def spy(network, task, *args):
+        seen.append((task.train, task.valid, network))
+        return original(network, task, *args)
 
-    monkeypatch.setattr(_supervised, "fit_network", spy)
+    monkeypatch.setattr(_tuning, "fit_network", spy)
     return seen
 
 
@@ -306,7 +305,7 @@ def splits_seen(monkeypatch):
 def test_inner_split_respects_groups(kind, small_checkpoint, splits_seen):
     """Early stopping watches whole groups, about the share that was asked for."""
     epochs, groups = noise_epochs(40), np.array(list("abcdefgh") * 5)
-    full = {"adaptation": "full", "max_epochs": 1, "validation_fraction": 0.25}
+    full = {"adaptation": "full", "max_epochs": 1, "validation_fraction": 0.25, "refit": False}
     kind(small_checkpoint, **full).fit(epochs, epochs.events[:, 2], groups=groups)
     kind(small_checkpoint, **full).fit(epochs, epochs.events[:, 2])
     (train, valid, _), (_, ungrouped, _) = splits_seen
@@ -319,7 +318,7 @@ def test_inner_split_respects_groups(kind, small_checkpoint, splits_seen):
 def test_scales_come_from_training_samples(small_checkpoint, splits_seen):
     """Samples that are watched do not steer the standardisation of the features."""
     epochs = noise_epochs(20)
-    fitted = make(small_checkpoint, max_epochs=1).fit(epochs, epochs.events[:, 2])
+    fitted = make(small_checkpoint, max_epochs=1, refit=False).fit(epochs, epochs.events[:, 2])
     train, _, _ = splits_seen[0]
     features = BrainOFEmbedder(small_checkpoint).fit_transform(epochs)
     np.testing.assert_allclose(fitted.network_.mean, features[train].mean(axis=0), atol=1e-5)
@@ -351,7 +350,7 @@ def test_training_sees_what_prediction_sees(small_checkpoint):
     ]
     network, blocks = make_parts(small_checkpoint, X, n_outputs=3)
     with torch.no_grad():
-        network.weight.normal_(generator=torch.Generator().manual_seed(0))
+        network.weights[0].normal_(generator=torch.Generator().manual_seed(0))
     index = np.array(
         [(b, row, s) for b, blk in enumerate(blocks) for row, s in enumerate(blk.sample)]
     )

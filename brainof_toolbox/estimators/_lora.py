@@ -1,0 +1,202 @@
+"""Low-rank adaptation: small trained differences to frozen matrices.
+
+For a matrix W (n_out, n_in) the network computes with ``W + scaling / rank * B A``, where A
+(rank, n_in) starts at random and B (n_out, rank) at zero, so that training begins at exactly the
+frozen network :footcite:p:`hu2022lora`. Afterwards the difference is added to W, and prediction
+costs what it cost before.
+
+References
+----------
+.. footbibliography::
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+#: Parts of module names behind each choice of ``lora_targets``.
+TARGETS = {
+    "attention": ("layers.{}.attention.qkv", "layers.{}.attention.out"),
+    "attention+experts": (
+        "layers.{}.attention.qkv",
+        "layers.{}.attention.out",
+        "layers.{}.feed_forward.experts.shared.gate_up",
+        "layers.{}.feed_forward.experts.shared.down",
+        "layers.{}.feed_forward.experts.gate_up",  # without routing the experts are one
+        "layers.{}.feed_forward.experts.down",
+    ),
+    "attention+resampler": (
+        "layers.{}.attention.qkv",
+        "layers.{}.attention.out",
+        *(f"encoder.blocks.{{}}.attention.{part}" for part in ("query", "key", "value", "out")),
+    ),
+}
+
+
+class LowRank(nn.Module):
+    """The trained difference to one matrix.
+
+    Parameters
+    ----------
+    weight : torch.Tensor, shape (n_out, n_in)
+        The matrix.
+    rank : int
+        Rank of the difference, at most.
+    scaling : float
+        The difference is multiplied by ``scaling / rank``.
+    generator : torch.Generator
+        Draws A.
+    """
+
+    def __init__(self, weight, rank, scaling, generator):
+        super().__init__()
+        n_out, n_in = weight.shape
+        a = torch.randn(rank, n_in, generator=generator) * n_in**-0.5
+        self.a = nn.Parameter(a.to(weight.device, weight.dtype))
+        self.b = nn.Parameter(weight.new_zeros(n_out, rank))
+        self.factor = scaling / rank
+
+    def forward(self, weight):
+        """Return the adapted matrix.
+
+        Parameters
+        ----------
+        weight : torch.Tensor, shape (n_out, n_in)
+            The frozen one.
+
+        Returns
+        -------
+        weight : torch.Tensor, shape (n_out, n_in)
+            ``weight + scaling / rank * B A``.
+        """
+        return weight + self.factor * (self.b @ self.a)
+
+
+def find_targets(backbone, targets, n_layers=None):
+    """List the matrices that are adapted.
+
+    Parameters
+    ----------
+    backbone : BrainOF
+        The network.
+    targets : str
+        A key of ``TARGETS``.
+    n_layers : int | None
+        How many layers of the backbone are run; the others are left alone.
+
+    Returns
+    -------
+    modules : dict of str -> torch.nn.Module
+        By name, each with a two-dimensional ``weight``.
+    """
+    n_layers = len(backbone.layers) if n_layers is None else n_layers
+    counts = {"layers": n_layers, "encoder": len(backbone.encoder.blocks)}
+    wanted = [
+        pattern.format(number)
+        for pattern in TARGETS[targets]
+        for number in range(counts[pattern.split(".")[0]])
+    ]
+    modules = dict(backbone.named_modules())
+    found = {name: modules[name] for name in wanted if name in modules}
+    return {name: module for name, module in found.items() if hasattr(module, "weight")}
+
+
+def attach(backbone, targets, rank, scaling, generator, *, n_layers=None, state=None):
+    """Freeze a network and put trainable differences beside its matrices.
+
+    Parameters
+    ----------
+    backbone : BrainOF
+        Changed in place.
+    targets : str
+        Which matrices.
+    rank : int
+        Of each difference.
+    scaling : float
+        The differences are multiplied by ``scaling / rank``.
+    generator : torch.Generator
+        Draws where they start.
+    n_layers : int | None
+        As for :func:`find_targets`.
+    state : dict of str -> torch.Tensor | None
+        Differences to go on from, as :func:`merge` returned them.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to adapt, or the state belongs to other matrices.
+    """
+    modules = find_targets(backbone, targets, n_layers)
+    if not modules:
+        raise ValueError(
+            f"lora_targets={targets!r} finds no matrix when layer={n_layers}. Read a deeper "
+            f"layer, or choose 'attention+resampler'."
+        )
+    backbone.requires_grad_(False)
+    for name, module in modules.items():
+        difference = LowRank(module.weight, rank, scaling, generator)
+        parametrize.register_parametrization(module, "weight", difference)
+        if state is not None:
+            _restore(difference, name, state)
+    left = sorted(set(state or ()) - {f"{n}.{p}" for n in modules for p in ("a", "b")})
+    if left:
+        raise ValueError(f"The adapter holds {left[:3]}, which this network does not adapt.")
+
+
+def _restore(difference, name, state):
+    """Copy the two factors of one difference, strictly."""
+    for part in ("a", "b"):
+        wanted, tensor = getattr(difference, part), state.get(f"{name}.{part}")
+        if tensor is None or tensor.shape != wanted.shape:
+            found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
+            raise ValueError(
+                f"The adapter must hold {name}.{part} with shape {tuple(wanted.shape)}, found "
+                f"{found}. Its rank, targets or network are others."
+            )
+        with torch.no_grad():
+            wanted.copy_(tensor)
+
+
+def read(backbone):
+    """Return the factors of all differences.
+
+    Parameters
+    ----------
+    backbone : BrainOF
+        With differences attached.
+
+    Returns
+    -------
+    state : dict of str -> torch.Tensor
+        ``NAME.a`` (rank, n_in) and ``NAME.b`` (n_out, rank) by name of the module, on the CPU.
+    """
+    state = {}
+    for name, module in backbone.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            (difference,) = module.parametrizations.weight
+            state[f"{name}.a"] = difference.a.detach().cpu().clone()
+            state[f"{name}.b"] = difference.b.detach().cpu().clone()
+    return state
+
+
+def merge(backbone):
+    """Add the differences to the matrices, and return them.
+
+    Parameters
+    ----------
+    backbone : BrainOF
+        Changed in place: an ordinary network again, all of it trainable.
+
+    Returns
+    -------
+    state : dict of str -> torch.Tensor
+        As of :func:`read`.
+    """
+    state = read(backbone)
+    for module in list(backbone.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    backbone.requires_grad_(True)
+    return state
