@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOC_STAMP := $(VENV)/.installed-doc
+DOC_JOBS ?= 2
+DOC_MADE := doc/_build doc/generated doc/auto_tutorials doc/auto_examples doc/sg_execution_times.rst
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format doc doc-fast clean
 
 help:
 	@echo "make demo       decode one recording, from file to score (sets everything up first)"
@@ -14,8 +17,11 @@ help:
 	@echo "make test-slow  run the slow tests"
 	@echo "make lint       ruff, codespell, import-linter"
 	@echo "make format     ruff format"
+	@echo "make doc        build the book, with every tutorial and example run (doc/_build/html)"
+	@echo "make doc-fast   build it without running them"
 	@echo "make clean      remove the environment and every build output"
-	@echo "Variables: PYTHON=$(PYTHON) (to build the environment), VENV=$(VENV), ARGS= (for pytest and demo)"
+	@echo "Variables: PYTHON=$(PYTHON) (to build the environment), VENV=$(VENV), ARGS= (for pytest, demo and sphinx),"
+	@echo "DOC_JOBS=$(DOC_JOBS) (examples run at once)"
 
 # The stamp is newer than the three files that say what is installed: a second call installs nothing.
 $(STAMP): setup.cfg pyproject.toml constraints.txt
@@ -48,6 +54,18 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(DOC_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[doc]'
+	@touch $@
+
+# A warning is an error. Examples that have not changed since they were last run are not run again.
+doc: $(DOC_STAMP)
+	BRAINOF_DOC_JOBS=$(DOC_JOBS) OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q $(ARGS) doc doc/_build/html
+	@echo "The book: doc/_build/html/index.html"
+
+doc-fast: $(DOC_STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -D plot_gallery=0 $(ARGS) doc doc/_build/html
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache doc/_build outputs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache outputs $(DOC_MADE)
 	find brainof_toolbox tests -name __pycache__ -type d -prune -exec rm -rf {} +

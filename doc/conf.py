@@ -1,0 +1,137 @@
+"""How the book is built: ``make doc`` (all examples run) or ``make doc-fast`` (none do).
+
+Nothing is downloaded, so that a build needs no network. Links into the documentation of MNE,
+nilearn, scikit-learn, torch, numpy and pandas need their inventories: set
+``BRAINOF_DOC_INTERSPHINX=1`` where these can be reached.
+"""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_ext"))
+os.environ["MPLBACKEND"] = "Agg"
+
+import brainof_toolbox  # noqa: E402
+
+# Minigalleries find a name's examples by the modules that are loaded.
+for _room in ("datasets", "evaluation", "inspection", "io", "models", "pretraining", "signals"):
+    import_module(f"brainof_toolbox.{_room}")
+
+# ---------------------------------------------------------------- the project
+
+project = "brainof_toolbox"
+author = "brainof_toolbox developers"
+copyright = author
+version = release = brainof_toolbox.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.bibtex",
+    "aliases",
+    "command_help",
+    "plain_summaries",
+]
+exclude_patterns = ["_build", "_templates", "generated/backreferences", "**/GALLERY_HEADER.rst"]
+templates_path = ["_templates"]
+root_doc = "index"
+default_role = "code"
+
+# References to names of this package must resolve; those of others are links where they can be.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!brainof_toolbox\.).*")]
+
+intersphinx_mapping = {}
+if os.environ.get("BRAINOF_DOC_INTERSPHINX"):
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "mne": ("https://mne.tools/stable", None),
+        "mne_bids": ("https://mne.tools/mne-bids/stable", None),
+        "nilearn": ("https://nilearn.github.io/stable", None),
+        "nibabel": ("https://nipy.org/nibabel", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "joblib": ("https://joblib.readthedocs.io/en/stable", None),
+    }
+
+# ---------------------------------------------------------------- reference
+
+autosummary_generate = True
+autosummary_imported_members = True
+autosummary_ignore_module_all = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # the template of classes does so
+numpydoc_validation_checks = set()  # tests/test_architecture.py validates
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "unsrt"
+bibtex_reference_style = "author_year"
+
+
+def _skip_inherited(app, what, name, member, skip, options):
+    """Leave out what scikit-learn's base classes bring: their own pages describe it."""
+    home = getattr(getattr(member, "fget", member), "__module__", None) or ""
+    is_named = callable(member) or isinstance(member, property)
+    if is_named and not home.startswith("brainof_toolbox"):
+        return True
+    return None
+
+
+# ---------------------------------------------------------------- gallery
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../tutorials", "../examples"],
+    "gallery_dirs": ["auto_tutorials", "auto_examples"],
+    "filename_pattern": r"[\\/]plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("brainof_toolbox",),
+    "reference_url": {"brainof_toolbox": None},
+    "parallel": int(os.environ.get("BRAINOF_DOC_JOBS", "1")),
+    "abort_on_example_error": False,
+    "only_warn_on_example_error": False,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "gallery_reset.reset"),
+    "image_srcset": ["2x"],
+    "default_thumb_file": str(HERE / "_static" / "thumbnail.png"),
+    "copyfile_regex": r".*\.rst",
+}
+
+# ---------------------------------------------------------------- html
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"brainof_toolbox {release}"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "glossary": [], "citing": []}
+html_theme_options = {
+    "logo": {"text": "brainof_toolbox"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_nav_level": 1,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+def setup(app):
+    """Connect what is said above."""
+    app.connect("autodoc-skip-member", _skip_inherited)
