@@ -119,7 +119,7 @@ def shift(data, points):
     """
     n_times = data.shape[2]
     place = np.clip(np.arange(n_times) - points[:, None], 0, n_times - 1)  # (B, T)
-    before = np.minimum(place.astype(int), max(n_times - 2, 0))
+    before = place.astype(int)
     weight = (place - before)[:, None].astype(np.float32)  # (B, 1, T)
     after = np.minimum(before + 1, n_times - 1)
     first = np.take_along_axis(data, before[:, None], axis=2)

@@ -296,6 +296,12 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         self._fit_pass(sources, labels, weight, len(self.classes_), self._fit_head())
         return self
 
+    def _describe_outputs(self):
+        return {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
+
+    def _take_outputs(self, outputs):
+        self.classes_ = np.array(outputs["classes"], dtype=np.dtype(outputs["dtype"]))
+
     def _fit_head(self):
         seed = as_seed(self.random_state)
         return partial(fit_classification_head, kind=self.head, random_state=seed)

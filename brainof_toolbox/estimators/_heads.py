@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 _STRENGTHS = np.logspace(-2, 3, 6)
 _WITHOUT_CHOICE = 2  # strength 1, where the samples allow no inner splits
 _MOST_FOLDS = 5
-_N_HIDDEN = 32
+N_HIDDEN = 32
 
 
 class Rotate(TransformerMixin, BaseEstimator):
@@ -132,7 +132,11 @@ def fit_regression_head(features, y, groups=None, *, kind="linear", weight=None,
 def _network(kind, strength, random_state):
     """A multilayer perceptron under the penalty that its linear sibling has."""
     return kind(
-        (_N_HIDDEN,), solver="lbfgs", alpha=1.0 / strength, max_iter=300, random_state=random_state
+        hidden_layer_sizes=(N_HIDDEN,),
+        solver="lbfgs",
+        alpha=1.0 / strength,
+        max_iter=300,
+        random_state=random_state,
     )
 
 

@@ -103,7 +103,7 @@ def find_targets(backbone, targets, n_layers=None):
     return {name: module for name, module in found.items() if hasattr(module, "weight")}
 
 
-def attach(backbone, targets, rank, scaling, generator, *, n_layers=None, state=None):
+def attach(backbone, targets, rank, scaling, generator, *, n_layers=None):
     """Freeze a network and put trainable differences beside its matrices.
 
     Parameters
@@ -120,13 +120,11 @@ def attach(backbone, targets, rank, scaling, generator, *, n_layers=None, state=
         Draws where they start.
     n_layers : int | None
         As for :func:`find_targets`.
-    state : dict of str -> torch.Tensor | None
-        Differences to go on from, as :func:`merge` returned them.
 
     Raises
     ------
     ValueError
-        If there is nothing to adapt, or the state belongs to other matrices.
+        If there is nothing to adapt.
     """
     modules = find_targets(backbone, targets, n_layers)
     if not modules:
@@ -135,28 +133,44 @@ def attach(backbone, targets, rank, scaling, generator, *, n_layers=None, state=
             f"layer, or choose 'attention+resampler'."
         )
     backbone.requires_grad_(False)
-    for name, module in modules.items():
+    for module in modules.values():
         difference = LowRank(module.weight, rank, scaling, generator)
         parametrize.register_parametrization(module, "weight", difference)
-        if state is not None:
-            _restore(difference, name, state)
-    left = sorted(set(state or ()) - {f"{n}.{p}" for n in modules for p in ("a", "b")})
-    if left:
-        raise ValueError(f"The adapter holds {left[:3]}, which this network does not adapt.")
 
 
-def _restore(difference, name, state):
-    """Copy the two factors of one difference, strictly."""
-    for part in ("a", "b"):
-        wanted, tensor = getattr(difference, part), state.get(f"{name}.{part}")
-        if tensor is None or tensor.shape != wanted.shape:
-            found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
-            raise ValueError(
-                f"The adapter must hold {name}.{part} with shape {tuple(wanted.shape)}, found "
-                f"{found}. Its rank, targets or network are others."
-            )
-        with torch.no_grad():
-            wanted.copy_(tensor)
+@torch.no_grad()
+def restore(backbone, state):
+    """Set all differences, strictly.
+
+    Parameters
+    ----------
+    backbone : BrainOF
+        With differences attached.
+    state : dict of str -> torch.Tensor
+        As of :func:`read`.
+
+    Raises
+    ------
+    ValueError
+        If a factor is missing, left over, or of another shape.
+    """
+    own = {f"{n}.{part}": getattr(d, part) for n, d in _differences(backbone) for part in "ab"}
+    wanted, found = ({n: tuple(t.shape) for n, t in some.items()} for some in (own, state))
+    if wanted != found:
+        wrong = sorted(n for n in wanted | found if wanted.get(n) != found.get(n))[0]
+        raise ValueError(
+            f"The adapter has {wrong!r} with shape {found.get(wrong)}, the network needs "
+            f"{wanted.get(wrong)}: its rank, targets or network are others."
+        )
+    for name, factor in own.items():
+        factor.copy_(state[name])
+
+
+def _differences(backbone):
+    """Name of each adapted module, and its difference."""
+    for name, module in backbone.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            yield name, module.parametrizations.weight[0]
 
 
 def read(backbone):
@@ -172,13 +186,11 @@ def read(backbone):
     state : dict of str -> torch.Tensor
         ``NAME.a`` (rank, n_in) and ``NAME.b`` (n_out, rank) by name of the module, on the CPU.
     """
-    state = {}
-    for name, module in backbone.named_modules():
-        if parametrize.is_parametrized(module, "weight"):
-            (difference,) = module.parametrizations.weight
-            state[f"{name}.a"] = difference.a.detach().cpu().clone()
-            state[f"{name}.b"] = difference.b.detach().cpu().clone()
-    return state
+    return {
+        f"{name}.{part}": getattr(difference, part).detach().cpu().clone()
+        for name, difference in _differences(backbone)
+        for part in "ab"
+    }
 
 
 def merge(backbone):

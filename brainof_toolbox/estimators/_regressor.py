@@ -255,6 +255,12 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         self._fit_pass(sources, z, weight, 1, self._fit_head())
         return self
 
+    def _describe_outputs(self):
+        return {"mean": self._mean, "spread": self._spread}
+
+    def _take_outputs(self, outputs):
+        self._mean, self._spread = outputs["mean"], outputs["spread"]
+
     def _fit_head(self):
         seed = as_seed(self.random_state)
         return partial(fit_regression_head, kind=self.head, random_state=seed)

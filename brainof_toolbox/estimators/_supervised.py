@@ -9,6 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from .._samples import count_samples
+from . import _adapters
 from ._base import check_device, is_table
 from ._embedded import Embedded
 from ._history import plot_history
@@ -99,6 +100,8 @@ class SupervisedBrainOF(TunedBrainOF):
     def _fit_adapted(self, sources, targets, weight, groups, fit_head, before):
         """Fit head or network to class indices or standardised targets."""
         self._forget()
+        if before:
+            self._tuned_manifest = before.manifest
         if self.adaptation == "probe":
             self.head_ = fit_head(self._embed(sources), targets, groups, weight=weight)
             return
@@ -156,6 +159,60 @@ class SupervisedBrainOF(TunedBrainOF):
                 "There is no history: adaptation='probe' trains no network. Use 'lora' or 'full'."
             )
         return plot_history(self.history_, self._loss_label, axes)
+
+    def save_adapter(self, directory):
+        """Save what LoRA has learned, and the head: what predictions need beside the checkpoint.
+
+        Parameters
+        ----------
+        directory : path-like
+            Where to; an existing adapter there is replaced in one step.
+
+        Raises
+        ------
+        ValueError
+            If this estimator was fitted otherwise.
+        OSError
+            If the directory cannot be written; what was there before stays.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "adapter_"):
+            raise ValueError(
+                f"There is no adapter: save_adapter needs adaptation='lora', got "
+                f"{self.adaptation!r}. For other networks there is save_pretrained."
+            )
+        _adapters.save(directory, self, self._describe_outputs())
+
+    def load_adapter(self, directory):
+        """Become the estimator that :meth:`save_adapter` was called on.
+
+        Parameters
+        ----------
+        directory : path-like
+            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation and
+            parameters of the network.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no adapter.
+        ValueError
+            If it is damaged, or belongs to another checkpoint or other parameters.
+        """
+        if self.adaptation != "lora":
+            raise ValueError(
+                f"load_adapter needs adaptation='lora', this estimator has {self.adaptation!r}."
+            )
+        self._check_parameters()
+        self._load_backbone()
+        self._forget()
+        self._take_outputs(_adapters.load(directory, self))
+        return self
 
     def _features(self, X):
         return self._embed(self._as_sources(X, reset=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,27 @@ from ._heads import inner_splits
 from ._network import make_network
 
 ADAPTATIONS = ("probe", "lora", "full")
+
+
+class Earlier(NamedTuple):
+    """What a fit leaves to the next one; not for direct use.
+
+    Parameters
+    ----------
+    network : Network
+        The trained one.
+    differences : dict of str -> torch.Tensor | None
+        LoRA's.
+    matrices : dict of str -> torch.Tensor | None
+        The matrices below them.
+    manifest : dict
+        Whose samples the network has seen, among others.
+    """
+
+    network: torch.nn.Module
+    differences: dict | None
+    matrices: dict | None
+    manifest: dict
 
 
 class TunedBrainOF(BaseBrainOF):
@@ -97,7 +119,7 @@ class TunedBrainOF(BaseBrainOF):
 
         def start(samples):
             if before:
-                return self._go_on(*before)
+                return self._go_on(before)
             # The head learns from training samples alone, so that watched ones stay unseen.
             who = None if groups is None else groups[samples]
             head = fit_head(
@@ -116,7 +138,7 @@ class TunedBrainOF(BaseBrainOF):
                 task = Task(blocks, targets, weight, everything)
                 fit_network(network, task, replace(settings, stop_after=best))
         self.history_ = history
-        self._keep(network, blocks)
+        self._keep(network, _subjects(blocks))
 
     def _prepare(self, network, state=None):
         """Move to the device, and say what is trained; notes the matrices below differences."""
@@ -124,6 +146,13 @@ class TunedBrainOF(BaseBrainOF):
         if self.adaptation == "full":
             freeze(network, self.unfreeze)
             return network
+        self._attach_differences(network)
+        if state is not None:
+            _lora.restore(network.backbone, state)
+        return network
+
+    def _attach_differences(self, network):
+        """Put differences beside the matrices of a network, which are noted."""
         found = _lora.find_targets(network.backbone, self.lora_targets, self.layer)
         self._matrices = {name: m.weight.detach().cpu().clone() for name, m in found.items()}
         _lora.attach(
@@ -133,27 +162,19 @@ class TunedBrainOF(BaseBrainOF):
             self.lora_scaling,
             torch.Generator().manual_seed(as_seed(self.random_state)),
             n_layers=self.layer,
-            state=state,
         )
-        return network
 
-    def _keep(self, network, blocks):
-        """Store a trained network, ready to predict."""
+    def _keep(self, network, subjects):
+        """Store a trained network, ready to predict; ``subjects`` are hashes of its teachers."""
         if self.adaptation == "lora":
             self.adapter_ = _lora.merge(network.backbone)
         network.requires_grad_(True)
         self.network_ = network.eval()
         self.backbone_ = network.backbone
-        seen = {**self._manifest, **getattr(self, "_tuned_manifest", {})}
-        self._tuned_manifest = {**seen, "fine_tuned": True, **self._subjects(blocks, seen)}
-
-    @staticmethod
-    def _subjects(blocks, manifest):
-        """Hashes of the subjects that the weights have seen, as far as samples name them."""
-        parts = [windows.signals for block in blocks for windows in block.windows.values()]
-        named = {subject for part in parts for subject in part.subject if subject is not None}
-        seen = {*manifest.get("subjects", ()), *map(hash_subject, named)}
-        return {"subjects": sorted(seen)} if seen else {}
+        known = getattr(self, "_tuned_manifest", self._manifest)
+        seen = {*known.get("subjects", ()), *subjects}
+        subjects = {"subjects": sorted(seen)} if seen else {}
+        self._tuned_manifest = {**self._manifest, "fine_tuned": True, **subjects}
 
     def _split(self, y, groups, seed):
         everything, nobody = np.arange(len(y)), np.array([], dtype=int)
@@ -169,7 +190,7 @@ class TunedBrainOF(BaseBrainOF):
     # --------------------------------------------------------------------------- going on
 
     def _fitted_before(self, n_outputs):
-        """What an earlier fit left to go on from: network, differences, matrices below them."""
+        """What an earlier fit left to go on from."""
         if not hasattr(self, "network_"):
             return None
         network = self.network_
@@ -184,17 +205,22 @@ class TunedBrainOF(BaseBrainOF):
             raise ValueError(
                 "The earlier fit had another adaptation: fit anew with warm_start=False."
             )
-        return network, getattr(self, "adapter_", None), getattr(self, "_matrices", None)
+        return Earlier(
+            network,
+            getattr(self, "adapter_", None),
+            getattr(self, "_matrices", None),
+            self._tuned_manifest,
+        )
 
-    def _go_on(self, network, state, matrices):
+    def _go_on(self, earlier):
         """A copy of a fitted network, its differences beside their matrices again."""
-        network = copy.deepcopy(network)
-        if state is not None:
+        network = copy.deepcopy(earlier.network)
+        if earlier.differences is not None:
             modules = dict(network.backbone.named_modules())
             with torch.no_grad():
-                for name, matrix in matrices.items():
+                for name, matrix in earlier.matrices.items():
                     modules[name].weight.copy_(matrix)
-        return self._prepare(network, state)
+        return self._prepare(network, earlier.differences)
 
     def _fit_once(self, sources, targets, weight, n_outputs, fit_head):
         """One pass over some samples at a constant rate; the optimiser's moments live on."""
@@ -203,7 +229,7 @@ class TunedBrainOF(BaseBrainOF):
         settings = replace(self._settings(), max_epochs=1, is_constant=True)
         before = self._fitted_before(n_outputs)
         if before:
-            network = self._go_on(*before)
+            network = self._go_on(before)
         else:
             features = self._embed_blocks(blocks, len(targets))
             head = fit_head(features, targets.numpy(), None, weight=weight.numpy())
@@ -218,7 +244,14 @@ class TunedBrainOF(BaseBrainOF):
         self._moments = optimizer.state_dict()
         rows = [] if not before else self.history_.to_dict("records")
         self.history_ = pd.DataFrame([*rows, {**done, "epoch": len(rows) + 1}])
-        self._keep(network, blocks)
+        self._keep(network, _subjects(blocks))
+
+
+def _subjects(blocks):
+    """Hashes of the subjects of some windows, as far as they are named."""
+    parts = [windows.signals for block in blocks for windows in block.windows.values()]
+    named = {subject for part in parts for subject in part.subject if subject is not None}
+    return set(map(hash_subject, named))
 
 
 _SAY_AUGMENTATION = "Pass None for none, or an Augmentation."

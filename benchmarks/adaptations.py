@@ -1,0 +1,158 @@
+"""Which way of adapting works on few trials: what the estimators' defaults were chosen by.
+
+``BRAINOF_DATA=... python benchmarks/adaptations.py --rest FOLDER`` trains on so many samples of
+some people, and scores others, for every development task of ``benchmarks/_read_out.py`` (people
+of the corpus, and simulated ones; nobody of the evaluation split). Lines go to
+``results/adaptations.jsonl``, what is there already is not run again, and the page
+``doc/adaptations.rst`` is written from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from _read_out import load_all
+from _tables import list_table, write_below
+from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.model_selection import GroupShuffleSplit
+
+from brainof_toolbox import BrainOFClassifier
+from brainof_toolbox.estimators import Augmentation
+
+HERE = Path(__file__).resolve().parent
+RESULTS, PAGE = HERE / "results" / "adaptations.jsonl", HERE.parent / "doc" / "adaptations.rst"
+MORE = {"augmentation": Augmentation(), "label_smoothing": 0.1}
+#: Name -> parameters of the classifier.
+VARIANTS = {
+    "probe": {},
+    "probe, mlp": {"head": "mlp"},
+    "probe, layer 3": {"layer": 3},
+    "probe, layer 0": {"layer": 0},
+    "lora, rate 1e-3": {"adaptation": "lora", "learning_rate": 1e-3},
+    "full, rate 1e-3": {"adaptation": "full", "learning_rate": 1e-3},
+    "full, rate 3e-4": {"adaptation": "full", "learning_rate": 3e-4},
+    "lora, rate 3e-3": {"adaptation": "lora", "learning_rate": 3e-3},
+    "last 2 layers, rate 1e-3": {
+        "adaptation": "full",
+        "unfreeze": "last:2",
+        "learning_rate": 1e-3,
+    },
+    "full, rate 1e-3, augmented": {"adaptation": "full", "learning_rate": 1e-3, **MORE},
+    "lora, rate 1e-3, augmented": {"adaptation": "lora", "learning_rate": 1e-3, **MORE},
+    "full, rate 1e-3, no refit": {"adaptation": "full", "learning_rate": 1e-3, "refit": False},
+}
+SIZES = (40, 120)
+N_TEST = 128
+
+
+def draw(X, y, groups, n_train, seed):
+    """Samples of some people to learn from, and of others to be scored."""
+    rng = np.random.default_rng(seed)
+    split = GroupShuffleSplit(1, test_size=0.34, random_state=seed)
+    train, test = next(split.split(np.zeros(len(y)), y, groups))
+    return [
+        np.sort(rng.choice(part, min(n, len(part)), replace=False))
+        for part, n in ((train, n_train), (test, N_TEST))
+    ]
+
+
+def score(task, parameters, n_train, seed, max_epochs):
+    """Fit and score once."""
+    X, y, groups, _ = task
+    y, groups = np.asarray(y), np.asarray(groups)
+    train, test = draw(X, y, groups, n_train, seed)
+    start = time.perf_counter()
+    decoder = BrainOFClassifier(
+        max_epochs=max_epochs, patience=3, random_state=seed, **parameters
+    )
+    decoder.fit(X[train], y[train], groups[train])
+    minutes = (time.perf_counter() - start) / 60
+    probability = decoder.predict_proba(X[test])
+    said = decoder.classes_[probability.argmax(axis=1)]
+    history = getattr(decoder, "history_", None)
+    return {
+        "n_train": len(train),
+        "n_test": len(test),
+        "balanced accuracy": round(float(balanced_accuracy_score(y[test], said)), 4),
+        "log loss": round(float(log_loss(y[test], probability, labels=decoder.classes_)), 4),
+        "best epoch": None if history is None else int(history["valid_loss"].fillna(9).idxmin()),
+        "minutes": round(minutes, 2),
+    }
+
+
+def read_results():
+    """Lines that are there already."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def run(options):
+    """Score what has not been scored."""
+    tasks, _ = load_all(options.rest, options.cache)
+    names = ("variant", "task", "asked", "seed")
+    done = {tuple(line[name] for name in names) for line in read_results()}
+    for seed in range(options.seeds):
+        for variant in options.variants:
+            for size in options.sizes:
+                for task in tasks:
+                    key = (variant, task, size, seed)
+                    if key in done:
+                        continue
+                    found = score(tasks[task], VARIANTS[variant], size, seed, options.max_epochs)
+                    line = {**dict(zip(names, key)), "epochs": options.max_epochs, **found}
+                    with RESULTS.open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                    print(json.dumps(line), flush=True)
+
+
+def render():
+    """Write the tables of the page."""
+    frame, parts = pd.DataFrame(read_results()), []
+    for size, lines in frame.groupby("asked"):
+        for column, digits in (("balanced accuracy", 3), ("log loss", 3)):
+            table = lines.pivot_table(index="variant", columns="task", values=column)
+            table = table.reindex([name for name in VARIANTS if name in table.index])
+            table.insert(0, "mean", table.mean(axis=1))
+            table.insert(0, "beats the probe", _wins(lines, column))
+            body = table.map(lambda v: v if isinstance(v, str) else f"{v:.{digits}f}")
+            title = f"{column.capitalize()}, up to {size} training samples"
+            parts += [title, "-" * len(title), "", list_table(body.reset_index()), ""]
+    write_below(PAGE, "\n".join(parts))
+
+
+def _wins(lines, column):
+    """On how many pairs of task and seed each variant is better than the probe."""
+    table = lines.pivot_table(index=["task", "seed"], columns="variant", values=column)
+    better = np.sign(table.sub(table["probe"], axis=0)) * (1 if "accuracy" in column else -1)
+    return {
+        name: "" if name == "probe" else f"{int((row > 0).sum())} of {int(row.notna().sum())}"
+        for name, row in better.items()
+    } | {}
+
+
+def main():
+    """Run, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")
+    parser.add_argument("--cache", type=Path, default=Path("outputs/adaptations"))
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--max-epochs", type=int, default=8)
+    parser.add_argument("--render-only", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    if not options.render_only:
+        run(options)
+    render()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Save what LoRA has learned, without the network that it was learned on.
+
+A directory holds ``adapter.json`` (which checkpoint, which parameters, which classes) and
+``adapter.safetensors`` (two factors for each matrix, and the head). Reading is strict, and nothing
+in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+
+from ..models._strict import (
+    check_header,
+    damaged,
+    read_header,
+    read_json,
+    refuse_code,
+    refuse_nonfinite,
+)
+from ..models._writing import replacing, write_file
+from . import _lora
+from ._heads import N_HIDDEN
+from ._network import Network
+
+FORMAT_VERSION = 1
+DESCRIPTION, WEIGHTS = FILES = ("adapter.json", "adapter.safetensors")
+_PREFIX = "difference."
+#: Parameters that must be those of the fit.
+DECIDING = ("pooling", "layer", "window", "head", "lora_rank", "lora_scaling", "lora_targets")
+
+
+def save(directory, estimator, outputs):
+    """Write the adapter of a fitted estimator: all of it, or nothing changes.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where to; parents are made. It must be absent, empty, or hold an adapter.
+    estimator : estimator
+        Fitted with ``adaptation="lora"``.
+    outputs : dict
+        What its outputs mean, as JSON values.
+
+    Returns
+    -------
+    directory : pathlib.Path
+        The adapter.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there before stays.
+    """
+    network = estimator.network_
+    state = {f"{_PREFIX}{name}": tensor for name, tensor in estimator.adapter_.items()}
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("backbone."):
+            state[name] = tensor.detach().cpu().contiguous()
+    refuse_nonfinite(state, "the adapter")
+    description = {
+        "format_version": FORMAT_VERSION,
+        "estimator": type(estimator).__name__,
+        "checkpoint": estimator.checkpoint_info_["name"],
+        "weights": estimator._feature_key()[0],
+        "parameters": {name: getattr(estimator, name) for name in DECIDING},
+        "outputs": outputs,
+        "subjects": estimator._tuned_manifest.get("subjects", []),
+    }
+    text = json.dumps(description, indent=2, allow_nan=False).encode()
+    with replacing(directory, FILES) as aside:
+        write_file(aside / DESCRIPTION, text)
+        write_file(aside / WEIGHTS, safetensors.torch.save(state))
+    return Path(os.path.abspath(directory))
+
+
+def load(directory, estimator):
+    """Put an adapter on the network of an estimator whose checkpoint has been loaded.
+
+    Parameters
+    ----------
+    directory : path-like
+        From :func:`save`.
+    estimator : estimator
+        Gets ``network_``, ``backbone_`` and ``adapter_``.
+
+    Returns
+    -------
+    outputs : dict
+        What the outputs mean.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no adapter.
+    ValueError
+        If it is damaged, or belongs to other weights or parameters.
+    """
+    directory = Path(directory)
+    for name in FILES:
+        if not (directory / name).is_file():
+            raise FileNotFoundError(
+                f"{directory} is no adapter: it must hold {' and '.join(FILES)}; {name} is "
+                f"missing."
+            )
+    description = read_json(directory / DESCRIPTION)
+    refuse_code(description, directory / DESCRIPTION)
+    _check(description, estimator, directory / DESCRIPTION)
+    network = _empty_network(estimator, description["outputs"])
+    estimator._attach_differences(network)
+    state = _read(directory / WEIGHTS, network)
+    _lora.restore(network.backbone, state["difference"])
+    network.load_state_dict({**network.state_dict(), **state["head"]})
+    estimator._keep(network, description["subjects"])
+    return description["outputs"]
+
+
+def _check(description, estimator, path):
+    """Refuse an adapter of something else, and say of what."""
+    wanted = {
+        "format_version": FORMAT_VERSION,
+        "estimator": type(estimator).__name__,
+        "weights": estimator._feature_key()[0],
+        "parameters": {name: getattr(estimator, name) for name in DECIDING},
+    }
+    missing = {*wanted, "checkpoint", "outputs", "subjects"} - set(description)
+    if missing:
+        raise ValueError(f"{path} lacks {sorted(missing)}: it describes no adapter.")
+    for name, value in wanted.items():
+        found, value = (json.loads(json.dumps(x)) for x in (description[name], value))
+        if name == "parameters" and isinstance(found, dict):
+            for key in value:
+                if found.get(key) != value[key]:
+                    raise ValueError(
+                        f"The adapter in {path.parent} was fitted with {key}={found.get(key)!r}, "
+                        f"this estimator has {value[key]!r}. Give it the parameters of the fit."
+                    )
+        elif found != value:
+            raise ValueError(
+                f"The adapter in {path.parent} has {name} {found!r}, this estimator needs "
+                f"{value!r}. It was fitted on the checkpoint {description['checkpoint']!r}."
+            )
+
+
+def _empty_network(estimator, outputs):
+    """A network of the right shape whose head is zero."""
+    n_features, n_outputs = estimator.n_latent_features_, len(outputs.get("classes", [0]))
+    widths = [n_features, *([N_HIDDEN] if estimator.head == "mlp" else []), n_outputs]
+    head = [(np.zeros((n, m)), np.zeros(n)) for m, n in zip(widths, widths[1:])]
+    backbone, ones = copy.deepcopy(estimator.backbone_), np.ones(n_features)
+    return Network(backbone, estimator.pooling, 0 * ones, ones, head, estimator.layer)
+
+
+def _read(path, network):
+    """Factors of the differences, and the head, if they are exactly those of the network."""
+    head = {n: t for n, t in network.state_dict().items() if not n.startswith("backbone.")}
+    factors = {f"{_PREFIX}{name}": t for name, t in _lora.read(network.backbone).items()}
+    check_header(path, read_header(path), {**head, **factors})
+    try:
+        state = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise damaged(path, str(error)) from error
+    refuse_nonfinite(state, path)
+    return {
+        "head": {name: tensor.clone() for name, tensor in state.items() if name in head},
+        "difference": {name.removeprefix(_PREFIX): state[name].clone() for name in factors},
+    }
