@@ -134,6 +134,9 @@ def make_parser():
     network.add_argument(
         "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
     )
+    network.add_argument(
+        "--layer", type=int, metavar="N", help="read the latents after N layers (default: all)"
+    )
     network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
     network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     network.add_argument(
@@ -169,9 +172,11 @@ def _add_decode(commands, parents):
         "within one recording they are drawn from its samples, and the output says so.",
     )
     decode.add_argument(
-        "--adaptation", default="probe", choices=("probe", "full"), help="default: probe"
+        "--adaptation", default="probe", choices=("probe", "lora", "full"), help="default: probe"
     )
-    decode.add_argument("--max-epochs", type=int, default=30, help="of 'full' (default 30)")
+    decode.add_argument(
+        "--max-epochs", type=int, default=30, help="of 'lora' and 'full' (default 30)"
+    )
     decode.add_argument("--no-baselines", action="store_true", help="the network alone")
     decode.add_argument(
         "--groups", metavar="REGEX", help="what is left out together, found in the file name"

@@ -115,6 +115,13 @@ def test_decode_names_untrained_weights(folder, capsys):
         assert 0 <= _mean(capsys.readouterr().out, name) <= 1
 
 
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+def test_decode_by_fine_tuning(adaptation, folder, micro, capsys):
+    command = ["decode", str(folder / "some-epo.fif"), "--no-baselines", *micro]
+    assert main([*command, "--adaptation", adaptation, "--max-epochs", "1"]) == 0
+    assert 0 <= _mean(capsys.readouterr().out, "Brain-OF") <= 1
+
+
 @pytest.mark.parametrize("ending", ["csv", "npy", "parquet"])
 def test_embed_one_row_per_recording(folder, tmp_path, micro, ending, capsys, no_network):
     files, out = _recordings(folder)[:3], tmp_path / f"out.{ending}"

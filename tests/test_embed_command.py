@@ -147,6 +147,10 @@ def test_ctrl_c_keeps_what_is_done(files, embed, read, monkeypatch, capsys):
     assert embed(files)[0] == 0 and read == names(files)[2:]
 
 
+def _other_layer(files, checkpoint):
+    return ["--layer", "0"]
+
+
 def _other_pooling(files, checkpoint):
     return ["--pooling", "mean+std"]
 
@@ -165,7 +169,9 @@ def _changed_files(files, checkpoint):
     return []
 
 
-@pytest.mark.parametrize("change", [_other_pooling, _other_window, _other_weights, _changed_files])
+@pytest.mark.parametrize(
+    "change", [_other_pooling, _other_layer, _other_window, _other_weights, _changed_files]
+)
 def test_parts_of_another_run_are_not_used(
     change, files, embed, read, tmp_path, micro_config, capsys
 ):

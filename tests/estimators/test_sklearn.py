@@ -41,6 +41,10 @@ ROUNDING = (
 EXPECTED_FAILURES = {
     "check_methods_subset_invariance": ROUNDING,
     "check_methods_sample_order_invariance": ROUNDING,
+    "check_sample_weight_equivalence_on_dense_data": (
+        "inner splits choose the strength of the head: a sample that is repeated may fall on both "
+        "sides of them, one that is weighted does not (as of scikit-learn's own CV estimators)"
+    ),
 }
 KINDS = [pytest.param(kind, id=kind.__name__) for kind in ALL]
 
