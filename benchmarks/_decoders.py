@@ -22,8 +22,10 @@ from brainof_toolbox._record_baselines import (
 PRETRAINED = "brainof-tiny"
 PROBE, UNTRAINED = "probe, brainof-tiny", "probe, untrained"
 TUNED, SCRATCH = "full, from brainof-tiny", "full, from scratch"
-NETWORK = (PROBE, UNTRAINED, TUNED, SCRATCH)
-CHECKPOINTS = {PROBE: PRETRAINED, UNTRAINED: None, TUNED: PRETRAINED, SCRATCH: None}
+LORA = "lora, from brainof-tiny"
+NETWORK = (PROBE, UNTRAINED, TUNED, SCRATCH, LORA)
+TRAINED = {TUNED: "full", SCRATCH: "full", LORA: "lora"}
+CHECKPOINTS = {name: PRETRAINED for name in NETWORK if name not in (UNTRAINED, SCRATCH)}
 TOGETHER = "all classical"
 MEANS, CONNECTIVITY = "region means", "connectivity"
 VOXELS, NILEARN = "voxel means", "nilearn Decoder"
@@ -65,13 +67,14 @@ def make_decoder(name, task, seed, max_epochs):
     """
     if name in NETWORK:
         return BrainOFClassifier(
-            CHECKPOINTS[name],
-            adaptation="full" if name in (TUNED, SCRATCH) else "probe",
+            CHECKPOINTS.get(name),
+            adaptation=TRAINED.get(name, "probe"),
             info=task.info,
             on_missing=task.on_missing,
             class_weight="balanced",
             max_epochs=max_epochs,
             patience=2,
+            refit=False,  # half the time
             random_state=seed,
         )
     if name in CLASSICAL["several"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _decoders import CLASSICAL, NETWORK, PROBE, SCRATCH, TUNED, UNTRAINED
+from _decoders import CLASSICAL, LORA, NETWORK, PROBE, SCRATCH, TUNED, UNTRAINED
 from _page_texts import FMRI_PAGE, MEEG_PAGE
 from _paired import COMBINATIONS, LARGE, MISSING
 from _sets import LOADERS
@@ -19,7 +19,7 @@ HAXBY = tuple(name for name in SETS if name.startswith("fmri-haxby"))
 FMRI = (*HAXBY, "simulated-fmri", "simulated-all", "simulated-bids")
 RECOGNISED = ("fmri-hcp-rest", "fmri-story-listening")
 NOT_RUN = "--"
-PAIRS = ((PROBE, UNTRAINED), (TUNED, SCRATCH))
+PAIRS = ((PROBE, UNTRAINED), (TUNED, SCRATCH), (LORA, TUNED))
 
 
 def write_pages(options):

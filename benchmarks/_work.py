@@ -14,12 +14,12 @@ from _decoders import (
     CHECKPOINTS,
     CLASSICAL,
     CONVOLUTIONAL,
+    LORA,
     NETWORK,
     PRETRAINED,
     PROBE,
-    SCRATCH,
     TOGETHER,
-    TUNED,
+    TRAINED,
     UNTRAINED,
     make_decoder,
 )
@@ -101,7 +101,7 @@ SETS = {
     "simulated-all": Entry(_simulated(ALL, SMALL), (*NETWORK, *CLASSICAL["several"]), 2),
     # Each record has twenty windows of all three modalities.
     "simulated-bids": Entry(
-        load_bids, (*NETWORK, *CLASSICAL["several"]), on_request=(TUNED, SCRATCH)
+        load_bids, (*NETWORK, *CLASSICAL["several"]), on_request=tuple(TRAINED)
     ),
     "fmri-hcp-rest": Entry(
         None, (PROBE, UNTRAINED, "connectivity", "region means"), identify=identify_rest
@@ -156,15 +156,15 @@ def items(sets, decoders, max_epochs):
         for decoder in entry.decoders:
             if decoder not in (decoders or set(entry.decoders) - set(entry.on_request)):
                 continue
-            epochs = max_epochs if decoder in (TUNED, SCRATCH) else None
-            weights = sha256 if decoder in (PROBE, TUNED) else ""
+            epochs = max_epochs if decoder in TRAINED else None
+            weights = sha256 if decoder in CHECKPOINTS else ""
             n_draws = entry.n_data or (N_UNTRAINED if decoder == UNTRAINED else 1)
             draws = [(1.0, draw) for draw in range(n_draws)]
-            if entry.is_cut and decoder not in CONVOLUTIONAL:
+            if entry.is_cut and decoder not in (*CONVOLUTIONAL, LORA):
                 n_quarters = N_QUARTERS if epochs is None else N_QUARTERS_FULL
                 draws += [(QUARTER, draw) for draw in range(n_quarters)]
             found += [Item(name, decoder, *draw, epochs, weights) for draw in draws]
-    slow = (TUNED, SCRATCH, *CONVOLUTIONAL)
+    slow = (*TRAINED, *CONVOLUTIONAL)
     return sorted(found, key=lambda item: item.decoder not in slow)
 
 
@@ -238,7 +238,8 @@ def _decode(item, entry):
 def _identify(item, entry):
     features = FEATURES.get(item.decoder)
     if features is None:
-        features = partial(embed, checkpoint=CHECKPOINTS[item.decoder], random_state=item.draw)
+        checkpoint = CHECKPOINTS.get(item.decoder)
+        features = partial(embed, checkpoint=checkpoint, random_state=item.draw)
     units, chance = entry.identify(features)
     values = np.array(list(units.values()), dtype=float)
     half = half_interval(sem(values), len(values), 0.0)

@@ -69,9 +69,7 @@ def score(task, parameters, n_train, seed, max_epochs):
     y, groups = np.asarray(y), np.asarray(groups)
     train, test = draw(X, y, groups, n_train, seed)
     start = time.perf_counter()
-    decoder = BrainOFClassifier(
-        max_epochs=max_epochs, patience=3, random_state=seed, **parameters
-    )
+    decoder = BrainOFClassifier(max_epochs=max_epochs, patience=3, random_state=seed, **parameters)
     decoder.fit(X[train], y[train], groups[train])
     minutes = (time.perf_counter() - start) / 60
     probability = decoder.predict_proba(X[test])
@@ -89,7 +87,8 @@ def score(task, parameters, n_train, seed, max_epochs):
 
 def read_results():
     """Lines that are there already."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def run(options):
@@ -114,26 +113,24 @@ def run(options):
 def render():
     """Write the tables of the page."""
     frame, parts = pd.DataFrame(read_results()), []
-    for size, lines in frame.groupby("asked"):
-        for column, digits in (("balanced accuracy", 3), ("log loss", 3)):
+    for size, lines in frame.groupby("asked", sort=False):
+        for column in ("log loss", "balanced accuracy"):
             table = lines.pivot_table(index="variant", columns="task", values=column)
             table = table.reindex([name for name in VARIANTS if name in table.index])
-            table.insert(0, "mean", table.mean(axis=1))
-            table.insert(0, "beats the probe", _wins(lines, column))
-            body = table.map(lambda v: v if isinstance(v, str) else f"{v:.{digits}f}")
-            title = f"{column.capitalize()}, up to {size} training samples"
-            parts += [title, "-" * len(title), "", list_table(body.reset_index()), ""]
-    write_below(PAGE, "\n".join(parts))
+            body = table.map("{:.3f}".format)
+            body.insert(0, "better than the probe", _wins(lines, column))
+            body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
+            title = f"{column.capitalize()}, at most {size} samples to learn from"
+            parts.append(list_table(body.reset_index(), title))
+    write_below(PAGE, "adaptations.py", parts)
 
 
 def _wins(lines, column):
-    """On how many pairs of task and seed each variant is better than the probe."""
+    """On how many pairs of task and draw each variant is better than the probe."""
     table = lines.pivot_table(index=["task", "seed"], columns="variant", values=column)
-    better = np.sign(table.sub(table["probe"], axis=0)) * (1 if "accuracy" in column else -1)
-    return {
-        name: "" if name == "probe" else f"{int((row > 0).sum())} of {int(row.notna().sum())}"
-        for name, row in better.items()
-    } | {}
+    gain = table.sub(table["probe"], axis=0) * (-1 if column == "log loss" else 1)
+    said = {name: f"{(row > 0).sum()} of {row.notna().sum()}" for name, row in gain.items()}
+    return pd.Series({**said, "probe": "-"})
 
 
 def main():
