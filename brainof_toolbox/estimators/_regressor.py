@@ -31,10 +31,10 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         together, from the probe's head on, with early stopping on an inner split. ``"lora"``
         trains the head and low-rank differences to some of the matrices
         :footcite:p:`hu2022lora`, which are added to them for prediction.
-    pooling : str
-        ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
     head : str
         ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units.
+    pooling : str
+        ``"flat"``, ``"mean"`` or ``"mean+std"`` over the network's latents.
     layer : int | None
         Read the latents after so many layers of the backbone: 0 before the first, ``None`` after
         the last. A grid search can choose it.
