@@ -2,8 +2,9 @@
 Embeddings in a scikit-learn pipeline
 =====================================
 
-:class:`~brainof_toolbox.BrainOFEmbedder` is a transformer like any other: it stands in a pipeline, and a grid search
-chooses what follows it. Nothing is learned from the data by the embedder itself, so nothing can leak through it.
+:class:`~brainof_toolbox.BrainOFEmbedder` is a transformer like any other: it stands in a pipeline,
+and a grid search chooses what follows it. Nothing is learned from the data by the embedder itself,
+so nothing can leak through it.
 """
 
 # %%
@@ -24,9 +25,9 @@ epochs = make_study(n_subjects=6, n_epochs=12, effect_size=2.0, random_state=0)
 hand, subject = epochs.events[:, 2], epochs.metadata["subject"]
 
 # %%
-# The search chooses how the latents of the network become one vector, and the strength of the logistic regression.
-# ``GroupKFold`` keeps the epochs of one person together. ``memory`` keeps what the network gave for the training
-# people, so that three strengths cost little more than one.
+# The search chooses how the latents of the network become one vector, and the strength of the
+# logistic regression. ``GroupKFold`` keeps the epochs of one person together. ``memory`` keeps
+# what the network gave for the training people, so that three strengths cost little more than one.
 pipeline = Pipeline(
     [
         ("embed", BrainOFEmbedder()),
