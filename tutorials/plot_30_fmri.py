@@ -145,8 +145,8 @@ found
 # ---------------
 # Rest is told from task in about four of five blocks of people who were left out. The means of
 # regions do as well or a little better, with eight people too few to say: the states were
-# simulated as different levels of activity, which is just what a mean measures. On two real sets a
-# frozen ``brainof-tiny`` stays behind means and connectivity, see :doc:`/quality_fmri`. The
+# simulated as different levels of activity, which is just what a mean measures. On real sets too a
+# frozen ``brainof-tiny`` stays behind classical features, see :doc:`/quality_fmri`. The
 # warning above is the ``shift`` at work: the last block of each run ends after the scanner did.
 #
 # The same on public data
