@@ -373,7 +373,9 @@ def window_tokens(block, modality, rows, change=None):
     return tokens
 
 
-def average_over_windows(function, blocks, n_samples, batch_size, device, *, only=None):
+def average_over_windows(
+    function, blocks, n_samples, batch_size, device, *, only=None, take=block_tokens
+):
     """Run windows through a network and average what comes out over each sample's windows.
 
     Parameters
@@ -390,6 +392,8 @@ def average_over_windows(function, blocks, n_samples, batch_size, device, *, onl
         Where ``function`` computes.
     only : ndarray of int | None
         Samples wanted; the rows of others are NaN.
+    take : callable
+        From a block and rows of it to what goes into ``function``, in parts that know ``to``.
 
     Returns
     -------
@@ -404,7 +408,7 @@ def average_over_windows(function, blocks, n_samples, batch_size, device, *, onl
                 wanted = np.flatnonzero(np.isin(block.sample, only))
             for start in range(0, len(wanted), batch_size):
                 rows = wanted[start : start + batch_size]
-                tokens = [part.to(device) for part in block_tokens(block, rows)]
+                tokens = [part.to(device) for part in take(block, rows)]
                 values = function(tokens).double().cpu().numpy()
                 if total is None:
                     total = np.zeros((n_samples, values.shape[1]))
