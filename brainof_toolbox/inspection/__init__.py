@@ -1,7 +1,25 @@
 """Look inside fitted estimators: what they go by, and how the network works."""
 
+from ._attention import LatentAttention, latent_attention, plot_latent_attention
+from ._contributions import modality_contributions, plot_modality_contributions
+from ._experts import expert_usage, plot_expert_usage
 from ._gradients import gradient_importance
-from ._importance import Importance
+from ._importance import Importance, PartImportance
 from ._occlusion import occlusion_importance
+from ._reconstruct import Reconstruction, reconstruct
 
-__all__ = ["Importance", "gradient_importance", "occlusion_importance"]
+__all__ = [
+    "Importance",
+    "LatentAttention",
+    "PartImportance",
+    "Reconstruction",
+    "expert_usage",
+    "gradient_importance",
+    "latent_attention",
+    "modality_contributions",
+    "occlusion_importance",
+    "plot_expert_usage",
+    "plot_latent_attention",
+    "plot_modality_contributions",
+    "reconstruct",
+]

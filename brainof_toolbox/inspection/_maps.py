@@ -7,7 +7,7 @@ import numpy as np
 #: Grows evenly in lightness, so that it reads in grey, and to colour-blind eyes.
 CMAP = "cividis"
 _COLOUR = "#0072B2"
-_TITLES = {"eeg": "EEG", "mag": "magnetometers", "grad": "gradiometers"}
+TITLES = {"eeg": "EEG", "mag": "magnetometers", "grad": "gradiometers"}
 _SHOWN = 0.8  # on brains, regions above this quantile
 _SAME_PLACE = 1e-4  # m
 
@@ -126,26 +126,52 @@ def plot_scalp(part, unit, axes=None):
     """
     import mne
 
-    kinds = [kind for kind in _TITLES if kind in part.ch_types]
+    kinds = [kind for kind in TITLES if kind in part.ch_types]
     axes = make_axes(axes, len(kinds), (4.0, 3.4))
     for kind, ax in zip(kinds, axes):
         rows = np.flatnonzero(np.array(part.ch_types) == kind)
-        names, places, values = _merge(part, rows)
+        names, places, values = merge(part, part.channels, rows)
         # Gradiometers at one place are told as one: drawn like magnetometers, of which MNE asks
         # no pairs by name.
         shown = "eeg" if kind == "eeg" else "mag"
         info = make_sensor_info(names, [shown] * len(names), places)
         image, _ = mne.viz.plot_topomap(
-            values, info, axes=ax, show=False, cmap=CMAP, contours=4, vlim=(None, None)
+            values,
+            info,
+            axes=ax,
+            show=False,
+            extrapolate="head",
+            cmap=CMAP,
+            contours=4,
+            vlim=(None, None),
         )
         best = names[int(np.argmax(values))]
-        ax.set_title(f"{_TITLES[kind]}, most at {best}")
+        ax.set_title(f"{TITLES[kind]}, most at {best}")
         ax.figure.colorbar(image, ax=ax, shrink=0.7, label=f"importance ({unit})")
     return axes[0].figure
 
 
-def _merge(part, rows):
-    """Names, places and importance of sensors; those at one place added up."""
+def merge(part, importance, rows):
+    """Add up what sensors at one place have.
+
+    Parameters
+    ----------
+    part : object
+        With ``ch_names`` and ``ch_pos``.
+    importance : ndarray, shape (n_channels,)
+        Of each channel.
+    rows : sequence of int
+        Channels to look at.
+
+    Returns
+    -------
+    names : list of str
+        The first sensor of each place.
+    places : ndarray, shape (n_places, 3)
+        Metres.
+    values : ndarray, shape (n_places,)
+        Sums.
+    """
     names, places, values = [], [], []
     for row in rows:
         near = [
@@ -154,11 +180,11 @@ def _merge(part, rows):
             if np.linalg.norm(place - part.ch_pos[row]) < _SAME_PLACE
         ]
         if near:
-            values[near[0]] += part.channels[row]
+            values[near[0]] += importance[row]
             continue
         names.append(part.ch_names[row])
         places.append(part.ch_pos[row])
-        values.append(part.channels[row])
+        values.append(importance[row])
     return names, np.array(places), np.array(values)
 
 

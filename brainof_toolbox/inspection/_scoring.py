@@ -70,7 +70,7 @@ class Subject:
         )
 
 
-def prepare(estimator, X, y):
+def prepare(estimator, X, y, *, is_one_montage=True):
     """Take a fitted estimator and its samples apart.
 
     Parameters
@@ -81,6 +81,8 @@ def prepare(estimator, X, y):
         Samples in any accepted form, one montage per modality.
     y : array-like, shape (n_samples,) | None
         Their targets; ``None``: what the estimator predicts.
+    is_one_montage : bool
+        Refuse samples of several montages.
 
     Returns
     -------
@@ -117,12 +119,31 @@ def prepare(estimator, X, y):
         targets = np.searchsorted(estimator.classes_, y).astype(np.int64)
     else:
         targets = (y.astype(np.float64) - estimator._mean) / estimator._spread
-    signals = _one_montage(blocks)
+    if is_one_montage:
+        signals = one_montage(blocks)
+    else:
+        signals = {n: b.windows[n].signals for n in MODALITIES for b in blocks if n in b.windows}
     return Subject(network, blocks, targets, is_predicted, estimator.batch_size, signals)
 
 
-def _one_montage(blocks):
-    """Names, places and rates by modality, if they are the same everywhere."""
+def one_montage(blocks):
+    """Find the one montage of each modality.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        Preprocessed windows.
+
+    Returns
+    -------
+    signals : dict of str -> Signals
+        Names, places and rates, by modality.
+
+    Raises
+    ------
+    ValueError
+        If there are several montages, or lengths of windows.
+    """
     found = {}
     for name in MODALITIES:
         for block in blocks:

@@ -1,0 +1,121 @@
+"""Which experts do the work, by layer and modality."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from ..estimators._base import check_device, window_tokens
+from ..models.moe import Ledger
+from ._maps import CMAP
+
+_TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
+
+
+def expert_usage(estimator, X):
+    """Count how tokens are shared out among the routed experts.
+
+    Each modality of a sample is read by itself, so that modalities are told apart. In the encoder
+    and in the layers of the backbone the tokens that choose are the latents.
+
+    Parameters
+    ----------
+    estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
+        Fitted; the network it uses now, fine-tuned or not, is looked at.
+    X : object
+        Samples in any accepted form.
+
+    Returns
+    -------
+    usage : pandas.DataFrame
+        One row per modality, gate and expert: ``modality``, ``part`` (``encoder`` or
+        ``backbone``), ``layer`` (from 1), ``expert`` (from 1), ``share`` of the tokens that chose
+        it, ``probability``: mean output of the gate. Shares of a gate add up to 1.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is not fitted, or its network has no routed experts.
+
+    See Also
+    --------
+    plot_expert_usage : The table as heat maps.
+    """
+    check_is_fitted(estimator)
+    backbone = estimator.backbone_
+    if backbone.config.experts != "moe":
+        raise ValueError("This network has dense experts (experts='dense'): nothing is routed.")
+    device = check_device(estimator.device)
+    backbone.to(device).eval()
+    n_encoder = backbone.config.n_encoder_blocks
+    totals = {}
+    for tokens, modality in _by_modality(estimator, X):
+        gates = Ledger()
+        with torch.inference_mode():
+            backbone([tokens.to(device)], gates=gates, layer=estimator.layer)
+        for number, (probability, chosen, _, is_counted) in enumerate(gates):
+            counted = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
+            counted = counted.double()[..., None]  # (B, T, 1)
+            sent = torch.nn.functional.one_hot(chosen, probability.shape[-1]).double().mean(-2)
+            sums = [(part * counted).sum((0, 1)).cpu().numpy() for part in (sent, probability)]
+            found = totals.setdefault((modality, number), np.zeros((3, probability.shape[-1])))
+            found += np.stack([*sums, np.full(len(sums[0]), float(counted.sum()))])
+    rows = []
+    for (modality, number), (sent, probability, count) in totals.items():
+        is_encoder = number < n_encoder
+        where = ("encoder", number + 1) if is_encoder else ("backbone", number - n_encoder + 1)
+        rows += [
+            (modality, *where, expert + 1, sent[expert] / count[0], probability[expert] / count[0])
+            for expert in range(len(sent))
+        ]
+    names = ["modality", "part", "layer", "expert", "share", "probability"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _by_modality(estimator, X):
+    """Tokens of one modality at a time, and its name."""
+    sources = estimator._as_sources(X, reset=False)
+    for block in estimator._blocks(sources):
+        for modality in block.windows:
+            there = np.flatnonzero(~block.is_missing[modality])
+            for start in range(0, len(there), estimator.batch_size):
+                rows = there[start : start + estimator.batch_size]
+                yield window_tokens(block, modality, rows), modality
+
+
+def plot_expert_usage(usage, axes=None):
+    """Draw how tokens are shared out: gates by experts, one panel per modality.
+
+    Parameters
+    ----------
+    usage : pandas.DataFrame
+        From :func:`expert_usage`.
+    axes : sequence of matplotlib.axes.Axes | None
+        One per modality; ``None`` makes a figure.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The figure.
+    """
+    from ._maps import make_axes
+
+    modalities = list(dict.fromkeys(usage["modality"]))
+    axes = make_axes(axes, len(modalities), (2.9, 4.0))
+    for ax, modality in zip(axes, modalities):
+        own = usage[usage["modality"] == modality]
+        table = own.pivot_table(index=["part", "layer"], columns="expert", values="share")
+        table = table.sort_index(level=["part", "layer"], ascending=[False, True])
+        image = ax.imshow(table, vmin=0, vmax=1, cmap=CMAP, aspect="auto")
+        for (row, column), share in np.ndenumerate(table.to_numpy()):
+            colour = "black" if share > 0.6 else "white"
+            ax.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
+        ax.set_xticks(range(table.shape[1]), table.columns)
+        labels = [f"{part} {layer}" for part, layer in table.index]
+        ax.set_yticks(range(len(table)), labels if ax is axes[0] else [""] * len(table))
+        ax.set(xlabel="routed expert", title=_TITLES[modality])
+    axes[0].set_ylabel("gate")
+    axes[-1].figure.colorbar(image, ax=axes, label="share of the tokens", shrink=0.8)
+    return axes[0].figure
