@@ -99,6 +99,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "download_all_examples": False,
+    "ignore_repr_types": r"matplotlib|'list'|'tuple'",
     "show_memory": False,
     "show_signature": False,
     "remove_config_comments": True,

@@ -8,7 +8,8 @@ so nothing can leak through it.
 """
 
 # %%
-# Two classes of simulated EEG epochs, of six people. Any :class:`mne.Epochs` will do.
+# Simulated EEG of eight people, ten samples of rest and task of each, as
+# :class:`~brainof_toolbox.Signals`; :class:`mne.Epochs` will do as well.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -19,14 +20,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from brainof_toolbox import BrainOFEmbedder
-from brainof_toolbox.datasets import make_study
+from brainof_toolbox.datasets import make_paired_signals
 
-epochs = make_study(n_subjects=6, n_epochs=12, effect_size=2.0, random_state=0)
-hand, subject = epochs.events[:, 2], epochs.metadata["subject"]
+signals, state, subject = make_paired_signals(10, n_subjects=8, modalities=["eeg"])
+signals = signals.parts["eeg"]
 
 # %%
 # The search chooses how the latents of the network become one vector, and the strength of the
-# logistic regression. ``GroupKFold`` keeps the epochs of one person together. ``memory`` keeps
+# logistic regression. ``GroupKFold`` keeps the samples of one person together. ``memory`` keeps
 # what the network gave for the training people, so that three strengths cost little more than one.
 pipeline = Pipeline(
     [
@@ -37,8 +38,8 @@ pipeline = Pipeline(
     memory=tempfile.mkdtemp(),
 )
 grid = {"embed__pooling": ["mean", "flat"], "classify__C": [1e-4, 1e-2, 1.0]}
-search = GridSearchCV(pipeline, grid, cv=GroupKFold(3), scoring="balanced_accuracy")
-search.fit(epochs, hand, groups=subject)
+search = GridSearchCV(pipeline, grid, cv=GroupKFold(2), scoring="balanced_accuracy")
+search.fit(signals, state, groups=subject)
 
 # %%
 # Which combination is best?
@@ -46,12 +47,18 @@ found = pd.DataFrame(search.cv_results_)
 table = found.pivot(
     index="param_classify__C", columns="param_embed__pooling", values="mean_test_score"
 )
-table
+table.round(2)
 
 # %%
-_, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
-for name, marker in [("mean", "o"), ("flat", "s")]:
-    axes.semilogx(table.index, table[name], marker, linestyle="-", label=f"pooling={name!r}")
+_, axes = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
+for name, marker, colour in [("mean", "o", "#0072B2"), ("flat", "s", "#D55E00")]:
+    axes.semilogx(table.index, table[name], marker, linestyle="-", color=colour, label=name)
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1, label="chance")
 axes.set(xlabel="C of the logistic regression", ylabel="balanced accuracy, people left out")
-axes.legend()
+axes.legend(title="pooling")
+
+# %%
+# With 40 training samples, 128 averaged numbers tell the state of people left out a little better
+# than the 16,384 of all latents side by side. The strength of the regression matters less than
+# that. ``search.best_estimator_`` is the pipeline, fitted again to everybody.
+search.best_params_
