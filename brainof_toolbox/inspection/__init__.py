@@ -7,6 +7,7 @@ from ._gradients import gradient_importance
 from ._importance import Importance, PartImportance
 from ._occlusion import occlusion_importance
 from ._reconstruct import Reconstruction, reconstruct
+from ._report import report
 
 __all__ = [
     "Importance",
@@ -22,4 +23,5 @@ __all__ = [
     "plot_latent_attention",
     "plot_modality_contributions",
     "reconstruct",
+    "report",
 ]

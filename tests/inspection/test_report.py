@@ -1,0 +1,91 @@
+"""The report: all sections, nothing from outside, the numbers of honest cross-validation."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, cross_validate
+from brainof_toolbox.datasets import make_paired_signals, make_study
+from brainof_toolbox.inspection import report
+from brainof_toolbox.inspection._report import _evaluate
+
+
+@pytest.fixture(scope="module")
+def study():
+    epochs = make_study(n_subjects=3, n_epochs=8, n_channels=8, duration=1.0)
+    return epochs, epochs.events[:, 2]
+
+
+def sections(path):
+    return re.findall(r'accordion-collapse-([A-Za-z_]+)"', path.read_text())
+
+
+def test_report_of_a_classifier(micro_checkpoint, study, tmp_path):
+    """Every section once, no script, style or image from elsewhere, and the right scores."""
+    X, y = study
+    estimator = BrainOFClassifier(micro_checkpoint)
+    path = report(estimator, X, y, file=tmp_path / "report.html", n_mapped=3)
+    text = path.read_text()
+    names = " ".join(sections(path))
+    for name in (
+        "Checkpoint Data Scores Scores_by_group Confusion_matrix Calibration Where_it_matters "
+        "When_it_matters Which_bands Expert_usage Warnings"
+    ).split():
+        assert name in names, name
+    loaded = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=[\"']([^\"']+)", text)
+    assert not [link for link in loaded if not link.startswith(("data:", "#"))]
+    scores = cross_validate(estimator, X, y)
+    assert f"{scores.mean:.3f}" in text
+    assert "BSD-3-Clause" in text and "8 channels, windows of 1 s" in text
+    assert not hasattr(estimator, "head_")  # a clone was fitted
+
+
+def test_folds_are_those_of_cross_validation(micro_checkpoint, study):
+    """Each fold is fitted once, and says what cross_validate says."""
+    X, y = study
+    estimator = BrainOFClassifier(micro_checkpoint)
+    found = _evaluate(estimator, X, y, None, None, 0)
+    scores = cross_validate(estimator, X, y)
+    np.testing.assert_allclose(found.scores.folds["score"], scores.folds["score"])
+    assert found.scores.interval == pytest.approx(scores.interval)
+    expected = scores.predictions.set_index("sample")["predicted"].sort_index()
+    np.testing.assert_array_equal(found.predicted, expected)
+    np.testing.assert_allclose(found.probability.sum(axis=1), 1.0)
+    assert set(found.rows(4)) <= set(found.task.splits[0][1])
+
+
+def test_report_of_a_regressor_of_three_modalities(micro_checkpoint, tmp_path):
+    """Predictions in place of a confusion matrix; maps of each modality, a brain among them."""
+    X, y, _ = make_paired_signals(4, n_subjects=3, random_state=0)
+    target = (y == "task") + 0.1 * np.arange(len(y))
+    path = tmp_path / "report.html"
+    report(BrainOFRegressor(micro_checkpoint), X, target, file=path, n_mapped=0)
+    names = " ".join(sections(path))
+    assert "Predictions" in names and "Confusion" not in names and "Where" not in names
+
+
+def test_warnings_are_told(study, tmp_path):
+    """What was warned about while it was made stands at the end."""
+    X, y = study
+    estimator = BrainOFClassifier(None, pooling="mean")
+    path = report(estimator, X, y, file=tmp_path / "r.html", n_mapped=0, title="Untrained")
+    text = path.read_text()
+    assert "has untrained weights" in text and "Untrained" in text
+
+
+def test_refuses(micro_checkpoint, study, tmp_path):
+    X, y = study
+    estimator = BrainOFClassifier(micro_checkpoint)
+    with pytest.raises(ValueError, match="must end in '.html'"):
+        report(estimator, X, y, file=tmp_path / "report.pdf")
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(FileExistsError, match="Pass overwrite=True"):
+        report(estimator, X, y, file=tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == "mine"
+    with pytest.raises(TypeError, match="A report is about"):
+        report(BrainOFEmbedder(), X, y, file=tmp_path / "other.html")
+    with pytest.raises(ValueError, match="n_mapped"):
+        report(estimator, X, y, file=tmp_path / "other.html", n_mapped=-1)
