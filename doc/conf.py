@@ -20,6 +20,12 @@ import brainof_toolbox  # noqa: E402
 for _room in ("datasets", "evaluation", "inspection", "io", "models", "pretraining", "signals"):
     import_module(f"brainof_toolbox.{_room}")
 
+# What was made from scripts and names that are gone would be pages without a place.
+for _made in (*HERE.glob("auto_*/plot_*.rst"), *HERE.glob("generated/*.rst")):
+    _script = HERE.parent / _made.parent.name.removeprefix("auto_") / f"{_made.stem}.py"
+    if not _script.is_file():
+        _made.unlink()
+
 # ---------------------------------------------------------------- the project
 
 project = "brainof_toolbox"
