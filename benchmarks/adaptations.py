@@ -45,6 +45,8 @@ VARIANTS = {
         "learning_rate": 1e-3,
     },
     "full, rate 1e-3, augmented": {"adaptation": "full", "learning_rate": 1e-3, **MORE},
+    "full, rate 3e-4, augmented": {"adaptation": "full", "learning_rate": 3e-4, **MORE},
+    "full, rate 1e-4, augmented": {"adaptation": "full", "learning_rate": 1e-4, **MORE},
     "lora, rate 1e-3, augmented": {"adaptation": "lora", "learning_rate": 1e-3, **MORE},
     "full, rate 1e-3, no refit": {"adaptation": "full", "learning_rate": 1e-3, "refit": False},
 }

@@ -16,11 +16,13 @@ from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
 from ..io._nifti import check_memory
 from ..io._regions import resolve_masker
-from ..models import BrainOF, BrainOFConfig, load_checkpoint, make_tokens, save_checkpoint
+from ..models import BrainOF, BrainOFConfig, load_checkpoint, save_checkpoint
+from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
 from ..signals import MODALITIES
 from ._embedded import Embedded
 from ._parallel import embed_sources, leave_the_sequence
+from ._reading import average_over_windows, block_arrays, block_tokens, pool
 
 POOLINGS = ("mean", "mean+std", "flat")
 
@@ -61,10 +63,24 @@ class BaseBrainOF(BaseEstimator):
 
     def _load_backbone(self):
         """Load the checkpoint, or make untrained weights and say so."""
+        if isinstance(self.checkpoint, ReleasedBrainOF):
+            self._take_release(self.checkpoint)
+            return
         self._read_checkpoint()
         if self.layer is not None:
             n_layers = self.backbone_.config.n_layers
             check_number("layer", self.layer, low=0, high=n_layers, integer=True)
+
+    def _take_release(self, released):
+        """The authors' network, frozen: it has one embedding, and no layers to choose from."""
+        if getattr(self, "adaptation", "probe") != "probe" or self.layer is not None:
+            raise ValueError(
+                "Released weights are used frozen and whole: they need adaptation='probe' and "
+                "layer=None."
+            )
+        self.backbone_, self._manifest = released, {}
+        self.preprocessing_ = Preprocessing()
+        self.checkpoint_info_ = dict(released.info)
 
     def _read_checkpoint(self):
         if self.checkpoint is None:
@@ -137,6 +153,8 @@ class BaseBrainOF(BaseEstimator):
     @property
     def n_latent_features_(self):
         """Number of features per sample, the same for every input."""
+        if isinstance(self.backbone_, ReleasedBrainOF):
+            return self.backbone_.embedding_size
         config = self.backbone_.config
         return config.width * {"mean": 1, "mean+std": 2, "flat": config.n_latents}[self.pooling]
 
@@ -149,7 +167,8 @@ class BaseBrainOF(BaseEstimator):
                     f"{self._feature_key()}: embed the samples again with embed_ahead()."
                 )
             return sources.features
-        groups = leave_the_sequence(sources, self)
+        is_ours = isinstance(self.backbone_, BrainOF)  # workers build no other network
+        groups = leave_the_sequence(sources, self) if is_ours else None
         if groups is not None:
             return embed_sources(self, sources, groups)
         return self._embed_blocks(self._blocks(sources), count_samples(sources))
@@ -164,14 +183,20 @@ class BaseBrainOF(BaseEstimator):
         device = check_device(self.device)
         self.backbone_.to(device).eval()
         blocks = progress(blocks, description="Embedding", enabled=bool(self.verbose))
+        function, take = self._read_tokens, block_tokens
+        if isinstance(self.backbone_, ReleasedBrainOF):
+            function, take = self._read_arrays, block_arrays
         features = average_over_windows(
-            lambda tokens: pool(self.backbone_(tokens, layer=self.layer), self.pooling),
-            blocks,
-            n_samples,
-            self.batch_size,
-            device,
+            function, blocks, n_samples, self.batch_size, device, take=take
         )
         return features.astype(np.float32)
+
+    def _read_tokens(self, tokens):
+        return pool(self.backbone_(tokens, layer=self.layer), self.pooling)
+
+    def _read_arrays(self, windows):
+        """Mean embedding of the modalities of each window, read one by one."""
+        return torch.stack([self.backbone_(arrays).mean(0) for arrays in windows[0]])
 
     # ---------------------------------------------------------------- saving
 
@@ -192,6 +217,10 @@ class BaseBrainOF(BaseEstimator):
             If the directory cannot be written; what was there before stays.
         """
         check_is_fitted(self)
+        if not isinstance(self.backbone_, BrainOF):
+            raise ValueError(
+                "The authors' weights are not saved again: keep the file they are in."
+            )
         manifest = {
             key: value
             for key, value in getattr(self, "_tuned_manifest", self._manifest).items()
@@ -309,131 +338,3 @@ def check_device(device):
     if device == "auto":
         return torch.device("cuda" if n_cuda else "mps" if "mps" in known else "cpu")
     return torch.device(device)
-
-
-def block_tokens(block, rows):
-    """Tokens of some windows, one batch per modality in reading order.
-
-    Parameters
-    ----------
-    block : Block
-        Preprocessed windows.
-    rows : ndarray of int
-        Which windows.
-
-    Returns
-    -------
-    tokens : list of TokenBatch
-        fMRI, then EEG, then MEG, as far as one of the windows has them.
-    """
-    there = [name for name in block.windows if not block.is_missing[name][rows].all()]
-    return [window_tokens(block, name, rows) for name in there]
-
-
-def window_tokens(block, modality, rows, change=None):
-    """Tokens of some windows of one modality.
-
-    Parameters
-    ----------
-    block : Block
-        Preprocessed windows.
-    modality : str
-        One of those in ``block.windows``.
-    rows : ndarray of int
-        Which windows.
-    change : callable | None
-        Takes data (n_windows, n_channels, n_times) and the signals they come from; returns
-        changed data, and which channels of each window are not to be read.
-
-    Returns
-    -------
-    tokens : TokenBatch
-        Shape (len(rows), n_channels * n_patches, patch); all padding where the modality is
-        missing.
-    """
-    windows, index = block.windows[modality], block.rows[modality][rows]
-    signals, data = windows.signals, windows.signals.data[index]
-    is_missing = block.is_missing[modality][rows][:, None]  # (n_windows, 1)
-    if change is not None:
-        data, is_dropped = change(data, signals)
-        is_missing = is_missing | is_dropped  # (n_windows, n_channels)
-    tokens = make_tokens(
-        data,
-        signals.sfreq,
-        signals.ch_pos,
-        signals.ch_ori,
-        signals.ch_types,
-        signals.modality,
-        log_scale=windows.log_scale[index],
-    )
-    n_tokens = tokens.values.shape[1]
-    is_missing = np.repeat(is_missing, n_tokens // is_missing.shape[1], axis=1)
-    tokens.is_padding[torch.from_numpy(is_missing)] = True
-    tokens.values[torch.from_numpy(is_missing)] = 0.0
-    return tokens
-
-
-def average_over_windows(
-    function, blocks, n_samples, batch_size, device, *, only=None, take=block_tokens
-):
-    """Run windows through a network and average what comes out over each sample's windows.
-
-    Parameters
-    ----------
-    function : callable
-        From tokens, one batch per modality, to a tensor (B, F).
-    blocks : iterable of Block
-        Preprocessed windows.
-    n_samples : int
-        Number of samples in them.
-    batch_size : int
-        Windows at once.
-    device : torch.device
-        Where ``function`` computes.
-    only : ndarray of int | None
-        Samples wanted; the rows of others are NaN.
-    take : callable
-        From a block and rows of it to what goes into ``function``, in parts that know ``to``.
-
-    Returns
-    -------
-    rows : ndarray, shape (n_samples, F), float64
-        One per sample.
-    """
-    total, count = None, np.zeros((n_samples, 1))
-    with torch.inference_mode():
-        for block in blocks:
-            wanted = np.arange(len(block))
-            if only is not None:
-                wanted = np.flatnonzero(np.isin(block.sample, only))
-            for start in range(0, len(wanted), batch_size):
-                rows = wanted[start : start + batch_size]
-                tokens = [part.to(device) for part in take(block, rows)]
-                values = function(tokens).double().cpu().numpy()
-                if total is None:
-                    total = np.zeros((n_samples, values.shape[1]))
-                np.add.at(total, block.sample[rows], values)
-                np.add.at(count, block.sample[rows], 1.0)
-    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-
-
-def pool(latents, pooling):
-    """Latents to one vector per window.
-
-    Parameters
-    ----------
-    latents : torch.Tensor, shape (B, M, D)
-        What the backbone gave.
-    pooling : str
-        ``"mean"``, ``"mean+std"`` or ``"flat"``.
-
-    Returns
-    -------
-    features : torch.Tensor, shape (B, D), (B, 2 D) or (B, M D)
-        Mean over latents; mean and standard deviation; all latents side by side.
-    """
-    if pooling == "mean":
-        return latents.mean(dim=1)
-    if pooling == "mean+std":
-        return torch.cat([latents.mean(dim=1), latents.std(dim=1, correction=0)], dim=1)
-    return latents.flatten(1)

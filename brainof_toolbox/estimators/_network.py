@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from ..models import TokenBatch
 from ..signals import MODALITIES
-from ._base import average_over_windows, pool, window_tokens
 from ._heads import head_layers
+from ._reading import average_over_windows, pool, window_tokens
 
 
 class Network(nn.Module):
@@ -99,7 +99,7 @@ def gather_tokens(blocks, index, change=None):
     index : ndarray of int, shape (B, 2)
         Block and row of each window, sorted by block.
     change : callable | None
-        As of :func:`._base.window_tokens`.
+        As of :func:`._reading.window_tokens`.
 
     Returns
     -------

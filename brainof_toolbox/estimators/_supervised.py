@@ -9,6 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from .._samples import count_samples
+from ..models import BrainOF
 from . import _adapters
 from ._base import check_device, is_table
 from ._embedded import Embedded
@@ -133,6 +134,8 @@ class SupervisedBrainOF(TunedBrainOF):
         """Backbone and head as one differentiable network, whatever way it was fitted."""
         if hasattr(self, "network_"):
             return self.network_
+        if not isinstance(self.backbone_, BrainOF):
+            raise ValueError("The authors' network cannot be looked into: it takes no tokens.")
         return make_network(self.backbone_, self.pooling, self.head_, self.layer)
 
     def plot_history(self, axes=None):

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score
 
 from .._utils.validation import check_option
-from ..estimators._base import window_tokens
+from ..estimators._reading import window_tokens
 from ._maps import make_axes
 from ._scoring import prepare
 

@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators._base import check_device, window_tokens
+from ..estimators._base import check_device
+from ..estimators._reading import window_tokens
 from ..models.moe import Ledger
 from ._maps import CMAP
 

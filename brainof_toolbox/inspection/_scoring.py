@@ -13,7 +13,8 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from .._samples import count_samples
-from ..estimators._base import average_over_windows, check_device, window_tokens
+from ..estimators._base import check_device
+from ..estimators._reading import average_over_windows, window_tokens
 from ..signals import MODALITIES
 
 
@@ -172,7 +173,7 @@ def take_tokens(block, rows, change=None, modality=None, hidden=None):
     rows : ndarray of int
         Which.
     change : callable | None
-        As of :func:`~brainof_toolbox.estimators._base.window_tokens`, for ``modality``.
+        As of :func:`~brainof_toolbox.estimators._reading.window_tokens`, for ``modality``.
     modality : str | None
         Which one is changed.
     hidden : ndarray of bool, shape (n_channels, n_patches) | None

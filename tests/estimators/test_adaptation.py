@@ -17,7 +17,6 @@ from sklearn.pipeline import make_pipeline
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._samples import as_sources, iter_blocks
 from brainof_toolbox.estimators import _heads
-from brainof_toolbox.estimators._base import block_tokens
 from brainof_toolbox.estimators._finetune import Task, freeze
 from brainof_toolbox.estimators._heads import (
     fit_classification_head,
@@ -25,6 +24,7 @@ from brainof_toolbox.estimators._heads import (
     head_layers,
 )
 from brainof_toolbox.estimators._network import make_network
+from brainof_toolbox.estimators._reading import block_tokens
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
 

@@ -13,7 +13,7 @@ from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox._samples import as_sources, iter_blocks
 from brainof_toolbox.estimators import Augmentation
 from brainof_toolbox.estimators._augment import augment, shift
-from brainof_toolbox.estimators._base import window_tokens
+from brainof_toolbox.estimators._reading import window_tokens
 from brainof_toolbox.preprocessing import Preprocessing
 
 NONE = dict.fromkeys(

@@ -18,7 +18,7 @@ from sklearn.base import clone
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._samples import as_sources, iter_blocks
 from brainof_toolbox.estimators import _lora
-from brainof_toolbox.estimators._base import block_tokens
+from brainof_toolbox.estimators._reading import block_tokens
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
 

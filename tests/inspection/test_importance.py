@@ -18,7 +18,7 @@ from brainof_toolbox import (
 )
 from brainof_toolbox._samples import as_sources, iter_blocks
 from brainof_toolbox.datasets import make_info
-from brainof_toolbox.estimators._base import block_tokens
+from brainof_toolbox.estimators._reading import block_tokens
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 from brainof_toolbox.inspection._gradients import _by_frequency
 from brainof_toolbox.inspection._occlusion import without_band
