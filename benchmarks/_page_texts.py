@@ -16,9 +16,9 @@ random weights: frozen under a logistic regression (**probe**; {n_untrained} see
 weights where nothing is simulated), or trained on the training side of each split (**full**:
 from the probe's head, at most {max_epochs} epochs, early stopping after two epochs without
 improvement on an inner split by whole subjects or runs where there are several, not trained
-again with the samples of that split; one seed; **lora** likewise, with the defaults of
-``adaptation="lora"``). Few
-epochs are what two cores allow; a network from scratch would use more. Nothing of the network,
+again with the samples of that split; learning rate 1e-3, no augmentation, one seed; **lora**
+likewise, with differences of rank 32 to the attention of the backbone). Few epochs are what two
+cores allow; a network from scratch would use more. Nothing of the network,
 its training or its pooling was chosen per set. Hyper-parameters of all decoders are defaults or
 chosen inside training folds.
 
