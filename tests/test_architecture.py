@@ -35,6 +35,8 @@ REFUSED = {
 }
 # zip is the one call where strict is about lengths, not about weights.
 ALLOWED = re.compile(r"\bzip\(.*strict=False")
+# The authors' weights are a file of torch: read in one place, by the reader that runs nothing.
+SAFE_READ = ("_release_weights.py", re.compile(r"torch\.load\(.*weights_only=True\)$"))
 
 
 def _name(path):
@@ -95,7 +97,9 @@ def test_refused_words(path):
         f"{_name(path)}:{number} {word}: {why}"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         for word, why in REFUSED.items()
-        if word in line and not ALLOWED.search(line)
+        if word in line
+        and not ALLOWED.search(line)
+        and not (path.name == SAFE_READ[0] and SAFE_READ[1].search(line))
     ]
     assert not found, "\n".join(found)
 

@@ -1,0 +1,171 @@
+"""Weights that somebody else saved with torch, read without running what is pickled in them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+
+from ._release_sharded import METADATA, open_sharded
+from ._strict import _some, refuse_nonfinite
+
+#: Keys under which training scripts keep the weights beside other things.
+WRAPPERS = ("model", "state_dict", "model_state_dict", "app")
+#: What data parallelism and compilation put before each name.
+PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
+
+
+def read_state(checkpoint, wanted, leave_out=()):
+    """Read exactly the tensors of a model.
+
+    Parameters
+    ----------
+    checkpoint : pathlib.Path
+        A file that :func:`torch.save` wrote, or the folder of a distributed checkpoint.
+    wanted : dict of str -> torch.Tensor
+        The model's own state dict.
+    leave_out : tuple of str
+        Starts of names of tensors that the model has no use for.
+
+    Returns
+    -------
+    state : dict of str -> torch.Tensor
+        By the names in ``wanted``, on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds more than weights, is damaged, or does not fit the model.
+    """
+    if checkpoint.is_dir():
+        entries = open_sharded(checkpoint, _read_plain)
+    elif checkpoint.is_file():
+        entries = {path: _Loaded(leaf) for path, leaf in _leaves(_read_plain(checkpoint))}
+    else:
+        raise FileNotFoundError(f"There is no checkpoint {checkpoint}: neither file nor folder.")
+    entries = _strip_prefixes(_unwrap(entries, checkpoint))
+    entries = _leave_out(entries, wanted, leave_out, checkpoint)
+    _check(entries, wanted, checkpoint)
+    state = {name: entry.read() for name, entry in entries.items()}
+    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    refuse_nonfinite(floats, checkpoint)
+    return state
+
+
+class _Loaded:
+    """A leaf of a file that was read as a whole."""
+
+    def __init__(self, leaf):
+        self.leaf = leaf
+        self.shape = tuple(leaf.shape) if isinstance(leaf, torch.Tensor) else None
+        self.kind = type(leaf).__name__
+
+    def read(self):
+        return self.leaf
+
+
+def _read_plain(file, what=None):
+    """Read tensors and plain containers; anything else in the pickle is refused unrun."""
+    what = file if what is None else what
+    is_path = isinstance(file, Path)
+    try:
+        mmap = is_path and zipfile.is_zipfile(file)
+        return torch.load(file, map_location="cpu", mmap=mmap, weights_only=True)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # UnpicklingError, and whatever a damaged archive raises
+        reason = re.search(r"[Uu]nsupported .*", str(error)) or re.search(r".*", str(error))
+        raise ValueError(
+            f"{what} cannot be read as weights alone ({type(error).__name__}: "
+            f"{reason[0][:120]}). Either it is damaged, or it holds pickled objects other than "
+            "tensors, which could run code and are refused unrun. If you trust it, convert it "
+            "once as doc/released_weights.rst says."
+        ) from error
+
+
+def _leaves(content, path=()):
+    """Yield the path of keys and the value of all that is in nested dicts."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _leaves(value, (*path, str(key)))
+    else:
+        yield path, content
+
+
+def _unwrap(entries, origin):
+    """Go down to the dict of weights, through one known key at a time."""
+    while any(len(path) != 1 for path in entries):
+        tops = sorted({path[0] for path in entries if path})
+        found = [top for top in tops if top in WRAPPERS]
+        if len(found) != 1:
+            raise ValueError(
+                f"{origin} does not hold a state dict: its keys are {_some(tops)}; expected "
+                f"tensors by name, or one of {', '.join(WRAPPERS)} that holds them."
+            )
+        entries = {path[1:]: entry for path, entry in entries.items() if path[0] == found[0]}
+    return {path[0]: entry for path, entry in entries.items()}
+
+
+def _strip_prefixes(entries):
+    while entries:
+        prefix = next((p for p in PREFIXES if all(n.startswith(p) for n in entries)), None)
+        if prefix is None:
+            break
+        entries = {name.removeprefix(prefix): entry for name, entry in entries.items()}
+    return entries
+
+
+def _leave_out(entries, wanted, leave_out, origin):
+    """Drop what the caller named, if it is there and the model does without."""
+    for start in leave_out:
+        needed = [name for name in wanted if name.startswith(start)]
+        named = [name for name in entries if name.startswith(start)]
+        if needed or not named:
+            why = f"the model needs {_some(needed)}" if needed else "no tensor's name starts so"
+            raise ValueError(f"leave_out={start!r} does not fit {origin}: {why}.")
+        entries = {name: entry for name, entry in entries.items() if name not in named}
+    return entries
+
+
+def _check(entries, wanted, origin):
+    missing = [name for name in wanted if name not in entries]
+    extra = [name for name in entries if name not in wanted]
+    if missing or extra:
+        raise ValueError(
+            f"{origin} does not match the model: missing tensors {_some(missing)}, unexpected "
+            f"tensors {_some(extra)}. Is it the checkpoint of this variant? Where a part that the "
+            "model is built without was left over, name it, as in leave_out=('head.',)."
+        )
+    for name, entry in entries.items():
+        shape = tuple(wanted[name].shape)
+        if entry.shape != shape:
+            found = f"is a {entry.kind}" if entry.shape is None else f"has shape {entry.shape}"
+            raise ValueError(f"{origin}: {name!r} {found}, the model needs a tensor of {shape}.")
+
+
+def hash_checkpoint(checkpoint):
+    """Hash a file, or all files of a folder.
+
+    Parameters
+    ----------
+    checkpoint : pathlib.Path
+        Where it is.
+
+    Returns
+    -------
+    sha256 : str
+        Of the file. Of a folder: of the lines ``"hash  name"`` of its files in order of their
+        names, which is what ``sha256sum .metadata *.distcp | sha256sum`` gives.
+    """
+    if checkpoint.is_dir():
+        files = sorted(p for p in checkpoint.iterdir() if p.suffix == ".distcp")
+        files = [p for p in (checkpoint / METADATA,) if p.is_file()] + files
+        lines = "".join(f"{hash_checkpoint(path)}  {path.name}\n" for path in files)
+        return hashlib.sha256(lines.encode()).hexdigest()
+    with open(checkpoint, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
