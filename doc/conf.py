@@ -7,6 +7,7 @@ nilearn, scikit-learn, torch, numpy and pandas need their inventories: set
 
 import os
 import sys
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -75,6 +76,7 @@ autosummary_imported_members = True
 autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template of classes does so
 numpydoc_validation_checks = set()  # tests/test_architecture.py validates
 bibtex_bibfiles = ["references.bib"]
@@ -83,12 +85,13 @@ bibtex_reference_style = "author_year"
 
 
 def _skip_inherited(app, what, name, member, skip, options):
-    """Leave out what scikit-learn's base classes bring: their own pages describe it."""
-    home = getattr(getattr(member, "fget", member), "__module__", None) or ""
-    is_named = callable(member) or isinstance(member, property)
-    if is_named and not home.startswith("brainof_toolbox"):
-        return True
-    return None
+    """Leave out what scikit-learn's base classes bring, and attributes that are only values."""
+    if what != "class":
+        return None
+    is_named = callable(member) or isinstance(member, (property, classmethod, cached_property))
+    inner = getattr(member, "fget", None) or getattr(member, "func", member)
+    home = getattr(inner, "__module__", None) or ""
+    return None if is_named and home.startswith("brainof_toolbox") else True
 
 
 # ---------------------------------------------------------------- gallery
@@ -123,7 +126,8 @@ html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "glossary": [], "citing": []}
+_ALONE = "index install user_guide model command_line faq glossary citing contributing changes"
+html_sidebars = {page: [] for page in _ALONE.split()}  # nothing below them to list
 html_theme_options = {
     "logo": {"text": "brainof_toolbox"},
     "navbar_align": "left",

@@ -24,7 +24,7 @@ recordings = make_paired_recordings(
     1, modalities=["eeg"], label="state", duration=200, block_duration=10, effect_size=0.7
 )
 raw = recordings.records[0]["eeg"]
-raw
+print(raw)
 
 # %%
 # The network wants three things: channels with **positions** (``raw.set_montage`` where a file has
@@ -43,7 +43,7 @@ tmax = 2.0 - 1 / raw.info["sfreq"]
 epochs = mne.Epochs(raw, events, event_id, tmin=0.0, tmax=tmax, baseline=None, preload=True)
 state = np.where(epochs.events[:, 2] == 1, "rest", "task")
 block = (epochs.events[:, 0] / raw.info["sfreq"] // 10).astype(int)
-epochs
+print(epochs)
 
 # %%
 # What is there to be found? The spectrum at the back of the head says it: alpha is lower in the

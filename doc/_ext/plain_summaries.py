@@ -1,4 +1,4 @@
-"""Tables of the reference without citations: a footnote has no place in them."""
+"""Tables of the reference that fit a phone: no signatures, and no footnotes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ _CITATION = re.compile(r"\s*:footcite(:\w+)?:`[^`]*`")
 
 
 class PlainAutosummary(Autosummary):
-    """``autosummary`` that leaves citations out of summary lines."""
+    """``autosummary`` that leaves out signatures, and citations of summary lines."""
+
+    def run(self):
+        """As if ``:nosignatures:`` were given."""
+        self.options["nosignatures"] = None
+        return super().run()
 
     def get_items(self, names):
         """Clean the summaries."""
