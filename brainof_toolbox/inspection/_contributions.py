@@ -173,5 +173,5 @@ def plot_modality_contributions(contributions, axes=None):
         ax.plot(places, contributions[name], marker, color=colour, label=label, ms=8)
     ax.set_xticks(places, [_NAMES[name] for name in contributions["modality"]])
     ax.set(ylabel=contributions.attrs.get("label", "gain in score"))
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
     return ax.figure

@@ -1,0 +1,60 @@
+"""
+What a decoder goes by
+======================
+
+Where, when and at which frequencies does a decoder find what it tells classes apart by? The
+answer is known here: a rhythm of 10 Hz is added around one electrode, in the second half of the
+samples of one class.
+"""
+
+# %%
+# Noise at 32 electrodes, and the rhythm around C4, fading over 25 mm.
+import numpy as np
+
+from brainof_toolbox import BrainOFClassifier, from_array
+from brainof_toolbox.datasets import make_info
+from brainof_toolbox.inspection import gradient_importance, occlusion_importance
+
+rng = np.random.default_rng(0)
+info = make_info("eeg", n_channels=32, sfreq=128.0)
+data = 2e-5 * rng.standard_normal((60, 32, 256))  # 60 samples of 2 s, in volts
+label = np.arange(60) % 2
+places = from_array(data, info).ch_pos
+distance = np.linalg.norm(places - places[info["ch_names"].index("C4")], axis=1)
+time = np.arange(256) / 128.0
+rhythm = 6e-5 * np.sin(2 * np.pi * 10 * time) * (time >= 1)
+data[label == 1] += np.exp(-0.5 * (distance / 0.025) ** 2)[:, None] * rhythm
+samples = from_array(data, info)
+
+decoder = BrainOFClassifier().fit(samples[:40], label[:40])
+print(f"{(decoder.predict(samples[40:]) == label[40:]).mean():.2f} right, of samples left out")
+
+# %%
+# Occlusion hides one thing after the other from the network, and notes what that costs: by how
+# much the log loss on left-out samples rises, in nats.
+occlusion = occlusion_importance(decoder, samples[40:], label[40:])
+occlusion.plot()
+
+# %%
+occlusion.plot_time()
+
+# %%
+occlusion.plot_bands()
+
+# %%
+# Integrated gradients follow the loss from a silent recording to the sample, and credit each
+# channel, time and frequency with its part. All credit adds up to the whole change; ``residual``
+# says how much of it is missing.
+gradients = gradient_importance(decoder, samples[40:], label[40:], n_steps=8)
+print(f"residual {gradients.residual:.3f}")
+gradients.plot()
+
+# %%
+# Both peak at C4, after one second, and in the alpha band: where, when and how the rhythm was put.
+# Gradients also credit what is merely not silent, so that their map is less focal.
+#
+# As an Evoked, the map goes into everything that MNE does with one. For fMRI, ``to_nifti()`` gives
+# an image, and ``plot()`` a glass brain.
+evoked = gradients.to_evoked()
+print(evoked)
+gradients.to_frame().query("kind == 'channel'").nlargest(5, "importance")
