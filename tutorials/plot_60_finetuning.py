@@ -99,15 +99,15 @@ axes.set_xlim(0.5, 0.75)
 # ---------------
 # That it was not, here. The training loss is near zero from the first epoch on, while that of the
 # people who were watched never falls below where the probe had left it: 56 samples are learned by
-# heart. Early stopping noticed, and gave back the weights of epoch 0, so LoRA and the last
-# layers *are* the probe, but for the people who had to be set aside to be watched, and that is
-# what makes them a little worse. (``refit=True``, the default, gives these back at the cost of a
-# second training.)
+# heart. Early stopping noticed, and gave back the weights of epoch 0, so LoRA and the last layers
+# *are* the probe, but for the people who had to be set aside to be watched, and that is what makes
+# them a little worse. (``refit=True``, the default, gives these back at the cost of a second
+# training.)
 #
 # :doc:`/adaptations` has the same question with forty to some hundred samples of real and
-# simulated people. The authors report, of their larger networks and of thousands of samples, that
-# fine-tuning beats the probe by about 3 points and that LoRA comes close (:doc:`/model`). Between
-# the two lies your study: start with the probe, and let the comparison decide.
+# simulated people. The authors report, of their larger networks, that fine-tuning beats the probe
+# by about 3 points and that LoRA comes close (:doc:`/model`). Between the two lies your study:
+# start with the probe, and let the comparison decide.
 #
 # With more data
 # --------------
@@ -126,7 +126,8 @@ axes.set_xlim(0.5, 0.75)
 #     )
 #
 # ``epochs`` may be those of :ref:`the second tutorial
-# <sphx_glr_auto_tutorials_plot_20_across_subjects.py>`, of 109 people of PhysioNet in place of ten.
+# <sphx_glr_auto_tutorials_plot_20_across_subjects.py>`, of 109 people of PhysioNet in place of
+# ten.
 #
 # References
 # ----------
