@@ -71,7 +71,10 @@ def score(task, parameters, n_train, seed, max_epochs):
     y, groups = np.asarray(y), np.asarray(groups)
     train, test = draw(X, y, groups, n_train, seed)
     start = time.perf_counter()
-    decoder = BrainOFClassifier(max_epochs=max_epochs, patience=3, random_state=seed, **parameters)
+    plain = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
+    decoder = BrainOFClassifier(
+        max_epochs=max_epochs, random_state=seed, **{**plain, **parameters}
+    )
     decoder.fit(X[train], y[train], groups[train])
     minutes = (time.perf_counter() - start) / 60
     probability = decoder.predict_proba(X[test])

@@ -175,7 +175,7 @@ def _add_decode(commands, parents):
         "--adaptation", default="probe", choices=("probe", "lora", "full"), help="default: probe"
     )
     decode.add_argument(
-        "--max-epochs", type=int, default=30, help="of 'lora' and 'full' (default 30)"
+        "--max-epochs", type=int, default=10, help="of 'lora' and 'full' (default 10)"
     )
     decode.add_argument("--no-baselines", action="store_true", help="the network alone")
     decode.add_argument(

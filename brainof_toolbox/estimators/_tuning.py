@@ -22,6 +22,8 @@ from ._heads import inner_splits
 from ._network import make_network
 
 ADAPTATIONS = ("probe", "lora", "full")
+#: Measured by benchmarks/adaptations.py.
+_RATES = {"lora": 1e-3, "full": 1e-4}
 
 
 class Earlier(NamedTuple):
@@ -59,7 +61,8 @@ class TunedBrainOF(BaseBrainOF):
         check_number("lora_scaling", self.lora_scaling, low=0, low_open=True)
         check_number("max_epochs", self.max_epochs, low=1, integer=True)
         check_number("patience", self.patience, low=1, integer=True)
-        check_number("learning_rate", self.learning_rate, low=0, low_open=True)
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, low=0, low_open=True)
         check_number("layer_decay", self.layer_decay, low=0, high=1, low_open=True)
         check_number("weight_decay", self.weight_decay, low=0)
         check_number("label_smoothing", self.label_smoothing, low=0, high=0.9)
@@ -84,11 +87,11 @@ class TunedBrainOF(BaseBrainOF):
             )
 
     def _settings(self):
-        augmentation = self.augmentation
+        augmentation, rate = self.augmentation, self.learning_rate
         return Settings(
             max_epochs=self.max_epochs,
             patience=self.patience,
-            learning_rate=self.learning_rate,
+            learning_rate=_RATES[self.adaptation] if rate is None else rate,
             layer_decay=self.layer_decay,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,

@@ -29,7 +29,7 @@ from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
-FAST = {"max_epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
+FAST = {"max_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}
 TRAINED = [{"adaptation": "lora", **FAST}, {"adaptation": "full", **FAST}]
 IDS = ["lora", "full"]
 
@@ -266,7 +266,8 @@ def test_one_fit_of_many_montages(kind, how, small_checkpoint):
         )
     ]
     y, groups = [0, 1] * 4, list("aabbccdd")
-    fitted = kind(small_checkpoint, augmentation="default", **how).fit(X, y, groups=groups)
+    how = {**how, "augmentation": "default"}
+    fitted = kind(small_checkpoint, **how).fit(X, y, groups=groups)
     rows = fitted.predict(X)
     for i in (1, 3):
         np.testing.assert_allclose(fitted.predict([X[i]])[0], rows[i], atol=1e-4)

@@ -12,10 +12,11 @@ from brainof_toolbox import BrainOFClassifier, from_epochs
 BOTH = pytest.mark.parametrize("adaptation", ["probe", "full"])
 
 
+FAST = {"max_epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}
+
+
 def make(checkpoint, adaptation="probe", **kwargs):
-    return BrainOFClassifier(
-        checkpoint, adaptation=adaptation, **{"max_epochs": 4, "batch_size": 8, **kwargs}
-    )
+    return BrainOFClassifier(checkpoint, adaptation=adaptation, **{**FAST, **kwargs})
 
 
 @BOTH

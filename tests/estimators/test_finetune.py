@@ -35,7 +35,8 @@ UNUSED = ("decoder.", "patch.", "content.mask", "content.log_scale.")
 
 
 def make(checkpoint, **kwargs):
-    fast = {"adaptation": "full", "max_epochs": 4, "batch_size": 8}
+    fast = {"adaptation": "full", "max_epochs": 4, "batch_size": 8, "learning_rate": 1e-3}
+    fast |= {"augmentation": None, "label_smoothing": 0.0}
     return BrainOFClassifier(checkpoint, **{**fast, **kwargs})
 
 

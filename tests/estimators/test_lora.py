@@ -23,6 +23,7 @@ from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
 
 LORA = {"adaptation": "lora", "max_epochs": 3, "batch_size": 8, "learning_rate": 5e-3}
+LORA["augmentation"] = None
 KINDS = [BrainOFClassifier, BrainOFRegressor]
 
 

@@ -312,7 +312,12 @@ def test_classifier_learns_from_whatever_is_there(small_checkpoint, adaptation):
     lacks = {"eeg": np.arange(48) % 2 == 0}
     pair = PairedSignals(from_epochs(epochs).parts, lacks)
     clf = BrainOFClassifier(
-        small_checkpoint, adaptation=adaptation, max_epochs=12, random_state=0, batch_size=8
+        small_checkpoint,
+        adaptation=adaptation,
+        max_epochs=12,
+        random_state=0,
+        batch_size=8,
+        learning_rate=1e-3,
     )
     predicted = clf.fit(pair[:36], y[:36]).predict(pair[36:])
     there = ~lacks["eeg"][36:]

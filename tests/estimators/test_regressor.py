@@ -12,10 +12,11 @@ from brainof_toolbox import BrainOFRegressor
 BOTH = pytest.mark.parametrize("adaptation", ["probe", "full"])
 
 
+FAST = {"max_epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}
+
+
 def make(checkpoint, adaptation="probe", **kwargs):
-    return BrainOFRegressor(
-        checkpoint, adaptation=adaptation, **{"max_epochs": 4, "batch_size": 8, **kwargs}
-    )
+    return BrainOFRegressor(checkpoint, adaptation=adaptation, **{**FAST, **kwargs})
 
 
 def graded_epochs(n_epochs, seed=0):
