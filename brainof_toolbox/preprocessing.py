@@ -57,6 +57,14 @@ class Preprocessing:
     References
     ----------
     .. footbibliography::
+
+    Examples
+    --------
+    >>> from brainof_toolbox import Preprocessing
+    >>> Preprocessing().sfreq
+    256.0
+    >>> Preprocessing(window={"fmri": 320.0, "eeg": 4.0, "meg": 2.0}).window["eeg"]
+    4.0
     """
 
     sfreq: float = 256.0

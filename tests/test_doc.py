@@ -1,8 +1,12 @@
-"""The book keeps up with the package; read as text, without building anything."""
+"""The book keeps up with the package, and examples in docstrings give what they say.
+
+Pages are read as text, without building anything.
+"""
 
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import re
@@ -17,6 +21,11 @@ DOC = ROOT / "doc"
 PAGES = sorted(DOC.glob("*.rst"))
 SCRIPTS = [*sorted((ROOT / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]
 ROOMS = ("datasets", "estimators", "evaluation", "inspection", "io", "models", "pretraining")
+WITH_EXAMPLES = sorted(
+    path
+    for path in (ROOT / "brainof_toolbox").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
 MADE = re.compile(r"auto_(tutorials|examples)/|generated/")  # by the build
 
 
@@ -125,3 +134,14 @@ def test_every_page_is_in_a_table_of_contents():
             listed.update(re.findall(r"^ +(?:.*<)?([^\s<>]+)>?$", block, flags=re.M))
     left_out = [p.stem for p in PAGES if p.stem not in listed and ":orphan:" not in p.read_text()]
     assert not [name for name in left_out if name != "sg_execution_times"]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=_name)
+def test_examples_in_docstrings(path, monkeypatch):
+    """They print what stands below them."""
+    monkeypatch.setenv("MNE_LOGGING_LEVEL", "ERROR")
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    module = importlib.import_module(".".join(p for p in parts if p != "__init__"))
+    options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    failed, tried = doctest.testmod(module, optionflags=options)
+    assert tried and not failed

@@ -95,6 +95,15 @@ def make_paired_signals(
     ------
     ValueError
         If a parameter is outside what is described above.
+
+    Examples
+    --------
+    >>> from brainof_toolbox.datasets import make_paired_signals
+    >>> signals, state, subject = make_paired_signals(2, n_subjects=2, modalities=["eeg", "meg"])
+    >>> signals
+    <PairedSignals | 4 samples: eeg (19, 512); meg (30, 512)>
+    >>> subject.tolist()
+    ['01', '01', '02', '02']
     """
     options = dict(locals())
     _check(options)

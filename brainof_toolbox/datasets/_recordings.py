@@ -75,6 +75,13 @@ def make_raw(
     Potentials follow :footcite:p:`brody1973eccentric`, fields :footcite:p:`sarvas1987basic`.
 
     .. footbibliography::
+
+    Examples
+    --------
+    >>> from brainof_toolbox.datasets import make_raw
+    >>> raw = make_raw(n_channels=8, duration=20, task="hands")
+    >>> raw.annotations.count()
+    {'left': 2, 'right': 2}
     """
     import mne
 
@@ -148,6 +155,13 @@ def make_epochs(
     ------
     ValueError
         If a parameter is outside what is described above.
+
+    Examples
+    --------
+    >>> from brainof_toolbox.datasets import make_epochs
+    >>> epochs = make_epochs("eeg+meg", n_epochs=4, n_channels=8)
+    >>> epochs.get_data("meg").shape
+    (4, 102, 256)
     """
     info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
     rng = np.random.default_rng(random_state)
@@ -205,6 +219,13 @@ def make_study(
     ------
     ValueError
         If a parameter is outside what is described above.
+
+    Examples
+    --------
+    >>> from brainof_toolbox.datasets import make_study
+    >>> epochs = make_study(n_subjects=2, n_epochs=4, n_channels=8)
+    >>> len(epochs), sorted(epochs.event_id), list(epochs.metadata["subject"].unique())
+    (8, ['left', 'right'], ['01', '02'])
     """
     check_number("n_subjects", n_subjects, low=1, integer=True)
     info = make_info(kind, n_channels=n_channels, sfreq=sfreq)

@@ -103,6 +103,18 @@ def cross_validate(
     References
     ----------
     .. footbibliography::
+
+    Examples
+    --------
+    Any estimator of scikit-learn; the subjects are found in ``metadata``.
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from brainof_toolbox import cross_validate
+    >>> from brainof_toolbox.datasets import make_study
+    >>> epochs = make_study(n_subjects=4, n_epochs=4, n_channels=4)
+    >>> scores = cross_validate(DummyClassifier(), epochs, epochs.events[:, 2])
+    >>> scores.mean, scores.chance, scores.n_groups
+    (0.5, 0.5, 4)
     """
     task = Task(estimator, X, y, groups, cv, random_state)
     with warn_once():  # folds repeat each other
@@ -159,6 +171,18 @@ def compare(
     ------
     ValueError
         If fewer than two estimators are given, or as in :func:`cross_validate`.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from brainof_toolbox import compare
+    >>> X, y = [[0.0], [1.0]] * 8, ["a", "b"] * 8
+    >>> decoders = {"guess": DummyClassifier(), "regression": LogisticRegression()}
+    >>> found = compare(decoders, X, y, groups=[1] * 4 + [2] * 4 + [3] * 4 + [4] * 4)
+    >>> found.differences[["first", "second", "difference"]]
+       first      second  difference
+    0  guess  regression        -0.5
     """
     if not isinstance(estimators, dict) or len(estimators) < 2:
         raise ValueError("compare needs a dict of at least two estimators: {'name': estimator}.")

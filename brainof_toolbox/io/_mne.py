@@ -40,6 +40,13 @@ def from_epochs(epochs, *, on_missing="raise"):
     ValueError
         If no epoch or no channel is left, positions are missing, values are not finite, or
         amplitudes are impossible for their unit.
+
+    Examples
+    --------
+    >>> from brainof_toolbox import from_epochs
+    >>> from brainof_toolbox.datasets import make_epochs
+    >>> from_epochs(make_epochs(n_epochs=4, n_channels=8))
+    <Signals | eeg, 4 samples x 8 channels (eeg) x 256 times at 128 Hz, 2 s>
     """
     files = (epochs.filename, *getattr(getattr(epochs, "_raw", None), "filenames", ()))
     if not getattr(epochs, "_bad_dropped", True):
@@ -110,6 +117,13 @@ def from_raw(raw, *, window=None, on_missing="raise"):
     -----
     High-pass filters are longer than short windows. Where slow drifts matter, filter the
     recording with MNE before cutting it with ``window=``.
+
+    Examples
+    --------
+    >>> from brainof_toolbox import from_raw
+    >>> from brainof_toolbox.datasets import make_raw
+    >>> from_raw(make_raw(n_channels=8, duration=20), window=4.0)
+    <Signals | eeg, 5 samples x 8 channels (eeg) x 1000 times at 250 Hz, 4 s>
     """
     sfreq = raw.info["sfreq"]
     if window is not None:

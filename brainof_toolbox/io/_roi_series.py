@@ -79,6 +79,17 @@ def from_roi_timeseries(
     See Also
     --------
     from_nifti : For images.
+
+    Examples
+    --------
+    Two runs of three regions, whose places are given in metres.
+
+    >>> import numpy as np
+    >>> from brainof_toolbox import from_roi_timeseries
+    >>> series = np.random.default_rng(0).normal(size=(2, 3, 100))
+    >>> places = [[-0.04, 0.02, 0.03], [0.04, 0.02, 0.03], [0.0, -0.07, 0.01]]
+    >>> from_roi_timeseries(series, t_r=2.0, roi_positions=places)
+    <Signals | fmri, 2 samples x 3 channels (bold) x 100 times at 0.5 Hz, 200 s>
     """
     t_r = _check_seconds("t_r", t_r)
     atlas = _geometry(roi_positions, labels_img, labels)

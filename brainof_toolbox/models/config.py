@@ -111,6 +111,13 @@ class BrainOFConfig:
         [D] Initial LayerScale of every other branch. Small: a deep stack starts near identity.
     norm_eps : float
         [D] Added under the root in RMSNorm.
+
+    Examples
+    --------
+    >>> from brainof_toolbox.models import BrainOFConfig
+    >>> base = BrainOFConfig.preset("base")
+    >>> base.n_layers, base.width, base.n_latents
+    (12, 256, 128)
     """
 
     n_layers: int = 6
