@@ -63,6 +63,7 @@ class Clone:
             names = self._names()
             path, writes_nothing = list(sys.path), sys.dont_write_bytecode
             away = {key: sys.modules.pop(key) for key in list(sys.modules) if _top(key) in names}
+            others = dict(sys.modules)  # not the clone's; to look at thousands again takes long
             try:
                 sys.modules.update(self._modules)
                 sys.path[:0] = self._path
@@ -74,11 +75,12 @@ class Clone:
                 self._modules = {
                     key: module
                     for key, module in list(sys.modules.items())
-                    if _top(key) in names or self._holds(module)
+                    if others.get(key) is not module
+                    and (key in self._modules or _top(key) in names or self._holds(module))
                 }
                 for key in self._modules:
                     del sys.modules[key]
-                sys.modules.update(away)
+                sys.modules.update({k: others[k] for k in self._modules if k in others} | away)
                 importlib.invalidate_caches()
 
     def load(self, name):

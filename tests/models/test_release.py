@@ -109,6 +109,28 @@ def test_import_leaves_no_trace(clone, weights, samples, other_datasets, global_
     assert not list(clone.rglob("__pycache__"))
 
 
+def test_module_that_the_clone_replaces_is_put_back(tmp_path, weights, monkeypatch):
+    """Whatever its name; here by hand, as patches of libraries are made."""
+    monkeypatch.setitem(sys.modules, "library_of_ours", types.ModuleType("library_of_ours"))
+    before = sys.modules["library_of_ours"]
+    code = "import sys\nfrom . import patches\nsys.modules['library_of_ours'] = patches\n"
+    released = load_release(
+        write_clone(tmp_path, utils___init__=code), weights, run_their_code=True
+    )
+    assert sys.modules["library_of_ours"] is before
+    released([torch.zeros(2, 64)])
+    assert sys.modules["library_of_ours"] is before
+
+
+def test_calls_do_not_look_at_every_module(released, samples, monkeypatch):
+    """Thousands are imported, and windows come one by one."""
+    released(samples)
+    looked = []
+    monkeypatch.setattr(type(released._clone), "_holds", lambda _, module: looked.append(module))
+    released(samples)
+    assert len(looked) < 10 < len(sys.modules)
+
+
 @pytest.mark.parametrize(
     "line",
     ["raise RuntimeError('broken on purpose')", "import sys; sys.exit(2)", "import no_such"],
