@@ -116,26 +116,20 @@ def run(options):
 
 
 def render():
-    """Write the tables of the page."""
+    """Write the tables of the page: one per measure, number of samples and draw of people."""
     frame, parts = pd.DataFrame(read_results()), []
-    for size, lines in frame.groupby("asked", sort=False):
+    for (size, seed), lines in frame.groupby(["asked", "seed"]):
         for column in ("log loss", "balanced accuracy"):
-            table = lines.pivot_table(index="variant", columns="task", values=column)
+            table = lines.pivot_table(index="variant", columns="task", values=column).dropna()
             table = table.reindex([name for name in VARIANTS if name in table.index])
             body = table.map("{:.3f}".format)
-            body.insert(0, "better than the probe", _wins(lines, column))
+            gain = table.sub(table.loc["probe"]) * (-1 if column == "log loss" else 1)
+            counts = [f"{n} of {table.shape[1]}" for n in (gain > 0).sum(axis=1)]
+            body.insert(0, "better than the probe", counts)
             body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
-            title = f"{column.capitalize()}, at most {size} samples to learn from"
+            title = f"{column.capitalize()}, at most {size} samples to learn from, draw {seed + 1}"
             parts.append(list_table(body.reset_index(), title))
     write_below(PAGE, "adaptations.py", parts)
-
-
-def _wins(lines, column):
-    """On how many pairs of task and draw each variant is better than the probe."""
-    table = lines.pivot_table(index=["task", "seed"], columns="variant", values=column)
-    gain = table.sub(table["probe"], axis=0) * (-1 if column == "log loss" else 1)
-    said = {name: f"{(row > 0).sum()} of {row.notna().sum()}" for name, row in gain.items()}
-    return pd.Series({**said, "probe": "-"})
 
 
 def main():

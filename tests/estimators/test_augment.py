@@ -135,7 +135,8 @@ def test_training_repeats_and_differs(small_checkpoint):
     """D1: the same seed gives the same weights; no augmentation gives others."""
     epochs = obvious_epochs(16)
     y = epochs.events[:, 2]
-    fit = partial(BrainOFClassifier, small_checkpoint, adaptation="full", max_epochs=2)
+    how = {"adaptation": "full", "max_epochs": 2, "learning_rate": 1e-3}
+    fit = partial(BrainOFClassifier, small_checkpoint, validation_fraction=0, **how)
     rows = [
         fit(augmentation=how).fit(epochs, y).predict_proba(epochs)
         for how in ("default", Augmentation(), None)

@@ -222,7 +222,11 @@ def test_refuses_missing_positions(small_checkpoint):
         (lambda x: x[:0], ValueError, "none empty"),
         (lambda x: x.half(), TypeError, "float16"),
         (lambda x: x.numpy(), TypeError, "got ndarray"),
-        (lambda x: x * 1e6, ValueError, "impossible for volt.*microvolt"),
+        (
+            lambda x: x * 1e6,
+            ValueError,
+            "x times scale=1: eeg .* impossible for volt.*scale=.*1e-6",
+        ),
         (lambda x: x * torch.nan, ValueError, "NaN"),
     ],
 )
@@ -240,7 +244,7 @@ def test_skorch(small_checkpoint):
     skorch = pytest.importorskip("skorch", reason="skorch is not installed")
     from sklearn.model_selection import cross_val_score
 
-    epochs = obvious_epochs(32)
+    epochs = obvious_epochs(24)
     net = skorch.NeuralNetClassifier(
         BrainOFModule,
         module__n_outputs=2,
@@ -250,15 +254,15 @@ def test_skorch(small_checkpoint):
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.AdamW,
         lr=3e-3,
-        max_epochs=8,
-        batch_size=8,
+        max_epochs=5,
+        batch_size=4,
         train_split=None,
         verbose=0,
     )
     X, y = as_tensor(epochs).numpy(), epochs.events[:, 2] - 1
-    assert cross_val_score(net, X, y, cv=2).mean() > 0.8
+    assert cross_val_score(net, X, y, cv=2).mean() > 0.7
     net.fit(X, y)
-    assert net.predict_proba(X).shape == (32, 2)
+    assert net.predict_proba(X).shape == (24, 2)
     np.testing.assert_allclose(net.predict_proba(X).sum(1), 1, rtol=1e-5)
 
 
@@ -270,11 +274,12 @@ def test_braindecode(small_checkpoint):
     net = braindecode.EEGClassifier(
         BrainOFModule,
         module__checkpoint=small_checkpoint,
+        module__scale=1e-6,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.AdamW,
         lr=3e-3,
-        max_epochs=8,
-        batch_size=8,
+        max_epochs=5,
+        batch_size=4,
         train_split=None,
         verbose=0,
     )

@@ -262,7 +262,7 @@ def test_nothing_else_is_hidden(small_checkpoint, paths, monkeypatch):
     """What fails for other reasons than the recording is an error whatever was asked for."""
     fitted = embedder(small_checkpoint, on_error="nan")
 
-    def fail(tokens):
+    def fail(tokens, layer):
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(fitted.backbone_, "forward", fail)
