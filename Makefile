@@ -7,6 +7,10 @@ DOC_STAMP := $(VENV)/.installed-doc
 DOC_JOBS ?= 2
 DOC_MADE := doc/_build doc/generated doc/auto_tutorials doc/auto_examples doc/sg_execution_times.rst
 PYTEST := $(BIN)/python -m pytest
+# Files of tests are spread over processes of one thread each.
+JOBS ?= 2
+SPREAD = -n $(JOBS) --dist loadfile
+test test-slow: export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format doc doc-fast clean
@@ -20,7 +24,7 @@ help:
 	@echo "make doc        build the book, with every tutorial and example run (doc/_build/html)"
 	@echo "make doc-fast   build it without running them"
 	@echo "make clean      remove the environment and every build output"
-	@echo "Variables: PYTHON=$(PYTHON) (to build the environment), VENV=$(VENV), ARGS= (for pytest, demo and sphinx),"
+	@echo "Variables: PYTHON=$(PYTHON) (to build the environment), VENV=$(VENV), JOBS=$(JOBS) (processes of the tests), ARGS= (for pytest, demo and sphinx),"
 	@echo "DOC_JOBS=$(DOC_JOBS) (examples run at once)"
 
 # The stamp is newer than the three files that say what is installed: a second call installs nothing.
@@ -39,10 +43,10 @@ demo: $(STAMP)
 	$(BIN)/brainof demo --figure outputs/demo.png $(ARGS)
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) $(SPREAD) -m "not slow and not gpu" $(ARGS)
 
 test-slow: $(STAMP)
-	$(PYTEST) -m "slow and not gpu" $(ARGS)
+	$(PYTEST) $(SPREAD) -m "slow and not gpu" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
