@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from shlex import quote
 
 import torch
 
@@ -31,6 +32,15 @@ _RECORDS = {
     "pathlib": ("Path", "PosixPath", "WindowsPath"),
     "pathlib._local": ("Path", "PosixPath", "WindowsPath"),
 }
+
+
+def how_to_convert(folder):
+    """Say how a distributed checkpoint becomes a file of weights, by torch's own reader."""
+    return (
+        "If you trust it, convert it once, in an environment that may run what it holds: python "
+        f"-m torch.distributed.checkpoint.format_utils dcp_to_torch {quote(str(folder))} "
+        f"{quote(folder.name + '.pth')} (see doc/released_weights.rst)."
+    )
 
 
 def _record(name):
@@ -104,7 +114,7 @@ class _Sharded:
         if info.get("transform_descriptors"):
             raise ValueError(
                 f"{path}: pieces are transformed by {info['transform_descriptors']}, which is not "
-                "supported. Convert the checkpoint once, as doc/released_weights.rst says."
+                f"supported. {how_to_convert(self.folder)}"
             )
         with open(path, "rb") as file:
             file.seek(info["offset"])
@@ -164,7 +174,6 @@ def open_sharded(folder, read_plain):
     except Exception as error:  # a pickle can fail in any way
         raise ValueError(
             f"{path} is not the table of contents of a distributed checkpoint "
-            f"({type(error).__name__}: {error}). Nothing in it was run. If you trust it, convert "
-            "the checkpoint once, as doc/released_weights.rst says."
+            f"({type(error).__name__}: {error}). Nothing in it was run. {how_to_convert(folder)}"
         ) from error
     return entries

@@ -9,13 +9,20 @@ from pathlib import Path
 
 import torch
 
-from ._release_sharded import METADATA, open_sharded
+from ._release_sharded import METADATA, how_to_convert, open_sharded
 from ._strict import _some, refuse_nonfinite
 
 #: Keys under which training scripts keep the weights beside other things.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "app")
 #: What data parallelism and compilation put before each name.
 PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
+#: The classifier, which a network of ``num_classes=0`` is built without.
+HEAD = "head."
+_HOW_TO_CONVERT = (
+    "If you trust it, convert it once, in an environment that may run what it holds: python -c "
+    "\"import torch; torch.save(torch.load('old.pth', map_location='cpu', "
+    "weights_only=False)['model'], 'weights.pth')\" (see doc/released_weights.rst)."
+)
 
 
 def read_state(checkpoint, wanted, leave_out=()):
@@ -28,7 +35,8 @@ def read_state(checkpoint, wanted, leave_out=()):
     wanted : dict of str -> torch.Tensor
         The model's own state dict.
     leave_out : tuple of str
-        Starts of names of tensors that the model has no use for.
+        Starts of names of tensors that the model has no use for. Those of a classifier,
+        ``head.*``, are left out by themselves where the model has none.
 
     Returns
     -------
@@ -50,6 +58,8 @@ def read_state(checkpoint, wanted, leave_out=()):
         raise FileNotFoundError(f"There is no checkpoint {checkpoint}: neither file nor folder.")
     entries = _strip_prefixes(_unwrap(entries, checkpoint))
     entries = _leave_out(entries, wanted, leave_out, checkpoint)
+    if not any(name.startswith(HEAD) for name in wanted):
+        entries = {name: e for name, e in entries.items() if not name.startswith(HEAD)}
     _check(entries, wanted, checkpoint)
     state = {name: entry.read() for name, entry in entries.items()}
     floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
@@ -79,12 +89,12 @@ def _read_plain(file, what=None):
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # UnpicklingError, and whatever a damaged archive raises
+        advice = _HOW_TO_CONVERT if is_path else how_to_convert(what.parent)
         reason = re.search(r"[Uu]nsupported .*", str(error)) or re.search(r".*", str(error))
         raise ValueError(
             f"{what} cannot be read as weights alone ({type(error).__name__}: "
             f"{reason[0][:120]}). Either it is damaged, or it holds pickled objects other than "
-            "tensors, which could run code and are refused unrun. If you trust it, convert it "
-            "once as doc/released_weights.rst says."
+            f"tensors, which could run code and are refused unrun. {advice}"
         ) from error
 
 
@@ -139,7 +149,7 @@ def _check(entries, wanted, origin):
         raise ValueError(
             f"{origin} does not match the model: missing tensors {_some(missing)}, unexpected "
             f"tensors {_some(extra)}. Is it the checkpoint of this variant? Where a part that the "
-            "model is built without was left over, name it, as in leave_out=('head.',)."
+            "model is built without was left over, name it, as in leave_out=('decoder.',)."
         )
     for name, entry in entries.items():
         shape = tuple(wanted[name].shape)

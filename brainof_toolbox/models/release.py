@@ -63,7 +63,7 @@ class ReleasedBrainOF(nn.Module):
     checkpoint with another sha256 is refused.
 
     A row depends on its sample only: each goes through the network alone, with the same random
-    numbers, should the code draw any.
+    numbers, should the code draw any on the CPU.
 
     While the clone's code runs, other threads see its modules under names such as ``datasets``,
     its folder as working directory, and its random states. Clones take turns, so that threads
@@ -184,7 +184,8 @@ def load_release(
     """Wrap a clone of the authors' repository and a file of their weights as a backbone.
 
     **This imports and runs the clone's code**, with all rights of this process: read it first.
-    The checkpoint is data: what is pickled in it is never run. Nothing is downloaded.
+    The checkpoint is data: what is pickled in it is never run. Nothing is downloaded. What to
+    fetch, and what our estimators feed it: :doc:`/released_weights`.
 
     Parameters
     ----------
@@ -207,8 +208,8 @@ def load_release(
     add_batch_axis : bool
         Put an axis of one sample before what ``DataTransform`` returns. False if it does so.
     leave_out : sequence of str
-        Starts of names of tensors in the checkpoint that the network, which is built without a
-        classifier, has no use for. Anything else must match exactly.
+        Starts of names of tensors in the checkpoint that the network has no use for. It is built
+        without a classifier, and ``head.*`` is left out by itself; anything else must match.
 
     Returns
     -------

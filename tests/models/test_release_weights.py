@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pickle
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from release_clone import Payload, make_state, save_sharded, split_first_tensor, write_clone
 
 from brainof_toolbox.models import load_release
-from brainof_toolbox.models._release_weights import hash_checkpoint, read_state
+from brainof_toolbox.models._release_weights import _HOW_TO_CONVERT, hash_checkpoint, read_state
 
 WRAPPINGS = {
     "bare": lambda s: s,
@@ -143,6 +148,44 @@ def test_pieces_stay_in_the_folder(tmp_path, state):
         read_state(folder, state)
 
 
+# -------------------------------------------------------------------- converting what was refused
+
+
+def _command(error):
+    """The arguments of Python in the command that an error gives."""
+    found = re.search(r"python (-[mc] .*) \(see doc/released_weights", str(error.value))
+    return [sys.executable, *shlex.split(found[1])]
+
+
+@pytest.mark.slow
+def test_command_converts_a_refused_folder(tmp_path, state):
+    """The one that the error gives, word by word, though the folder is one that torch reads."""
+    folder = save_sharded(tmp_path / "the giant", {"model": state})
+    table = (folder / ".metadata").read_bytes()
+    (folder / ".metadata").write_bytes(b"cbuiltins\neval\n.")
+    with pytest.raises(ValueError, match="asks for builtins.eval") as error:
+        read_state(folder, state)
+    (folder / ".metadata").write_bytes(table)
+    subprocess.run(_command(error), check=True, cwd=tmp_path, capture_output=True)
+    assert _equal(read_state(tmp_path / "the giant.pth", state), state)
+
+
+@pytest.mark.slow
+def test_command_converts_a_refused_file(tmp_path, state):
+    torch.save({"model": state, "args": argparse.Namespace(lr=1)}, tmp_path / "old.pth")
+    with pytest.raises(ValueError, match="refused unrun") as error:
+        read_state(tmp_path / "old.pth", state)
+    subprocess.run(_command(error), check=True, cwd=tmp_path)
+    assert _equal(read_state(tmp_path / "weights.pth", state), state)
+
+
+def test_commands_stand_in_the_page():
+    page = Path(__file__).parents[2] / "doc" / "released_weights.rst"
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER" in text
+    assert _HOW_TO_CONVERT[_HOW_TO_CONVERT.index("python -c") :].partition(" (see")[0] in text
+
+
 # ------------------------------------------------------------------------------- matches exactly
 
 
@@ -168,13 +211,25 @@ def test_names_what_is_misshaped(tmp_path, state, form):
         read_state(path, state)
 
 
-def test_head_is_left_out_by_name_only(tmp_path, state):
-    path = _save(tmp_path, {**state, "head.weight": torch.ones(2, 16)})
-    with pytest.raises(ValueError, match=r"unexpected tensors 'head.weight'.*leave_out="):
-        read_state(path, state)
+@pytest.mark.parametrize("form", ["file", "folder"])
+def test_classifier_is_left_out_where_there_is_none(tmp_path, state, form):
+    """The one allowance; a model that has a head needs it, and nothing else is passed over."""
+    head = {"head.weight": torch.ones(2, 16)}
+    path = _save(tmp_path, {f"module.{name}": t for name, t in {**state, **head}.items()}, form)
+    assert _equal(read_state(path, state), state)
     assert _equal(read_state(path, state, ("head.",)), state)
+    assert _equal(read_state(path, {**state, **head}), {**state, **head})
+    with pytest.raises(ValueError, match="missing tensors 'head.bias', unexpected .*'head.w"):
+        read_state(path, {**state, "head.bias": torch.ones(2)})
+
+
+def test_other_parts_are_left_out_by_name_only(tmp_path, state):
+    path = _save(tmp_path, {**state, "header.weight": torch.ones(2, 16)})
+    with pytest.raises(ValueError, match=r"unexpected tensors 'header.weight'.*leave_out="):
+        read_state(path, state)
+    assert _equal(read_state(path, state, ("header.",)), state)
     with pytest.raises(ValueError, match="leave_out='patch.'.*the model needs 'patch.weight'"):
-        read_state(path, state, ("head.", "patch."))
+        read_state(path, state, ("header.", "patch."))
     with pytest.raises(ValueError, match="leave_out='heads.'.*no tensor's name starts so"):
         read_state(path, state, ("heads.",))
 
