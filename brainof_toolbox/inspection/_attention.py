@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_option
 from ..estimators._base import check_device
-from ._experts import _by_modality
+from ._experts import _by_modality, network_of
 from ._maps import CMAP, make_axes, make_sensor_info
 
 
@@ -75,10 +74,10 @@ def latent_attention(estimator, X, *, modality=None):
     --------
     plot_latent_attention : On the scalp or in the brain.
     """
-    check_is_fitted(estimator)
+    backbone = network_of(estimator)
     signals = _signals(estimator, X, modality)
     device = check_device(estimator.device)
-    backbone = estimator.backbone_.to(device).eval()
+    backbone.to(device).eval()
     total, n_windows = 0.0, 0
     for tokens, name in _by_modality(estimator, X):
         if name == signals.modality:

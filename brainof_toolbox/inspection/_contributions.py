@@ -71,16 +71,16 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
     ----------
     .. footbibliography::
     """
-    subject = prepare(estimator, X, y, is_one_montage=False)
-    kinds = _SCORES[subject.is_classification]
+    case = prepare(estimator, X, y, is_one_montage=False)
+    kinds = _SCORES[case.is_classification]
     scoring = next(iter(kinds)) if scoring is None else check_option("scoring", scoring, kinds)
-    modalities = tuple(subject.signals)
+    modalities = tuple(case.signals)
     if len(modalities) < 2:
         raise ValueError(
             f"The samples have one modality only, {modalities[0]}: there is nothing to share out."
         )
     sets = [set(s) for n in range(len(modalities) + 1) for s in combinations(modalities, n)]
-    value = {frozenset(read): _score(subject, read, scoring) for read in sets}
+    value = {frozenset(read): _score(case, read, scoring) for read in sets}
     everything = frozenset(modalities)
     total = value[everything] - value[frozenset()]
     rows = []
@@ -127,13 +127,13 @@ def shapley(value, players, player):
     return total
 
 
-def _score(subject, read, scoring):
+def _score(case, read, scoring):
     """Score of predictions from some of the modalities."""
-    outputs = subject.run(partial(_take, read=read))
+    outputs = case.run(partial(_take, read=read))
     if scoring == "balanced_accuracy":
         said = softmax(outputs, axis=1).argmax(axis=1)
-        return float(balanced_accuracy_score(subject.targets, said))
-    return float(-subject.losses(outputs).mean())
+        return float(balanced_accuracy_score(case.targets, said))
+    return float(-case.losses(outputs).mean())
 
 
 def _take(block, rows, read):

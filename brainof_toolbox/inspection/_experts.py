@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..estimators._base import check_device
 from ..estimators._reading import window_tokens
+from ..models import BrainOF
 from ..models.moe import Ledger
 from ._maps import CMAP
 
@@ -44,8 +45,7 @@ def expert_usage(estimator, X):
     --------
     plot_expert_usage : The table as heat maps.
     """
-    check_is_fitted(estimator)
-    backbone = estimator.backbone_
+    backbone = network_of(estimator)
     if backbone.config.experts != "moe":
         raise ValueError("This network has dense experts (experts='dense'): nothing is routed.")
     device = check_device(estimator.device)
@@ -73,6 +73,30 @@ def expert_usage(estimator, X):
         ]
     names = ["modality", "part", "layer", "expert", "share", "probability"]
     return pd.DataFrame(rows, columns=names)
+
+
+def network_of(estimator):
+    """Return the network of a fitted estimator, if it is ours.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+
+    Returns
+    -------
+    backbone : BrainOF
+        Its network.
+
+    Raises
+    ------
+    ValueError
+        If it is not fitted, or uses the authors' network.
+    """
+    check_is_fitted(estimator)
+    if not isinstance(estimator.backbone_, BrainOF):
+        raise ValueError("The authors' network cannot be looked into: it takes no tokens.")
+    return estimator.backbone_
 
 
 def _by_modality(estimator, X):

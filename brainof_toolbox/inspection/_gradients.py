@@ -60,15 +60,15 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     .. footbibliography::
     """
     check_number("n_steps", n_steps, low=1, integer=True)
-    subject = prepare(estimator, X, y)
-    total = {name: 0.0 for name in subject.signals}
-    spectra = {name: 0.0 for name in subject.signals}
+    case = prepare(estimator, X, y)
+    total = {name: 0.0 for name in case.signals}
+    spectra = {name: 0.0 for name in case.signals}
     wanted, n_windows = 0.0, 0
-    for tokens, target in _batches(subject):
-        credit, gain = _integrate(subject, tokens, target, n_steps)
+    for tokens, target in _batches(case):
+        credit, gain = _integrate(case, tokens, target, n_steps)
         for name, (values, gradient) in credit.items():
             total[name] += (values * gradient).sum(0)  # (S, P)
-            spectra[name] += _by_frequency(values, gradient, len(subject.signals[name].ch_names))
+            spectra[name] += _by_frequency(values, gradient, len(case.signals[name].ch_names))
         wanted, n_windows = wanted + gain.sum(), n_windows + len(target)
     explained = sum(float(credit.sum()) for credit in total.values())
     parts = {
@@ -78,29 +78,29 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
             signals,
             usable_bands(bands, signals),
         )
-        for name, signals in subject.signals.items()
+        for name, signals in case.signals.items()
     }
     return Importance(
         parts,
         "integrated gradients",
-        subject.unit,
-        len(subject.targets),
+        case.unit,
+        len(case.targets),
         residual=abs(explained - float(wanted)) / max(abs(float(wanted)), 1e-12),
         masker=estimator.masker,
     )
 
 
-def _batches(subject):
+def _batches(case):
     """Tokens by modality, and the targets of the windows."""
-    for block in subject.blocks:
-        for start in range(0, len(block), subject.batch_size):
-            rows = np.arange(start, min(start + subject.batch_size, len(block)))
-            yield take_tokens(block, rows), torch.as_tensor(subject.targets[block.sample[rows]])
+    for block in case.blocks:
+        for start in range(0, len(block), case.batch_size):
+            rows = np.arange(start, min(start + case.batch_size, len(block)))
+            yield take_tokens(block, rows), torch.as_tensor(case.targets[block.sample[rows]])
 
 
-def _integrate(subject, tokens, target, n_steps):
+def _integrate(case, tokens, target, n_steps):
     """Values and mean gradients of the gain by modality, and the gain itself (B,)."""
-    network = subject.network
+    network = case.network
     device = next(network.parameters()).device
     tokens = [part.to(device) for part in tokens]
     full = [part.values for part in tokens]
@@ -109,17 +109,17 @@ def _integrate(subject, tokens, target, n_steps):
     for u in (np.arange(n_steps) + 0.5) / n_steps:
         for part, values in zip(tokens, full):
             part.values = (u**3 * values).detach().requires_grad_()
-        gain = -_losses(subject, network(tokens), target).sum()
+        gain = -_losses(case, network(tokens), target).sum()
         gradients = torch.autograd.grad(gain, [part.values for part in tokens])
         for one, gradient in zip(mean, gradients):
             one += gradient * (3 * u**2 / n_steps)
     with torch.no_grad():
         for part, values in zip(tokens, full):
             part.values = values
-        gain = -_losses(subject, network(tokens), target)
+        gain = -_losses(case, network(tokens), target)
         for part in tokens:
             part.values = torch.zeros_like(part.values)
-        gain += _losses(subject, network(tokens), target)
+        gain += _losses(case, network(tokens), target)
     names = [_name(part) for part in tokens]
     credit = {
         name: (values.double().cpu(), one.double().cpu())
@@ -128,10 +128,10 @@ def _integrate(subject, tokens, target, n_steps):
     return credit, gain.cpu()
 
 
-def _losses(subject, outputs, target):
-    """Loss of each window (B,), as :meth:`Subject.losses`."""
+def _losses(case, outputs, target):
+    """Loss of each window (B,), as :meth:`Case.losses`."""
     target = target.to(outputs.device)
-    if subject.is_classification:
+    if case.is_classification:
         return torch.nn.functional.cross_entropy(outputs, target, reduction="none")
     return (outputs[:, 0] - target).square()
 

@@ -58,19 +58,17 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     .. footbibliography::
     """
     check_number("radius", radius, low=0)
-    subject = prepare(estimator, X, y)
-    plain = subject.losses(subject.run(take_tokens))
+    case = prepare(estimator, X, y)
+    plain = case.losses(case.run(take_tokens))
     parts = {
-        name: _occlude_part(subject, plain.mean(), name, signals, radius, bands)
-        for name, signals in subject.signals.items()
+        name: _occlude_part(case, plain.mean(), name, signals, radius, bands)
+        for name, signals in case.signals.items()
     }
-    return Importance(
-        parts, "occlusion", subject.unit, len(subject.targets), masker=estimator.masker
-    )
+    return Importance(parts, "occlusion", case.unit, len(case.targets), masker=estimator.masker)
 
 
-def _occlude_part(subject, plain, name, signals, radius, bands):
-    patch = subject.network.backbone.config.patch_size
+def _occlude_part(case, plain, name, signals, radius, bands):
+    patch = case.network.backbone.config.patch_size
     n_channels, n_times = signals.shape[1:]
     n_patches = -(-n_times // patch)
     near = np.linalg.norm(signals.ch_pos[:, None] - signals.ch_pos[None], axis=-1) <= radius
@@ -78,7 +76,7 @@ def _occlude_part(subject, plain, name, signals, radius, bands):
 
     def cost(**change):
         take = partial(take_tokens, modality=name, **change)
-        return subject.losses(subject.run(take)).mean() - plain
+        return case.losses(case.run(take)).mean() - plain
 
     limits = usable_bands(bands, signals)
     starts = np.arange(n_patches) * patch

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_number, check_option
 from ..estimators._base import as_seed, check_device
@@ -18,6 +17,7 @@ from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
 from ..pretraining.objective import take_tokens
+from ._experts import network_of
 from ._maps import CMAP, TITLES, make_sensor_info, merge
 
 
@@ -122,12 +122,12 @@ def reconstruct(
     ----------
     .. footbibliography::
     """
-    check_is_fitted(estimator)
+    model = network_of(estimator)
     check_number("masked_patches", masked_patches, low=0, high=1, low_open=True)
     check_number("masked_components", masked_components, low=0, high=1)
     config = PretrainingConfig(masked_patches=masked_patches, masked_components=masked_components)
     device = check_device(estimator.device)
-    model = estimator.backbone_.to(device).eval()
+    model.to(device).eval()
     generator = torch.Generator().manual_seed(as_seed(random_state))
     patch, found = model.config.patch_size, []
     signals, grids = _grids(estimator, X, modality)

@@ -19,7 +19,7 @@ from ..signals import MODALITIES
 
 
 @dataclass(frozen=True)
-class Subject:
+class Case:
     """A fitted estimator, and the samples that it is to be explained on.
 
     Parameters
@@ -87,7 +87,7 @@ def prepare(estimator, X, y, *, is_one_montage=True):
 
     Returns
     -------
-    subject : Subject
+    case : Case
         What maps are made of.
 
     Raises
@@ -124,7 +124,7 @@ def prepare(estimator, X, y, *, is_one_montage=True):
         signals = one_montage(blocks)
     else:
         signals = {n: b.windows[n].signals for n in MODALITIES for b in blocks if n in b.windows}
-    return Subject(network, blocks, targets, is_predicted, estimator.batch_size, signals)
+    return Case(network, blocks, targets, is_predicted, estimator.batch_size, signals)
 
 
 def one_montage(blocks):

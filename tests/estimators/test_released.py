@@ -14,7 +14,12 @@ from sklearn.model_selection import cross_val_predict
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox.datasets import make_epochs, make_paired_signals
-from brainof_toolbox.inspection import occlusion_importance
+from brainof_toolbox.inspection import (
+    expert_usage,
+    latent_attention,
+    occlusion_importance,
+    reconstruct,
+)
 from brainof_toolbox.models import load_release
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "models"))
@@ -73,5 +78,6 @@ def test_what_it_cannot(backbone, epochs, tmp_path):
     with pytest.raises(ValueError, match="not saved again"):
         BrainOFEmbedder(backbone).fit(epochs).save_pretrained(tmp_path / "x")
     fitted = BrainOFClassifier(backbone).fit(epochs, y)
-    with pytest.raises(ValueError, match="cannot be looked into"):
-        occlusion_importance(fitted, epochs, y)
+    for look in (occlusion_importance, expert_usage, latent_attention, reconstruct):
+        with pytest.raises(ValueError, match="cannot be looked into"):
+            look(fitted, epochs)
