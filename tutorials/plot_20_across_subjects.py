@@ -35,6 +35,7 @@ def cut(record):
     epochs = mne.Epochs(
         raw, events, event_id, 0.0, 2.0 - 1 / raw.info["sfreq"], baseline=None, preload=True
     )
+    epochs.set_annotations(None)  # not needed any more, and not concatenated by MNE
     names = {code: name for name, code in event_id.items()}
     epochs.metadata = pd.DataFrame(
         {
@@ -54,8 +55,8 @@ pd.crosstab(epochs.metadata["subject"], state)
 # -------------------------
 # :func:`~brainof_toolbox.cross_validate` finds the column ``subject`` and leaves out whole people;
 # without any groups it refuses to go on rather than shuffle windows. A decoder that chooses
-# something (here the strength of the regression) chooses it on inner splits, which respect people
-# too.
+# something, as ``BrainOFClassifier`` does with the strength of its regression, chooses it on inner
+# splits, which respect people too.
 #
 # ``n_permutations`` asks for a p-value: labels change places within each person, and the whole
 # cross-validation is repeated. The frozen network is run over all windows once only.

@@ -93,7 +93,8 @@ print("licence:", decoder.checkpoint_info_["licence"])
 # in it cannot be checked here, and ``cross_validate`` will not warn. Look for your data set among
 # the 37 of their paper :footcite:p:`guo2026brainof` first.
 #
-# With the real weights, this is the comparison to make::
+# :doc:`/released_weights` says more: what is run, what goes in, and what to do about a file that
+# is refused. With the real weights, this is the comparison to make::
 #
 #     compare(
 #         {
