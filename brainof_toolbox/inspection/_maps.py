@@ -229,7 +229,8 @@ def _range(image):
     values = values[values != 0]
     if not len(values) or values.max() <= 0:
         raise ValueError("No region matters: importance is nowhere above 0, there is no map.")
-    return max(float(np.quantile(values, _SHOWN)), 1e-12), float(values.max())
+    low, top = max(float(np.quantile(values, _SHOWN)), 0.0), float(values.max())
+    return (low if 0 < low < top else top / 2), top
 
 
 def plot_surface(image, unit, axes=None):
