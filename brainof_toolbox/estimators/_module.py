@@ -17,6 +17,7 @@ from ..models import BrainOF, BrainOFConfig, load_checkpoint
 from ..preprocessing import Preprocessing
 from ..signals import PairedSignals, Signals
 from ._base import POOLINGS, as_seed
+from ._heads import Rotate
 from ._reading import block_tokens, pool
 
 #: What the reading of a montage needs of an entry of ``info["chs"]``.
@@ -76,6 +77,8 @@ class BrainOFModule(nn.Module):
     ----------
     backbone : BrainOF
         The network.
+    mean, rate : torch.Tensor, shape (F,)
+        What is taken off the features, and what they are multiplied by; see :meth:`standardise`.
     head : torch.nn.Linear
         From features to outputs.
 
@@ -146,10 +149,13 @@ class BrainOFModule(nn.Module):
         # Only pretraining uses these.
         for part in (*self.backbone.decoder_parts(), self.backbone.content.mask):
             part.requires_grad_(False)
-        self.head = _make_head(self._n_features(), self.n_outputs, seed)
+        n_features = self._n_features()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("rate", torch.ones(n_features))
+        self.head = _make_head(n_features, self.n_outputs, seed)
 
     def forward(self, x):
-        """Outputs of samples.
+        """Predict outputs of samples.
 
         Parameters
         ----------
@@ -169,10 +175,38 @@ class BrainOFModule(nn.Module):
             If its shape does not fit, samples are too short, a value is not finite, or amplitudes
             are impossible for their unit.
         """
-        return self.head(self.embed(x))
+        return self.head((self.embed(x) - self.mean) * self.rate)
+
+    @torch.no_grad()
+    def standardise(self, x):
+        """Let the head read features less their mean and over their spread in these samples.
+
+        Without it, what all samples share is large beside what tells them apart, and one learning
+        rate does not fit all features. Call it once with training samples, before training; the
+        two vectors are buffers, saved with the weights and never trained.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, n_chans, n_times)
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        self : BrainOFModule
+            The module.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of :meth:`forward`.
+        """
+        scale = Rotate().fit(self.embed(x).cpu().numpy())
+        self.mean.copy_(torch.as_tensor(scale.mean_))
+        self.rate.copy_(torch.as_tensor(1.0 / scale.scale_))
+        return self
 
     def embed(self, x):
-        """Features of samples, which the head reads.
+        """Compute features of samples, before they are standardised.
 
         Parameters
         ----------
@@ -226,7 +260,7 @@ class BrainOFModule(nn.Module):
                 has_baseline=self.has_baseline,
                 **fields,
             )
-            check_amplitude(part, where="x (times the parameter 'scale')")
+            _check_units(part, self.scale)
             parts[fields["modality"]] = part
         return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
 
@@ -282,6 +316,16 @@ def _check_n_times(n_times, seconds, sfreq):
             )
         n_times = found
     return n_times
+
+
+def _check_units(signals, scale):
+    try:
+        check_amplitude(signals, where=f"x times scale={scale:g}")
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Or let the module do so: scale= takes the factor from x to SI units, which "
+            "is 1e-6 for the microvolts that braindecode's EEGClassifier makes of epochs."
+        ) from None
 
 
 def _read_montage(info, modality, picks, on_missing):

@@ -20,7 +20,7 @@ PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
 HEAD = "head."
 _HOW_TO_CONVERT = (
     "If you trust it, convert it once, in an environment that may run what it holds: python -c "
-    "\"import torch; torch.save(torch.load('old.pth', map_location='cpu', "
+    "\"from torch import load, save; save(load('old.pth', map_location='cpu', "
     "weights_only=False)['model'], 'weights.pth')\" (see doc/released_weights.rst)."
 )
 

@@ -138,6 +138,23 @@ def test_gradients_reach_what_is_trained(small_checkpoint):
     assert x.grad is None  # preprocessing is outside the graph
 
 
+def test_standardise(small_checkpoint):
+    """Training samples have features of mean 0 and squares that add up to 1, whatever the head."""
+    epochs = noise_epochs(8)
+    module, x = make(epochs, small_checkpoint, pooling="mean+std"), as_tensor(epochs)
+    with torch.no_grad():
+        assert torch.equal(module(x), module.head(module.embed(x)))  # before: as they are
+        assert module.standardise(x) is module
+        features = module.embed(x)
+        z = (features - features.mean(0)) / features.std(0, correction=0)
+        z = z / z.shape[1] ** 0.5
+        torch.testing.assert_close(module(x), module.head(z), rtol=1e-3, atol=1e-4)
+        other = make(epochs, small_checkpoint, pooling="mean+std", random_state=1)
+        other.load_state_dict(module.state_dict())
+        assert torch.equal(other(x), module(x))
+    assert not {"mean", "rate"} & {name for name, _ in module.named_parameters()}
+
+
 def test_head_alone(small_checkpoint):
     epochs = noise_epochs(4)
     module = make(epochs, small_checkpoint, trainable="head")
