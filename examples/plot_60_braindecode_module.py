@@ -33,9 +33,7 @@ train, test = torch.arange(40), torch.arange(40, 64)
 # :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` lets the head read features in units of their spread
 # among the training epochs; without it, the loss starts far above that of a coin. The head learns faster than the
 # backbone.
-module = BrainOFModule(
-    n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flat"
-)
+module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flat")
 module.standardise(x[train])
 backbone = [weight for weight in module.backbone.parameters() if weight.requires_grad]
 optimizer = torch.optim.AdamW(
@@ -80,7 +78,7 @@ axes[1].legend(loc="lower right")
 
 # %%
 # The rhythm is learned in a few passes, from forty epochs: the network's features show it from the start, and the head
-# has little to find. On effects that the features do not hold, six passes over forty epochs teach a network nothing.
+# has little to find. On effects that the features do not hold, so few passes teach a network nothing.
 #
 # The same through skorch, which makes it an estimator of scikit-learn (not run here)::
 #
