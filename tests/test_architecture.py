@@ -202,10 +202,12 @@ def test_readme_runs():
     """Every Python block of README.rst, one after the other."""
     text = (ROOT / "README.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"code-block:: python\n\n((?:    .*\n|\n)+)", text)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     names = {}
     for block in blocks:
         exec(re.sub(r"^    ", "", block, flags=re.M), names)
     assert len(names["found"].folds) == 8 and len(names["records"]) == 6
     assert len(names["by_hand"]) == 2 and names["rows"].shape[0] == 6
+    assert names["again"].classes_.tolist() == names["tuned"].classes_.tolist()
+    assert names["importance"].unit == "nats"
     assert (names["checkpoint"] / "model.safetensors").is_file()
