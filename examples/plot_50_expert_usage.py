@@ -23,8 +23,8 @@ spread = usage.pivot_table(index=["part", "layer", "expert"], columns="modality"
 (spread.max(axis=1) - spread.min(axis=1)).groupby(["part", "layer"]).max().round(2)
 
 # %%
-# In the second block of the encoder and in the last layers some experts are nearly left out by one
-# modality and busy with another; in the middle of the backbone all modalities use all experts
-# alike. The balance loss of pretraining pushes towards even use within each modality, and the
-# network is small and briefly trained: specialists like those of the paper's large networks are not
-# to be expected.
+# In the second block of the encoder and in the last layers some experts are nearly left out by
+# one modality and busy with another; in the middle of the backbone all modalities use all
+# experts alike. The balance loss of pretraining pushes towards even use within each modality,
+# and the network is small and briefly trained: specialists like those of the paper's large
+# networks are not to be expected.

@@ -26,6 +26,6 @@ eeg.plot()
 
 # %%
 # One is the error of saying zero. Slow waves and the alpha rhythm of the EEG, which neighbouring
-# electrodes share, are partly told; what is faster is not, as the spectrum shows. Of hidden MEG and
-# fMRI, ``brainof-tiny`` tells next to nothing: it is small, and was trained for hours rather than
-# weeks.
+# electrodes share, are partly told; what is faster is not, as the spectrum shows. Of hidden MEG
+# and fMRI, ``brainof-tiny`` tells next to nothing: it is small, and was trained for hours rather
+# than weeks.

@@ -2,14 +2,15 @@
 A training loop of your own
 ===========================
 
-:class:`~brainof_toolbox.estimators.BrainOFModule` is the network with a linear head as a module of torch, with the
-arguments of braindecode's models: it takes voltages, and gives logits. Use it where the classifier's own training does
-not do what you want: another loss, another schedule, a network of yours behind it.
+:class:`~brainof_toolbox.estimators.BrainOFModule` is the network with a linear head as a module of
+torch, with the arguments of braindecode's models: it takes voltages, and gives logits. Use it
+where the classifier's own training does not do what you want: another loss, another schedule, a
+network of yours behind it.
 """
 
 # %%
-# Simulated noise at 19 electrodes; in half of the epochs of 1 s, a rhythm of 10 Hz around C4. The first 40 epochs are
-# trained on, 24 are left for the test.
+# Simulated noise at 19 electrodes; in half of the epochs of 1 s, a rhythm of 10 Hz around C4.
+# The first 40 epochs are trained on, 24 are left for the test.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -29,10 +30,10 @@ x, y = torch.as_tensor(data, dtype=torch.float32), torch.as_tensor(label)
 train, test = torch.arange(40), torch.arange(40, 64)
 
 # %%
-# The network reads where channels are: ``chs_info`` is the list that MNE keeps in ``info["chs"]``.
-# :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` lets the head read features in units of their spread
-# among the training epochs; without it, the loss starts far above that of a coin. The head learns faster than the
-# backbone.
+# The network reads where channels are: ``chs_info`` is the list that MNE keeps in
+# ``info["chs"]``. :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` lets the head
+# read features in units of their spread among the training epochs; without it, the loss starts
+# far above that of a coin. The head learns faster than the backbone.
 module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flat")
 module.standardise(x[train])
 backbone = [weight for weight in module.backbone.parameters() if weight.requires_grad]
@@ -77,8 +78,9 @@ axes[1].set(xlabel="passes over the training epochs", ylabel="accuracy", ylim=(0
 axes[1].legend(loc="lower right")
 
 # %%
-# The rhythm is learned in a few passes, from forty epochs: the network's features show it from the start, and the head
-# has little to find. On effects that the features do not hold, so few passes teach a network nothing.
+# The rhythm is learned in a few passes, from forty epochs: the network's features show it from
+# the start, and the head has little to find. On effects that the features do not hold, so few
+# passes teach a network nothing.
 #
 # The same through skorch, which makes it an estimator of scikit-learn (not run here)::
 #
