@@ -7,6 +7,8 @@ attention: where does it look, on the scalp and in the brain?
 """
 
 # %%
+import numpy as np
+
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.inspection import latent_attention, plot_latent_attention
@@ -27,6 +29,13 @@ plot_latent_attention(fmri, shown)
 
 # %%
 # A latent looks at one place, and at the same one in both modalities: positions of electrodes and
-# of regions are given in one frame, and each latent started from a place in it. Attention to all
-# channels adds up to one, however many there are.
-eeg.channels.sum(axis=2).round(6).min(), fmri.channels.sum(axis=2).round(6).min()
+# of regions are given in one frame, and each latent started from a place in it. Over all latents,
+# how well do the centres of attention in EEG and in fMRI go together, along x, y and z?
+centres = [seen.channels[-1] @ seen.ch_pos for seen in (eeg, fmri)]
+[round(float(np.corrcoef(*axis)[0, 1]), 2) for axis in np.transpose(centres, (2, 0, 1))]
+
+# %%
+# All numbers are in one table. These are the electrodes that the three latents look at most;
+# shares over all electrodes add up to one, however many there are.
+table = eeg.to_frame().query("kind == 'channel' and block == 1 and latent in @shown")
+table.sort_values("share", ascending=False).groupby("latent").head(2).round(2)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 
 from .._utils.validation import check_option
 from ..estimators._base import check_device
-from ._experts import _by_modality, network_of
-from ._maps import CMAP, make_axes, make_sensor_info
+from ._experts import by_modality, network_of
+from ._maps import CMAP, TITLES, make_axes, make_sensor_info, merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,27 @@ class LatentAttention:
     channels: np.ndarray
     patches: np.ndarray
 
+    def to_frame(self):
+        """All numbers in one table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``modality, block, latent, kind, name, share``; blocks and latents count from
+            0 as in the arrays, kinds are ``channel`` and ``time`` (s, centre of the patch).
+            Shares of a block, latent and kind add up to 1.
+        """
+        kinds = (("channel", self.ch_names, self.channels), ("time", self.times, self.patches))
+        tables = []
+        for kind, names, shares in kinds:
+            block, latent, place = (i.ravel() for i in np.indices(shares.shape))
+            columns = {"block": block, "latent": latent, "kind": kind}
+            columns["name"] = np.array(names, dtype=object)[place]
+            tables.append(pd.DataFrame({**columns, "share": shares.ravel()}))
+        frame = pd.concat(tables, ignore_index=True)
+        frame.insert(0, "modality", self.modality)
+        return frame
+
 
 def latent_attention(estimator, X, *, modality=None):
     """Average the cross-attention of the encoder: where each latent looks.
@@ -55,7 +77,7 @@ def latent_attention(estimator, X, *, modality=None):
     estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
         Fitted.
     X : object
-        Samples in any accepted form, of one montage and one length of windows.
+        Samples in any accepted form, of one montage, one rate and one length of windows.
     modality : str | None
         Which one; ``None`` where there is only one. It is read by itself.
 
@@ -67,19 +89,20 @@ def latent_attention(estimator, X, *, modality=None):
     Raises
     ------
     ValueError
-        If the estimator is not fitted, there are several modalities and none is named, or samples
-        have several montages.
+        If the estimator is not fitted, there are several modalities and none is named, no sample
+        has the one that is named, or samples have several montages, rates or lengths.
 
     See Also
     --------
     plot_latent_attention : On the scalp or in the brain.
     """
     backbone = network_of(estimator)
-    signals = _signals(estimator, X, modality)
+    blocks = list(estimator._blocks(estimator._as_sources(X, reset=False)))
+    signals = _signals(blocks, modality)
     device = check_device(estimator.device)
     backbone.to(device).eval()
     total, n_windows = 0.0, 0
-    for tokens, name in _by_modality(estimator, X):
+    for tokens, name in by_modality(blocks, estimator.batch_size):
         if name == signals.modality:
             with torch.inference_mode():
                 total = total + _maps_of(backbone, tokens.to(device)).sum(1)  # (K, M, S)
@@ -99,16 +122,27 @@ def latent_attention(estimator, X, *, modality=None):
     )
 
 
-def _signals(estimator, X, modality):
+def _signals(blocks, modality):
     """Names and places of the modality, if there is one montage."""
     from ._scoring import one_montage
 
-    found = one_montage(list(estimator._blocks(estimator._as_sources(X, reset=False))))
+    there = {n for block in blocks for n in block.windows if not block.is_missing[n].all()}
+    found = {name: signals for name, signals in one_montage(blocks).items() if name in there}
     if modality is None:
         if len(found) > 1:
             raise ValueError(f"Name the modality: there are {', '.join(found)}.")
-        return next(iter(found.values()))
-    return found[check_option("modality", modality, tuple(found))]
+        modality = next(iter(found))
+    signals = found[check_option("modality", modality, tuple(found))]
+    rates = {
+        block.windows[modality].signals.sfreq for block in blocks if modality in block.windows
+    }
+    if not np.allclose(list(rates), signals.sfreq):  # fMRI keeps its own
+        listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
+        raise ValueError(
+            f"Attention over time needs one sampling rate, the {modality} samples have {listed} "
+            "Hz. Look at those of one rate at a time."
+        )
+    return signals
 
 
 def _maps_of(backbone, tokens):
@@ -133,7 +167,8 @@ def plot_latent_attention(attention, latents=(0, 1, 2, 3), *, block=-1, axes=Non
     block : int
         Which block of the encoder; the last one by default.
     axes : sequence of matplotlib.axes.Axes | None
-        One per latent and type of sensor, latents side by side; ``None`` makes a figure.
+        One per latent and type of sensor, all types of the first latent first; ``None`` makes a
+        figure with a column per latent.
 
     Returns
     -------
@@ -146,46 +181,69 @@ def plot_latent_attention(attention, latents=(0, 1, 2, 3), *, block=-1, axes=Non
     IndexError
         If there is no such latent or block.
     """
-    maps = attention.channels[block][list(latents)]  # (n_shown, n_channels)
+    latents = list(latents)
+    maps = attention.channels[block][latents]  # (n_shown, n_channels)
     if attention.modality == "fmri":
         return _draw_brains(attention, latents, maps, axes)
-    import mne
-
-    from ._maps import TITLES, merge
-
     kinds = [kind for kind in TITLES if kind in attention.ch_types]
-    axes = make_axes(axes, len(latents) * len(kinds), (2.3, 2.6))
-    for column, (latent, row) in enumerate(zip(latents, maps)):
-        for line, kind in enumerate(kinds):
-            ax = axes[column * len(kinds) + line]
-            chosen = np.flatnonzero(np.array(attention.ch_types) == kind)
-            names, places, values = merge(attention, row, chosen)
-            shown = "eeg" if kind == "eeg" else "mag"
-            info = make_sensor_info(names, [shown] * len(names), places)
-            image, _ = mne.viz.plot_topomap(
-                100 * values,
-                info,
-                axes=ax,
-                show=False,
-                extrapolate="head",
-                cmap=CMAP,
-                contours=0,
-                sensors=True,
-            )
-            ax.set_title(f"latent {latent}, {TITLES[kind]}", fontsize=9)
-            bar = ax.figure.colorbar(image, ax=ax, orientation="horizontal", shrink=0.8, pad=0.05)
-            bar.set_label("attention (%)", fontsize=8)
-            bar.ax.tick_params(labelsize=7)
-            bar.ax.locator_params(nbins=4)
+    if axes is None:
+        axes = _grid_of_axes(len(kinds), len(latents))
+    axes = make_axes(axes, len(latents) * len(kinds), None)
+    panels = [(*shown, kind) for shown in zip(latents, maps) for kind in kinds]
+    for ax, (latent, row, kind) in zip(axes, panels):
+        _draw_scalp(attention, row, kind, ax)
+        ax.set_title(f"latent {latent}, {TITLES[kind]}", fontsize=9)
     return axes[0].figure
 
 
+def _grid_of_axes(n_kinds, n_latents):
+    """New axes, one column per latent, column after column."""
+    import matplotlib.pyplot as plt
+
+    size = (2.3 * n_latents, 2.6 * n_kinds)
+    _, axes = plt.subplots(n_kinds, n_latents, figsize=size, layout="constrained", squeeze=False)
+    return axes.T.ravel()
+
+
+def _draw_scalp(attention, row, kind, ax):
+    """Topography of one latent over sensors of one type, with its own scale."""
+    import mne
+
+    chosen = np.flatnonzero(np.array(attention.ch_types) == kind)
+    names, places, values = merge(attention, row, chosen)
+    # Gradiometers at one place are one by now: MNE would ask for pairs.
+    shown = "eeg" if kind == "eeg" else "mag"
+    image, _ = mne.viz.plot_topomap(
+        100 * values,
+        make_sensor_info(names, [shown] * len(names), places),
+        axes=ax,
+        show=False,
+        extrapolate="head",
+        cmap=CMAP,
+        contours=0,
+        sensors="w.",  # seen on the dark that most of the head is
+    )
+    bar = ax.figure.colorbar(image, ax=ax, orientation="horizontal", shrink=0.8, pad=0.05)
+    bar.set_label("attention (%)", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bar.ax.locator_params(nbins=4)
+
+
 def _draw_brains(attention, latents, maps, axes):
+    import matplotlib.pyplot as plt
     from nilearn import plotting
 
     from ..io._regions import head_to_mni
 
-    axes = make_axes(axes, len(latents), (4.2, 2.4))
+    if axes is None:  # nilearn places its own axes, which no layout may move afterwards
+        _, axes = plt.subplots(
+            1,
+            len(latents),
+            figsize=(4.2 * len(latents), 2.6),
+            gridspec_kw={"left": 0.01, "right": 0.96, "top": 0.86, "bottom": 0.02, "wspace": 0.12},
+            squeeze=False,
+        )
+    axes = make_axes(axes, len(latents), None)
     places = head_to_mni(attention.ch_pos) * 1e3  # mm
     for ax, latent, row in zip(axes, latents, maps):
         plotting.plot_markers(
@@ -194,9 +252,10 @@ def _draw_brains(attention, latents, maps, axes):
             node_size=2 + 60 * row / row.max(),
             node_cmap=CMAP,
             node_vmin=0,
+            node_kwargs={"edgecolors": "0.3", "linewidths": 0.3},  # light ones on white
             display_mode="xz",
             axes=ax,
             colorbar=True,
         )
-        ax.set_title(f"latent {latent}: attention (%)", fontsize=9)
+        ax.set_title(f"latent {latent}: attention (%)", fontsize=10)
     return axes[0].figure

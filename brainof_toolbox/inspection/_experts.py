@@ -51,8 +51,9 @@ def expert_usage(estimator, X):
     device = check_device(estimator.device)
     backbone.to(device).eval()
     n_encoder = backbone.config.n_encoder_blocks
+    blocks = estimator._blocks(estimator._as_sources(X, reset=False))
     totals = {}
-    for tokens, modality in _by_modality(estimator, X):
+    for tokens, modality in by_modality(blocks, estimator.batch_size):
         gates = Ledger()
         with torch.inference_mode():
             backbone([tokens.to(device)], gates=gates, layer=estimator.layer)
@@ -99,15 +100,28 @@ def network_of(estimator):
     return estimator.backbone_
 
 
-def _by_modality(estimator, X):
-    """Tokens of one modality at a time, and its name."""
-    sources = estimator._as_sources(X, reset=False)
-    for block in estimator._blocks(sources):
+def by_modality(blocks, batch_size):
+    """Tokens of one modality at a time.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+        Preprocessed windows.
+    batch_size : int
+        Windows at once.
+
+    Yields
+    ------
+    tokens : TokenBatch
+        Of windows that have the modality.
+    modality : str
+        Its name.
+    """
+    for block in blocks:
         for modality in block.windows:
             there = np.flatnonzero(~block.is_missing[modality])
-            for start in range(0, len(there), estimator.batch_size):
-                rows = there[start : start + estimator.batch_size]
-                yield window_tokens(block, modality, rows), modality
+            for start in range(0, len(there), batch_size):
+                yield window_tokens(block, modality, there[start : start + batch_size]), modality
 
 
 def plot_expert_usage(usage, axes=None):
@@ -128,14 +142,15 @@ def plot_expert_usage(usage, axes=None):
     from ._maps import make_axes
 
     modalities = list(dict.fromkeys(usage["modality"]))
+    top = usage["share"].max()  # one scale for all panels, and no colours that nothing reaches
     axes = make_axes(axes, len(modalities), (2.9, 4.0))
     for ax, modality in zip(axes, modalities):
         own = usage[usage["modality"] == modality]
         table = own.pivot_table(index=["part", "layer"], columns="expert", values="share")
         table = table.sort_index(level=["part", "layer"], ascending=[False, True])
-        image = ax.imshow(table, vmin=0, vmax=1, cmap=CMAP, aspect="auto")
+        image = ax.imshow(table, vmin=0, vmax=top, cmap=CMAP, aspect="auto")
         for (row, column), share in np.ndenumerate(table.to_numpy()):
-            colour = "black" if share > 0.6 else "white"
+            colour = "black" if share > 0.6 * top else "white"
             ax.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
         ax.set_xticks(range(table.shape[1]), table.columns)
         labels = [f"{part} {layer}" for part, layer in table.index]

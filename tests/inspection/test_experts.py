@@ -38,14 +38,16 @@ def test_shares_add_up(micro_checkpoint, pairs):
 def test_equals_counting(micro_checkpoint, pairs):
     """The same as watching each gate and counting its favourites, sample by sample."""
     embedder = BrainOFEmbedder(micro_checkpoint).fit(pairs)
-    model, counts = embedder.backbone_, {}
+    model, counts, sums = embedder.backbone_, {}, {}
     gates = [m for name, m in model.named_modules() if isinstance(m, MixtureOfExperts)]
     gates = [m for m in gates if not any(m is d for d in model.decoder.modules())]
 
     def watch(module, args):
         flat = args[0].reshape(-1, args[0].shape[-1])
-        best = torch.softmax(flat @ module.gate.weight.T, -1).argmax(-1)
+        probability = torch.softmax(flat @ module.gate.weight.T, -1)
+        best = probability.argmax(-1)
         key = (modality, gates.index(module))
+        sums[key] = sums.get(key, 0.0) + probability.double().sum(0).numpy()
         counts[key] = counts.get(key, 0) + torch.bincount(best, minlength=4).numpy()
 
     handles = [gate.register_forward_pre_hook(watch) for gate in gates]
@@ -64,7 +66,11 @@ def test_equals_counting(micro_checkpoint, pairs):
         layer = number + 1 if is_encoder else number - n_encoder + 1
         is_own = (usage["modality"] == modality) & (usage["part"] == part)
         own = usage[is_own & (usage["layer"] == layer)]
+        assert own["expert"].tolist() == [1, 2, 3, 4]
         np.testing.assert_allclose(own["share"], count / count.sum(), atol=1e-3)
+        expected = sums[modality, number] / count.sum()
+        np.testing.assert_allclose(own["probability"], expected, atol=1e-5)
+    assert len(usage) == 4 * len(counts)
 
 
 def test_heat_map(micro_checkpoint, pairs):
