@@ -107,7 +107,7 @@ def draw_levels(rng, table, effect, *, sustained, ageing=0.0):
     for name, count in counts.items():
         common = _slow_noise(rng, (n, count, n_slow))
         levels += np.sqrt(shares[name])[..., None] * common[:, members[name]]
-    own = 1.0 - sum(shares.values())
+    own = np.maximum(1.0 - sum(shares.values()), 0.0)  # strong effects bind all there is
     levels += np.sqrt(own)[..., None] * _slow_noise(rng, levels.shape)
     levels *= spread[..., None]
     levels -= DEPTH * (spread**2 - 1)[..., None]  # wider swings, the same mean power

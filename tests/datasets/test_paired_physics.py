@@ -208,3 +208,11 @@ def test_weights_fall_with_distance():
     distance = np.linalg.norm(places[:, None] - sources, axis=2)
     order = np.argsort(distance[0])
     assert (np.diff(weights[0, order]) <= 0).all()
+
+
+@pytest.mark.parametrize("effect", [1.0, 2.0])
+def test_levels_of_strong_groups_are_numbers(effect):
+    """The strongest effect that is allowed binds all of a level's variance, and no more."""
+    table, rng = source_table("shared"), np.random.default_rng(0)
+    levels = draw_levels(rng, table, np.full((2, 40), effect), sustained=True)
+    assert np.isfinite(levels).all() and 0.5 < levels.std() < 20
