@@ -132,17 +132,7 @@ def _signals(blocks, modality):
         if len(found) > 1:
             raise ValueError(f"Name the modality: there are {', '.join(found)}.")
         modality = next(iter(found))
-    signals = found[check_option("modality", modality, tuple(found))]
-    rates = {
-        block.windows[modality].signals.sfreq for block in blocks if modality in block.windows
-    }
-    if not np.allclose(list(rates), signals.sfreq):  # fMRI keeps its own
-        listed = ", ".join(f"{rate:g}" for rate in sorted(rates))
-        raise ValueError(
-            f"Attention over time needs one sampling rate, the {modality} samples have {listed} "
-            "Hz. Look at those of one rate at a time."
-        )
-    return signals
+    return found[check_option("modality", modality, tuple(found))]
 
 
 def _maps_of(backbone, tokens):

@@ -153,14 +153,19 @@ def one_montage(blocks):
             signals = block.windows[name].signals
             first = found.setdefault(name, signals)
             same = signals.ch_names == first.ch_names and signals.shape[2] == first.shape[2]
+            same = same and np.isclose(signals.sfreq, first.sfreq)  # fMRI keeps its own rate
             if not same or not np.allclose(signals.ch_pos, first.ch_pos):
                 raise ValueError(
-                    f"A map needs one {name} montage and one length of windows, the samples have "
-                    f"{len(first.ch_names)} channels of {first.shape[2]} points and "
-                    f"{len(signals.ch_names)} of {signals.shape[2]}. Explain one montage at a "
-                    "time, or pick the channels that all share and cut samples to one length."
+                    f"A map needs one {name} montage, rate and length of windows, the samples "
+                    f"have {_words(first)} and {_words(signals)}. Explain one kind at a time, or "
+                    "pick the channels that all share and cut samples to one length."
                 )
     return found
+
+
+def _words(signals):
+    n_channels, n_times = signals.shape[1:]
+    return f"{n_channels} channels, {n_times} points at {signals.sfreq:.4g} Hz"
 
 
 def take_tokens(block, rows, change=None, modality=None, hidden=None):

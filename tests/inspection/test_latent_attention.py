@@ -148,9 +148,7 @@ def test_refuses(embedder, pairs):
     with pytest.raises(ValueError, match="A map needs one eeg montage"):
         latent_attention(embedder, several)
     slow = replace(pairs.parts["fmri"], sfreq=pairs.parts["fmri"].sfreq / 2)
-    with pytest.raises(
-        ValueError, match=r"needs one sampling rate, the fmri samples have 0\.25, 0\.5"
-    ):
+    with pytest.raises(ValueError, match=r"A map needs one fmri montage, rate and length"):
         latent_attention(embedder, [pairs.parts["fmri"], slow])
     X = make_paired_signals(2, n_subjects=3, missing=0.4, random_state=3)[0]
     without = np.flatnonzero(X.is_missing["eeg"])[:1]
