@@ -196,7 +196,9 @@ class BaseBrainOF(BaseEstimator):
 
     def _read_arrays(self, windows):
         """Mean embedding of the modalities of each window, read one by one."""
-        return torch.stack([self.backbone_(arrays).mean(0) for arrays in windows[0]])
+        counts = [len(arrays) for arrays in windows[0]]
+        rows = self.backbone_([array for arrays in windows[0] for array in arrays])
+        return torch.stack([part.mean(0) for part in rows.split(counts)])
 
     # ---------------------------------------------------------------- saving
 
