@@ -206,6 +206,7 @@ def test_readme_runs():
     names = {}
     for block in blocks:
         exec(re.sub(r"^    ", "", block, flags=re.M), names)
+    assert names["scores"].mean > 0.7, "what a new user sees first should decode"
     assert len(names["found"].folds) == 8 and len(names["records"]) == 6
     assert len(names["by_hand"]) == 2 and names["rows"].shape[0] == 6
     assert names["again"].classes_.tolist() == names["tuned"].classes_.tolist()

@@ -85,6 +85,18 @@ def test_mu_falls_opposite_to_the_hand(name, lower_in):
     assert 0.7 < power["left"] / power["right"] < 1.4
 
 
+def test_alpha_falls_with_open_eyes_at_the_back_only():
+    epochs = make_epochs(effect="alpha", n_epochs=80, random_state=1)
+    ratio = {
+        name: _band_power(epochs["open"], name).mean() / _band_power(epochs["closed"], name).mean()
+        for name in ("O1", "O2", "C3", "C4")
+    }
+    assert max(ratio["O1"], ratio["O2"]) < 0.5 < 0.7 < min(ratio["C3"], ratio["C4"]), ratio
+    none = make_epochs(effect="alpha", effect_size=0.0, n_epochs=80, random_state=1)
+    same = make_epochs(effect="mu", effect_size=0.0, n_epochs=80, random_state=1)
+    assert np.array_equal(none.get_data(), same.get_data())
+
+
 def test_evoked_deflection_is_larger_in_targets():
     epochs = make_epochs(effect="evoked", n_epochs=80, duration=1.0, random_state=0)
     peak = np.abs(epochs["target"].average().data - epochs["standard"].average().data)

@@ -124,7 +124,7 @@ def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
         rhythms[:, start : start + 2] = noise(
             rng, shape(2), sfreq, lambda f, peak=peak: np.exp(-((f - peak) ** 2) / 2)
         )
-    rhythms[:, 2:] *= envelopes
+    rhythms *= envelopes  # alpha left and right, mu left and right
     if evoked is not None:
         sources[:, -3] = evoked
     if blinks:

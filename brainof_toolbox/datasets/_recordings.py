@@ -13,7 +13,11 @@ from ..io._channels import template_montage
 from ._physics import helmet, make_head, record
 
 KINDS = ("eeg", "meg", "eeg+meg")
-EFFECTS = {"mu": ("left", "right"), "evoked": ("standard", "target")}
+EFFECTS = {
+    "mu": ("left", "right"),
+    "alpha": ("closed", "open"),
+    "evoked": ("standard", "target"),
+}
 
 FIRST_NAMES = (
     "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 "
@@ -91,7 +95,7 @@ def make_raw(
     info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
     n_times = _count_times(duration, sfreq)
     head = make_head(info, rng)
-    sides, envelopes = [], np.ones((1, 2, n_times))
+    sides, envelopes = [], np.ones((1, 4, n_times))
     if task == "hands":
         n_trials = int((duration - 1.0) // 4.0)
         if n_trials < 2:
@@ -99,7 +103,7 @@ def make_raw(
         sides = rng.permutation(np.arange(n_trials) % 2)
         for trial, side in enumerate(sides):
             start = int((1.0 + 4.0 * trial) * sfreq)
-            envelopes[0, 1 - side, start : start + int(3.0 * sfreq)] = _attenuation(effect_size)
+            envelopes[0, 3 - side, start : start + int(3.0 * sfreq)] = _attenuation(effect_size)
     data = record(info, head, rng, 1, n_times, envelopes, None, line_freq, blinks)[0]
     raw = mne.io.RawArray(data, info, verbose="error")
     if len(sides):
@@ -129,10 +133,12 @@ def make_epochs(
         ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
     effect : str
         ``"mu"``: classes ``left`` and ``right``; the mu rhythm over the hemisphere opposite to the
-        hand is lower. ``"evoked"``: classes ``standard`` and ``target``; a parietal deflection
-        300 ms after the start is larger in targets.
+        hand is lower. ``"alpha"``: classes ``closed`` and ``open``; the alpha rhythm at the back
+        of the head is lower with open eyes. ``"evoked"``: classes ``standard`` and ``target``; a
+        parietal deflection 300 ms after the start is larger in targets.
     effect_size : float
-        0 makes both classes equal; 1 (default) lowers mu to a quarter, or triples the deflection.
+        0 makes both classes equal; 1 (default) lowers the rhythm to a quarter, or triples the
+        deflection.
     n_epochs : int
         Number of epochs, at least 2.
     n_channels : int | None
@@ -296,9 +302,11 @@ def _trials(info, rng, effect, effect_size, n_epochs, duration, line_freq):
     n_times = _count_times(duration, info["sfreq"])
     head = make_head(info, rng)
     labels = rng.permutation(np.arange(n_epochs) % 2)
-    envelopes, evoked = np.ones((n_epochs, 2, n_times)), None
+    envelopes, evoked = np.ones((n_epochs, 4, n_times)), None
     if effect == "mu":
-        envelopes[np.arange(n_epochs), 1 - labels] = _attenuation(effect_size)
+        envelopes[np.arange(n_epochs), 3 - labels] = _attenuation(effect_size)
+    elif effect == "alpha":
+        envelopes[labels == 1, :2] = _attenuation(effect_size)
     else:
         times = np.arange(n_times) / info["sfreq"]
         evoked = np.exp(-((times - 0.3) ** 2) / (2 * 0.06**2))
