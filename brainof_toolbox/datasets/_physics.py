@@ -112,7 +112,11 @@ def _field(r, r0, q):
 
 
 def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
-    """What the sensors see: (n, n_channels, n_times)."""
+    """What the sensors see: (n, n_channels, n_times).
+
+    ``envelopes`` (n, 4, n_times) scale alpha of the left and right side, then mu of the left and
+    right side.
+    """
     sfreq, shape = info["sfreq"], lambda k: (n, k, n_times)
     sources = np.zeros(shape(head["gain"].shape[1]))
     sources[:, :_N_BACKGROUND] = noise(
@@ -124,7 +128,7 @@ def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
         rhythms[:, start : start + 2] = noise(
             rng, shape(2), sfreq, lambda f, peak=peak: np.exp(-((f - peak) ** 2) / 2)
         )
-    rhythms *= envelopes  # alpha left and right, mu left and right
+    rhythms *= envelopes
     if evoked is not None:
         sources[:, -3] = evoked
     if blinks:
