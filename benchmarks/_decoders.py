@@ -70,7 +70,7 @@ def make_decoder(name, task, seed, max_epochs):
             CHECKPOINTS.get(name),
             adaptation=TRAINED.get(name, "probe"),
             info=task.info,
-            on_missing=task.on_missing,
+            missing_positions=task.missing_positions,
             class_weight="balanced",
             max_epochs=max_epochs,
             patience=2,

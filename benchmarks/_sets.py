@@ -35,8 +35,8 @@ class DevelopmentSet:
         The outer splits.
     info : mne.Info | None
         For arrays.
-    on_missing : str
-        ``"index"`` where the geometry is lost.
+    missing_positions : str
+        ``"placeholder"`` where the geometry is lost.
     unit : str
         What a group is.
     kind : str
@@ -52,7 +52,7 @@ class DevelopmentSet:
     groups: object
     cv: object
     info: object = None
-    on_missing: str = "raise"
+    missing_positions: str = "raise"
     unit: str = "subject"
     kind: str = "sensors"
     masker: object = None
@@ -152,7 +152,7 @@ def load_hand():
     info = mne.create_info([f"MEG{i:02d}" for i in range(X.shape[1])], 400.0, "mag")
     cv = StratifiedKFold(5, shuffle=True, random_state=0)
     task = "four directions, 5 folds, one subject"
-    return DevelopmentSet(folder.name, task, X, y, "none", cv, info, "index", unit="fold")
+    return DevelopmentSet(folder.name, task, X, y, "none", cv, info, "placeholder", unit="fold")
 
 
 LOADERS = {

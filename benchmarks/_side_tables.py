@@ -92,7 +92,7 @@ def run_choice(item):
             Path(scratch) / "network",
             pooling=pooling,
             info=task.info,
-            on_missing=task.on_missing,
+            missing_positions=task.missing_positions,
             class_weight="balanced",
         )
         # On the splits that the choices were made with: everybody is tested.

@@ -106,7 +106,7 @@ class ToArray(TransformerMixin, BaseEstimator):
 
         if hasattr(item, "get_data"):
             read = from_epochs if hasattr(item, "event_id") else from_raw
-            item = read(item, on_missing="index")
+            item = read(item, missing_positions="placeholder")
         parts = as_parts(item) if isinstance(item, Signals) or hasattr(item, "parts") else item
         scaled = [
             part.data / np.array([self._UNITS.get(t, 1.0) for t in part.ch_types])[:, None]

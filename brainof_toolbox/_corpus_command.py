@@ -53,9 +53,9 @@ def add_corpus_commands(commands, parents):
     build.add_argument("--licence", nargs="+", metavar="NAME", help="one, or one per source")
     build.add_argument("--on-error", default="skip", choices=("skip", "raise"), help="(skip)")
     build.add_argument(
-        "--on-missing",
+        "--missing-positions",
         default="raise",
-        choices=("raise", "index"),
+        choices=("raise", "placeholder"),
         help="channels without a position: unusable (default), or placed by order",
     )
     samples = build.add_argument_group("samples")
@@ -92,7 +92,7 @@ def _build(options):
         dtype=options.dtype,
         masker=options.atlas,
         memory=options.memory,
-        on_missing=options.on_missing,
+        missing_positions=options.missing_positions,
         dataset=options.dataset,
         licence=options.licence,
         bids={name: value for name, value in bids.items() if value is not None},

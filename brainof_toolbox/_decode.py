@@ -192,7 +192,7 @@ def _epochs_task(files, options):
     for file in files:
         epochs = _cut(file, options)
         names = {code: name for name, code in epochs.event_id.items()}
-        parts.append(from_epochs(epochs, on_missing=options.on_missing))
+        parts.append(from_epochs(epochs, missing_positions=options.missing_positions))
         y.extend(names[code] for code in epochs.events[:, 2])
         owners.extend([file] * len(epochs))
     groups, grouping = _groups_of(owners, options.groups)
@@ -327,7 +327,7 @@ def make_decoders(task, classifier, n_baselines=None):
             task.modalities,
             masker=classifier.masker,
             memory=classifier.memory,
-            on_missing=classifier.on_missing,
+            missing_positions=classifier.missing_positions,
             is_regression=is_regressor(classifier),
         )
         decoders.update(list(baselines.items())[:n_baselines])

@@ -77,7 +77,7 @@ def network_parameters(options):
     parameters : dict
         By name.
     """
-    names = ("checkpoint", "pooling", "layer", "window", "device", "on_missing", "memory")
+    names = ("checkpoint", "pooling", "layer", "window", "device", "missing_positions", "memory")
     return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
 
 

@@ -161,7 +161,7 @@ def make_stamps(items, embedder, atlas):
         *embedder._feature_key(),
         embedder.backbone_.config.to_dict(),
         embedder.preprocessing_.to_dict(),
-        embedder.on_missing,
+        embedder.missing_positions,
         atlas and [str(atlas), _files_of(Path(atlas), folders, whole=False)],
     ]
     run = json.dumps(run, sort_keys=True, default=str)

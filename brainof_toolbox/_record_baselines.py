@@ -23,7 +23,7 @@ _UNITS = {"eeg": 1e-5, "mag": 1e-13, "grad": 1e-12, "bold": 1.0}
 
 
 def make_record_baselines(
-    modalities, *, masker=None, memory=None, on_missing="raise", is_regression=False
+    modalities, *, masker=None, memory=None, missing_positions="raise", is_regression=False
 ):
     """Make one classical decoder per modality, and one of all together.
 
@@ -35,7 +35,7 @@ def make_record_baselines(
         Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
     memory : str | joblib.Memory | None
         Cache of masked series.
-    on_missing : str
+    missing_positions : str
         What happens to sensors without a position.
     is_regression : bool
         Whether targets are continuous.
@@ -54,7 +54,7 @@ def make_record_baselines(
 
     def pipeline(names):
         head = RidgeCV(np.logspace(-2, 4, 13)) if is_regression else LogisticHead()
-        describe = DescribeRecords(names, masker, memory, on_missing)
+        describe = DescribeRecords(names, masker, memory, missing_positions)
         fill = SimpleImputer(keep_empty_features=True)
         return make_pipeline(describe, SharedChannels(names), fill, StandardScaler(), head)
 
@@ -74,17 +74,17 @@ class DescribeRecords(TransformerMixin, BaseEstimator):
         Parcellation of images.
     memory : str | joblib.Memory | None
         Cache of masked series.
-    on_missing : str
+    missing_positions : str
         What happens to sensors without a position.
     """
 
     _is_frozen = True  # evaluation applies it once to all samples
 
-    def __init__(self, modalities, masker=None, memory=None, on_missing="raise"):
+    def __init__(self, modalities, masker=None, memory=None, missing_positions="raise"):
         self.modalities = modalities
         self.masker = masker
         self.memory = memory
-        self.on_missing = on_missing
+        self.missing_positions = missing_positions
 
     def fit(self, X, y=None):
         """Nothing to learn."""
@@ -105,7 +105,7 @@ class DescribeRecords(TransformerMixin, BaseEstimator):
                 item = self._read_record(item)
             elif hasattr(item, "get_data"):
                 read = from_epochs if hasattr(item, "event_id") else from_raw
-                item = read(item, on_missing=self.on_missing)
+                item = read(item, missing_positions=self.missing_positions)
             for i in range(0 if item is None else len(item)):
                 one = item[i]
                 lacks = one.is_missing if isinstance(one, PairedSignals) else {}
@@ -123,7 +123,11 @@ class DescribeRecords(TransformerMixin, BaseEstimator):
         wanted = {name: record[name] for name in there}
         if "fmri" in there:
             wanted.update({key: record.get(key) for key in ("confounds", "t_r")})
-        options = {"masker": self.masker, "memory": self.memory, "on_missing": self.on_missing}
+        options = {
+            "masker": self.masker,
+            "memory": self.memory,
+            "missing_positions": self.missing_positions,
+        }
         return read_record(wanted, **options) if there else None
 
 

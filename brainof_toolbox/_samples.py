@@ -33,8 +33,8 @@ class Reading:
     ----------
     info : mne.Info | None
         Needed by arrays.
-    on_missing : str
-        What happens to channels without a position, ``"raise"`` or ``"index"``.
+    missing_positions : str
+        What happens to channels without a position, ``"raise"`` or ``"placeholder"``.
     masker : object
         Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
     memory : str | joblib.Memory | None
@@ -44,7 +44,7 @@ class Reading:
     """
 
     info: object = None
-    on_missing: str = "raise"
+    missing_positions: str = "raise"
     masker: object = None
     memory: object = None
     keep_broken: bool = False
@@ -194,7 +194,7 @@ def _item_source(item, where, reading):
     if is_record(item):
         check_record(item, masker=reading.masker)
         options = {"masker": reading.masker, "memory": reading.memory}
-        options["on_missing"] = reading.on_missing
+        options["missing_positions"] = reading.missing_positions
         return Source(1, lambda rows: read_record(item, **options), where, is_recording=True)
     if is_image(item):
         check_image(item)
@@ -207,7 +207,10 @@ def _item_source(item, where, reading):
         item = read_recording(item)
     if isinstance(item, mne.io.BaseRaw):
         return Source(
-            1, lambda rows: from_raw(item, on_missing=reading.on_missing), where, is_recording=True
+            1,
+            lambda rows: from_raw(item, missing_positions=reading.missing_positions),
+            where,
+            is_recording=True,
         )
     if isinstance(item, mne.BaseEpochs):
         if not getattr(item, "_bad_dropped", True):
@@ -216,7 +219,9 @@ def _item_source(item, where, reading):
             from_epochs(item)  # raises, with the reason
         return Source(
             len(item),
-            lambda rows: from_epochs(_slice_epochs(item, rows), on_missing=reading.on_missing),
+            lambda rows: from_epochs(
+                _slice_epochs(item, rows), missing_positions=reading.missing_positions
+            ),
             where,
         )
     if isinstance(item, (Signals, PairedSignals)):
@@ -274,7 +279,7 @@ def _is_array(X):
 
 
 def _array_source(X, reading):
-    signals = from_array(X, reading.info, on_missing=reading.on_missing)
+    signals = from_array(X, reading.info, missing_positions=reading.missing_positions)
     is_table = np.ndim(X) == 2
     return Source(len(signals), lambda rows: signals[rows], "X", is_table=is_table)
 

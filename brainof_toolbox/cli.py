@@ -30,7 +30,8 @@ _EXAMPLES = """examples:
   brainof decode sub-*_eeg.edf --label-from-name "task-([a-z]+)"
   brainof corpus build bids_root/ -o corpus/
   brainof pretrain run.toml
-  brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 --on-missing index
+  brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 \\
+      --missing-positions placeholder
 
 exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
 """
@@ -140,9 +141,9 @@ def make_parser():
     network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
     network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     network.add_argument(
-        "--on-missing",
+        "--missing-positions",
         default="raise",
-        choices=("raise", "index"),
+        choices=("raise", "placeholder"),
         help="channels without a position: an error (default), or placed by order",
     )
     add_bids_options(network)

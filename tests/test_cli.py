@@ -195,7 +195,7 @@ def test_decode_an_array(tmp_path, micro, capsys):
     command += ["--sfreq", "200", "--scale", "1e-15", *micro]
     assert main(command) == 1
     assert "position" in capsys.readouterr().err
-    assert main([*command, "--on-missing", "index"]) == 0
+    assert main([*command, "--missing-positions", "placeholder"]) == 0
     assert "samples+lda" in capsys.readouterr().out
 
 
@@ -228,7 +228,7 @@ def test_failure_is_one_line(arguments, words, capsys):
         ["embed", "a.fif"],
         ["embed", "a.fif", "-o", "x.txt"],
         ["decode", "a.fif", "--labels", "t.tsv"],
-        ["decode", "a.fif", "--on-missing", "guess"],
+        ["decode", "a.fif", "--missing-positions", "guess"],
     ],
 )
 def test_wrong_usage_exits_with_2(arguments, capsys):

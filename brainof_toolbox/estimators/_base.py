@@ -40,7 +40,7 @@ class BaseBrainOF(BaseEstimator):
         check_option("pooling", self.pooling, POOLINGS)
         if self.layer is not None:
             check_number("layer", self.layer, low=0, integer=True)
-        check_option("on_missing", self.on_missing, ("raise", "index"))
+        check_option("missing_positions", self.missing_positions, ("raise", "placeholder"))
         check_option("on_error", self.on_error, ("raise", "nan"))
         if self.n_jobs is not None and check_number("n_jobs", self.n_jobs, integer=True) == 0:
             raise ValueError(
@@ -137,7 +137,7 @@ class BaseBrainOF(BaseEstimator):
 
     def _reading(self):
         keep_broken = self.on_error != "raise"
-        return Reading(self.info, self.on_missing, self.masker, self.memory, keep_broken)
+        return Reading(self.info, self.missing_positions, self.masker, self.memory, keep_broken)
 
     @property
     def _n_at_once(self):

@@ -67,9 +67,9 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         Samples longer than this, in seconds, are cut into windows; predictions are averaged over
         them. ``None``: what the checkpoint states, also for modalities that a dict does not
         name.
-    on_missing : str
-        What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
-        positions by order.
+    missing_positions : str
+        What happens to channels without a position: ``"raise"``, or ``"placeholder"`` for
+        placeholder positions by order.
     class_weight : dict | "balanced" | None
         Weights of the classes in the loss.
     max_epochs : int
@@ -152,7 +152,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         info=None,
         masker=None,
         window=None,
-        on_missing="raise",
+        missing_positions="raise",
         class_weight=None,
         max_epochs=10,
         patience=4,
@@ -182,7 +182,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         self.info = info
         self.masker = masker
         self.window = window
-        self.on_missing = on_missing
+        self.missing_positions = missing_positions
         self.class_weight = class_weight
         self.max_epochs = max_epochs
         self.patience = patience

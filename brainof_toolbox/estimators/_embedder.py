@@ -38,9 +38,9 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         Samples longer than this, in seconds, are cut into windows whose embeddings are averaged.
         ``None``: what the checkpoint states (320 s for fMRI, 10 s for EEG, 2 s for MEG), also for
         modalities that a dict does not name.
-    on_missing : str
-        What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
-        positions by order.
+    missing_positions : str
+        What happens to channels without a position: ``"raise"``, or ``"placeholder"`` for
+        placeholder positions by order.
     on_error : str
         What happens when an item of a list cannot be read or used: ``"raise"``, or ``"nan"`` for
         a row of NaN and one warning that names all such items. A file that cannot even be opened
@@ -95,7 +95,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         info=None,
         masker=None,
         window=None,
-        on_missing="raise",
+        missing_positions="raise",
         on_error="raise",
         batch_size=32,
         device="auto",
@@ -110,7 +110,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         self.info = info
         self.masker = masker
         self.window = window
-        self.on_missing = on_missing
+        self.missing_positions = missing_positions
         self.on_error = on_error
         self.batch_size = batch_size
         self.device = device

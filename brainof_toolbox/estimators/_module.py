@@ -64,9 +64,9 @@ class BrainOFModule(nn.Module):
         or none. At 0.5 or above, the module does not filter again.
     has_baseline : bool
         Whether values are relative to a baseline, so that means are signal rather than offset.
-    on_missing : str
-        What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
-        positions by their order.
+    missing_positions : str
+        What happens to channels without a position: ``"raise"``, or ``"placeholder"`` for
+        placeholder positions by their order.
     trainable : str
         ``"all"``, or ``"head"`` for a frozen backbone.
     random_state : int | None
@@ -117,7 +117,7 @@ class BrainOFModule(nn.Module):
         scale=1.0,
         highpass=None,
         has_baseline=False,
-        on_missing="raise",
+        missing_positions="raise",
         trainable="all",
         random_state=None,
     ):
@@ -137,7 +137,7 @@ class BrainOFModule(nn.Module):
         if highpass is not None:
             self.highpass = check_number("highpass", highpass, low=0)
         picks = pick_channels(info)
-        self._montage = [_read_montage(info, *item, on_missing) for item in picks.items()]
+        self._montage = [_read_montage(info, *item, missing_positions) for item in picks.items()]
         seed = as_seed(random_state)
         self.backbone, self.preprocessing = _load_backbone(checkpoint, seed)
         self.layer = layer
@@ -328,9 +328,9 @@ def _check_units(signals, scale):
         ) from None
 
 
-def _read_montage(info, modality, picks, on_missing):
+def _read_montage(info, modality, picks, missing_positions):
     """Fields of ``Signals`` that do not change, and the channels they stand for."""
-    pos, ori = geometry(info, picks, modality, on_missing)
+    pos, ori = geometry(info, picks, modality, missing_positions)
     fields = {
         "modality": modality,
         "ch_names": [info["ch_names"][i] for i in picks],

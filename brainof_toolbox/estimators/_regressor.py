@@ -59,9 +59,9 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         Samples longer than this, in seconds, are cut into windows; predictions are averaged over
         them. ``None``: what the checkpoint states, also for modalities that a dict does not
         name.
-    on_missing : str
-        What happens to channels without a position: ``"raise"``, or ``"index"`` for placeholder
-        positions by order.
+    missing_positions : str
+        What happens to channels without a position: ``"raise"``, or ``"placeholder"`` for
+        placeholder positions by order.
     max_epochs : int
         Passes over the training data at most.
     patience : int
@@ -138,7 +138,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         info=None,
         masker=None,
         window=None,
-        on_missing="raise",
+        missing_positions="raise",
         max_epochs=10,
         patience=4,
         learning_rate=None,
@@ -166,7 +166,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         self.info = info
         self.masker = masker
         self.window = window
-        self.on_missing = on_missing
+        self.missing_positions = missing_positions
         self.max_epochs = max_epochs
         self.patience = patience
         self.learning_rate = learning_rate

@@ -144,7 +144,7 @@ def _without_impostors(info, picks):
     return [i for i, name in zip(picks, names, strict=True) if name not in wrong]
 
 
-def geometry(info, picks, modality, on_missing="raise"):
+def geometry(info, picks, modality, missing_positions="raise"):
     """Positions and orientations of channels in the head frame.
 
     Parameters
@@ -155,8 +155,8 @@ def geometry(info, picks, modality, on_missing="raise"):
         Channels of one modality.
     modality : str
         ``"eeg"`` or ``"meg"``.
-    on_missing : str
-        ``"raise"``, or ``"index"`` for placeholder positions by channel order.
+    missing_positions : str
+        ``"raise"``, or ``"placeholder"`` for placeholder positions by channel order.
 
     Returns
     -------
@@ -168,9 +168,9 @@ def geometry(info, picks, modality, on_missing="raise"):
     Raises
     ------
     ValueError
-        If channels have no position and ``on_missing="raise"``.
+        If channels have no position and ``missing_positions="raise"``.
     """
-    check_option("on_missing", on_missing, ("raise", "index"))
+    check_option("missing_positions", missing_positions, ("raise", "placeholder"))
     chs = [info["chs"][i] for i in picks]
     names = [ch["ch_name"] for ch in chs]
     pos = np.array([ch["loc"][:3] for ch in chs], dtype=float)
@@ -183,7 +183,7 @@ def geometry(info, picks, modality, on_missing="raise"):
         if missing.any() and pos.any():  # zeros everywhere were set by somebody: no guess then
             missing = _fill_from_template(names, pos, missing)
     if missing.any():
-        _place_or_raise(names, pos, missing, on_missing)
+        _place_or_raise(names, pos, missing, missing_positions)
     ori[~np.isfinite(ori).all(axis=1)] = 0.0
     _warn_overlap(names, [ch["kind"] for ch in chs], pos, ori)
     return pos, ori
@@ -248,16 +248,19 @@ def _fill_from_template(names, pos, missing):
     return still
 
 
-def _place_or_raise(names, pos, missing, on_missing):
+def _place_or_raise(names, pos, missing, missing_positions):
     listed = [names[i] for i in np.flatnonzero(missing)]
-    if on_missing == "raise":
+    if missing_positions == "raise":
         raise ValueError(
             f"{_count(listed, 'channel')} without a position: {_shorten(listed)}. Set positions "
             "with set_montage() (info['chs'][i]['loc']), mark these channels bad, give those that "
-            "are not EEG their type with set_channel_types(), or pass on_missing='index' for "
-            "placeholder positions by channel order."
+            "are not EEG their type with set_channel_types(), or pass "
+            "missing_positions='placeholder' for placeholder positions by channel order."
         )
-    warn(f"{_count(listed, 'channel')} placed by order (on_missing='index'): {_shorten(listed)}.")
+    warn(
+        f"{_count(listed, 'channel')} placed by order "
+        f"(missing_positions='placeholder'): {_shorten(listed)}."
+    )
     pos[missing] = placeholder_positions(len(names))[missing]
 
 

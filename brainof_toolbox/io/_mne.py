@@ -19,15 +19,15 @@ from ._channels import geometry, pick_channels
 _LONGEST_STRETCH = 600.0
 
 
-def from_epochs(epochs, *, on_missing="raise"):
+def from_epochs(epochs, *, missing_positions="raise"):
     """Read the data channels of epochs, one sample per epoch.
 
     Parameters
     ----------
     epochs : mne.BaseEpochs
         Epochs, loaded or on disk. They are not changed.
-    on_missing : str
-        ``"raise"`` refuses channels without a position; ``"index"`` gives them distinct
+    missing_positions : str
+        ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
         placeholder positions by their order.
 
     Returns
@@ -68,7 +68,7 @@ def from_epochs(epochs, *, on_missing="raise"):
         with _naming(files):
             return epochs.get_data(picks, verbose="error", copy=False)
 
-    return _build(epochs.info, read, len(epochs), fields, on_missing)
+    return _build(epochs.info, read, len(epochs), fields, missing_positions)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _naming(files):
         ) from error
 
 
-def from_raw(raw, *, window=None, on_missing="raise"):
+def from_raw(raw, *, window=None, missing_positions="raise"):
     """Read the data channels of a continuous recording, without spans annotated as bad.
 
     Parameters
@@ -97,8 +97,8 @@ def from_raw(raw, *, window=None, on_missing="raise"):
         ``EDGE`` annotations.
     window : float | None
         Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
-    on_missing : str
-        ``"raise"`` refuses channels without a position; ``"index"`` gives them distinct
+    missing_positions : str
+        ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
         placeholder positions by their order.
 
     Returns
@@ -140,7 +140,7 @@ def from_raw(raw, *, window=None, on_missing="raise"):
         return data
 
     fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
-    signals = _build(raw.info, read, 1, fields, on_missing)
+    signals = _build(raw.info, read, 1, fields, missing_positions)
     if window is None:
         return signals
     parts = {name: _cut(part, window, spans) for name, part in as_parts(signals).items()}
@@ -157,7 +157,7 @@ def _cut(signals, window, spans):
     return windows.replace(onset=(at + skipped[stretch]) / signals.sfreq)
 
 
-def from_array(data, info, *, on_missing="raise"):
+def from_array(data, info, *, missing_positions="raise"):
     """Take an array in the layout of :mod:`mne.decoding`.
 
     Parameters
@@ -167,8 +167,8 @@ def from_array(data, info, *, on_missing="raise"):
         then warned about and not refused, and means are kept.
     info : mne.Info
         Channels of ``data``, in order, and the sampling rate.
-    on_missing : str
-        ``"raise"`` refuses channels without a position; ``"index"`` gives them distinct
+    missing_positions : str
+        ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
         placeholder positions by their order. One-channel series need none.
 
     Returns
@@ -186,9 +186,11 @@ def from_array(data, info, *, on_missing="raise"):
     is_table = data.ndim == 2
     _check_channel_count(data.shape, len(info["ch_names"]))
     if is_table:
-        data, on_missing = data[:, None, :], "index"
+        data, missing_positions = data[:, None, :], "placeholder"
     fields = {"sfreq": info["sfreq"], "has_baseline": is_table}
-    return _build(info, lambda picks: data[:, picks], len(data), fields, on_missing, is_table)
+    return _build(
+        info, lambda picks: data[:, picks], len(data), fields, missing_positions, is_table
+    )
 
 
 def _check_array(data, info):
@@ -243,14 +245,16 @@ def _check_channel_count(shape, n_info):
     raise ValueError(f"The array has {count} ({said}) but info has {n_info}.{hint}")
 
 
-def _build(info, read, n_samples, fields, on_missing, is_table=False):
+def _build(info, read, n_samples, fields, missing_positions, is_table=False):
     """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
     if isinstance(subject, str) and not subject.strip():  # an empty field names nobody
         subject = None
     parts = {}
     for modality, picks in pick_channels(info).items():
-        pos, ori = _table_geometry() if is_table else geometry(info, picks, modality, on_missing)
+        pos, ori = (
+            _table_geometry() if is_table else geometry(info, picks, modality, missing_positions)
+        )
         parts[modality] = Signals(
             data=read(picks),
             modality=modality,

@@ -57,7 +57,7 @@ def check_record(record, *, masker=None):
             _raise_missing(record[modality])
 
 
-def read_record(record, *, masker=None, on_missing="raise", memory=None):
+def read_record(record, *, masker=None, missing_positions="raise", memory=None):
     """Read all modalities of a record.
 
     Parameters
@@ -69,8 +69,8 @@ def read_record(record, *, masker=None, on_missing="raise", memory=None):
         A key that is not there, or None, is a missing modality.
     masker : object
         Parcellation of the image, as in :func:`~brainof_toolbox.from_nifti`.
-    on_missing : str
-        What happens to sensors without a position, ``"raise"`` or ``"index"``.
+    missing_positions : str
+        What happens to sensors without a position, ``"raise"`` or ``"placeholder"``.
     memory : str | joblib.Memory | None
         Cache of masked series.
 
@@ -95,7 +95,9 @@ def read_record(record, *, masker=None, on_missing="raise", memory=None):
         else:
             other = "eeg" if modality == "meg" else "meg"
             is_unasked = record.get(other) is None
-            part = _read_sensors(record[modality], modality, on_missing, is_unasked and other)
+            part = _read_sensors(
+                record[modality], modality, missing_positions, is_unasked and other
+            )
         if len(part) != 1:
             raise ValueError(
                 f"record[{modality!r}] holds {len(part)} samples; a record is one sample. Make "
@@ -136,7 +138,7 @@ def _read_image(record, masker, memory):
     )
 
 
-def _read_sensors(item, modality, on_missing, unasked):
+def _read_sensors(item, modality, missing_positions, unasked):
     """One modality of a recording; ``unasked`` is the other one, when the record lacks it."""
     import mne
     import mne_bids
@@ -159,9 +161,11 @@ def _read_sensors(item, modality, on_missing, unasked):
     elif isinstance(item, (str, os.PathLike)):
         item = read_recording(item)
     if isinstance(item, mne.io.BaseRaw):
-        return _part_of(from_raw(_only(item, modality), on_missing=on_missing), modality)
+        return _part_of(
+            from_raw(_only(item, modality), missing_positions=missing_positions), modality
+        )
     if isinstance(item, mne.BaseEpochs):
-        return _part_of(from_epochs(item, on_missing=on_missing), modality)
+        return _part_of(from_epochs(item, missing_positions=missing_positions), modality)
     raise TypeError(_unusable(modality, item))
 
 

@@ -39,7 +39,7 @@ def build_corpus(
     dtype="int16",
     masker=None,
     memory=None,
-    on_missing="raise",
+    missing_positions="raise",
     dataset=None,
     licence=None,
     bids=None,
@@ -79,9 +79,9 @@ def build_corpus(
         Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
     memory : str | joblib.Memory | None
         Cache of region series.
-    on_missing : str
+    missing_positions : str
         What happens to sensors without a position: ``"raise"`` makes the recording unusable,
-        ``"index"`` places them by order.
+        ``"placeholder"`` places them by order.
     dataset, licence : str | sequence of (str | None) | None
         Name and licence for all sources, or one per source. ``None``: what
         ``dataset_description.json`` says, else the name of the folder, and no licence.
@@ -124,7 +124,11 @@ def build_corpus(
     its files does.
     """
     options = _check_options(
-        preprocessing, window, fmri_volumes, dtype, Reading(None, on_missing, masker, memory)
+        preprocessing,
+        window,
+        fmri_volumes,
+        dtype,
+        Reading(None, missing_positions, masker, memory),
     )
     check_option("on_error", on_error, ("skip", "raise"))
     check_number("shard_size", shard_size, low=1, integer=True)
@@ -174,7 +178,7 @@ def _check_options(preprocessing, window, fmri_volumes, dtype, reading):
         check_option("window", name, ("eeg", "meg"), "For fMRI give fmri_volumes.")
     check_number("fmri_volumes", fmri_volumes, low=10, integer=True)
     check_option("dtype", dtype, DTYPES)
-    check_option("on_missing", reading.on_missing, ("raise", "index"))
+    check_option("missing_positions", reading.missing_positions, ("raise", "placeholder"))
     check_memory(reading.memory)
     if reading.masker is not None:
         resolve_masker(reading.masker)  # raises, and says what is accepted

@@ -36,7 +36,7 @@ def options_key(options):
         options.preprocessing.to_dict(),
         options.fmri_volumes,
         options.dtype,
-        options.reading.on_missing,
+        options.reading.missing_positions,
         _masker_identity(options.reading.masker),
     )
 

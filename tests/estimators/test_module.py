@@ -226,7 +226,7 @@ def test_refuses_missing_positions(small_checkpoint):
     with pytest.raises(ValueError, match="1 channel without a position.*X9"):
         make(epochs, small_checkpoint, chs_info=chs)
     with pytest.warns(RuntimeWarning, match="placed by order"):
-        module = make(epochs, small_checkpoint, chs_info=chs, on_missing="index")
+        module = make(epochs, small_checkpoint, chs_info=chs, missing_positions="placeholder")
     assert module(as_tensor(epochs)).shape == (2, 2)
 
 

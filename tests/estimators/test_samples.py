@@ -400,7 +400,7 @@ def test_broken_item_is_named(embed, tmp_path):
     with pytest.raises(ValueError, match=r"X\[1\].*CH_0.*set_montage"):
         embed([good, nowhere])
     with pytest.warns(RuntimeWarning, match="placed by order"):
-        assert np.isfinite(embed(nowhere, on_missing="index")).all()
+        assert np.isfinite(embed(nowhere, missing_positions="placeholder")).all()
 
 
 def test_arrays_that_are_refused(embed):

@@ -178,7 +178,7 @@ BAD_PARAMETERS = [
     ("window", 0.0, ValueError),
     ("window", "10 s", TypeError),
     ("window", np.nan, ValueError),
-    ("on_missing", "ignore", ValueError),
+    ("missing_positions", "ignore", ValueError),
     ("random_state", "seed", TypeError),
     ("random_state", -1, ValueError),
 ]

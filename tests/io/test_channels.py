@@ -57,8 +57,8 @@ def some_transform():
     return trans
 
 
-def everything(info, modality="eeg", on_missing="raise"):
-    return geometry(info, np.arange(len(info["ch_names"])), modality, on_missing)
+def everything(info, modality="eeg", missing_positions="raise"):
+    return geometry(info, np.arange(len(info["ch_names"])), modality, missing_positions)
 
 
 def montage_positions(ch_names):
@@ -228,7 +228,12 @@ def test_unknown_names():
     ):
         everything(info)
     assert "Fp1" not in str(error.value)
-    for word in ("2 channels", "set_montage()", "on_missing='index'", "set_channel_types()"):
+    for word in (
+        "2 channels",
+        "set_montage()",
+        "missing_positions='placeholder'",
+        "set_channel_types()",
+    ):
         assert word in str(error.value)
 
 
@@ -284,7 +289,7 @@ def test_sockets_are_no_sites(names):
     ):
         everything(info)
     with pytest.warns(RuntimeWarning, match="placed by order"):
-        pos, _ = everything(info, on_missing="index")
+        pos, _ = everything(info, missing_positions="placeholder")
     assert np.array_equal(pos, placeholder_positions(len(names)))
 
 
@@ -308,7 +313,7 @@ def test_placeholders_are_distinct_and_on_the_head(n_channels):
 def test_index_fills_only_what_is_missing():
     info = make_info(["Fp1", "CH_A", "Cz"])
     with pytest.warns(RuntimeWarning) as record:
-        pos, _ = everything(info, on_missing="index")
+        pos, _ = everything(info, missing_positions="placeholder")
     assert "'CH_A'" in str(record[-1].message) and "'Cz'" not in str(record[-1].message)
     assert np.array_equal(pos[1], placeholder_positions(3)[1])
     np.testing.assert_allclose(pos[[0, 2]], montage_positions(["Fp1", "Cz"]), atol=1e-12)
@@ -316,8 +321,10 @@ def test_index_fills_only_what_is_missing():
 
 def test_on_missing_is_checked():
     info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
-    with pytest.raises(ValueError, match="'on_missing'.*'raise' or 'index', got 'ignore'"):
-        everything(info, on_missing="ignore")
+    with pytest.raises(
+        ValueError, match="'missing_positions'.*'raise' or 'placeholder', got 'ignore'"
+    ):
+        everything(info, missing_positions="ignore")
 
 
 # --------------------------------------------------------------------------------- MEG sensors
@@ -369,7 +376,7 @@ def test_meg_without_positions(value, trans):
         ):
             everything(info, "meg")
         with pytest.warns(RuntimeWarning, match="'MEG 001', 'MEG 002'"):
-            pos, ori = everything(info, "meg", "index")
+            pos, ori = everything(info, "meg", "placeholder")
     assert np.array_equal(pos[1:3], placeholder_positions(4)[1:3])
     assert np.isfinite(ori).all() and not ori[1:3].any()
 

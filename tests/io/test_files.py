@@ -28,13 +28,13 @@ def make_epochs():
     return mne.EpochsArray(data, raw.info, tmin=-0.1, baseline=(None, 0), verbose="error")
 
 
-def read_quietly(path, on_missing="raise"):
+def read_quietly(path, missing_positions="raise"):
     """The parts by modality, what was warned of, and the recording."""
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         recording = read_recording(path)
         adapt = from_raw if isinstance(recording, mne.io.BaseRaw) else from_epochs
-        parts = as_parts(adapt(recording, on_missing=on_missing))
+        parts = as_parts(adapt(recording, missing_positions=missing_positions))
     return parts, " | ".join(str(entry.message) for entry in record), recording
 
 

@@ -441,7 +441,7 @@ def test_grad_in_femtotesla_per_centimetre():
         pytest.raises(ValueError, match=r"tesla per metre.*fT/cm.*1e-13"),
         pytest.warns(RuntimeWarning, match="placed by order"),
     ):
-        from_array(data, info, on_missing="index")
+        from_array(data, info, missing_positions="placeholder")
 
 
 def test_one_flat_channel():
@@ -565,7 +565,7 @@ def test_no_supported_channel():
 
 
 def test_recordings_without_geometry():
-    """R7: refused by name; with on_missing="index" every adapter decodes them still."""
+    """R7: refused by name; with missing_positions="placeholder" every adapter reads them."""
     info = mne.create_info(["CH_A", "CH_B"], 200.0, "eeg")
     data = np.random.default_rng(0).standard_normal((3, 2, 100)) * 2e-5
     epochs = mne.EpochsArray(data, info, verbose="error")
@@ -578,4 +578,4 @@ def test_recordings_without_geometry():
         with pytest.raises(ValueError, match=r"'CH_A', 'CH_B'.*set_montage"):
             call()
         with pytest.warns(RuntimeWarning, match="placed by order"):
-            assert isinstance(call(on_missing="index"), Signals)
+            assert isinstance(call(missing_positions="placeholder"), Signals)

@@ -96,7 +96,7 @@ def test_sources_that_are_refused(sources, error, words, tmp_path):
         ({"fmri_volumes": 2}, ValueError, "'fmri_volumes' must be .* at least 10"),
         ({"dtype": "int8"}, ValueError, "'dtype'.*'int16' or 'float16'"),
         ({"on_error": "ignore"}, ValueError, "'on_error'"),
-        ({"on_missing": "drop"}, ValueError, "'on_missing'"),
+        ({"missing_positions": "drop"}, ValueError, "'missing_positions'"),
         ({"n_jobs": 0}, ValueError, "'n_jobs'"),
         ({"n_jobs": 1.5}, ValueError, "'n_jobs'"),
         ({"shard_size": 0}, ValueError, "'shard_size'"),
