@@ -10,13 +10,7 @@ DATATYPES = ("func", "eeg", "meg")
 
 
 def add_bids_options(parser):
-    """Add the options that choose recordings of a BIDS folder, and the atlas of images.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Where to.
-    """
+    """Add the options that choose recordings of a BIDS folder, and the atlas of images."""
     group = parser.add_argument_group("a BIDS folder")
     group.add_argument(
         "--datatypes", nargs="+", choices=DATATYPES, help="default: all that are there"
@@ -34,23 +28,7 @@ def add_bids_options(parser):
 
 
 def is_bids_root(files):
-    """Whether the arguments are one BIDS folder.
-
-    Parameters
-    ----------
-    files : list of path-like
-        Arguments.
-
-    Returns
-    -------
-    is_root : bool
-        True for a single folder that is not itself a recording (``.ds``, ``.mff``).
-
-    Raises
-    ------
-    ValueError
-        If there are other paths beside a folder.
-    """
+    """Whether the arguments are one BIDS folder."""
     paths = [Path(file) for file in files]
     folders = [path for path in paths if path.is_dir() and path.suffix not in (".ds", ".mff")]
     if folders and len(paths) > 1:
@@ -62,46 +40,14 @@ def is_bids_root(files):
 
 
 def read_root(root, options):
-    """Read the records that the options choose.
-
-    Parameters
-    ----------
-    root : path-like
-        BIDS folder.
-    options : argparse.Namespace
-        With what :func:`add_bids_options` added.
-
-    Returns
-    -------
-    records : Records
-        One per subject, session, task and run.
-    """
+    """Read the records that the options choose."""
     from .io import read_bids
 
     return read_bids(root, datatypes=options.datatypes, **_entities(options))
 
 
 def read_trials(root, options):
-    """Read one sample per event.
-
-    Parameters
-    ----------
-    root : path-like
-        BIDS folder.
-    options : argparse.Namespace
-        With what :func:`add_bids_options` added, and ``event_id``, ``tmin``, ``tmax``,
-        ``shift``.
-
-    Returns
-    -------
-    trials : Trials | mne.Epochs
-        With ``metadata``.
-
-    Raises
-    ------
-    ValueError
-        If not exactly one datatype is chosen.
-    """
+    """Read one sample per event."""
     from .io import epochs_from_bids
 
     if not options.datatypes or len(options.datatypes) != 1:
@@ -121,23 +67,7 @@ def read_trials(root, options):
 
 
 def time_span(options):
-    """Start and end of an epoch of EEG or MEG from the onset of its event.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        With ``tmin`` and ``tmax`` in seconds, None when not given.
-
-    Returns
-    -------
-    tmin, tmax : float
-        In seconds; by default 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        If the end is not after the start.
-    """
+    """Start and end of an epoch of EEG or MEG from the onset of its event."""
     tmin = 0.0 if options.tmin is None else options.tmin
     tmax = 1.0 if options.tmax is None else options.tmax
     check_number("--tmax", tmax, low=tmin, low_open=True)
@@ -150,18 +80,7 @@ def _entities(options):
 
 
 def rows_of(records):
-    """Say of each record whose and what it is.
-
-    Parameters
-    ----------
-    records : Records
-        What :func:`read_root` gave.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        Columns ``subject``, ``session``, ``task``, ``run``, ``modalities``.
-    """
+    """Say of each record whose and what it is."""
     from .signals import MODALITIES
 
     table = records.to_dataframe()[["subject", "session", "task", "run"]].copy()
@@ -172,18 +91,7 @@ def rows_of(records):
 
 
 def modalities_of(records):
-    """Modalities that at least one record has, in reading order.
-
-    Parameters
-    ----------
-    records : Records
-        Records.
-
-    Returns
-    -------
-    modalities : list of str
-        Of ``"fmri"``, ``"eeg"``, ``"meg"``.
-    """
+    """Modalities that at least one record has, in reading order."""
     from .signals import MODALITIES
 
     return [name for name in MODALITIES if any(r.get(name) is not None for r in records)]

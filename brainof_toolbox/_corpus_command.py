@@ -13,15 +13,7 @@ _EXAMPLES = """examples:
 
 
 def add_corpus_commands(commands, parents):
-    """Add ``corpus build`` and ``corpus info``.
-
-    Parameters
-    ----------
-    commands : argparse action
-        What ``add_subparsers`` gave.
-    parents : list of argparse.ArgumentParser
-        Options that every command has.
-    """
+    """Add ``corpus build`` and ``corpus info``."""
     from argparse import RawDescriptionHelpFormatter
 
     corpus = commands.add_parser(
@@ -113,18 +105,7 @@ def _info(options):
 
 
 def describe_corpus(corpus):
-    """Say what a corpus holds.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        The corpus.
-
-    Returns
-    -------
-    text : str
-        A table by dataset and modality, sizes, licences, and what was left out.
-    """
+    """Say what a corpus holds."""
     columns = ("dataset", "modality", "recordings", "subjects", "samples", "hours", "licence")
     rows = [[_cell(row[name]) for name in columns] for row in corpus.summary()]
     for name, row in sorted(corpus.totals().items()):

@@ -14,55 +14,19 @@ from ._utils.logging import warn
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is decoded.
+    """What is decoded."""
 
-    Parameters
-    ----------
-    X : object
-        Samples in a form that the estimators take.
-    y : ndarray, shape (n_samples,)
-        Labels or numbers.
-    groups : ndarray, shape (n_samples,) | "none"
-        Whose samples they are.
-    sfreq : float | None
-        Sampling rate in Hz; ``None`` when recordings differ.
-    grouping : str
-        What the groups are, in words.
-    info : mne.Info | None
-        Channels of an array.
-    modalities : list of str
-        Of records, which have their own classical decoders.
-    """
-
-    X: object
-    y: np.ndarray
-    groups: object
-    sfreq: float | None
-    grouping: str
-    info: object = None
-    modalities: tuple = ()
+    X: object  # Samples in a form that the estimators take
+    y: np.ndarray  # (n_samples,) Labels or numbers
+    groups: object  # (n_samples,) Whose samples they are
+    sfreq: float | None  # Sampling rate in Hz; ``None`` when recordings differ
+    grouping: str  # What the groups are, in words
+    info: object = None  # Channels of an array
+    modalities: tuple = ()  # Of records, which have their own classical decoders
 
 
 def make_task(files, options):
-    """Read what the options of ``brainof decode`` ask for.
-
-    Parameters
-    ----------
-    files : list of str
-        Recordings, epochs, one ``.npy`` array, or one BIDS folder.
-    options : argparse.Namespace
-        Parsed options.
-
-    Returns
-    -------
-    task : Task
-        Ready for :func:`brainof_toolbox.compare`.
-
-    Raises
-    ------
-    ValueError
-        If labels are missing or the options do not fit the files.
-    """
+    """Read what the options of ``brainof decode`` ask for."""
     files = [Path(file) for file in files]
     if is_bids_root(files):
         task = _bids_task(files[0], options)
@@ -284,38 +248,12 @@ def _groups_of(files, pattern):
 
 
 def decoder_name(classifier):
-    """Name the network's estimator in tables, saying whether its weights are trained.
-
-    Parameters
-    ----------
-    classifier : estimator
-        The network's estimator.
-
-    Returns
-    -------
-    name : str
-        ``"Brain-OF"``, with ``" (untrained)"`` when there is no checkpoint.
-    """
+    """Name the network's estimator in tables, saying whether its weights are trained."""
     return "Brain-OF" if classifier.checkpoint is not None else "Brain-OF (untrained)"
 
 
 def make_decoders(task, classifier, n_baselines=None):
-    """The network beside the classical decoders that this task allows.
-
-    Parameters
-    ----------
-    task : Task
-        What is decoded.
-    classifier : estimator
-        The network's estimator.
-    n_baselines : int | None
-        At most so many.
-
-    Returns
-    -------
-    decoders : dict of str -> estimator
-        The network first.
-    """
+    """The network beside the classical decoders that this task allows."""
     from sklearn.base import is_regressor
 
     from ._baselines import make_baselines
@@ -340,22 +278,7 @@ def make_decoders(task, classifier, n_baselines=None):
 
 
 def score(task, decoders, *, verbose=None):
-    """Cross-validate all decoders on the same folds.
-
-    Parameters
-    ----------
-    task : Task
-        What is decoded.
-    decoders : dict of str -> estimator
-        By name.
-    verbose : bool | None
-        ``True`` shows progress bars on a terminal.
-
-    Returns
-    -------
-    scores : dict of str -> Scores
-        By decoder, as :func:`brainof_toolbox.cross_validate` gives them.
-    """
+    """Cross-validate all decoders on the same folds."""
     from .evaluation import cross_validate
 
     return {
@@ -365,20 +288,7 @@ def score(task, decoders, *, verbose=None):
 
 
 def format_scores(scores, task):
-    """Write scores as a table for a terminal.
-
-    Parameters
-    ----------
-    scores : dict of str -> Scores
-        What :func:`score` gave.
-    task : Task
-        What was decoded.
-
-    Returns
-    -------
-    text : str
-        One line per fold, then the means with their intervals.
-    """
+    """Write scores as a table for a terminal."""
     from .evaluation._results import MEASURES, left_out
 
     first = next(iter(scores.values()))

@@ -16,32 +16,7 @@ VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmr
 
 
 def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", say=print):
-    """Decode recordings across runs or subjects, and show it.
-
-    Parameters
-    ----------
-    data : path-like | None
-        Folder with the EDF files of one subject of PhysioNet's motor imagery set, or that has them
-        in ``eeg-motor-imagery``: left is decoded from right hand. ``None``: the folder named by
-        ``BRAINOF_DATA``; without one, or without these files there, simulated EEG, MEG and fMRI of
-        several subjects: rest is decoded from task, by each modality and by all three.
-    figure : path-like
-        Where to save the figure.
-    checkpoint : path-like | str | None
-        As in :class:`~brainof_toolbox.BrainOFClassifier`; ``None``: untrained weights.
-    say : callable
-        Gets each message.
-
-    Returns
-    -------
-    scores : dict of str -> dict of str -> Scores
-        By modality, then by decoder.
-
-    Raises
-    ------
-    FileNotFoundError
-        If ``data`` is given and holds no such file.
-    """
+    """Decode recordings across runs or subjects, and show it."""
     from .estimators import BrainOFClassifier
 
     files = _find_files(data)

@@ -14,24 +14,7 @@ _STATES = {"rest": ("#555555", "--"), "task": ("#0072B2", "-")}
 
 
 def plot_recording(scores, epochs, y, path):
-    """Draw scores by fold, and where mu power differs between the hands.
-
-    Parameters
-    ----------
-    scores : dict of str -> Scores
-        By decoder.
-    epochs : mne.BaseEpochs
-        What was decoded.
-    y : ndarray of str
-        ``"left"`` or ``"right"``.
-    path : path-like
-        Where to save.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    """
+    """Draw scores by fold, and where mu power differs between the hands."""
     figure = _make_figure((9.5, 4.0))
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _plot_folds(left, scores)
@@ -48,24 +31,7 @@ def plot_recording(scores, epochs, y, path):
 
 
 def plot_paired(scores, signals, y, path):
-    """Draw every subject's scores by modality, and what each modality shows.
-
-    Parameters
-    ----------
-    scores : dict of str -> dict of str -> Scores
-        By modality, then by decoder.
-    signals : PairedSignals
-        What was decoded.
-    y : ndarray of str
-        ``"rest"`` or ``"task"``.
-    path : path-like
-        Where to save.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    """
+    """Draw every subject's scores by modality, and what each modality shows."""
     figure = _make_figure((9.5, 7.0))
     layout = [["scores"] * 3, ["eeg", "meg", "fmri"]]
     places = figure.subplot_mosaic(layout, height_ratios=(1.25, 1), width_ratios=(1, 1.1, 1))

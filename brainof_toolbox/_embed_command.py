@@ -16,13 +16,7 @@ UNTRAINED = "none"
 
 
 def add_checkpoint_option(parser):
-    """Add the option that chooses the weights.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Where to; ``checkpoint`` becomes what the estimators take.
-    """
+    """Add the option that chooses the weights."""
     parser.add_argument(
         "--checkpoint",
         default=CHECKPOINT,
@@ -33,13 +27,7 @@ def add_checkpoint_option(parser):
 
 
 def add_embed_options(parser):
-    """Add the options that only this command has.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Where to.
-    """
+    """Add the options that only this command has."""
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
     )
@@ -65,37 +53,13 @@ def add_embed_options(parser):
 
 
 def network_parameters(options):
-    """Take the parameters of the estimators from the command line.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        With the options of the network and of images.
-
-    Returns
-    -------
-    parameters : dict
-        By name.
-    """
+    """Take the parameters of the estimators from the command line."""
     names = ("checkpoint", "pooling", "layer", "window", "device", "missing_positions", "memory")
     return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
 
 
 def run_embed(options):
-    """Embed recordings, images or the records of a BIDS folder.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        With what :func:`add_embed_options` and the options of the network added.
-
-    Raises
-    ------
-    OSError
-        If a recording or the output's folder does not exist, or the output cannot be written.
-    ValueError
-        If a recording cannot be used and none may be skipped, or none can be used.
-    """
+    """Embed recordings, images or the records of a BIDS folder."""
     from .estimators import BrainOFEmbedder
 
     output = _check_output(options)

@@ -15,20 +15,7 @@ from pathlib import Path
 
 
 class Parts:
-    """Rows of finished recordings, one file each, in a folder beside the output.
-
-    Parameters
-    ----------
-    output : pathlib.Path
-        The table that is to be.
-    stamps : list of str
-        One per recording: changes with its files, the network and the options.
-
-    Raises
-    ------
-    OSError
-        If nothing can be written there.
-    """
+    """Rows of finished recordings, one file each, in a folder beside the output."""
 
     def __init__(self, output, stamps):
         self.folder = output.with_name(f".{output.name}.parts")
@@ -56,30 +43,12 @@ class Parts:
             return None
 
     def has(self, index):
-        """Say whether a recording is done.
-
-        Parameters
-        ----------
-        index : int
-            Which recording.
-
-        Returns
-        -------
-        is_done : bool
-            True when its rows can be loaded.
-        """
+        """Say whether a recording is done."""
         return self._load(index) is not None
 
     def save(self, index, rows):
-        """Keep the rows of a recording; all of them or none.
-
-        Parameters
-        ----------
-        index : int
-            Which recording.
-        rows : ndarray, shape (n_samples, n_features)
-            Its rows.
-        """
+        """Keep the rows of a recording; all of them or none."""
+        # rows (n_samples, n_features).
         import numpy as np
 
         path = self._path(index)
@@ -89,24 +58,13 @@ class Parts:
         os.replace(aside, path)
 
     def load_all(self):
-        """Load what is done.
-
-        Returns
-        -------
-        rows : dict of int -> ndarray, shape (n_samples, n_features)
-            In the order of the recordings.
-        """
+        """Load what is done."""
+        # -> rows (n_samples, n_features).
         loaded = {index: self._load(index) for index in range(len(self._stamps))}
         return {index: rows for index, rows in loaded.items() if rows is not None}
 
     def say_what_is_there(self, n_done, n_items):
-        """Tell of an interrupted run.
-
-        Parameters
-        ----------
-        n_done, n_items : int
-            Number of recordings done, and of all.
-        """
+        """Tell of an interrupted run."""
         if n_done:
             print(
                 f"brainof: {n_done} of {n_items} recordings were embedded by an interrupted run",
@@ -137,22 +95,7 @@ class Parts:
 
 
 def make_stamps(items, embedder, atlas):
-    """Make a string per recording that changes with its files and all else that decides its rows.
-
-    Parameters
-    ----------
-    items : list of (str | dict)
-        Paths or records.
-    embedder : BrainOFEmbedder
-        Fitted.
-    atlas : str | None
-        Name or file of a parcellation.
-
-    Returns
-    -------
-    stamps : list of str
-        One per item.
-    """
+    """Make a string per recording that changes with its files and all else that decides its rows."""
     from . import __version__
 
     folders = {}
@@ -185,10 +128,8 @@ def _describe(item, folders):
 
 
 def _files_of(path, folders, *, whole):
-    """Name, size and time of change of a file and its neighbours, or of a folder's files.
-
-    Neighbours of a plain file have its name up to the first dot: header, data and markers.
-    """
+    """Name, size and time of change of a file and its neighbours, or of a folder's files."""
+    # Neighbours of a plain file have its name up to the first dot: header, data and markers.
     folder = path if path.is_dir() else path.parent
     if folder not in folders:
         folders[folder] = _list_files(folder, deep=path.is_dir())

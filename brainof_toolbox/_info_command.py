@@ -8,18 +8,7 @@ _PACKAGES = ("torch", "mne", "nilearn", "scikit-learn", "numpy", "safetensors")
 
 
 def run_info(options):
-    """Print what is installed, or what a checkpoint is.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        ``checkpoint`` is a name, a folder, or None.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        If the checkpoint cannot be loaded.
-    """
+    """Print what is installed, or what a checkpoint is."""
     if options.checkpoint:
         _print_checkpoint(options.checkpoint)
     else:

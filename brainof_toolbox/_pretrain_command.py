@@ -24,15 +24,7 @@ Ctrl-C and SIGTERM finish the step and save.
 
 
 def add_pretrain_commands(commands, parents):
-    """Add ``pretrain`` and ``plot-run``.
-
-    Parameters
-    ----------
-    commands : argparse action
-        What ``add_subparsers`` gave.
-    parents : list of argparse.ArgumentParser
-        Options that every command has.
-    """
+    """Add ``pretrain`` and ``plot-run``."""
     from argparse import RawDescriptionHelpFormatter
 
     pretrain = commands.add_parser(

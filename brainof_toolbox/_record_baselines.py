@@ -132,11 +132,9 @@ class DescribeRecords(TransformerMixin, BaseEstimator):
 
 
 def _describe(part):
-    """Features of one sample, and whether they are of pairs of channels.
-
-    Shape (n_channels, n_bands), (n_channels, n_channels) or (n_channels, 1). Correlations are
-    Fisher's z, NaN for a constant region.
-    """
+    """Features of one sample, and whether they are of pairs of channels."""
+    # Shape (n_channels, n_bands), (n_channels, n_channels) or (n_channels, 1). Correlations are
+    # Fisher's z, NaN for a constant region.
     unit = np.array([_UNITS[kind] for kind in part.ch_types])[:, None]
     data = part.data[0] / unit
     if part.modality != "fmri":

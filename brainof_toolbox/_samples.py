@@ -27,81 +27,32 @@ ACCEPTED = (
 
 @dataclass(frozen=True)
 class Reading:
-    """How samples are read.
+    """How samples are read."""
 
-    Parameters
-    ----------
-    info : mne.Info | None
-        Needed by arrays.
-    missing_positions : str
-        What happens to channels without a position, ``"raise"`` or ``"placeholder"``.
-    masker : object
-        Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
-    memory : str | joblib.Memory | None
-        Cache of masked series.
-    keep_broken : bool
-        An item of a list that cannot be opened is a source of one sample, whose reading raises.
-    """
-
-    info: object = None
+    info: object = None  # Needed by arrays
+    # What happens to channels without a position, ``"raise"`` or ``"placeholder"``
     missing_positions: str = "raise"
-    masker: object = None
-    memory: object = None
+    masker: object = None  # Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`
+    memory: object = None  # Cache of masked series
+    # An item of a list that cannot be opened is a source of one sample, whose reading raises
     keep_broken: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """Samples that share a montage and can be read by slices.
+    """Samples that share a montage and can be read by slices."""
 
-    Parameters
-    ----------
-    n_samples : int
-        How many.
-    read : callable
-        From a slice of samples to Signals or PairedSignals.
-    where : str
-        What to call it in messages.
-    is_recording : bool
-        A whole recording is one sample and is read alone, so that memory holds one at a time.
-    is_table : bool
-        A 2-D array of one-channel series.
-    item : object
-        What it was made from, where that was an item of a list.
-    """
-
-    n_samples: int
-    read: Callable
-    where: str = "X"
+    n_samples: int  # How many
+    read: Callable  # From a slice of samples to Signals or PairedSignals
+    where: str = "X"  # What to call it in messages
+    # A whole recording is one sample and is read alone, so that memory holds one at a time
     is_recording: bool = False
-    is_table: bool = False
-    item: object = None
+    is_table: bool = False  # A 2-D array of one-channel series
+    item: object = None  # What it was made from, where that was an item of a list
 
 
 def as_sources(X, reading=None):
-    """Take ``X`` apart without reading data.
-
-    Parameters
-    ----------
-    X : object
-        Any accepted form of samples.
-    reading : Reading | None
-        How they are read; ``None``: the defaults.
-
-    Returns
-    -------
-    sources : list of Source
-        Their samples, in order, are the samples of ``X``.
-
-    Raises
-    ------
-    TypeError
-        If ``X`` is of no accepted type.
-    ValueError
-        If ``X`` is empty or an array does not fit ``info``.
-    FileNotFoundError
-        If a path does not exist.
-    """
+    """Take ``X`` apart without reading data."""
     reading = reading or Reading()
     if _is_column(X) or (isinstance(X, Sequence) and not isinstance(X, (str, bytes))):
         X = list(X)
@@ -122,27 +73,7 @@ def as_sources(X, reading=None):
 
 
 def as_source(item, index, reading):
-    """Take one item of a list apart without reading data; an error says which item it was.
-
-    Parameters
-    ----------
-    item : object
-        Recording, image, record or samples.
-    index : int
-        Its place in the list.
-    reading : Reading
-        How it is read.
-
-    Returns
-    -------
-    source : Source
-        Its samples.
-
-    Raises
-    ------
-    TypeError, ValueError, OSError
-        If it is of no accepted type, or cannot be opened.
-    """
+    """Take one item of a list apart without reading data; an error says which item it was."""
     where = name_item(item, index)
     try:
         return replace(_item_source(item, where, reading), item=item)
@@ -158,20 +89,7 @@ def as_source(item, index, reading):
 
 
 def name_item(item, index):
-    """Name an item of a list in messages.
-
-    Parameters
-    ----------
-    item : object
-        The item.
-    index : int
-        Its place in the list.
-
-    Returns
-    -------
-    name : str
-        For example ``"X[3] (sub-04_eeg.edf)"``.
-    """
+    """Name an item of a list in messages."""
     if isinstance(item, (str, os.PathLike)):
         return f"X[{index}] ({os.fspath(item)})"
     if is_record(item) and describe_record(item):
@@ -286,52 +204,21 @@ def _array_source(X, reading):
 
 @dataclass(frozen=True)
 class Block:
-    """Preprocessed windows of samples that share a montage.
+    """Preprocessed windows of samples that share a montage."""
 
-    Parameters
-    ----------
-    windows : dict of str -> Windows
-        By modality, in reading order, each cut to its own length.
-    rows : dict of str -> ndarray of int, shape (n_windows,)
-        Which window of each modality the network reads together.
-    is_missing : dict of str -> ndarray of bool, shape (n_windows,)
-        Where a modality is not there to be read.
-    sample : ndarray of int, shape (n_windows,)
-        Index in ``X`` of the sample each window belongs to.
-    """
-
-    windows: dict
-    rows: dict
-    is_missing: dict
-    sample: np.ndarray
+    windows: dict  # By modality, in reading order, each cut to its own length
+    rows: dict  # (n_windows,) Which window of each modality the network reads together
+    is_missing: dict  # (n_windows,) Where a modality is not there to be read
+    sample: np.ndarray  # (n_windows,) Index in ``X`` of the sample each window belongs to
 
     def __len__(self):
         return len(self.sample)
 
 
 def iter_blocks(sources, preprocessing, *, window=None, n_at_once=64):
-    """Read, preprocess and cut samples, a bounded number at a time.
-
-    Neighbours with one montage, rate and length go together, which changes no value: nothing
-    in the preprocessing looks across samples.
-
-    Parameters
-    ----------
-    sources : list of Source
-        What to read.
-    preprocessing : Preprocessing
-        What the checkpoint expects.
-    window : float | dict of str -> float | None
-        Window length in seconds, for all modalities or by modality; ``None``, and modalities that
-        are not named: what the checkpoint states.
-    n_at_once : int
-        Most samples held at once.
-
-    Yields
-    ------
-    block : Block
-        In the order of ``X``.
-    """
+    """Read, preprocess and cut samples, a bounded number at a time."""
+    # Neighbours with one montage, rate and length go together, which changes no value: nothing in
+    # the preprocessing looks across samples.
     pending, first = [], 0
     for signals, source in _read_in_pieces(sources, n_at_once):
         n_pending = sum(len(item) for item, _ in pending)
@@ -377,19 +264,7 @@ def _make_block(pending, first, preprocessing, window):
 
 
 def count_samples(sources):
-    """Number of samples in all sources.
-
-    Parameters
-    ----------
-    sources : list of Source | object
-        What :func:`as_sources` gave, or anything that knows its length, such as features
-        computed ahead.
-
-    Returns
-    -------
-    n_samples : int
-        Their sum.
-    """
+    """Number of samples in all sources."""
     if not isinstance(sources, list):
         return len(sources)
     return sum(source.n_samples for source in sources)

@@ -9,26 +9,11 @@ from .signals import PER_SAMPLE
 
 
 def cut_windows(signals, duration):
-    """Cut samples into windows of one length that cover them evenly.
-
-    Samples no longer than ``duration`` stay whole. Longer ones give the fewest windows that cover
-    each stretch, evenly spaced and overlapping where they must. If most of a recording's time
-    lies in shorter stretches, windows shrink to fit those.
-
-    Parameters
-    ----------
-    signals : Signals
-        Samples.
-    duration : float
-        Window length in seconds.
-
-    Returns
-    -------
-    windows : Signals
-        One sample per window, in order; ``onset`` counts good time only.
-    sample : ndarray of int, shape (n_windows,)
-        Which sample each window was cut from.
-    """
+    """Cut samples into windows of one length that cover them evenly."""
+    # Samples no longer than ``duration`` stay whole. Longer ones give the fewest windows that
+    # cover each stretch, evenly spaced and overlapping where they must. If most of a recording's
+    # time lies in shorter stretches, windows shrink to fit those.
+    # -> sample (n_windows,).
     n_times = round(check_number("window", duration, low=1 / signals.sfreq) * signals.sfreq)
     lengths = sorted((stop - start for start, stop in signals.stretches), reverse=True)
     length = _window_length(lengths, n_times)
@@ -47,27 +32,12 @@ def cut_windows(signals, duration):
 
 
 def pair_windows(samples, is_missing):
-    """Pair the windows of several modalities of the same samples.
-
-    Modalities differ in how long their windows are, and recordings in how long they last. The
-    modality with most windows of a sample leads; each of its windows goes with that window of
-    every other modality which lies at the same relative place. Of simultaneous recordings these
-    are the windows that overlap in time, and every window is used at least once.
-
-    Parameters
-    ----------
-    samples : dict of str -> ndarray of int, shape (n_windows,)
-        Which sample each window was cut from, by modality, in ascending order.
-    is_missing : dict of str -> ndarray of bool, shape (n_samples,)
-        Which samples lack the modality.
-
-    Returns
-    -------
-    rows : dict of str -> ndarray of int, shape (n_pairs,)
-        Window of each modality in each pair; any window of the sample where it is missing.
-    sample : ndarray of int, shape (n_pairs,)
-        The sample of each pair, in ascending order.
-    """
+    """Pair the windows of several modalities of the same samples."""
+    # Modalities differ in how long their windows are, and recordings in how long they last. The
+    # modality with most windows of a sample leads; each of its windows goes with that window of
+    # every other modality which lies at the same relative place. Of simultaneous recordings these
+    # are the windows that overlap in time, and every window is used at least once.
+    # samples (n_windows,), is_missing (n_samples,) -> rows (n_pairs,), sample (n_pairs,).
     n_samples = len(next(iter(is_missing.values())))
     counts = {name: np.bincount(s, minlength=n_samples) for name, s in samples.items()}
     present = [np.where(is_missing[name], 0, count) for name, count in counts.items()]

@@ -38,18 +38,7 @@ exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
 
 
 def main(argv=None):
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : list of str | None
-        Arguments; ``None`` takes those of the process.
-
-    Returns
-    -------
-    code : int
-        0 when all went well, 1 when it failed, 130 after Ctrl-C. Wrong usage exits with 2.
-    """
+    """Run the command line."""
     options = make_parser().parse_args(argv)
     said = {}
     with warnings.catch_warnings():
@@ -92,13 +81,7 @@ def _show_repeated(said):
 
 
 def make_parser():
-    """Describe all commands and options.
-
-    Returns
-    -------
-    parser : argparse.ArgumentParser
-        The parser; the chosen command stands in ``run``.
-    """
+    """Describe all commands and options."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = argparse.ArgumentParser(

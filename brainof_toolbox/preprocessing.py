@@ -261,10 +261,8 @@ def _clean(data, signals, preprocessing):
 
 
 def _resample(data, ratio):
-    """Resample with MNE, padded so that both ends are whole points at both rates.
-
-    With any other padding, rounding moves the signal by up to half a point: 2 ms at 256 Hz.
-    """
+    """Resample with MNE, padded so that both ends are whole points at both rates."""
+    # With any other padding, rounding moves the signal by up to half a point: 2 ms at 256 Hz.
     import mne
 
     n_times = data.shape[2]

@@ -331,54 +331,20 @@ class PairedSignals:
 
 
 def as_parts(signals):
-    """View ``Signals`` and ``PairedSignals`` alike as a dict in reading order.
-
-    Parameters
-    ----------
-    signals : Signals | PairedSignals
-        One or several modalities.
-
-    Returns
-    -------
-    parts : dict of str -> Signals
-        By modality.
-    """
+    """View ``Signals`` and ``PairedSignals`` alike as a dict in reading order."""
     return {signals.modality: signals} if isinstance(signals, Signals) else signals.parts
 
 
 def check_unique_names(ch_names):
-    """Refuse repeated channel names.
-
-    Parameters
-    ----------
-    ch_names : sequence of str
-        The names.
-
-    Raises
-    ------
-    ValueError
-        Naming each name that occurs twice.
-    """
+    """Refuse repeated channel names."""
     repeated = sorted({name for name in ch_names if list(ch_names).count(name) > 1})
     if repeated:
         raise ValueError(f"Channel names must be unique; these occur more than once: {repeated}.")
 
 
 def check_finite(data, ch_names):
-    """Refuse NaN and infinite values.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_samples, n_channels, n_times)
-        The values.
-    ch_names : sequence of str
-        Names for the message.
-
-    Raises
-    ------
-    ValueError
-        Naming each channel with the count of its values that are not finite.
-    """
+    """Refuse NaN and infinite values."""
+    # data (n_samples, n_channels, n_times).
     with np.errstate(invalid="ignore"):  # Inf - Inf
         if np.isfinite(data.sum(dtype=np.float64)):  # one pass: any NaN or Inf survives a sum
             return

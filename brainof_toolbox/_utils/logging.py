@@ -16,15 +16,7 @@ _SAID = ContextVar("said", default=None)
 
 
 def warn(message, category=RuntimeWarning):
-    """Warn at the user's line: the first outside the package and those it is called through.
-
-    Parameters
-    ----------
-    message : str
-        What happened, to which channel, file or subject, and what to do.
-    category : type
-        The warning class.
-    """
+    """Warn at the user's line: the first outside the package and those it is called through."""
     said = _SAID.get()
     if said is not None:
         if message in said:
@@ -38,15 +30,8 @@ def warn(message, category=RuntimeWarning):
 
 @contextmanager
 def warn_once():
-    """Within this context, say each warning of the package once.
-
-    Python's own filter forgets what it has shown whenever any library silences a warning.
-
-    Yields
-    ------
-    None
-        Nested contexts count as one.
-    """
+    """Within this context, say each warning of the package once."""
+    # Python's own filter forgets what it has shown whenever any library silences a warning.
     if _SAID.get() is not None:
         yield
         return
@@ -62,26 +47,7 @@ def _root(frame):
 
 
 def progress(iterable, *, total=None, description="", enabled=True, initial=0):
-    """Wrap an iterable in a tqdm bar that shows on a terminal only.
-
-    Parameters
-    ----------
-    iterable : iterable | None
-        What to go through; without it the bar is updated by hand.
-    total : int | None
-        Its length, when ``len`` does not tell.
-    description : str
-        The words left of the bar.
-    enabled : bool
-        ``False`` hides the bar on a terminal too.
-    initial : int
-        How much has been done before.
-
-    Returns
-    -------
-    bar : iterable
-        The same items.
-    """
+    """Wrap an iterable in a tqdm bar that shows on a terminal only."""
     from tqdm.auto import tqdm
 
     # tqdm's own disable=None means "hide unless stderr is a terminal".

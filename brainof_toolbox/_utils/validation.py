@@ -13,29 +13,7 @@ def _english_list(words):
 
 
 def check_option(parameter, value, allowed, extra=""):
-    """Return ``value`` when it is one of ``allowed``.
-
-    Parameters
-    ----------
-    parameter : str
-        Name of the parameter, for the message.
-    value : object
-        What the user gave.
-    allowed : sequence
-        The values known.
-    extra : str
-        What to do next, appended to the message.
-
-    Returns
-    -------
-    value : object
-        The same value.
-
-    Raises
-    ------
-    ValueError
-        If ``value`` is not in ``allowed``.
-    """
+    """Return ``value`` when it is one of ``allowed``."""
     if not any(
         value is known or (isinstance(value, type(known)) and value == known) for known in allowed
     ):
@@ -48,33 +26,7 @@ def check_option(parameter, value, allowed, extra=""):
 
 
 def check_number(parameter, value, *, low=None, high=None, integer=False, low_open=False):
-    """Return ``value`` when it is a finite number within its bounds.
-
-    Parameters
-    ----------
-    parameter : str
-        Name of the parameter, for the message.
-    value : object
-        What the user gave.
-    low, high : float | None
-        Bounds, included unless ``low_open``.
-    integer : bool
-        Accept whole numbers only.
-    low_open : bool
-        Exclude ``low`` itself.
-
-    Returns
-    -------
-    value : int | float
-        The same value as a Python number.
-
-    Raises
-    ------
-    TypeError
-        If it is not a number.
-    ValueError
-        If it is outside the bounds or not finite.
-    """
+    """Return ``value`` when it is a finite number within its bounds."""
     kind = numbers.Integral if integer else numbers.Real
     words = "a whole number" if integer else "a number"
     if low is not None:
@@ -91,27 +43,7 @@ def check_number(parameter, value, *, low=None, high=None, integer=False, low_op
 
 
 def soft_import(module, purpose, extra=None):
-    """Import an optional module, or say how to install it.
-
-    Parameters
-    ----------
-    module : str
-        Module name.
-    purpose : str
-        What needs it, for the message.
-    extra : str | None
-        The extra of this package that installs it.
-
-    Returns
-    -------
-    module : module
-        The imported module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-    """
+    """Import an optional module, or say how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

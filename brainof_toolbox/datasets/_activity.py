@@ -38,22 +38,7 @@ _AGEING = {"alpha_hz": -0.8, "alpha": -0.35, "levels": -0.25}
 
 
 def draw_subject(rng, n_sources):
-    """Draw what makes a subject: head, strengths, frequencies, noise, haemodynamic delay.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Of this subject.
-    n_sources : int
-        Number of sources.
-
-    Returns
-    -------
-    subject : dict
-        ``scale`` of the head, ``strength`` (n_sources,), ``peaks`` of the rhythms in Hz,
-        ``noise`` by modality, ``vessels``, a factor on BOLD, its ``delay`` in s, ``phases`` of the
-        rhythms (n_rhythms, n_sources).
-    """
+    """Draw what makes a subject: head, strengths, frequencies, noise, haemodynamic delay."""
     return {
         # Whole percents, so that few sphere models are fitted.
         "scale": round(float(np.clip(1 + 0.03 * rng.normal(), 0.93, 1.05)), 2),
@@ -70,27 +55,8 @@ def draw_subject(rng, n_sources):
 
 
 def draw_levels(rng, table, effect, *, sustained, ageing=0.0):
-    """Slow levels of activity of every source.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    table : pandas.DataFrame
-        Sources.
-    effect : ndarray, shape (n, n_slow)
-        What the label does at each slow time point, in units of effect.
-    sustained : bool
-        Whether the label holds throughout (a group): then it changes how far levels swing and how
-        they are bound together, since a constant shift would be invisible to fMRI.
-    ageing : float
-        The age's own effect.
-
-    Returns
-    -------
-    levels : ndarray, shape (n, n_sources, n_slow)
-        Unit variance without effects.
-    """
+    """Slow levels of activity of every source."""
+    # effect (n, n_slow) -> levels (n, n_sources, n_slow).
     n, n_slow = effect.shape
     networks, network = np.unique(table["network"], return_inverse=True)
     counts = {"global": 1, "network": len(networks), "pair": table["pair"].max() + 1}
@@ -121,36 +87,9 @@ def _slow_noise(rng, shape):
 
 
 def simulate_activity(rng, table, subject, levels, effects, views, sfreq, n_times, **options):
-    """Moments of all sources over time.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    table : pandas.DataFrame
-        Sources.
-    subject : dict
-        From :func:`draw_subject`.
-    levels : ndarray, shape (n, n_sources, n_slow)
-        From :func:`draw_levels`.
-    effects : dict of str -> ndarray, shape (n, n_slow)
-        What the label does, by modality.
-    views : str
-        ``"shared"`` or ``"separate"``.
-    sfreq : float
-        Hz.
-    n_times : int
-        Number of time points.
-    **options : object
-        ``ageing`` (float) and ``stimuli`` (onsets in s), see :func:`make_paired_recordings`.
-
-    Returns
-    -------
-    moments : ndarray, shape (n, n_sources, n_times)
-        Am.
-    broad : ndarray, shape (n, n_sources, n_times)
-        The part of them that costs energy in proportion: background and responses, no rhythms.
-    """
+    """Moments of all sources over time."""
+    # levels (n, n_sources, n_slow), effects (n, n_slow) -> moments (n, n_sources, n_times), broad
+    # (n, n_sources, n_times).
     ageing, stimuli = options.get("ageing", 0.0), options.get("stimuli", ())
     at = _between(levels.shape[2], n_times, sfreq)
     n, n_sources = levels.shape[:2]
@@ -199,20 +138,8 @@ def _between(n_slow, n_times, sfreq):
 
 
 def stretch(slow, at):
-    """Interpolate slow time courses along the last axis.
-
-    Parameters
-    ----------
-    slow : ndarray, shape (..., n_slow)
-        Time courses at 4 Hz.
-    at : tuple
-        Lower and upper neighbours and the weight of the upper one.
-
-    Returns
-    -------
-    fast : ndarray, shape (..., n_times)
-        The same between the points.
-    """
+    """Interpolate slow time courses along the last axis."""
+    # slow (..., n_slow) -> fast (..., n_times).
     low, high, weight = at
     return slow[..., low] * (1 - weight) + slow[..., high] * weight
 

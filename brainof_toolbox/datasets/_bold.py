@@ -30,22 +30,8 @@ BASELINE = 10000.0
 
 
 def power_drive(broad, sfreq, n_slow):
-    """Log power of the activity in bins of the slow grid, around its mean over the recording.
-
-    Parameters
-    ----------
-    broad : ndarray, shape (n, n_sources, n_times)
-        Activity without rhythms, Am.
-    sfreq : float
-        Hz.
-    n_slow : int
-        Number of bins.
-
-    Returns
-    -------
-    drive : ndarray, shape (n, n_sources, n_slow)
-        In units of a level.
-    """
+    """Log power of the activity in bins of the slow grid, around its mean over the recording."""
+    # broad (n, n_sources, n_times) -> drive (n, n_sources, n_slow).
     steps = np.diff(broad, axis=2, prepend=broad[..., :1])  # weighs high frequencies: local work
     edges = np.minimum(np.round(np.arange(n_slow) * sfreq / SLOW), steps.shape[2] - 1).astype(int)
     power = np.add.reduceat(steps**2, edges, axis=2)
@@ -56,42 +42,14 @@ def power_drive(broad, sfreq, n_slow):
 
 
 def estimate_drive(rng, levels):
-    """The drive of levels whose activity was not simulated: with the same uncertainty.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    levels : ndarray, shape (n, n_sources, n_slow)
-        Slow levels.
-
-    Returns
-    -------
-    drive : ndarray, shape (n, n_sources, n_slow)
-        As :func:`power_drive` gives it.
-    """
+    """The drive of levels whose activity was not simulated: with the same uncertainty."""
+    # levels (n, n_sources, n_slow) -> drive (n, n_sources, n_slow).
     return levels + 0.6 * rng.normal(size=levels.shape)
 
 
 def haemodynamic(drive, subject, t_r, n_volumes):
-    """Convolve with the haemodynamic response and sample at the volumes.
-
-    Parameters
-    ----------
-    drive : ndarray, shape (n, n_sources, n_slow)
-        On the slow grid, from ``WARM_UP`` before the first volume.
-    subject : dict
-        With the ``delay`` of its response in s, and ``vessels``, a factor on its size.
-    t_r : float
-        Repetition time in s.
-    n_volumes : int
-        Number of volumes.
-
-    Returns
-    -------
-    bold : ndarray, shape (n, n_sources, n_volumes)
-        Percent signal change.
-    """
+    """Convolve with the haemodynamic response and sample at the volumes."""
+    # drive (n, n_sources, n_slow) -> bold (n, n_sources, n_volumes).
     from nilearn.glm.first_level import spm_hrf
 
     response = np.asarray(spm_hrf(1 / SLOW, oversampling=1))  # sampled at SLOW
@@ -109,22 +67,8 @@ def haemodynamic(drive, subject, t_r, n_volumes):
 
 
 def spread_weights(places, sources, reach=_SPREAD):
-    """How much each place sees of each source.
-
-    Parameters
-    ----------
-    places : ndarray, shape (n_places, 3)
-        Metres, MNI.
-    sources : ndarray, shape (n_sources, 3)
-        Metres, MNI.
-    reach : float
-        Standard deviation of the spread in m.
-
-    Returns
-    -------
-    weights : ndarray, shape (n_places, n_sources)
-        Rows of unit norm.
-    """
+    """How much each place sees of each source."""
+    # places (n_places, 3), sources (n_sources, 3) -> weights (n_places, n_sources).
     square = cdist(places, sources, "sqeuclidean")
     square -= square.min(axis=1, keepdims=True)  # far from all of them, the nearest one decides
     weights = np.exp(-square / (2 * reach**2))
@@ -132,26 +76,8 @@ def spread_weights(places, sources, reach=_SPREAD):
 
 
 def scanner_noise(rng, n, n_places, n_volumes, t_r, level, thermal):
-    """Noise of scanner and body in percent, all but the local part.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    n, n_places, n_volumes : int
-        The shape.
-    t_r : float
-        Repetition time in s.
-    level : float
-        Factor on all of it.
-    thermal : float
-        Standard deviation of what is independent from place to place, percent.
-
-    Returns
-    -------
-    added : ndarray, shape (n, n_places, n_volumes)
-        Percent signal change.
-    """
+    """Noise of scanner and body in percent, all but the local part."""
+    # -> added (n, n_places, n_volumes).
     times = np.arange(n_volumes) * t_r
     body = np.zeros((n, 1, n_volumes))
     for size, rate in ((_BREATHING, 0.28), (_PULSE, 1.05)):
@@ -165,24 +91,8 @@ def scanner_noise(rng, n, n_places, n_volumes, t_r, level, thermal):
 
 
 def regional_noise(rng, n, n_places, n_volumes, t_r, level):
-    """Noise of regional means: what is left of the voxels', and slow changes of the region's own.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    n, n_places, n_volumes : int
-        The shape.
-    t_r : float
-        Repetition time in s.
-    level : float
-        Factor on all of it.
-
-    Returns
-    -------
-    added : ndarray, shape (n, n_places, n_volumes)
-        Percent signal change.
-    """
+    """Noise of regional means: what is left of the voxels', and slow changes of the region's own."""
+    # -> added (n, n_places, n_volumes).
     added = scanner_noise(rng, n, n_places, n_volumes, t_r, level, 0.0)
     return added + level * _local_noise(rng, added.shape, t_r)
 
@@ -209,44 +119,14 @@ def _spread_of_noise(voxel_size):
 
 
 def positions(table):
-    """Where sources lie.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Sources.
-
-    Returns
-    -------
-    places : ndarray, shape (n_sources, 3)
-        Metres, MNI.
-    """
+    """Where sources lie."""
+    # -> places (n_sources, 3).
     return table[["x", "y", "z"]].to_numpy() / 1e3
 
 
 def make_image(rng, bold, table, t_r, voxel_size, level):
-    """Paint a run into a 4-D image of the MNI152 brain.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    bold : ndarray, shape (n_sources, n_volumes)
-        Percent signal change of the sources.
-    table : pandas.DataFrame
-        Sources.
-    t_r : float
-        Repetition time in s.
-    voxel_size : float
-        Edge of a voxel in mm.
-    level : float
-        Factor on the noise.
-
-    Returns
-    -------
-    image : nibabel.Nifti1Image
-        int16, MNI space, repetition time in the header.
-    """
+    """Paint a run into a 4-D image of the MNI152 brain."""
+    # bold (n_sources, n_volumes).
     import nibabel as nib
 
     mask, affine, places = _brain(voxel_size)

@@ -25,27 +25,7 @@ EYE_MOMENT = np.array([0.0, 0.75, 0.66])
 
 
 def make_eeg_info(montage, sfreq, scale=1.0):
-    """Measurement info of electrodes on a head of a given size.
-
-    Parameters
-    ----------
-    montage : str | int | sequence of str
-        As in :func:`make_paired_recordings`.
-    sfreq : float
-        Hz.
-    scale : float
-        Size of the head; 1 is the template's.
-
-    Returns
-    -------
-    info : mne.Info
-        With digitised electrodes and fiducials in the head frame.
-
-    Raises
-    ------
-    ValueError
-        If the montage or a name is unknown.
-    """
+    """Measurement info of electrodes on a head of a given size."""
     import mne
 
     name, names = _resolve_montage(montage)
@@ -85,27 +65,7 @@ def _resolve_montage(montage):
 
 
 def make_meg_info(n_meg, sfreq, scale=1.0):
-    """Measurement info of a helmet with a head of a given size inside.
-
-    Parameters
-    ----------
-    n_meg : int | str
-        As in :func:`make_paired_recordings`.
-    sfreq : float
-        Hz.
-    scale : float
-        Size of the head; its centre stays where it is.
-
-    Returns
-    -------
-    info : mne.Info
-        Coils in the device frame, with ``dev_head_t``.
-
-    Raises
-    ------
-    ValueError
-        If ``n_meg`` is out of range.
-    """
+    """Measurement info of a helmet with a head of a given size inside."""
     import mne
 
     kind = "simulated"
@@ -136,22 +96,8 @@ def _sphere_model(scale):
 
 
 def make_gain(info, table, scale=1.0):
-    """Gain of every source at every sensor, through MNE's sphere model.
-
-    Parameters
-    ----------
-    info : mne.Info
-        EEG or MEG channels.
-    table : pandas.DataFrame
-        Sources, as :func:`source_table` gives them.
-    scale : float
-        Size of the head.
-
-    Returns
-    -------
-    gain : ndarray, shape (n_channels, n_sources + 1)
-        V, T or T/m per Am; the last column is the eyes, closing by one unit moment each.
-    """
+    """Gain of every source at every sensor, through MNE's sphere model."""
+    # -> gain (n_channels, n_sources + 1).
     import mne
 
     centre, radius = scale * CENTRE, scale * RADIUS

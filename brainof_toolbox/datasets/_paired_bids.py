@@ -32,31 +32,7 @@ _DATE = datetime(2020, 1, 1, 12, tzinfo=UTC)
 
 
 def write_dataset(root, records, participants, events, options):
-    """Write records as BrainVision, FIF and NIfTI with their sidecars.
-
-    Parameters
-    ----------
-    root : path-like
-        A folder that is empty or does not exist yet.
-    records : list of dict
-        Recordings by modality, with subject, task and run.
-    participants : pandas.DataFrame
-        ``participant_id``, ``sex``, ``age``.
-    events : pandas.DataFrame
-        ``subject``, ``run``, ``onset``, ``duration``, ``trial_type``; may be empty.
-    options : dict
-        Of :func:`make_paired_recordings`.
-
-    Returns
-    -------
-    root : pathlib.Path
-        The same folder.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder holds something.
-    """
+    """Write records as BrainVision, FIF and NIfTI with their sidecars."""
     import mne_bids
 
     root = Path(root)

@@ -18,22 +18,7 @@ _AGES = (20, 70)
 
 
 def draw_person(rng, number, table):
-    """Draw a person of the study.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Of this person.
-    number : int
-        Counted from 0; the sexes alternate.
-    table : pandas.DataFrame
-        Sources.
-
-    Returns
-    -------
-    person : dict
-        ``subject``, ``sex``, ``age`` in years, and what :func:`draw_subject` gives.
-    """
+    """Draw a person of the study."""
     sex = "FM"[number % 2]
     age = int(rng.integers(_AGES[0], _AGES[1] + 1))
     subject = draw_subject(rng, len(table))
@@ -41,28 +26,7 @@ def draw_person(rng, number, table):
 
 
 def simulate_run(rng, person, table, run, options):
-    """Simulate one run.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Of this run.
-    person : dict
-        From :func:`draw_person`.
-    table : pandas.DataFrame
-        Sources.
-    run : int
-        Counted from 1.
-    options : dict
-        Of :func:`make_paired_recordings`.
-
-    Returns
-    -------
-    record : dict
-        Recordings by modality, with subject, task, run and repetition time.
-    events : list of (float, float, str)
-        Onset and duration in s, name.
-    """
+    """Simulate one run."""
     streams = dict(zip(("latent", "missing", *MODALITIES), rng.spawn(5), strict=True))
     sfreq, duration = options["sfreq"], options["duration"]
     pad = int(round(WARM_UP * sfreq))

@@ -112,11 +112,9 @@ def _field(r, r0, q):
 
 
 def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
-    """What the sensors see: (n, n_channels, n_times).
-
-    ``envelopes`` (n, 4, n_times) scale alpha of the left and right side, then mu of the left and
-    right side.
-    """
+    """What the sensors see: (n, n_channels, n_times)."""
+    # ``envelopes`` (n, 4, n_times) scale alpha of the left and right side, then mu of the left and
+    # right side.
     sfreq, shape = info["sfreq"], lambda k: (n, k, n_times)
     sources = np.zeros(shape(head["gain"].shape[1]))
     sources[:, :_N_BACKGROUND] = noise(

@@ -18,22 +18,8 @@ _BLINK = 0.5e-6
 
 
 def blink_moments(rng, n, n_times, sfreq):
-    """Lids closing for about 0.2 s, every 4 s on average.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers.
-    n, n_times : int
-        The shape.
-    sfreq : float
-        Hz.
-
-    Returns
-    -------
-    moments : ndarray, shape (n, 1, n_times)
-        Am.
-    """
+    """Lids closing for about 0.2 s, every 4 s on average."""
+    # -> moments (n, 1, n_times).
     times = np.arange(n_times) / sfreq
     closed = np.zeros((n, 1, n_times))
     for row in closed[:, 0]:
@@ -43,30 +29,9 @@ def blink_moments(rng, n, n_times, sfreq):
 
 
 def record_sensors(rng, info, gain, moments, *, level=1.0, muscles=1.0, line_freq=None):
-    """What the sensors record: sources through the gain, and noise.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random numbers of this modality alone.
-    info : mne.Info
-        EEG or MEG channels.
-    gain : ndarray, shape (n_channels, n_sources)
-        V, T or T/m per Am.
-    moments : ndarray, shape (n, n_sources, n_times)
-        Am.
-    level : float
-        Factor on all noise except the mains; 0 leaves it out.
-    muscles : float
-        Factor on the muscles, on top of ``level``.
-    line_freq : float | None
-        Of the mains in Hz.
-
-    Returns
-    -------
-    data : ndarray, shape (n, n_channels, n_times)
-        V, T or T/m.
-    """
+    """What the sensors record: sources through the gain, and noise."""
+    # gain (n_channels, n_sources), moments (n, n_sources, n_times) -> data (n, n_channels,
+    # n_times).
     sfreq, (n, _, n_times) = info["sfreq"], moments.shape
     types = info.get_channel_types()
     data = gain @ moments

@@ -125,20 +125,8 @@ def source_table(views="shared"):
 
 
 def orient(places, tilts):
-    """Directions of dipoles from their places and tilts.
-
-    Parameters
-    ----------
-    places : ndarray, shape (n_sources, 3)
-        Relative to the centre of the head.
-    tilts : ndarray, shape (n_sources,)
-        Degrees from the outward direction.
-
-    Returns
-    -------
-    moments : ndarray, shape (n_sources, 3)
-        Unit vectors; hemispheres mirror each other.
-    """
+    """Directions of dipoles from their places and tilts."""
+    # places (n_sources, 3), tilts (n_sources,) -> moments (n_sources, 3).
     outwards = places / np.linalg.norm(places, axis=1, keepdims=True)
     front = np.array([0.0, 1.0, 0.3])  # no x: mirror images stay mirror images
     along = front - (outwards @ front)[:, None] * outwards

@@ -37,27 +37,7 @@ DECIDING = ("pooling", "layer", "window", "head", "lora_rank", "lora_scaling", "
 
 
 def save(directory, estimator, outputs):
-    """Write the adapter of a fitted estimator: all of it, or nothing changes.
-
-    Parameters
-    ----------
-    directory : path-like
-        Where to; parents are made. It must be absent, empty, or hold an adapter.
-    estimator : estimator
-        Fitted with ``adaptation="lora"``.
-    outputs : dict
-        What its outputs mean, as JSON values.
-
-    Returns
-    -------
-    directory : pathlib.Path
-        The adapter.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; what was there before stays.
-    """
+    """Write the adapter of a fitted estimator: all of it, or nothing changes."""
     network = estimator.network_
     state = {f"{_PREFIX}{name}": tensor for name, tensor in estimator.adapter_.items()}
     for name, tensor in network.state_dict().items():
@@ -81,27 +61,7 @@ def save(directory, estimator, outputs):
 
 
 def load(directory, estimator):
-    """Put an adapter on the network of an estimator whose checkpoint has been loaded.
-
-    Parameters
-    ----------
-    directory : path-like
-        From :func:`save`.
-    estimator : estimator
-        Gets ``network_``, ``backbone_`` and ``adapter_``.
-
-    Returns
-    -------
-    outputs : dict
-        What the outputs mean.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no adapter.
-    ValueError
-        If it is damaged, or belongs to other weights or parameters.
-    """
+    """Put an adapter on the network of an estimator whose checkpoint has been loaded."""
     directory = Path(directory)
     for name in FILES:
         if not (directory / name).is_file():

@@ -59,30 +59,8 @@ class Augmentation:
 
 
 def augment(data, sfreq, modality, ch_types, augmentation, rng):
-    """Change samples of one montage.
-
-    Parameters
-    ----------
-    data : ndarray, shape (B, C, T)
-        Preprocessed samples; not changed.
-    sfreq : float
-        Sampling rate in Hz.
-    modality : str
-        ``"eeg"``, ``"meg"`` or ``"fmri"``.
-    ch_types : sequence of str
-        Type of each channel.
-    augmentation : Augmentation
-        How.
-    rng : numpy.random.Generator
-        Source of the changes.
-
-    Returns
-    -------
-    data : ndarray, shape (B, C, T), float32
-        Changed samples.
-    is_dropped : ndarray of bool, shape (B, C)
-        Channels that are not to be read; at least one is left.
-    """
+    """Change samples of one montage."""
+    # data (B, C, T) -> data (B, C, T), is_dropped (B, C).
     is_fmri = modality == "fmri"
     longest = augmentation.bold_shift if is_fmri else augmentation.time_shift
     seconds = rng.uniform(-longest, longest, len(data))
@@ -103,20 +81,8 @@ def augment(data, sfreq, modality, ch_types, augmentation, rng):
 
 
 def shift(data, points):
-    """Move each sample in time by linear interpolation; what comes in at an edge repeats it.
-
-    Parameters
-    ----------
-    data : ndarray, shape (B, C, T)
-        Samples.
-    points : ndarray, shape (B,)
-        By how many time points, later where positive.
-
-    Returns
-    -------
-    data : ndarray, shape (B, C, T), float32
-        A copy.
-    """
+    """Move each sample in time by linear interpolation; what comes in at an edge repeats it."""
+    # data (B, C, T), points (B,) -> data (B, C, T).
     n_times = data.shape[2]
     place = np.clip(np.arange(n_times) - points[:, None], 0, n_times - 1)  # (B, T)
     before = place.astype(int)

@@ -270,18 +270,7 @@ class BaseBrainOF(BaseEstimator):
 
 
 def is_table(X):
-    """Whether ``X`` is a two-dimensional array of numbers, in any form scikit-learn knows.
-
-    Parameters
-    ----------
-    X : object
-        Samples.
-
-    Returns
-    -------
-    is_table : bool
-        True for arrays, data frames, sparse matrices and nested lists with two dimensions.
-    """
+    """Whether ``X`` is a two-dimensional array of numbers, in any form scikit-learn knows."""
     if isinstance(X, (list, tuple)):
         first = X[0] if X and isinstance(X[0], (list, tuple)) else None
         return first is not None and (not first or np.isscalar(first[0]))
@@ -290,18 +279,7 @@ def is_table(X):
 
 
 def as_seed(random_state):
-    """Turn any ``random_state`` into an integer seed without touching the global state.
-
-    Parameters
-    ----------
-    random_state : int | numpy.random.RandomState | None
-        ``None`` means 0: results repeat unless asked otherwise.
-
-    Returns
-    -------
-    seed : int
-        The seed.
-    """
+    """Turn any ``random_state`` into an integer seed without touching the global state."""
     if random_state is None:
         return 0
     if isinstance(random_state, numbers.Integral):
@@ -315,23 +293,7 @@ def as_seed(random_state):
 
 
 def check_device(device):
-    """Resolve the name of a device.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"`` (GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If it is unknown or not on this machine.
-    """
+    """Resolve the name of a device."""
     n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     known = ["auto", "cpu", *(["cuda"] if n_cuda else []), *(f"cuda:{i}" for i in range(n_cuda))]
     if torch.backends.mps.is_available():

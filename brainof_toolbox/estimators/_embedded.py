@@ -13,20 +13,11 @@ class Embedded:
 
     A valid ``X`` for an estimator with ``adaptation="probe"``, the same weights and the same
     pooling; scikit-learn indexes it like an array.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n_samples, n_features), float32
-        What the network gave.
-    key : tuple
-        Weights and pooling that they come from.
-    subject : tuple of str | None
-        Whose samples they are, where ``X`` said so.
     """
 
-    features: np.ndarray
-    key: tuple
-    subject: tuple | None = None
+    features: np.ndarray  # (n_samples, n_features) What the network gave
+    key: tuple  # Weights and pooling that they come from
+    subject: tuple | None = None  # Whose samples they are, where ``X`` said so
 
     @property
     def shape(self):

@@ -25,96 +25,43 @@ _DECAYING = ("weight", "gate_up", "down")
 
 @dataclass(frozen=True)
 class Settings:
-    """What steers a fine-tuning run.
+    """What steers a fine-tuning run."""
 
-    Parameters
-    ----------
-    max_epochs : int
-        Passes over the training windows at most; the rate falls to zero over so many.
-    patience : int
-        Epochs without a better validation loss after which training stops.
-    learning_rate : float
-        Peak rate of the head; a backbone layer has this times ``layer_decay`` to the power of
-        its distance from the head.
-    layer_decay : float
-        See above.
-    weight_decay : float
-        AdamW's decay; none on norms, biases, scales, embeddings and low-rank differences.
-    batch_size : int
-        Windows in a step.
-    seed : int
-        Of the order of windows, and of their changes.
-    augmentation : Augmentation | None
-        How training windows are changed.
-    label_smoothing : float
-        Probability that the loss spreads over all classes, in training alone.
-    stop_after : int | None
-        Epochs after which training stops, whatever the schedule says.
-    is_constant : bool
-        Keep the rate at its peak throughout.
-    verbose : bool
-        Show a progress bar on a terminal.
-    warmup : float
-        Share of all steps over which the rate rises.
-    clip_norm : float
-        Largest norm of the gradient.
-    """
-
+    # Passes over the training windows at most; the rate falls to zero over so many
     max_epochs: int
-    patience: int
+    patience: int  # Epochs without a better validation loss after which training stops
+    # Peak rate of the head; a backbone layer has this times ``layer_decay`` to the power of its
+    # distance from the head
     learning_rate: float
-    layer_decay: float
+    layer_decay: float  # See above
+    # AdamW's decay; none on norms, biases, scales, embeddings and low-rank differences
     weight_decay: float
-    batch_size: int
-    seed: int
-    augmentation: Augmentation | None = None
+    batch_size: int  # Windows in a step
+    seed: int  # Of the order of windows, and of their changes
+    augmentation: Augmentation | None = None  # How training windows are changed
+    # Probability that the loss spreads over all classes, in training alone
     label_smoothing: float = 0.0
-    stop_after: int | None = None
-    is_constant: bool = False
-    verbose: bool = False
-    warmup: float = 0.1
-    clip_norm: float = 1.0
+    stop_after: int | None = None  # Epochs after which training stops, whatever the schedule says
+    is_constant: bool = False  # Keep the rate at its peak throughout
+    verbose: bool = False  # Show a progress bar on a terminal
+    warmup: float = 0.1  # Share of all steps over which the rate rises
+    clip_norm: float = 1.0  # Largest norm of the gradient
 
 
 @dataclass
 class Task:
-    """What a network is to learn.
+    """What a network is to learn."""
 
-    Parameters
-    ----------
-    blocks : list of Block
-        Windows of all samples.
-    targets : torch.Tensor, shape (n_samples,)
-        Class indices, or standardised numbers.
-    weight : torch.Tensor, shape (n_samples,)
-        Weight of each sample in the loss.
-    train, valid : ndarray of int
-        Samples to learn from and to watch; without the latter all epochs are run.
-    """
-
-    blocks: list
-    targets: torch.Tensor
-    weight: torch.Tensor
-    train: np.ndarray
+    blocks: list  # Windows of all samples
+    targets: torch.Tensor  # (n_samples,) Class indices, or standardised numbers
+    weight: torch.Tensor  # (n_samples,) Weight of each sample in the loss
+    train: np.ndarray  # Samples to learn from and to watch; without the latter all epochs are run
+    # Samples to learn from and to watch; without the latter all epochs are run
     valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
 
     def loss(self, outputs, samples, label_smoothing=0.0):
-        """Weighted mean of cross entropy or squared error.
-
-        Parameters
-        ----------
-        outputs : torch.Tensor, shape (B, O)
-            What the network said.
-        samples : ndarray of int, shape (B,)
-            Of which samples.
-        label_smoothing : float
-            As in :func:`torch.nn.functional.cross_entropy`.
-
-        Returns
-        -------
-        loss : torch.Tensor, shape ()
-            In nats, or in units of the standardised target, squared.
-        """
+        """Weighted mean of cross entropy or squared error."""
+        # outputs (B, O), samples (B,) -> loss ().
         samples = torch.as_tensor(samples)
         target = self.targets[samples].to(outputs.device)
         weight = self.weight[samples].to(outputs.device)
@@ -128,24 +75,7 @@ class Task:
 
 
 def fit_network(network, task, settings, optimizer=None):
-    """Train until the validation loss stops falling; the best weights stay.
-
-    Parameters
-    ----------
-    network : Network
-        Trained in place, as far as its parameters require gradients.
-    task : Task
-        On what.
-    settings : Settings
-        How.
-    optimizer : torch.optim.Optimizer | None
-        Goes on with this one; ``None`` makes one.
-
-    Returns
-    -------
-    history : list of dict
-        Per epoch: ``epoch, train_loss, valid_loss, learning_rate``; epoch 0 is before training.
-    """
+    """Train until the validation loss stops falling; the best weights stay."""
     index = _index(task)
     rng = np.random.default_rng(settings.seed)
     n_steps = -(-len(index) // settings.batch_size) * settings.max_epochs
@@ -192,22 +122,7 @@ def _index(task):
 
 
 def watch(network, task, settings):
-    """Loss on the validation samples; NaN without any.
-
-    Parameters
-    ----------
-    network : Network
-        Put into eval mode.
-    task : Task
-        Of which.
-    settings : Settings
-        How many windows go at once.
-
-    Returns
-    -------
-    loss : float
-        As of :meth:`Task.loss`.
-    """
+    """Loss on the validation samples; NaN without any."""
     if not len(task.valid):
         return float("nan")
     outputs = predict_outputs(
@@ -258,15 +173,7 @@ def _rate(step, n_steps, warmup):
 
 
 def freeze(network, unfreeze):
-    """Leave only the last layers, the final norm and the head to be trained.
-
-    Parameters
-    ----------
-    network : Network
-        Its parameters are told whether they need gradients.
-    unfreeze : str
-        ``"all"``, or ``"last:n"`` for the last n of the layers that are run.
-    """
+    """Leave only the last layers, the final norm and the head to be trained."""
     if unfreeze == "all":
         return
     backbone = network.backbone
@@ -278,20 +185,7 @@ def freeze(network, unfreeze):
 
 
 def make_optimizer(network, settings):
-    """AdamW whose rate falls with the distance from the head.
-
-    Parameters
-    ----------
-    network : Network
-        What to train.
-    settings : Settings
-        Rates and decay.
-
-    Returns
-    -------
-    optimizer : torch.optim.AdamW
-        One parameter group per depth, with and without weight decay; the head's is the last.
-    """
+    """AdamW whose rate falls with the distance from the head."""
     n_layers = network.backbone.config.n_layers if network.layer is None else network.layer
     groups = {}
     for name, parameter in network.named_parameters():

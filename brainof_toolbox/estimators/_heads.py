@@ -28,8 +28,8 @@ class Rotate(TransformerMixin, BaseEstimator):
     """Standardise features and rotate them into the span of the training samples.
 
     A ridge penalty does not see rotations, so a penalised head gives the same predictions on at
-    most ``n_samples`` rotated features as on tens of thousands of original ones. Features
-    are divided by the root of their number, so that one grid of strengths fits every pooling.
+    most ``n_samples`` rotated features as on tens of thousands of original ones. Features are
+    divided by the root of their number, so that one grid of strengths fits every pooling.
     """
 
     def fit(self, X, y=None, weight=None):
@@ -62,30 +62,8 @@ class Rotate(TransformerMixin, BaseEstimator):
 def fit_classification_head(
     features, y, groups=None, class_weight=None, *, kind="linear", weight=None, random_state=0
 ):
-    """Logistic regression or a small network, its penalty chosen by inner cross-validation.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n_samples, n_features)
-        Features of the training samples.
-    y : ndarray of int, shape (n_samples,)
-        Class indices.
-    groups : array-like, shape (n_samples,) | None
-        Samples of one group stay on one side of every inner split.
-    class_weight : dict | None
-        Weight of each class index, in training and in the choice of the strength.
-    kind : str
-        ``"linear"``, or ``"mlp"`` with one layer of rectified units.
-    weight : ndarray, shape (n_samples,) | None
-        Weight of each sample.
-    random_state : int
-        Seed of where ``"mlp"`` starts.
-
-    Returns
-    -------
-    head : sklearn.pipeline.Pipeline
-        Fitted; the chosen strength is ``head[-1].C``, or the inverse of ``head[-1].alpha``.
-    """
+    """Logistic regression or a small network, its penalty chosen by inner cross-validation."""
+    # features (n_samples, n_features), y (n_samples,), groups (n_samples,), weight (n_samples,).
     weight = np.ones(len(y)) if weight is None else weight
     if class_weight is not None:
         weight = weight * np.array([class_weight[i] for i in y])
@@ -98,28 +76,8 @@ def fit_classification_head(
 
 
 def fit_regression_head(features, y, groups=None, *, kind="linear", weight=None, random_state=0):
-    """Ridge regression or a small network, its penalty chosen by inner cross-validation.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n_samples, n_features)
-        Features of the training samples.
-    y : ndarray of float, shape (n_samples,)
-        Targets.
-    groups : array-like, shape (n_samples,) | None
-        Samples of one group stay on one side of every inner split.
-    kind : str
-        ``"linear"``, or ``"mlp"`` with one layer of rectified units.
-    weight : ndarray, shape (n_samples,) | None
-        Weight of each sample.
-    random_state : int
-        Seed of where ``"mlp"`` starts.
-
-    Returns
-    -------
-    head : sklearn.pipeline.Pipeline
-        Fitted; the chosen strength is the inverse of ``head[-1].alpha``.
-    """
+    """Ridge regression or a small network, its penalty chosen by inner cross-validation."""
+    # features (n_samples, n_features), y (n_samples,), groups (n_samples,), weight (n_samples,).
     weight = np.ones(len(y)) if weight is None else weight
     if kind == "linear":
         models = [Ridge(alpha=1.0 / strength) for strength in _STRENGTHS]
@@ -152,20 +110,7 @@ def _fit_head(features, y, weight, models, losses, splits):
 
 
 def head_layers(head):
-    """A fitted head as linear maps of standardised features, rectified units between them.
-
-    Parameters
-    ----------
-    head : sklearn.pipeline.Pipeline
-        From :func:`fit_classification_head` or :func:`fit_regression_head`.
-
-    Returns
-    -------
-    layers : list of (ndarray, ndarray)
-        Weight (n_out, n_in) and bias (n_out,) of each; the first acts on
-        ``(features - mean) / scale``. Two classes have two outputs, whose difference is the log
-        odds.
-    """
+    """A fitted head as linear maps of standardised features, rectified units between them."""
     rotate, model = head[0], head[-1]
     if isinstance(model, (MLPClassifier, MLPRegressor)):
         layers = [(weight.T, bias) for weight, bias in zip(model.coefs_, model.intercepts_)]
@@ -202,27 +147,8 @@ def _squared_errors(model, Z, y):
 
 
 def inner_splits(y, groups, *, is_classification, n_folds=_MOST_FOLDS, random_state=0):
-    """Splits of the training samples that respect groups and keep every class in training.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n_samples,)
-        Class indices or targets.
-    groups : array-like, shape (n_samples,) | None
-        Samples of one group stay on one side.
-    is_classification : bool
-        Stratify by class.
-    n_folds : int
-        At most this many.
-    random_state : int
-        Seed of the shuffling.
-
-    Returns
-    -------
-    splits : list of (ndarray, ndarray)
-        Training and validation indices; empty when the data allow none, for example when each
-        class is one group. Groups are kept whole even then; only a single group is divided.
-    """
+    """Splits of the training samples that respect groups and keep every class in training."""
+    # y (n_samples,), groups (n_samples,).
     smallest = np.unique(y, return_counts=True)[1].min() if is_classification else len(y)
     n_groups = 0 if groups is None else len(np.unique(groups))
     if n_groups >= 2:

@@ -4,22 +4,7 @@ from __future__ import annotations
 
 
 def plot_history(history, label, axes=None):
-    """Draw training and validation loss by epoch.
-
-    Parameters
-    ----------
-    history : pandas.DataFrame
-        Columns ``epoch, train_loss, valid_loss``.
-    label : str
-        Name and unit of the loss.
-    axes : matplotlib.axes.Axes | None
-        Where to draw; ``None`` makes a figure.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw training and validation loss by epoch."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 

@@ -36,19 +36,7 @@ TARGETS = {
 
 
 class LowRank(nn.Module):
-    """The trained difference to one matrix.
-
-    Parameters
-    ----------
-    weight : torch.Tensor, shape (n_out, n_in)
-        The matrix.
-    rank : int
-        Rank of the difference, at most.
-    scaling : float
-        The difference is multiplied by ``scaling / rank``.
-    generator : torch.Generator
-        Draws A.
-    """
+    """The trained difference to one matrix."""
 
     def __init__(self, weight, rank, scaling, generator):
         super().__init__()
@@ -59,38 +47,13 @@ class LowRank(nn.Module):
         self.factor = scaling / rank
 
     def forward(self, weight):
-        """Return the adapted matrix.
-
-        Parameters
-        ----------
-        weight : torch.Tensor, shape (n_out, n_in)
-            The frozen one.
-
-        Returns
-        -------
-        weight : torch.Tensor, shape (n_out, n_in)
-            ``weight + scaling / rank * B A``.
-        """
+        """Return the adapted matrix."""
+        # weight (n_out, n_in) -> weight (n_out, n_in).
         return weight + self.factor * (self.b @ self.a)
 
 
 def find_targets(backbone, targets, n_layers=None):
-    """List the matrices that are adapted.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        The network.
-    targets : str
-        A key of ``TARGETS``.
-    n_layers : int | None
-        How many layers of the backbone are run; the others are left alone.
-
-    Returns
-    -------
-    modules : dict of str -> torch.nn.Module
-        By name, each with a two-dimensional ``weight``.
-    """
+    """List the matrices that are adapted."""
     n_layers = len(backbone.layers) if n_layers is None else n_layers
     counts = {"layers": n_layers, "encoder": len(backbone.encoder.blocks)}
     wanted = [
@@ -104,28 +67,7 @@ def find_targets(backbone, targets, n_layers=None):
 
 
 def attach(backbone, targets, rank, scaling, generator, *, n_layers=None):
-    """Freeze a network and put trainable differences beside its matrices.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        Changed in place.
-    targets : str
-        Which matrices.
-    rank : int
-        Of each difference.
-    scaling : float
-        The differences are multiplied by ``scaling / rank``.
-    generator : torch.Generator
-        Draws where they start.
-    n_layers : int | None
-        As for :func:`find_targets`.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to adapt.
-    """
+    """Freeze a network and put trainable differences beside its matrices."""
     modules = find_targets(backbone, targets, n_layers)
     if not modules:
         raise ValueError(
@@ -140,20 +82,7 @@ def attach(backbone, targets, rank, scaling, generator, *, n_layers=None):
 
 @torch.no_grad()
 def restore(backbone, state):
-    """Set all differences, strictly.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        With differences attached.
-    state : dict of str -> torch.Tensor
-        As of :func:`read`.
-
-    Raises
-    ------
-    ValueError
-        If a factor is missing, left over, or of another shape.
-    """
+    """Set all differences, strictly."""
     own = {f"{n}.{part}": getattr(d, part) for n, d in _differences(backbone) for part in "ab"}
     wanted, found = ({n: tuple(t.shape) for n, t in some.items()} for some in (own, state))
     if wanted != found:
@@ -174,18 +103,7 @@ def _differences(backbone):
 
 
 def read(backbone):
-    """Return the factors of all differences.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        With differences attached.
-
-    Returns
-    -------
-    state : dict of str -> torch.Tensor
-        ``NAME.a`` (rank, n_in) and ``NAME.b`` (n_out, rank) by name of the module, on the CPU.
-    """
+    """Return the factors of all differences."""
     return {
         f"{name}.{part}": getattr(difference, part).detach().cpu().clone()
         for name, difference in _differences(backbone)
@@ -194,18 +112,7 @@ def read(backbone):
 
 
 def merge(backbone):
-    """Add the differences to the matrices, and return them.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        Changed in place: an ordinary network again, all of it trainable.
-
-    Returns
-    -------
-    state : dict of str -> torch.Tensor
-        As of :func:`read`.
-    """
+    """Add the differences to the matrices, and return them."""
     state = read(backbone)
     for module in list(backbone.modules()):
         if parametrize.is_parametrized(module, "weight"):

@@ -19,22 +19,7 @@ from ._reading import average_over_windows, pool, window_tokens
 
 
 class Network(nn.Module):
-    """Backbone, pooling, fixed standardisation of the features, head.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        The network that reads tokens.
-    pooling : str
-        How latents become features.
-    mean, scale : ndarray, shape (F,)
-        Of the features before training, so that one learning rate of the head fits every pooling.
-    head : list of (ndarray, ndarray)
-        Weight (n_out, n_in) and bias (n_out,) of each layer where the head starts, with
-        rectified units between them; the first has F inputs, the last O outputs.
-    layer : int | None
-        Layers of the backbone that are run; None is all.
-    """
+    """Backbone, pooling, fixed standardisation of the features, head."""
 
     def __init__(self, backbone, pooling, mean, scale, head, layer=None):
         super().__init__()
@@ -60,52 +45,16 @@ def _parameter(values):
 
 
 def make_network(backbone, pooling, head, layer=None):
-    """Put the head of a probe on a backbone.
-
-    Training from the probe's solution does not first distort the features to fit a random head
-    :footcite:p:`kumar2022finetuning`.
-
-    Parameters
-    ----------
-    backbone : BrainOF
-        Copied, not changed.
-    pooling : str
-        How latents become features.
-    head : sklearn.pipeline.Pipeline
-        Fitted to features of the training samples.
-    layer : int | None
-        Layers of the backbone that are run; None is all.
-
-    Returns
-    -------
-    network : Network
-        Its outputs are those of the probe: logits of the classes, or the target.
-
-    References
-    ----------
-    .. footbibliography::
-    """
+    """Put the head of a probe on a backbone."""
+    # Training from the probe's solution does not first distort the features to fit a random head
+    # :footcite:p:`kumar2022finetuning`.
     rotate, layers = head[0], head_layers(head)
     return Network(copy.deepcopy(backbone), pooling, rotate.mean_, rotate.scale_, layers, layer)
 
 
 def gather_tokens(blocks, index, change=None):
-    """Tokens of windows from several blocks, one batch per modality in reading order.
-
-    Parameters
-    ----------
-    blocks : list of Block
-        All windows.
-    index : ndarray of int, shape (B, 2)
-        Block and row of each window, sorted by block.
-    change : callable | None
-        As of :func:`._reading.window_tokens`.
-
-    Returns
-    -------
-    tokens : list of TokenBatch
-        A window that lacks a modality is all padding there.
-    """
+    """Tokens of windows from several blocks, one batch per modality in reading order."""
+    # index (B, 2).
     chosen = [(blocks[b], index[index[:, 0] == b, 1]) for b in np.unique(index[:, 0])]
     tokens = []
     for modality in MODALITIES:
@@ -135,26 +84,8 @@ def _absent(like, n_samples):
 
 
 def predict_outputs(network, blocks, n_samples, batch_size, *, only=None):
-    """Outputs averaged over the windows of each sample.
-
-    Parameters
-    ----------
-    network : Network
-        Put into eval mode.
-    blocks : iterable of Block
-        Windows.
-    n_samples : int
-        Number of samples in them.
-    batch_size : int
-        Windows at once.
-    only : ndarray of int | None
-        Samples wanted; the rows of others are NaN.
-
-    Returns
-    -------
-    outputs : torch.Tensor, shape (n_samples, O), float64
-        On the CPU.
-    """
+    """Outputs averaged over the windows of each sample."""
+    # -> outputs (n_samples, O).
     device = next(network.parameters()).device
     network.eval()
     rows = average_over_windows(network, blocks, n_samples, batch_size, device, only=only)

@@ -33,21 +33,11 @@ _BACKBONES = {}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item.
+    """What became of one item."""
 
-    Parameters
-    ----------
-    index : int
-        Its place in the list.
-    rows : ndarray, shape (n_samples, n_features), float32 | None
-        Its features, unless it was broken.
-    error : Exception | None
-        Why it was.
-    """
-
-    index: int
-    rows: np.ndarray | None = None
-    error: Exception | None = None
+    index: int  # Its place in the list
+    rows: np.ndarray | None = None  # (n_samples, n_features) Its features, unless it was broken
+    error: Exception | None = None  # Why it was
 
 
 class _BrokenError(Exception):
@@ -55,20 +45,7 @@ class _BrokenError(Exception):
 
 
 def make_groups(sources, n_at_once):
-    """Cut samples into tasks.
-
-    Parameters
-    ----------
-    sources : list of Source
-        Made from a list.
-    n_at_once : int
-        Most samples in memory that go together; what lies on disk goes alone.
-
-    Returns
-    -------
-    groups : list of list of tuple
-        Place and item, in order.
-    """
+    """Cut samples into tasks."""
     import mne
 
     groups, n_last = [], 0
@@ -83,21 +60,7 @@ def make_groups(sources, n_at_once):
 
 
 def leave_the_sequence(sources, estimator):
-    """Choose how a list of samples is embedded.
-
-    Parameters
-    ----------
-    sources : list of Source
-        Samples.
-    estimator : BaseBrainOF
-        Says ``n_jobs``, ``on_error`` and how many samples go together.
-
-    Returns
-    -------
-    groups : list of list of tuple | None
-        Tasks; None when samples are better read one after the other as they come: outside of a
-        list, without workers, or with a single task.
-    """
+    """Choose how a list of samples is embedded."""
     if any(source.item is None for source in sources):
         return None
     if estimator.on_error == "raise" and effective_n_jobs(estimator.n_jobs) == 1:
@@ -107,27 +70,8 @@ def leave_the_sequence(sources, estimator):
 
 
 def embed_sources(estimator, sources, groups):
-    """Embed samples in tasks.
-
-    Parameters
-    ----------
-    estimator : BaseBrainOF
-        With its network loaded.
-    sources : list of Source
-        Samples.
-    groups : list of list of tuple
-        What :func:`leave_the_sequence` gave.
-
-    Returns
-    -------
-    features : ndarray, shape (n_samples, n_features), float32
-        One row per sample, in order; NaN for broken recordings when the estimator allows them.
-
-    Raises
-    ------
-    ValueError, TypeError, OSError
-        If a recording is broken and that is an error, or all are.
-    """
+    """Embed samples in tasks."""
+    # -> features (n_samples, n_features).
     starts = np.cumsum([0, *(source.n_samples for source in sources)])
     features = np.full((starts[-1], estimator.n_latent_features_), np.nan, dtype=np.float32)
     errors = {}
@@ -162,28 +106,7 @@ def _report(errors, sources):
 
 
 def embed_groups(estimator, groups, *, on_error="raise"):
-    """Embed items, in this process or wherever joblib sends them.
-
-    Parameters
-    ----------
-    estimator : BaseBrainOF
-        With its network loaded; ``n_jobs`` says how many workers, None what
-        :func:`joblib.parallel_config` says.
-    groups : list of list of tuple
-        Place and item; those of a group are read and embedded together.
-    on_error : str
-        ``"raise"``, or anything else for outcomes that say what was wrong.
-
-    Yields
-    ------
-    outcome : Outcome
-        As they come, in any order.
-
-    Raises
-    ------
-    ValueError, TypeError, OSError, RuntimeError
-        If an item cannot be used; the message names it.
-    """
+    """Embed items, in this process or wherever joblib sends them."""
     plain = _without_network(estimator)
     if len(groups) < 2 or effective_n_jobs(estimator.n_jobs) == 1:
         plain.backbone_ = estimator.backbone_

@@ -9,20 +9,7 @@ from ..models import make_tokens
 
 
 def block_tokens(block, rows):
-    """Tokens of some windows, one batch per modality in reading order.
-
-    Parameters
-    ----------
-    block : Block
-        Preprocessed windows.
-    rows : ndarray of int
-        Which windows.
-
-    Returns
-    -------
-    tokens : list of TokenBatch
-        fMRI, then EEG, then MEG, as far as one of the windows has them.
-    """
+    """Tokens of some windows, one batch per modality in reading order."""
     there = [name for name in block.windows if not block.is_missing[name][rows].all()]
     return [window_tokens(block, name, rows) for name in there]
 
@@ -36,21 +23,7 @@ class Arrays(list):
 
 
 def block_arrays(block, rows):
-    """Preprocessed arrays of some windows.
-
-    Parameters
-    ----------
-    block : Block
-        Preprocessed windows.
-    rows : ndarray of int
-        Which windows.
-
-    Returns
-    -------
-    arrays : list of Arrays
-        One entry, which holds for each window the arrays (n_channels, n_times) of the modalities
-        that it has.
-    """
+    """Preprocessed arrays of some windows."""
     return [
         Arrays(
             [
@@ -64,26 +37,7 @@ def block_arrays(block, rows):
 
 
 def window_tokens(block, modality, rows, change=None):
-    """Tokens of some windows of one modality.
-
-    Parameters
-    ----------
-    block : Block
-        Preprocessed windows.
-    modality : str
-        One of those in ``block.windows``.
-    rows : ndarray of int
-        Which windows.
-    change : callable | None
-        Takes data (n_windows, n_channels, n_times) and the signals they come from; returns
-        changed data, and which channels of each window are not to be read.
-
-    Returns
-    -------
-    tokens : TokenBatch
-        Shape (len(rows), n_channels * n_patches, patch); all padding where the modality is
-        missing.
-    """
+    """Tokens of some windows of one modality."""
     windows, index = block.windows[modality], block.rows[modality][rows]
     signals, data = windows.signals, windows.signals.data[index]
     is_missing = block.is_missing[modality][rows][:, None]  # (n_windows, 1)
@@ -109,30 +63,8 @@ def window_tokens(block, modality, rows, change=None):
 def average_over_windows(
     function, blocks, n_samples, batch_size, device, *, only=None, take=block_tokens
 ):
-    """Run windows through a network and average what comes out over each sample's windows.
-
-    Parameters
-    ----------
-    function : callable
-        From tokens, one batch per modality, to a tensor (B, F).
-    blocks : iterable of Block
-        Preprocessed windows.
-    n_samples : int
-        Number of samples in them.
-    batch_size : int
-        Windows at once.
-    device : torch.device
-        Where ``function`` computes.
-    only : ndarray of int | None
-        Samples wanted; the rows of others are NaN.
-    take : callable
-        From a block and rows of it to what goes into ``function``, in parts that know ``to``.
-
-    Returns
-    -------
-    rows : ndarray, shape (n_samples, F), float64
-        One per sample.
-    """
+    """Run windows through a network and average what comes out over each sample's windows."""
+    # -> rows (n_samples, F).
     total, count = None, np.zeros((n_samples, 1))
     with torch.inference_mode():
         for block in blocks:
@@ -151,20 +83,8 @@ def average_over_windows(
 
 
 def pool(latents, pooling):
-    """Latents to one vector per window.
-
-    Parameters
-    ----------
-    latents : torch.Tensor, shape (B, M, D)
-        What the backbone gave.
-    pooling : str
-        ``"mean"``, ``"mean+std"`` or ``"flat"``.
-
-    Returns
-    -------
-    features : torch.Tensor, shape (B, D), (B, 2 D) or (B, M D)
-        Mean over latents; mean and standard deviation; all latents side by side.
-    """
+    """Latents to one vector per window."""
+    # latents (B, M, D) -> features (B, D), (B, 2 D) or (B, M D).
     if pooling == "mean":
         return latents.mean(dim=1)
     if pooling == "mean+std":

@@ -27,19 +27,7 @@ _RATES = {"lora": 1e-3, "full": 1e-4}
 
 
 class Earlier(NamedTuple):
-    """What a fit leaves to the next one; not for direct use.
-
-    Parameters
-    ----------
-    network : Network
-        The trained one.
-    differences : dict of str -> torch.Tensor | None
-        LoRA's.
-    matrices : dict of str -> torch.Tensor | None
-        The matrices below them.
-    manifest : dict
-        Whose samples the network has seen, among others.
-    """
+    """What a fit leaves to the next one; not for direct use."""
 
     network: torch.nn.Module
     differences: dict | None
@@ -104,11 +92,9 @@ class TunedBrainOF(BaseBrainOF):
     # ------------------------------------------------------------------------------ fitting
 
     def _fit_tuned(self, sources, targets, weight, groups, fit_head, before):
-        """Fine-tune from the probe, or from where the last fit ended.
-
-        ``targets`` and ``weight`` are tensors with one entry per sample; ``before`` is what
-        :meth:`_fitted_before` gave.
-        """
+        """Fine-tune from the probe, or from where the last fit ended."""
+        # ``targets`` and ``weight`` are tensors with one entry per sample; ``before`` is what
+        # :meth:`_fitted_before` gave.
         if isinstance(sources, Embedded):
             raise ValueError(
                 f"adaptation={self.adaptation!r} trains the network: it needs the samples "

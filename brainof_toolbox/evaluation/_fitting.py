@@ -24,24 +24,8 @@ _INNER_LISTS = ("steps", "estimators_", "transformer_list", "transformers_")
 
 
 def fit_with_groups(estimator, X, y, groups):
-    """Fit, handing the groups to whatever splits or validates inside.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A clone; a pipeline, a search of hyper-parameters, or either inside the other, too.
-    X : object
-        Training samples.
-    y : ndarray, shape (n_samples,)
-        Their targets.
-    groups : ndarray, shape (n_samples,) | None
-        Whose they are.
-
-    Returns
-    -------
-    estimator : estimator
-        The same, fitted.
-    """
+    """Fit, handing the groups to whatever splits or validates inside."""
+    # y (n_samples,), groups (n_samples,).
     last = _last_step(estimator)
     if groups is not None and isinstance(last, BaseSearchCV):
         inner = _last_step(last.estimator)
@@ -74,19 +58,8 @@ def _fit_arguments(estimator, groups):
 
 
 def warn_of_inner_splits(estimator, y, groups, is_classification):
-    """Warn when a search would choose hyper-parameters on subjects that it trains on.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Not fitted.
-    y : ndarray, shape (n_samples,)
-        Targets of one training side.
-    groups : ndarray, shape (n_samples,)
-        Whose they are.
-    is_classification : bool
-        Whether a number of folds means stratified ones.
-    """
+    """Warn when a search would choose hyper-parameters on subjects that it trains on."""
+    # y (n_samples,), groups (n_samples,).
     for search in [estimator, *estimator.get_params(deep=True).values()]:
         if not isinstance(search, BaseSearchCV):
             continue
@@ -116,20 +89,7 @@ def _shared_inside(cv, y, groups, is_classification):
 
 
 def find_seen(estimator, names):
-    """Test subjects that a checkpoint's manifest lists.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-    names : iterable
-        Subjects or groups of the test side.
-
-    Returns
-    -------
-    seen : tuple of str
-        Those found in the manifest of any part of the estimator.
-    """
+    """Test subjects that a checkpoint's manifest lists."""
     known = set()
     for part in _parts(estimator):
         manifest = getattr(part, "_manifest", None)
@@ -155,13 +115,7 @@ def _parts(estimator):
 
 
 def warn_of_seen(seen):
-    """Warn of test subjects that a checkpoint was trained on.
-
-    Parameters
-    ----------
-    seen : iterable of tuple of str
-        By fold.
-    """
+    """Warn of test subjects that a checkpoint was trained on."""
     seen = sorted({name for fold in seen for name in fold})
     if seen:
         warn(
@@ -171,28 +125,10 @@ def warn_of_seen(seen):
 
 
 def embed_once(estimator, X):
-    """Apply what is frozen to all samples at once, rather than again in every fold.
-
-    What says of itself that it is frozen gives rows that depend on their own sample alone:
-    :class:`~brainof_toolbox.BrainOFEmbedder` as first step of a pipeline, and the network under a
-    probe.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Not fitted.
-    X : object
-        All samples.
-
-    Returns
-    -------
-    estimator : estimator
-        The rest of the pipeline, or the estimator as it came.
-    X : object
-        Features, or the samples as they came.
-    frozen : estimator | None
-        What was applied, fitted.
-    """
+    """Apply what is frozen to all samples at once, rather than again in every fold."""
+    # What says of itself that it is frozen gives rows that depend on their own sample alone:
+    # :class:`~brainof_toolbox.BrainOFEmbedder` as first step of a pipeline, and the network under
+    # a probe.
     if hasattr(estimator, "embed_ahead"):
         frozen = clone(estimator)
         ahead = frozen.embed_ahead(X)

@@ -19,27 +19,8 @@ _WHY = (
 
 
 def check_groups(groups, X, n_samples):
-    """Groups as an array, or None when the user says that there are none.
-
-    Parameters
-    ----------
-    groups : array-like, shape (n_samples,) | "none" | None
-        What the user gave; ``None`` asks ``X``.
-    X : object
-        The samples.
-    n_samples : int
-        How many they are.
-
-    Returns
-    -------
-    groups : ndarray, shape (n_samples,) | None
-        One entry per sample.
-
-    Raises
-    ------
-    ValueError
-        If groups are not known, too few, or missing for some samples.
-    """
+    """Groups as an array, or None when the user says that there are none."""
+    # groups (n_samples,) -> groups (n_samples,).
     if isinstance(groups, str):
         if groups != "none":
             raise ValueError(f"'groups' must be one entry per sample or 'none', got {groups!r}.")
@@ -63,18 +44,8 @@ def check_groups(groups, X, n_samples):
 
 
 def own_groups(X):
-    """Groups that the samples bring: ``X.groups``, else their subjects.
-
-    Parameters
-    ----------
-    X : object
-        The samples.
-
-    Returns
-    -------
-    groups : ndarray, shape (n_samples,) | None
-        ``None`` when they name none, or not for every sample.
-    """
+    """Groups that the samples bring: ``X.groups``, else their subjects."""
+    # -> groups (n_samples,).
     groups = None if isinstance(X, pd.DataFrame) else getattr(X, "groups", None)
     if groups is None or callable(groups) or pd.isna(groups).any():
         return own_subjects(X)
@@ -82,34 +53,14 @@ def own_groups(X):
 
 
 def own_subjects(X):
-    """Subjects that the samples themselves name.
-
-    Parameters
-    ----------
-    X : object
-        The samples.
-
-    Returns
-    -------
-    subjects : ndarray, shape (n_samples,) | None
-        ``None`` when they name none, or not for every sample. Paths name them by ``sub-``.
-    """
+    """Subjects that the samples themselves name."""
+    # -> subjects (n_samples,).
     return _named_by_all(X, "subject")
 
 
 def own_occasions(X):
-    """Session, task and run of samples, as far as the samples themselves name them.
-
-    Parameters
-    ----------
-    X : object
-        The samples.
-
-    Returns
-    -------
-    occasions : dict of str -> ndarray, shape (n_samples,)
-        Those of ``"session"``, ``"task"`` and ``"run"`` that every sample has.
-    """
+    """Session, task and run of samples, as far as the samples themselves name them."""
+    # -> occasions (n_samples,).
     found = {name: _named_by_all(X, name) for name in _ENTITIES if name != "subject"}
     return {name: values for name, values in found.items() if values is not None}
 
@@ -168,16 +119,6 @@ def _unnamed(X):
 
 
 def in_order(groups):
-    """Distinct groups in the order in which they come.
-
-    Parameters
-    ----------
-    groups : array-like, shape (n_samples,)
-        One entry per sample.
-
-    Returns
-    -------
-    names : tuple
-        Each once.
-    """
+    """Distinct groups in the order in which they come."""
+    # groups (n_samples,).
     return tuple(dict.fromkeys(np.asarray(groups).tolist()))

@@ -26,20 +26,7 @@ _ASIDE = 0.3  # the mean stands right of the points
 
 
 def plot_scores(scores, axes=None):
-    """Draw one column of points per estimator.
-
-    Parameters
-    ----------
-    scores : dict of str -> Scores
-        By estimator, on the same splits.
-    axes : matplotlib.axes.Axes | None
-        Where to draw; ``None`` makes a figure.
-
-    Returns
-    -------
-    axes : matplotlib.axes.Axes
-        The axes.
-    """
+    """Draw one column of points per estimator."""
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -105,22 +92,8 @@ def _draw_chance(axes, scores):
 
 
 def _spread(heights, width=0.2, n_bins=30):
-    """Places across each column, so that equal scores do not hide one another.
-
-    Parameters
-    ----------
-    heights : ndarray, shape (n_columns, n_units)
-        Scores.
-    width : float
-        Furthest from the middle of the column.
-    n_bins : int
-        Heights within which points are set side by side.
-
-    Returns
-    -------
-    places : ndarray, shape (n_columns, n_units)
-        Horizontal positions.
-    """
+    """Places across each column, so that equal scores do not hide one another."""
+    # heights (n_columns, n_units) -> places (n_columns, n_units).
     low, high = heights.min(), heights.max()
     bins = np.round((heights - low) / max(high - low, 1e-12) * n_bins).astype(int)
     places = np.repeat(np.arange(len(heights), dtype=float)[:, None], heights.shape[1], axis=1)

@@ -247,36 +247,14 @@ class Comparison:
 
 
 def points(scores):
-    """Scores to show, or to pair, one by one.
-
-    Parameters
-    ----------
-    scores : Scores
-        Of one estimator.
-
-    Returns
-    -------
-    points : pandas.Series
-        By group, or by fold where there are no scores by group.
-    """
+    """Scores to show, or to pair, one by one."""
     if len(scores.by_group):
         return scores.by_group.set_index("group")["score"]
     return scores.folds.set_index("fold")["score"]
 
 
 def left_out(row):
-    """Groups that a fold leaves out, in a few letters.
-
-    Parameters
-    ----------
-    row : object
-        With ``test_groups`` and ``fold``.
-
-    Returns
-    -------
-    text : str
-        At most 32 letters.
-    """
+    """Groups that a fold leaves out, in a few letters."""
     text = ", ".join(str(group) for group in row.test_groups) or f"fold {row.fold}"
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 

@@ -14,38 +14,14 @@ _ROUNDING = 1e-12  # two scores that differ by less are the same
 
 
 def balanced_accuracy(y, predicted):
-    """Mean recall of the classes in ``y``.
-
-    scikit-learn's own warns when a class that was guessed is not in ``y``.
-
-    Parameters
-    ----------
-    y, predicted : ndarray, shape (n_samples,)
-        True and predicted labels.
-
-    Returns
-    -------
-    score : float
-        Between 0 and 1.
-    """
+    """Mean recall of the classes in ``y``."""
+    # scikit-learn's own warns when a class that was guessed is not in ``y``.
+    # y, predicted (n_samples,).
     return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]))
 
 
 def mean_over_folds(y, predicted):
-    """Balanced accuracy of a whole cross-validation.
-
-    Parameters
-    ----------
-    y, predicted : list of ndarray
-        True and predicted labels of each fold.
-
-    Returns
-    -------
-    score : float
-        Mean over classes of the mean recall in the folds that test the class. Where every fold
-        tests every class, that is the mean of the folds' scores; where folds lack a class, as when
-        each leaves out one subject with one label, that mean would reward guessing the larger one.
-    """
+    """Balanced accuracy of a whole cross-validation."""
     recall = {}
     for labels, guesses in zip(y, predicted, strict=True):
         for label in np.unique(labels):
@@ -59,76 +35,30 @@ def mean_over_folds(y, predicted):
 
 
 def mean_absolute_error(y, predicted):
-    """Mean distance between target and prediction.
-
-    Parameters
-    ----------
-    y, predicted : ndarray, shape (n_samples,)
-        True and predicted targets.
-
-    Returns
-    -------
-    error : float
-        In the unit of the target.
-    """
+    """Mean distance between target and prediction."""
+    # y, predicted (n_samples,).
     return float(np.abs(y - predicted).mean())
 
 
 def correlation(y, predicted):
-    """Pearson's r, NaN where one side does not vary.
-
-    Parameters
-    ----------
-    y, predicted : ndarray, shape (n_samples,)
-        True and predicted targets.
-
-    Returns
-    -------
-    r : float
-        Between -1 and 1.
-    """
+    """Pearson's r, NaN where one side does not vary."""
+    # y, predicted (n_samples,).
     if len(y) < 2 or np.ptp(y) == 0 or np.ptp(predicted) == 0:
         return np.nan
     return float(np.corrcoef(y, predicted)[0, 1])
 
 
 def determination(y, predicted):
-    """R2: one minus the squared errors over those of the mean of ``y``, NaN where y is constant.
-
-    Parameters
-    ----------
-    y, predicted : ndarray, shape (n_samples,)
-        True and predicted targets.
-
-    Returns
-    -------
-    r2 : float
-        At most 1; below 0 the prediction is worse than that mean.
-    """
+    """R2: one minus the squared errors over those of the mean of ``y``, NaN where y is constant."""
+    # y, predicted (n_samples,).
     if len(y) < 2 or np.ptp(y) == 0:
         return np.nan
     return float(1 - ((y - predicted) ** 2).sum() / ((y - np.mean(y)) ** 2).sum())
 
 
 def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
-    """Standard error of the pooled score, from groups drawn with replacement.
-
-    Parameters
-    ----------
-    y, predicted : ndarray, shape (n_samples,)
-        Targets and predictions of all test samples.
-    groups : ndarray, shape (n_samples,)
-        Whose they are.
-    is_regression : bool
-        Mean absolute error instead of balanced accuracy.
-    random_state : int | None
-        Seed.
-
-    Returns
-    -------
-    error : float
-        Of the score with the fitted models as they are.
-    """
+    """Standard error of the pooled score, from groups drawn with replacement."""
+    # y, predicted (n_samples,), groups (n_samples,).
     which, names = pd.factorize(groups)
     n = len(names)
     if is_regression:
@@ -150,67 +80,19 @@ def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
 
 
 def half_interval(error, n_units, overlap):
-    """Half of a 95 % interval for a cross-validated score.
-
-    Parameters
-    ----------
-    error : float
-        Standard error with the fitted models as they are.
-    n_units : int
-        Groups or folds that it comes from.
-    overlap : float
-        Samples tested by samples trained on, over the whole cross-validation. Folds train on
-        each other's test samples, so their scores are correlated; the variance grows by
-        ``1 + overlap`` :footcite:p:`nadeau2003inference`.
-
-    Returns
-    -------
-    half : float
-        In the unit of the score.
-    """
+    """Half of a 95 % interval for a cross-validated score."""
     return float(stats.t.ppf(0.975, n_units - 1) * error * np.sqrt(1 + overlap))
 
 
 def widen_certain(score, n_units):
-    """95 % interval where all units agree: so many answers without exception are no certainty.
-
-    Parameters
-    ----------
-    score : float
-        Of all units; other than 0 or 1 it stays a point, as for a decoder that always says the
-        same.
-    n_units : int
-        Groups or folds.
-
-    Returns
-    -------
-    low, high : float
-        The exact limits of a proportion (Clopper and Pearson).
-    """
+    """95 % interval where all units agree: so many answers without exception are no certainty."""
     limit = 0.025 ** (1 / n_units)
     return limit if score == 1 else score, 1 - limit if score == 0 else score
 
 
 def permute(y, groups, rng, occasions=None):
-    """Permute labels at the level at which they vary.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n_samples,)
-        Labels or targets.
-    groups : ndarray, shape (n_samples,) | None
-        Whose samples they are.
-    rng : numpy.random.Generator
-        Draws the order.
-    occasions : dict of str -> ndarray, shape (n_samples,) | None
-        Session, task and run of the samples, as far as they are known.
-
-    Returns
-    -------
-    permuted : ndarray, shape (n_samples,)
-        Over samples without groups; over whole groups when each has one label; else within each
-        group, over its recordings when each has one label.
-    """
+    """Permute labels at the level at which they vary."""
+    # y (n_samples,), groups (n_samples,), occasions (n_samples,) -> permuted (n_samples,).
     level = permutation_level(y, groups, occasions)
     if level == "samples":
         return rng.permutation(y)
@@ -229,22 +111,8 @@ def permute(y, groups, rng, occasions=None):
 
 
 def permutation_level(y, groups, occasions=None):
-    """The level at which labels vary.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n_samples,)
-        Labels or targets.
-    groups : ndarray, shape (n_samples,) | None
-        Whose samples they are.
-    occasions : dict of str -> ndarray, shape (n_samples,) | None
-        Session, task and run of the samples, as far as they are known.
-
-    Returns
-    -------
-    level : str
-        ``"samples"``, ``"groups"``, ``"recordings within groups"`` or ``"within groups"``.
-    """
+    """The level at which labels vary."""
+    # y (n_samples,), groups (n_samples,), occasions (n_samples,).
     if groups is None:
         return "samples"
     which = pd.factorize(groups)[0]
@@ -255,11 +123,9 @@ def permutation_level(y, groups, occasions=None):
 
 
 def _labelled_units(y, which, occasions):
-    """The coarsest units inside groups that have one label each, or None.
-
-    A label that holds for a session or a run moves with all of its samples: they resemble each
-    other for other reasons too, and one by one they would seem more exchangeable than they are.
-    """
+    """The coarsest units inside groups that have one label each, or None."""
+    # A label that holds for a session or a run moves with all of its samples: they resemble each
+    # other for other reasons too, and one by one they would seem more exchangeable than they are.
     names = tuple(occasions or ())
     for size in range(1, len(names) + 1):
         for chosen in itertools.combinations(names, size):
@@ -279,41 +145,15 @@ def _is_constant(y, which):
 
 
 def permutation_p_value(observed, permuted, *, is_error):
-    """Share of permutations at least as good, the data as they are being one of them.
-
-    Parameters
-    ----------
-    observed : float
-        Score with the labels as they are.
-    permuted : ndarray, shape (n_permutations,)
-        Scores with permuted labels.
-    is_error : bool
-        Whether less is better.
-
-    Returns
-    -------
-    p_value : float
-        At least ``1 / (1 + n_permutations)``.
-    """
+    """Share of permutations at least as good, the data as they are being one of them."""
+    # permuted (n_permutations,).
     better = observed - permuted if is_error else permuted - observed
     return float((1 + (better >= -_ROUNDING).sum()) / (1 + len(permuted)))
 
 
 def sign_flip(difference, random_state):
-    """Two-sided p-value of a mean difference when each unit's sign could be either.
-
-    Parameters
-    ----------
-    difference : ndarray, shape (n_units,)
-        Paired differences.
-    random_state : int | None
-        Seed of drawn signs; with up to 12 units all are tried.
-
-    Returns
-    -------
-    p_value : float
-        At least ``2 / 2**n_units``.
-    """
+    """Two-sided p-value of a mean difference when each unit's sign could be either."""
+    # difference (n_units,).
     n = len(difference)
     if n <= 12:
         signs = np.array(list(itertools.product([1, -1], repeat=n)))

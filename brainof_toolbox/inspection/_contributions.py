@@ -102,22 +102,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
 
 
 def shapley(value, players, player):
-    """Shapley value of one player.
-
-    Parameters
-    ----------
-    value : dict of frozenset -> float
-        What each set of players is worth.
-    players : sequence of str
-        All of them.
-    player : str
-        Whose value.
-
-    Returns
-    -------
-    value : float
-        Mean over all orders of what the player adds to those before.
-    """
+    """Shapley value of one player."""
     others = [name for name in players if name != player]
     total = 0.0
     for size in range(len(others) + 1):

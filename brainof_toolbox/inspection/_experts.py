@@ -77,23 +77,7 @@ def expert_usage(estimator, X):
 
 
 def network_of(estimator):
-    """Return the network of a fitted estimator, if it is ours.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-
-    Returns
-    -------
-    backbone : BrainOF
-        Its network.
-
-    Raises
-    ------
-    ValueError
-        If it is not fitted, or uses the authors' network.
-    """
+    """Return the network of a fitted estimator, if it is ours."""
     check_is_fitted(estimator)
     if not isinstance(estimator.backbone_, BrainOF):
         raise ValueError("The authors' network cannot be looked into: it takes no tokens.")
@@ -101,22 +85,7 @@ def network_of(estimator):
 
 
 def by_modality(blocks, batch_size):
-    """Tokens of one modality at a time.
-
-    Parameters
-    ----------
-    blocks : iterable of Block
-        Preprocessed windows.
-    batch_size : int
-        Windows at once.
-
-    Yields
-    ------
-    tokens : TokenBatch
-        Of windows that have the modality.
-    modality : str
-        Its name.
-    """
+    """Tokens of one modality at a time."""
     for block in blocks:
         for modality in block.windows:
             there = np.flatnonzero(~block.is_missing[modality])

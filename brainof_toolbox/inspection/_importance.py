@@ -245,25 +245,7 @@ class Importance:
 
 
 def usable_bands(bands, signals):
-    """Bands within what a modality was sampled at.
-
-    Parameters
-    ----------
-    bands : dict of str -> (float, float) | None
-        Hz, by name; ``None``: the usual ones of the modality.
-    signals : Signals
-        Windows.
-
-    Returns
-    -------
-    bands : dict of str -> (float, float)
-        Those that end below the Nyquist frequency and hold a component of the windows.
-
-    Raises
-    ------
-    ValueError
-        If a band is no pair of rising frequencies.
-    """
+    """Bands within what a modality was sampled at."""
     if bands is None:
         bands = SLOW_BANDS if signals.modality == "fmri" else BANDS
     for name, limits in bands.items():
@@ -278,18 +260,5 @@ def usable_bands(bands, signals):
 
 
 def in_band(frequencies, limits):
-    """Which frequencies belong to a band.
-
-    Parameters
-    ----------
-    frequencies : ndarray
-        Hz.
-    limits : (float, float)
-        Low end, included, and high end.
-
-    Returns
-    -------
-    is_inside : ndarray of bool
-        True within.
-    """
+    """Which frequencies belong to a band."""
     return (frequencies >= limits[0]) & (frequencies < limits[1])

@@ -13,24 +13,8 @@ _SAME_PLACE = 1e-4  # m
 
 
 def make_sensor_info(ch_names, ch_types, ch_pos, sfreq=1.0):
-    """Make an Info of sensors at known places, for drawing.
-
-    Parameters
-    ----------
-    ch_names : sequence of str
-        Names.
-    ch_types : sequence of str
-        ``"eeg"``, ``"mag"`` or ``"grad"``.
-    ch_pos : ndarray, shape (n_channels, 3)
-        Metres, head frame.
-    sfreq : float
-        Hz.
-
-    Returns
-    -------
-    info : mne.Info
-        With the positions in ``loc``.
-    """
+    """Make an Info of sensors at known places, for drawing."""
+    # ch_pos (n_channels, 3).
     import mne
 
     info = mne.create_info(list(ch_names), sfreq, list(ch_types), verbose="error")
@@ -46,20 +30,7 @@ def make_sensor_info(ch_names, ch_types, ch_pos, sfreq=1.0):
 
 
 def to_evoked(part, method):
-    """Importance of the sensors of a modality as an Evoked.
-
-    Parameters
-    ----------
-    part : PartImportance
-        The numbers.
-    method : str
-        Becomes part of the comment.
-
-    Returns
-    -------
-    evoked : mne.EvokedArray
-        One time point per patch, or a single one.
-    """
+    """Importance of the sensors of a modality as an Evoked."""
     import mne
 
     if "bold" in part.ch_types:
@@ -74,20 +45,7 @@ def to_evoked(part, method):
 
 
 def to_nifti(part, masker):
-    """Importance of regions as a 3-D image.
-
-    Parameters
-    ----------
-    part : PartImportance
-        Of fMRI.
-    masker : object
-        What made the regions, in any form that the estimators take.
-
-    Returns
-    -------
-    image : nibabel.Nifti1Image
-        On the masker's grid.
-    """
+    """Importance of regions as a 3-D image."""
     from ..io._regions import region_geometry, resolve_masker
 
     masker = resolve_masker(masker)
@@ -108,22 +66,7 @@ def to_nifti(part, masker):
 
 
 def plot_scalp(part, unit, axes=None):
-    """Draw topographies, one for each type of sensor.
-
-    Parameters
-    ----------
-    part : PartImportance
-        Of EEG or MEG.
-    unit : str
-        Of importance.
-    axes : Axes | sequence of Axes | None
-        One for each type.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw topographies, one for each type of sensor."""
     import mne
 
     kinds = [kind for kind in TITLES if kind in part.ch_types]
@@ -152,26 +95,8 @@ def plot_scalp(part, unit, axes=None):
 
 
 def merge(part, importance, rows):
-    """Add up what sensors at one place have.
-
-    Parameters
-    ----------
-    part : object
-        With ``ch_names`` and ``ch_pos``.
-    importance : ndarray, shape (n_channels,)
-        Of each channel.
-    rows : sequence of int
-        Channels to look at.
-
-    Returns
-    -------
-    names : list of str
-        The first sensor of each place.
-    places : ndarray, shape (n_places, 3)
-        Metres.
-    values : ndarray, shape (n_places,)
-        Sums.
-    """
+    """Add up what sensors at one place have."""
+    # importance (n_channels,) -> places (n_places, 3), values (n_places,).
     names, places, values = [], [], []
     for row in rows:
         near = [
@@ -189,22 +114,7 @@ def merge(part, importance, rows):
 
 
 def plot_brain(image, unit, axes=None):
-    """Draw a glass brain with the fifth of the regions that matter most.
-
-    Parameters
-    ----------
-    image : nibabel.Nifti1Image
-        Importance.
-    unit : str
-        Of importance.
-    axes : Axes | None
-        Where to draw.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw a glass brain with the fifth of the regions that matter most."""
     from nilearn import plotting
 
     (ax,) = make_axes(axes, 1, (8.5, 3.2))
@@ -234,22 +144,7 @@ def _range(image):
 
 
 def plot_surface(image, unit, axes=None):
-    """Draw both hemispheres from the side.
-
-    Parameters
-    ----------
-    image : nibabel.Nifti1Image
-        Importance.
-    unit : str
-        Of importance.
-    axes : sequence of Axes | None
-        Two, with 3-D projection.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw both hemispheres from the side."""
     import matplotlib.pyplot as plt
     from nilearn import datasets, plotting, surface
 
@@ -282,22 +177,7 @@ def plot_surface(image, unit, axes=None):
 
 
 def plot_time(part, unit, axes=None):
-    """Draw importance by patch.
-
-    Parameters
-    ----------
-    part : PartImportance
-        Of any modality.
-    unit : str
-        Of importance.
-    axes : Axes | None
-        Where to draw.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw importance by patch."""
     (ax,) = make_axes(axes, 1, (5.0, 3.0))
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.plot(part.times, part.patches, "o-", color=_COLOUR)
@@ -306,22 +186,7 @@ def plot_time(part, unit, axes=None):
 
 
 def plot_bands(part, unit, axes=None):
-    """Draw importance by frequency band.
-
-    Parameters
-    ----------
-    part : PartImportance
-        Of any modality.
-    unit : str
-        Of importance.
-    axes : Axes | None
-        Where to draw.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw importance by frequency band."""
     (ax,) = make_axes(axes, 1, (5.0, 3.0))
     if not part.bands:
         raise ValueError("No band lies within what this recording was sampled at; pass bands=.")
@@ -333,27 +198,7 @@ def plot_bands(part, unit, axes=None):
 
 
 def make_axes(axes, count, size):
-    """Axes to draw into, as a list.
-
-    Parameters
-    ----------
-    axes : Axes | sequence of Axes | None
-        What was given.
-    count : int
-        How many are needed.
-    size : (float, float)
-        Inches, of each one.
-
-    Returns
-    -------
-    axes : list of Axes
-        Those given, or new ones side by side.
-
-    Raises
-    ------
-    ValueError
-        If their number is another.
-    """
+    """Axes to draw into, as a list."""
     import matplotlib.pyplot as plt
 
     if axes is None:

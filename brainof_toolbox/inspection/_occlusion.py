@@ -96,24 +96,9 @@ def _occlude_part(case, plain, name, signals, radius, bands):
 
 
 def without_band(data, signals, *, limits):
-    """Set the Fourier components of a band to zero.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_windows, n_channels, n_times)
-        Windows.
-    signals : Signals
-        What they come from.
-    limits : (float, float)
-        Hz.
-
-    Returns
-    -------
-    data : ndarray, shape (n_windows, n_channels, n_times)
-        Windows without the band.
-    is_dropped : ndarray of bool, shape (n_windows, n_channels)
-        False: all channels are read.
-    """
+    """Set the Fourier components of a band to zero."""
+    # data (n_windows, n_channels, n_times) -> data (n_windows, n_channels, n_times), is_dropped
+    # (n_windows, n_channels).
     n_times = data.shape[2]
     spectrum = np.fft.rfft(data, axis=2)
     spectrum[:, :, in_band(np.fft.rfftfreq(n_times, 1 / signals.sfreq), limits)] = 0.0

@@ -10,18 +10,7 @@ _COLOUR = "#0072B2"
 
 
 def plot_confusion(found):
-    """Draw the confusion matrix of the samples left out.
-
-    Parameters
-    ----------
-    found : object
-        With ``task`` and ``predicted``.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw the confusion matrix of the samples left out."""
     import matplotlib.pyplot as plt
     from sklearn.metrics import ConfusionMatrixDisplay
 
@@ -43,18 +32,7 @@ def plot_confusion(found):
 
 
 def plot_calibration(found):
-    """Draw how often answers are right against how sure they are.
-
-    Parameters
-    ----------
-    found : object
-        With ``task``, ``predicted`` and ``probability``.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw how often answers are right against how sure they are."""
     import matplotlib.pyplot as plt
     from sklearn.calibration import calibration_curve
 
@@ -74,18 +52,7 @@ def plot_calibration(found):
 
 
 def plot_predictions(found):
-    """Draw predictions against targets.
-
-    Parameters
-    ----------
-    found : object
-        With ``task`` and ``predicted``.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
-    """
+    """Draw predictions against targets."""
     import matplotlib.pyplot as plt
 
     tested = tested_rows(found)
@@ -100,16 +67,5 @@ def plot_predictions(found):
 
 
 def tested_rows(found):
-    """Samples that some fold left out.
-
-    Parameters
-    ----------
-    found : object
-        With ``task``.
-
-    Returns
-    -------
-    rows : ndarray of int
-        Sorted, each once.
-    """
+    """Samples that some fold left out."""
     return np.unique(np.concatenate([test for _, test in found.task.splits]))

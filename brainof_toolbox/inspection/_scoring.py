@@ -20,30 +20,15 @@ from ..signals import MODALITIES
 
 @dataclass(frozen=True)
 class Case:
-    """A fitted estimator, and the samples that it is to be explained on.
+    """A fitted estimator, and the samples that it is to be explained on."""
 
-    Parameters
-    ----------
-    network : Network
-        Backbone and head, in eval mode.
-    blocks : list of Block
-        Preprocessed windows of all samples.
-    targets : ndarray, shape (n_samples,)
-        Class indices, or standardised numbers; those predicted where none were given.
-    is_predicted : bool
-        Whether the targets are the estimator's own predictions.
-    batch_size : int
-        Windows at once.
-    signals : dict of str -> Signals
-        One window's worth of names, places and rates, by modality.
-    """
-
-    network: torch.nn.Module
-    blocks: list
+    network: torch.nn.Module  # Backbone and head, in eval mode
+    blocks: list  # Preprocessed windows of all samples
+    # (n_samples,) Class indices, or standardised numbers; those predicted where none were given
     targets: np.ndarray
-    is_predicted: bool
-    batch_size: int
-    signals: dict
+    is_predicted: bool  # Whether the targets are the estimator's own predictions
+    batch_size: int  # Windows at once
+    signals: dict  # One window's worth of names, places and rates, by modality
 
     @property
     def is_classification(self):
@@ -72,31 +57,8 @@ class Case:
 
 
 def prepare(estimator, X, y, *, is_one_montage=True):
-    """Take a fitted estimator and its samples apart.
-
-    Parameters
-    ----------
-    estimator : BrainOFClassifier | BrainOFRegressor
-        Fitted.
-    X : object
-        Samples in any accepted form, one montage per modality.
-    y : array-like, shape (n_samples,) | None
-        Their targets; ``None``: what the estimator predicts.
-    is_one_montage : bool
-        Refuse samples of several montages.
-
-    Returns
-    -------
-    case : Case
-        What maps are made of.
-
-    Raises
-    ------
-    TypeError
-        If the estimator predicts nothing.
-    ValueError
-        If it is not fitted, montages differ, or targets do not belong to the samples.
-    """
+    """Take a fitted estimator and its samples apart."""
+    # y (n_samples,).
     if not hasattr(estimator, "_as_network"):
         raise TypeError(
             "Importance is that for a prediction: pass a fitted BrainOFClassifier or "
@@ -128,23 +90,7 @@ def prepare(estimator, X, y, *, is_one_montage=True):
 
 
 def one_montage(blocks):
-    """Find the one montage of each modality.
-
-    Parameters
-    ----------
-    blocks : list of Block
-        Preprocessed windows.
-
-    Returns
-    -------
-    signals : dict of str -> Signals
-        Names, places and rates, by modality.
-
-    Raises
-    ------
-    ValueError
-        If there are several montages, or lengths of windows.
-    """
+    """Find the one montage of each modality."""
     found = {}
     for name in MODALITIES:
         for block in blocks:
@@ -169,26 +115,8 @@ def _words(signals):
 
 
 def take_tokens(block, rows, change=None, modality=None, hidden=None):
-    """Tokens of some windows, one modality changed.
-
-    Parameters
-    ----------
-    block : Block
-        Preprocessed windows.
-    rows : ndarray of int
-        Which.
-    change : callable | None
-        As of :func:`~brainof_toolbox.estimators._reading.window_tokens`, for ``modality``.
-    modality : str | None
-        Which one is changed.
-    hidden : ndarray of bool, shape (n_channels, n_patches) | None
-        Tokens of ``modality`` that are not read.
-
-    Returns
-    -------
-    tokens : list of TokenBatch
-        One per modality, in reading order.
-    """
+    """Tokens of some windows, one modality changed."""
+    # hidden (n_channels, n_patches).
     tokens = []
     for name in block.windows:
         if block.is_missing[name][rows].all():

@@ -17,25 +17,9 @@ _MOST_SAMPLES, _MOST_TIMES = 64, 2000
 
 
 def check_amplitude(signals, *, where="X", is_table=False):
-    """Refuse impossible amplitudes, warn of odd ones and of flat channels.
-
-    The decision rests on the interquartile range over time, so that neither an offset nor a
-    few artefacts decide.
-
-    Parameters
-    ----------
-    signals : Signals
-        Values as read, before any scaling.
-    where : str
-        What to call the data in messages.
-    is_table : bool
-        ``True`` for a 2-D array of one-channel series: nothing is refused, only warned about.
-
-    Raises
-    ------
-    ValueError
-        If values are far too large for their SI unit, or a sample is flat on all channels.
-    """
+    """Refuse impossible amplitudes, warn of odd ones and of flat channels."""
+    # The decision rests on the interquartile range over time, so that neither an offset nor a few
+    # artefacts decide.
     if signals.modality == "fmri":
         return
     data = _subsample(signals)

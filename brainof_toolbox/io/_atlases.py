@@ -30,26 +30,7 @@ _CHOICES = {
 
 
 def split_atlas_name(name):
-    """Take the name of an atlas apart.
-
-    Parameters
-    ----------
-    name : str
-        For example ``"Schaefer_200"`` or ``"aal"``; capitals do not matter, and ``_`` or a space
-        means ``-``.
-
-    Returns
-    -------
-    family : str | None
-        For example ``"schaefer"``; ``None`` when no atlas is called so.
-    n_regions : int | None
-        For example 200; ``None`` for atlases of one size.
-
-    Raises
-    ------
-    ValueError
-        If the family is known but not in this size.
-    """
+    """Take the name of an atlas apart."""
     text = re.sub(r"[_\s]+", "-", name.strip().lower())
     match = re.fullmatch(r"([a-z\-]+?)-?(\d*)", text)
     if not match or match[1] not in _CHOICES:
@@ -63,22 +44,7 @@ def split_atlas_name(name):
 
 
 def atlas_folder(name, data_dir=None):
-    """Folder in which the image and the table of a named atlas are kept.
-
-    Parameters
-    ----------
-    name : str
-        Name of the atlas.
-    data_dir : path-like | None
-        Folder of all atlases. ``None`` (default) means the environment variable
-        ``BRAINOF_ATLASES``, or else ``brainof_toolbox/atlases`` in the user's cache folder
-        (``XDG_CACHE_HOME``, by default ``~/.cache``).
-
-    Returns
-    -------
-    folder : Path
-        Holds ``atlas.nii.gz`` and ``atlas.tsv`` once the atlas was fetched; may not exist.
-    """
+    """Folder in which the image and the table of a named atlas are kept."""
     if data_dir is None:
         data_dir = os.environ.get("BRAINOF_ATLASES")
     if data_dir is None:
@@ -89,25 +55,7 @@ def atlas_folder(name, data_dir=None):
 
 
 def find_atlas(name, data_dir=None):
-    """Image of a named atlas that was fetched before.
-
-    Parameters
-    ----------
-    name : str
-        Name of the atlas.
-    data_dir : path-like | None
-        As in :func:`atlas_folder`.
-
-    Returns
-    -------
-    path : Path
-        The image.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there, saying how to get it.
-    """
+    """Image of a named atlas that was fetched before."""
     path = atlas_folder(name, data_dir) / "atlas.nii.gz"
     if path.is_file():
         return path

@@ -152,25 +152,7 @@ class Records(Sequence):
 
 
 def indices(key, n_items):
-    """Turn a slice, mask or index array, or what scikit-learn writes, into indices.
-
-    Parameters
-    ----------
-    key : object
-        What stands between the brackets.
-    n_items : int
-        Length of the sequence.
-
-    Returns
-    -------
-    indices : ndarray of int
-        Positions.
-
-    Raises
-    ------
-    IndexError
-        If a mask has another length, or an index does not exist.
-    """
+    """Turn a slice, mask or index array, or what scikit-learn writes, into indices."""
     if isinstance(key, tuple):  # scikit-learn's X[key, ...]
         key = key[0]
     return np.arange(n_items)[key if isinstance(key, slice) else _as_index(key)]

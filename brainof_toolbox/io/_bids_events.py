@@ -20,17 +20,7 @@ class Dropped:
         self.files = {}
 
     def add(self, reason, count, path):
-        """Count events left out of one file.
-
-        Parameters
-        ----------
-        reason : str
-            Why.
-        count : int
-            How many; zero is not counted.
-        path : path-like
-            Where.
-        """
+        """Count events left out of one file."""
         if count:
             self.counts[reason] += int(count)
             self.files.setdefault(reason, []).append(Path(path).name)
@@ -47,27 +37,7 @@ class Dropped:
 
 
 def find_events(path, datatype, root):
-    """Find the events table of a recording.
-
-    Parameters
-    ----------
-    path : mne_bids.BIDSPath | pathlib.Path
-        The recording.
-    datatype : str
-        ``"eeg"``, ``"meg"`` or ``"func"``.
-    root : path-like
-        The raw dataset: preprocessed images have their events there.
-
-    Returns
-    -------
-    events : pathlib.Path
-        Its ``*_events.tsv``.
-
-    Raises
-    ------
-    FileNotFoundError
-        Naming the path where it is expected.
-    """
+    """Find the events table of a recording."""
     if datatype == "func":
         found, expected = _events_of_image(Path(path), Path(root).expanduser().absolute())
     else:
@@ -83,11 +53,9 @@ def find_events(path, datatype, root):
 
 
 def _events_of_image(path, root):
-    """The table found, or None, and where it is expected.
-
-    By BIDS's inheritance: the nearest folder, and in it the most specific name, whose entities
-    the image all has.
-    """
+    """The table found, or None, and where it is expected."""
+    # By BIDS's inheritance: the nearest folder, and in it the most specific name, whose entities
+    # the image all has.
     image = entities_of(path)
     subject = next(p for p in path.parents if p.name == f"sub-{image['subject']}")
     inside = path.parent.relative_to(subject.parent)
@@ -106,28 +74,7 @@ def _events_of_image(path, root):
 
 
 def read_events(path, column, dropped):
-    """Read an events table.
-
-    Parameters
-    ----------
-    path : path-like
-        The ``*_events.tsv``.
-    column : str
-        Column with what happened.
-    dropped : Dropped
-        Collects the rows left out.
-
-    Returns
-    -------
-    events : pandas.DataFrame
-        ``onset`` (s from the start of the recording), ``duration`` (s, NaN where not known),
-        ``trial_type`` (str), in temporal order.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing or an entry is not a number; the message names the file.
-    """
+    """Read an events table."""
     import pandas as pd
 
     table = read_table(path)
@@ -164,28 +111,7 @@ def _number(text, name, path):
 
 
 def choose_events(tables, event_id):
-    """Keep the events asked for and number them the same way in all files.
-
-    Parameters
-    ----------
-    tables : list of pandas.DataFrame
-        One per file.
-    event_id : dict of str -> int | sequence of str | str | None
-        Which trial types; ``None`` takes all but those that start with ``bad`` or ``edge``,
-        which MNE takes as bad spans.
-
-    Returns
-    -------
-    tables : list of pandas.DataFrame
-        With the rows asked for.
-    event_id : dict of str -> int
-        Number of each trial type.
-
-    Raises
-    ------
-    ValueError
-        If a trial type does not occur; the message lists those that do.
-    """
+    """Keep the events asked for and number them the same way in all files."""
     there = sorted({name for table in tables for name in table["trial_type"]})
     if event_id is None:
         names = [name for name in there if not name.lower().startswith(("bad", "edge"))]
@@ -203,23 +129,7 @@ def choose_events(tables, event_id):
 
 
 def common_duration(tables):
-    """The duration (s) that all events share.
-
-    Parameters
-    ----------
-    tables : list of pandas.DataFrame
-        Events by file.
-
-    Returns
-    -------
-    duration : float
-        In seconds.
-
-    Raises
-    ------
-    ValueError
-        If durations differ, are zero or are not known.
-    """
+    """The duration (s) that all events share."""
     durations = np.concatenate([table["duration"].to_numpy(float) for table in tables])
     shared = len(durations) and np.isfinite(durations).all() and durations.max() > 0
     if not shared or np.ptp(durations) > 1e-3 * durations.max():

@@ -18,23 +18,12 @@ _NOT_RECORDINGS = ("crosstalk", "calibration")
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data file and its entities.
+    """One data file and its entities."""
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file, or folder for CTF and BTi.
-    root : pathlib.Path
-        The dataset it belongs to, raw or derivative.
-    datatype : str
-        ``"eeg"``, ``"meg"`` or ``"func"``.
-    entities : dict of str -> str
-        Those in its name, ``"subject"``, ``"session"``, ``"task"``, ``"run"`` spelled out.
-    """
-
-    path: Path
-    root: Path
-    datatype: str
+    path: Path  # The file, or folder for CTF and BTi
+    root: Path  # The dataset it belongs to, raw or derivative
+    datatype: str  # ``"eeg"``, ``"meg"`` or ``"func"``
+    # Those in its name, ``"subject"``, ``"session"``, ``"task"``, ``"run"`` spelled out
     entities: dict
 
     @property
@@ -52,25 +41,7 @@ class DataFile:
 
 
 def check_root(root):
-    """Refuse a folder that is no BIDS dataset.
-
-    Parameters
-    ----------
-    root : path-like
-        The folder.
-
-    Returns
-    -------
-    root : pathlib.Path
-        The same, absolute.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it does not exist.
-    ValueError
-        If it is no folder or has no ``dataset_description.json``.
-    """
+    """Refuse a folder that is no BIDS dataset."""
     root = Path(root).expanduser().absolute()
     if not root.exists():
         raise FileNotFoundError(
@@ -90,25 +61,7 @@ def check_root(root):
 
 
 def derivative_root(root, derivatives):
-    """Find a derivative dataset by name or path.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        The raw dataset.
-    derivatives : path-like
-        A name under ``root/derivatives``, or a path.
-
-    Returns
-    -------
-    folder : pathlib.Path
-        The derivative dataset.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none; the message lists the derivatives that are there.
-    """
+    """Find a derivative dataset by name or path."""
     if not isinstance(derivatives, (str, os.PathLike)):
         raise TypeError(
             "The parameter 'derivatives' must be the name of a folder in root/derivatives or a "
@@ -126,36 +79,12 @@ def derivative_root(root, derivatives):
 
 
 def find_files(root, datatype):
-    """List the recordings of one datatype, those that were not downloaded included.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        A raw or derivative dataset; its own ``derivatives/`` folder is not looked into.
-    datatype : str
-        ``"eeg"``, ``"meg"`` or ``"func"``.
-
-    Returns
-    -------
-    files : list of DataFile
-        In the order of their paths.
-    """
+    """List the recordings of one datatype, those that were not downloaded included."""
     return _find_bold(root) if datatype == "func" else _find_sensors(root, datatype)
 
 
 def entities_of(path):
-    """Read the entities in a file's name.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    entities : dict of str -> str
-        Those that it has, in mne-bids' long spelling where that has one.
-    """
+    """Read the entities in a file's name."""
     from mne_bids import get_entities_from_fname
 
     found = get_entities_from_fname(path.name, on_error="ignore", verbose="error")
@@ -213,18 +142,7 @@ def _first_splits(files):
 
 
 def bids_path(file):
-    """Make the :class:`mne_bids.BIDSPath` of an EEG or MEG recording.
-
-    Parameters
-    ----------
-    file : DataFile
-        The recording.
-
-    Returns
-    -------
-    path : mne_bids.BIDSPath
-        Complete: with root, datatype, suffix and extension.
-    """
+    """Make the :class:`mne_bids.BIDSPath` of an EEG or MEG recording."""
     from mne_bids import BIDSPath
 
     extension = file.path.name.partition(".")[2]
@@ -239,26 +157,7 @@ def bids_path(file):
 
 
 def select_images(files, space):
-    """Of several preprocessed versions of each run take one.
-
-    Parameters
-    ----------
-    files : list of DataFile
-        Images of one dataset.
-    space : str | None
-        ``"MNI152NLin2009cAsym"``, ``"MNI152NLin2009cAsym:res-2"``, ``"native"``; ``None`` takes
-        the one that there is.
-
-    Returns
-    -------
-    files : list of DataFile
-        One per run.
-
-    Raises
-    ------
-    ValueError
-        If the space is not there, several are and none was asked, or two files are one run.
-    """
+    """Of several preprocessed versions of each run take one."""
     descriptions = {file.entities.get("description") for file in files}
     if len(descriptions) > 1:
         keep = "preproc" if "preproc" in descriptions else None
@@ -310,18 +209,7 @@ def _check_one_each(files):
 
 
 def find_confounds(file):
-    """Find the confounds table that fMRIPrep wrote for an image, by its entities.
-
-    Parameters
-    ----------
-    file : DataFile
-        A preprocessed image.
-
-    Returns
-    -------
-    path : pathlib.Path | None
-        ``*_desc-confounds_timeseries.tsv``, or ``_regressors.tsv`` of older versions.
-    """
+    """Find the confounds table that fMRIPrep wrote for an image, by its entities."""
     drop = ("echo", "part")
     wanted = [pair for pair in file.run_key if pair[0] not in drop]
     for ending in ("timeseries", "regressors"):

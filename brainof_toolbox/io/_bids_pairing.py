@@ -12,23 +12,7 @@ _SHORT = {"acquisition": "acq", "processing": "proc"}
 
 
 def pair(files):
-    """Put the recordings of one subject, session, task and run together.
-
-    Parameters
-    ----------
-    files : list of DataFile
-        One per recording.
-
-    Returns
-    -------
-    groups : list of (dict, list of DataFile)
-        Subject, session, task and run of each record, and its files, one per datatype; sorted.
-
-    Raises
-    ------
-    ValueError
-        If two files hold the same recording.
-    """
+    """Put the recordings of one subject, session, task and run together."""
     by_task = defaultdict(list)
     for file in files:
         by_task[tuple(file.entities.get(name) for name in _KEY)].append(file)
@@ -101,18 +85,7 @@ def _run_name(run, extra, differing):
 
 
 def describe_missing(groups):
-    """Say in one sentence which records lack a modality.
-
-    Parameters
-    ----------
-    groups : list of (dict, list of DataFile)
-        What :func:`pair` gave.
-
-    Returns
-    -------
-    message : str
-        Empty when all records have all modalities.
-    """
+    """Say in one sentence which records lack a modality."""
     kinds = [{file.datatype for file in found} for _, found in groups]
     everything = sorted(set().union(*kinds))
     if all(len(kind) == len(everything) for kind in kinds):

@@ -34,42 +34,9 @@ _TO_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 
 
 def read_bids_recording(bids_path):
-    """Read an EEG or MEG recording with its BIDS sidecars; the data stay on disk.
-
-    Bad channels and types come from ``channels.tsv``, electrode positions from
-    ``electrodes.tsv`` and ``coordsystem.json``, annotations from ``events.tsv``.
-
-    Parameters
-    ----------
-    bids_path : mne_bids.BIDSPath
-        The recording.
-
-    Returns
-    -------
-    raw : mne.io.BaseRaw
-        With electrode positions in the head frame, and ``info["subject_info"]["his_id"]``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it does not exist, or is a link to content that was never downloaded.
-    ValueError
-        If the file or a sidecar is damaged, or they disagree; the message names the file.
-
-    Warns
-    -----
-    RuntimeWarning
-        If ``channels.tsv`` or the JSON sidecar is missing, or electrode positions are given in a
-        coordinate system that cannot be related to the head.
-
-    Notes
-    -----
-    mne-bids takes the coordinates of ``electrodes.tsv`` as they are. Here they are moved to the
-    head frame by the anatomical landmarks of ``coordsystem.json`` where it has them. Without
-    landmarks, CapTrak, Neuromag and Chieti coordinates are those of the head frame; those of
-    EEGLAB, CTF, 4D and KIT are turned by 90 degrees; those of MNI and other template spaces are
-    moved like MNE's template montage; other systems' positions are dropped.
-    """
+    """Read an EEG or MEG recording with its BIDS sidecars; the data stay on disk."""
+    # Bad channels and types come from ``channels.tsv``, electrode positions from
+    # ``electrodes.tsv`` and ``coordsystem.json``, annotations from ``events.tsv``.
     path = Path(bids_path.fpath)
     check_present(path)
     raw = _read(bids_path, path)

@@ -29,18 +29,7 @@ _HEAD_RADIUS = 0.095
 
 
 def canonical_name(name):
-    """Bring an electrode name to the spelling of the 10-05 system.
-
-    Parameters
-    ----------
-    name : str
-        For example ``"EEG FP1-REF"``, ``"Fc5."``, ``"T3"``.
-
-    Returns
-    -------
-    name : str
-        For example ``"Fp1"``, ``"FC5"``, ``"T7"``; unknown names come back stripped.
-    """
+    """Bring an electrode name to the spelling of the 10-05 system."""
     text = _SUBTRAHEND.sub("", _PREFIX.sub("", name.strip(" ."))).strip(" .")
     old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     text = old.get(text.upper(), text)
@@ -48,13 +37,7 @@ def canonical_name(name):
 
 
 def template_montage():
-    """Name of MNE's 10-05 template, which MNE 1.13 renamed.
-
-    Returns
-    -------
-    name : str
-        What :func:`mne.channels.make_standard_montage` takes.
-    """
+    """Name of MNE's 10-05 template, which MNE 1.13 renamed."""
     import mne
 
     new, old = "colin27_1005", "standard_1005"
@@ -74,23 +57,7 @@ def _template():
 
 
 def pick_channels(info):
-    """Pick the data channels, without bad ones.
-
-    Parameters
-    ----------
-    info : mne.Info
-        Measurement info.
-
-    Returns
-    -------
-    picks : dict of str -> ndarray of int
-        Channel indices by modality, ``"eeg"`` and ``"meg"``.
-
-    Raises
-    ------
-    ValueError
-        If no supported channel is there, all of them are marked bad, or names repeat.
-    """
+    """Pick the data channels, without bad ones."""
     import mne
 
     check_unique_names(info["ch_names"])
@@ -145,31 +112,8 @@ def _without_impostors(info, picks):
 
 
 def geometry(info, picks, modality, missing_positions="raise"):
-    """Positions and orientations of channels in the head frame.
-
-    Parameters
-    ----------
-    info : mne.Info
-        Measurement info.
-    picks : array of int
-        Channels of one modality.
-    modality : str
-        ``"eeg"`` or ``"meg"``.
-    missing_positions : str
-        ``"raise"``, or ``"placeholder"`` for placeholder positions by channel order.
-
-    Returns
-    -------
-    ch_pos : ndarray, shape (n_channels, 3)
-        Metres, head frame.
-    ch_ori : ndarray, shape (n_channels, 3)
-        Unit vectors; zeros for EEG.
-
-    Raises
-    ------
-    ValueError
-        If channels have no position and ``missing_positions="raise"``.
-    """
+    """Positions and orientations of channels in the head frame."""
+    # -> ch_pos (n_channels, 3), ch_ori (n_channels, 3).
     check_option("missing_positions", missing_positions, ("raise", "placeholder"))
     chs = [info["chs"][i] for i in picks]
     names = [ch["ch_name"] for ch in chs]
@@ -190,10 +134,8 @@ def geometry(info, picks, modality, missing_positions="raise"):
 
 
 def _orientation(ch):
-    """Coil normal; for a planar gradiometer the direction of the derivative.
-
-    A triplet's two gradiometers share place and normal: only the in-plane axis tells them apart.
-    """
+    """Coil normal; for a planar gradiometer the direction of the derivative."""
+    # A triplet's two gradiometers share place and normal: only the in-plane axis tells them apart.
     import mne
 
     coil = str(ch["coil_type"]).upper()
@@ -265,18 +207,8 @@ def _place_or_raise(names, pos, missing, missing_positions):
 
 
 def placeholder_positions(n_channels):
-    """Distinct positions by channel order, spread over the upper head.
-
-    Parameters
-    ----------
-    n_channels : int
-        How many.
-
-    Returns
-    -------
-    pos : ndarray, shape (n_channels, 3)
-        Metres: a Fibonacci spiral on a sphere of 9.5 cm, upper 60 % of its height.
-    """
+    """Distinct positions by channel order, spread over the upper head."""
+    # -> pos (n_channels, 3).
     order = np.arange(n_channels) + 0.5
     z = 1.0 - 1.2 * order / n_channels
     angle = np.pi * (1 + 5**0.5) * order

@@ -24,47 +24,8 @@ _FIRST_ROWS = 2
 
 
 def read_confounds(confounds, n_volumes, *, where="The image", path=None):
-    """Read the confounds of one run.
-
-    Parameters
-    ----------
-    confounds : DataFrame | array-like, shape (n_volumes, n_confounds) | path-like | str | None
-        A table is used whole. So is a file (``.tsv``, ``.csv``; ``.txt``, ``.par`` and ``.1D``
-        with columns separated by blanks), except fMRIPrep's ``*_desc-confounds_timeseries.tsv``
-        with its hundreds of columns: of it the columns of nilearn's strategy "simple" are taken,
-        which are the six motion parameters with their derivatives and the squares of both, the
-        mean signals of white matter and CSF, and the cosines of the high-pass filter; volumes
-        marked ``non_steady_state`` are left out. ``"auto"`` or ``"fmriprep"``: the same by
-        :func:`nilearn.interfaces.fmriprep.load_confounds_strategy` from the file beside the
-        image.
-    n_volumes : int
-        Volumes of the run.
-    where : str
-        What to call the image in messages.
-    path : path-like | None
-        Its file.
-
-    Returns
-    -------
-    values : ndarray, shape (n_volumes, n_confounds) | None
-        Finite numbers.
-    sample_mask : ndarray of int | None
-        Volumes to keep; ``None``: all.
-
-    Raises
-    ------
-    ValueError
-        If the table has another number of rows, more columns than can be taken out, or NaN after
-        its first rows.
-    FileNotFoundError
-        If there is no such file.
-
-    Notes
-    -----
-    A derivative, framewise displacement or DVARS does not exist for the first volume; fMRIPrep
-    writes ``n/a``. It is taken as 0, no change. NaN in the first rows of other columns becomes
-    the next value.
-    """
+    """Read the confounds of one run."""
+    # confounds (n_volumes, n_confounds) -> values (n_volumes, n_confounds).
     if confounds is None:
         return None, None
     if isinstance(confounds, str) and confounds in FMRIPREP:

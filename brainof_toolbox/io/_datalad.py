@@ -12,19 +12,7 @@ _COMPANIONS = {".vhdr": (".eeg", ".vmrk", ".dat"), ".set": (".fdt",)}
 
 
 def absent_files(path):
-    """List the files of a recording whose content is not on this machine.
-
-    Parameters
-    ----------
-    path : path-like
-        A data file; the files that BrainVision, EEGLAB and split FIF keep beside it are looked
-        at too.
-
-    Returns
-    -------
-    absent : list of (pathlib.Path, str)
-        Each file with the command that fetches it; empty when all is there.
-    """
+    """List the files of a recording whose content is not on this machine."""
     path = Path(path)
     files = [path]
     for ending in _COMPANIONS.get(path.suffix.lower(), ()):
@@ -52,19 +40,7 @@ def _how_to_get(path):
 
 
 def check_present(path):
-    """Refuse a recording whose content was not downloaded.
-
-    Parameters
-    ----------
-    path : path-like
-        A data file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file, or one that belongs to it, does not exist, or is a link or pointer to
-        content that is not on this machine; with the command that fetches it.
-    """
+    """Refuse a recording whose content was not downloaded."""
     for file, command in absent_files(path):
         what = f"{command} {file}" if command == "datalad get" else command
         raise FileNotFoundError(

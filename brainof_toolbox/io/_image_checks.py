@@ -24,19 +24,7 @@ _OWN_SPACES = ("t1w", "t2w", "anat", "individual", "native", "orig", "scanner", 
 
 
 def is_image(item):
-    """Whether something is meant as an image, without opening a file.
-
-    Parameters
-    ----------
-    item : object
-        Anything.
-
-    Returns
-    -------
-    is_image : bool
-        True for Niimg-like objects and for paths that end like images; also for surfaces (GIfTI,
-        CIFTI), so that the message which refuses them can name them.
-    """
+    """Whether something is meant as an image, without opening a file."""
     if isinstance(item, (str, os.PathLike)):
         return os.fspath(item).lower().endswith(_ENDINGS)
     if all(hasattr(item, name) for name in ("dataobj", "affine", "shape")):
@@ -46,42 +34,13 @@ def is_image(item):
 
 
 def check_image(item):
-    """Refuse an image that cannot be used, by its header; no data are read.
-
-    The repetition time is not asked for here, as the masker may say it.
-
-    Parameters
-    ----------
-    item : path-like | Niimg-like
-        An image.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ValueError
-        If it is no image, damaged, not 4-D, or has too few volumes.
-    TypeError
-        If it is neither an image nor a path.
-    """
+    """Refuse an image that cannot be used, by its header; no data are read."""
+    # The repetition time is not asked for here, as the masker may say it.
     open_image(item, describe(item))
 
 
 def describe(item, index=None):
-    """Name an image in messages.
-
-    Parameters
-    ----------
-    item : object
-        An image or its path.
-    index : int | None
-        Its index in a list.
-
-    Returns
-    -------
-    where : str
-        For example ``"imgs[2] (run-03_bold.nii.gz)"``.
-    """
+    """Name an image in messages."""
     path = image_path(item)
     if index is None:
         return "The image" if path is None else str(path)
@@ -89,18 +48,7 @@ def describe(item, index=None):
 
 
 def image_path(item):
-    """The file of an image, when there is one.
-
-    Parameters
-    ----------
-    item : object
-        An image or its path.
-
-    Returns
-    -------
-    path : Path | None
-        ``None`` for images made in memory.
-    """
+    """The file of an image, when there is one."""
     if isinstance(item, (str, os.PathLike)):
         return Path(item)
     name = item.get_filename() if hasattr(item, "get_filename") else None
@@ -108,25 +56,7 @@ def image_path(item):
 
 
 def open_image(item, where):
-    """Read the header of an image.
-
-    Parameters
-    ----------
-    item : path-like | Niimg-like
-        An image.
-    where : str
-        What to call it in messages.
-
-    Returns
-    -------
-    image : nibabel image
-        4-D; its data are still on disk when ``item`` is a path.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError, TypeError
-        As :func:`check_image`.
-    """
+    """Read the header of an image."""
     if isinstance(item, (str, os.PathLike)):
         image = _load(Path(item), where)
     elif is_image(item):
@@ -184,22 +114,7 @@ def _check_shape(image, where):
 
 
 def check_space(image, where, space=None):
-    """Warn when an image cannot be in MNI space.
-
-    Parameters
-    ----------
-    image : nibabel image
-        4-D.
-    where : str
-        What to call it in messages.
-    space : str | None
-        What the BIDS name of its file says (``space-``).
-
-    Raises
-    ------
-    ValueError
-        If the affine cannot be used.
-    """
+    """Warn when an image cannot be in MNI space."""
     affine = np.asarray(image.affine if image.affine is not None else np.full((4, 4), np.nan))
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(f"{where}: the affine is not finite or singular:\n{affine}")
@@ -232,27 +147,8 @@ def check_space(image, where, space=None):
 
 
 def read_data(image, where):
-    """Read the values of an image.
-
-    Parameters
-    ----------
-    image : nibabel image
-        4-D; it is not changed, nor are data kept in it.
-    where : str
-        What to call it in messages.
-
-    Returns
-    -------
-    data : ndarray of float32, shape (n_x, n_y, n_z, n_volumes)
-        Finite: NaN and infinite values are 0.
-    is_bad : ndarray of bool, shape (n_x, n_y, n_z) | None
-        Voxels that had any; ``None``: none had.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or the image is empty or constant.
-    """
+    """Read the values of an image."""
+    # -> data (n_x, n_y, n_z, n_volumes), is_bad (n_x, n_y, n_z).
     try:
         data = np.asarray(image.dataobj, dtype=np.float32)
     except MemoryError:

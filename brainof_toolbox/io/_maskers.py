@@ -16,37 +16,7 @@ _IMAGE_ENDINGS = (".nii", ".nii.gz", ".img", ".hdr", ".mgz", ".mgh")
 
 
 def resolve_masker(masker=None, *, t_r=None):
-    """Turn what a user gives as parcellation into a nilearn masker.
-
-    Parameters
-    ----------
-    masker : None | str | path-like | Niimg-like | nilearn masker
-        ``None``: the default parcellation, which needs no download. A name (``"schaefer-200"``,
-        ``"aal"``, ``"brainnetome"``, ``"difumo-64"`` ...): that atlas, when
-        :func:`brainof_toolbox.datasets.fetch_atlas` brought it to this machine; it is looked for
-        in the folder named by the environment variable ``BRAINOF_ATLASES``, by default
-        ``~/.cache/brainof_toolbox/atlases``. An image or its path: an atlas in MNI space, labels
-        when 3-D and one map per region when 4-D; a table ``*.tsv`` of the same name beside a file
-        (columns ``index`` and ``name``) names the regions. A masker for volumes, fitted or not,
-        is taken as it is.
-    t_r : float | None
-        Repetition time in seconds, for a masker that has none.
-
-    Returns
-    -------
-    masker : nilearn masker
-        A copy: neither the masker given nor its parameters are changed. Maskers made here do not
-        standardise, detrend, filter or smooth.
-
-    Raises
-    ------
-    TypeError
-        If it is nothing of the above.
-    FileNotFoundError
-        If the atlas was not fetched, or there is no such file.
-    ValueError
-        If the image is no atlas.
-    """
+    """Turn what a user gives as parcellation into a nilearn masker."""
     if t_r is not None:
         check_number("t_r", t_r, low=0, low_open=True)
     if masker is None:
@@ -72,13 +42,7 @@ def resolve_masker(masker=None, *, t_r=None):
 
 
 def volume_maskers():
-    """Classes of nilearn's maskers for volumes.
-
-    Returns
-    -------
-    classes : tuple of type
-        Each is also the parent of its ``Multi`` form.
-    """
+    """Classes of nilearn's maskers for volumes."""
     from nilearn import maskers
 
     return (
@@ -180,18 +144,7 @@ def _lut(names):
 
 
 def table_beside(path):
-    """Read the table of names next to an atlas file.
-
-    Parameters
-    ----------
-    path : path-like | None
-        The image; its table is the ``.tsv`` file of the same name.
-
-    Returns
-    -------
-    lut : DataFrame | None
-        With the columns ``index`` and ``name``; None when there is no such table.
-    """
+    """Read the table of names next to an atlas file."""
     import pandas as pd
 
     if path is None:

@@ -31,41 +31,8 @@ _CHATTER = re.compile(
 
 
 def mask_image(key, image, masker, t_r, confounds, kept, where):
-    """Mask one image.
-
-    Parameters
-    ----------
-    key : str | None
-        A hash of what the result depends on, for a cache; not used here.
-    image : nibabel image
-        4-D; it is not changed.
-    masker : nilearn masker
-        From :func:`resolve_masker`; it is not changed.
-    t_r : float
-        Repetition time in seconds, for the masker's filters.
-    confounds : ndarray, shape (n_volumes, n_confounds) | None
-        What is regressed out.
-    kept : ndarray of int
-        Volumes to keep.
-    where : str
-        What to call the image in messages.
-
-    Returns
-    -------
-    series : ndarray of float32, shape (n_kept, n_regions)
-        As the masker gives them, regions without data left out.
-    names : tuple of str
-        The regions.
-    pos : ndarray, shape (n_regions, 3)
-        Metres, head frame.
-    messages : list of str
-        What to warn about.
-
-    Raises
-    ------
-    ValueError
-        If the image is damaged, zero or constant, or no region has data.
-    """
+    """Mask one image."""
+    # confounds (n_volumes, n_confounds) -> series (n_kept, n_regions), pos (n_regions, 3).
     from nibabel import Nifti1Image
 
     data, is_bad = read_data(image, where)
@@ -110,28 +77,15 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
 
 
 def is_voxelwise(masker):
-    """Whether each voxel of a mask is a channel.
-
-    Parameters
-    ----------
-    masker : nilearn masker
-        Any of the four.
-
-    Returns
-    -------
-    is_voxelwise : bool
-        True for NiftiMasker.
-    """
+    """Whether each voxel of a mask is a channel."""
     from nilearn.maskers import NiftiMasker
 
     return isinstance(masker, NiftiMasker)
 
 
 def _reorient(image, masker):
-    """Bring an image to RAS, so that how it is stored does not matter.
-
-    Unless a grid of the masker is the image's: then nothing is resampled, and must not be.
-    """
+    """Bring an image to RAS, so that how it is stored does not matter."""
+    # Unless a grid of the masker is the image's: then nothing is resampled, and must not be.
     import nibabel
     from nilearn.image import load_img
 

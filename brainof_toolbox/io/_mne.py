@@ -276,23 +276,7 @@ def _table_geometry():
 
 
 def good_spans(raw):
-    """Contiguous good spans of a recording.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        Recording with its annotations.
-
-    Returns
-    -------
-    spans : list of (int, int)
-        Half-open, in time points from the first of the recording; at most ten minutes each.
-
-    Raises
-    ------
-    ValueError
-        If there is no time point, or each lies in a span annotated as bad.
-    """
+    """Contiguous good spans of a recording."""
     n_times, sfreq = len(raw.times), raw.info["sfreq"]
     if n_times == 0:
         raise ValueError(f"The recording holds no time points: {raw!r}.")

@@ -124,22 +124,7 @@ def from_nifti(
 
 
 def check_t_r(item, *, masker=None, t_r=None):
-    """Refuse an image whose repetition time nobody says, or says in the wrong unit.
-
-    Parameters
-    ----------
-    item : path-like | Niimg-like
-        An image.
-    masker : object
-        As in :func:`from_nifti`; of a nilearn masker the ``t_r`` counts.
-    t_r : float | None
-        Repetition time in seconds, as in :func:`from_nifti`.
-
-    Raises
-    ------
-    ValueError
-        If it is unknown or cannot be seconds.
-    """
+    """Refuse an image whose repetition time nobody says, or says in the wrong unit."""
     where = describe(item)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from_nifti will say what is odd
@@ -223,18 +208,7 @@ def _stretches(kept):
 
 # ------------------------------------------------------------------------------------------- cache
 def check_memory(memory):
-    """Refuse what is no cache.
-
-    Parameters
-    ----------
-    memory : str | path-like | joblib.Memory | None
-        As in :func:`from_nifti`.
-
-    Raises
-    ------
-    TypeError
-        If it is anything else.
-    """
+    """Refuse what is no cache."""
     is_folder = memory is None or isinstance(memory, (str, os.PathLike))
     if not is_folder and not hasattr(memory, "cache"):
         raise TypeError(

@@ -26,17 +26,7 @@ _DIRECTIONS = np.array([d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0
 
 
 class Parcellation(NamedTuple):
-    """Regions of the brain, in MNI space.
-
-    Parameters
-    ----------
-    img : nibabel.Nifti1Image
-        3-D image of whole numbers; 0 is background, ``k`` the region ``labels[k - 1]``.
-    labels : tuple of str
-        Names.
-    positions : ndarray, shape (n_regions, 3)
-        Centres of mass in metres.
-    """
+    """Regions of the brain, in MNI space."""
 
     img: object
     labels: tuple
@@ -45,35 +35,9 @@ class Parcellation(NamedTuple):
 
 @lru_cache(maxsize=1)
 def default_parcellation():
-    """Cut the MNI152 grey matter into 246 parcels of nearly equal size.
-
-    Nothing is downloaded and nothing is random: the parcels are the same on every machine. They
-    follow no functional border; for that, name an atlas.
-
-    Returns
-    -------
-    parcellation : Parcellation
-        Voxels of 3 mm. Labels alternate between left and right: ``2 k`` is the mirror image of
-        ``2 k - 1``. The midline plane, cerebellum and brainstem are left out; subcortical grey
-        matter is in.
-
-    Notes
-    -----
-    The grey matter of the left hemisphere is cut in two along the direction (of the 13 through
-    neighbouring voxels) in which it is longest, each part again, until there are 123; a cut
-    leaves to each side voxels in proportion to its parcels. Pieces of up to 20 voxels that hang
-    apart from the rest of their parcel join the neighbour that they touch most. The largest parcel
-    is 1.6 times the smallest (3.0 to 4.9 ml), and 97 % of all voxels hang together with their
-    parcel.
-
-    Cerebellum is what lies under a roof over the tentorium, where ``y < -25`` and
-    ``z < -1 - 0.47 |x| - 0.3 |y + 62|`` mm; brainstem is the box ``|x| < 14``,
-    ``-45 < y < -8``, ``z < -8`` mm. The roof was laid along the border that a manual atlas draws
-    and puts 4 % of the cerebellum's voxels and 1 % of the cortex's on the wrong side.
-
-    A name is the nearest of some sixty anatomical landmarks, the hemisphere and a running number;
-    it says roughly where a parcel lies and nothing more.
-    """
+    """Cut the MNI152 grey matter into 246 parcels of nearly equal size."""
+    # Nothing is downloaded and nothing is random: the parcels are the same on every machine. They
+    # follow no functional border; for that, name an atlas.
     import nibabel
 
     grey, affine = _grey_matter()

@@ -70,23 +70,7 @@ def read_participants(root, column, records):
 
 
 def read_table(path):
-    """Read a BIDS table as text.
-
-    Parameters
-    ----------
-    path : path-like
-        A ``.tsv`` file.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        Strings, stripped; missing cells of short rows are ``"n/a"``.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be read; the message names it.
-    """
+    """Read a BIDS table as text."""
     import pandas as pd
 
     try:

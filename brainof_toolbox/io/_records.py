@@ -22,22 +22,7 @@ _FORMS["meg"] = _FORMS["eeg"]
 
 
 def check_record(record, *, masker=None):
-    """Refuse a record that cannot be read, without reading data.
-
-    Parameters
-    ----------
-    record : dict
-        See :func:`read_record`.
-    masker : object
-        Parcellation of images, which may know their repetition time.
-
-    Raises
-    ------
-    ValueError
-        If a key is unknown, no modality is there, or an image cannot be used.
-    FileNotFoundError
-        If a file does not exist.
-    """
+    """Refuse a record that cannot be read, without reading data."""
     unknown = [key for key in record if key not in RECORD_KEYS]
     if unknown:
         raise ValueError(f"Unknown keys {unknown} in a record; known are {list(RECORD_KEYS)}.")
@@ -58,34 +43,7 @@ def check_record(record, *, masker=None):
 
 
 def read_record(record, *, masker=None, missing_positions="raise", memory=None):
-    """Read all modalities of a record.
-
-    Parameters
-    ----------
-    record : dict
-        Recordings under ``"eeg"``, ``"meg"`` (:class:`mne.io.Raw`, Epochs with one epoch, a path,
-        a :class:`mne_bids.BIDSPath`, Signals) and ``"fmri"`` (an image, a path, Signals) with its
-        ``"confounds"`` and ``"t_r"`` (s); ``"subject"``, ``"session"``, ``"task"``, ``"run"``.
-        A key that is not there, or None, is a missing modality.
-    masker : object
-        Parcellation of the image, as in :func:`~brainof_toolbox.from_nifti`.
-    missing_positions : str
-        What happens to sensors without a position, ``"raise"`` or ``"placeholder"``.
-    memory : str | joblib.Memory | None
-        Cache of masked series.
-
-    Returns
-    -------
-    signals : Signals | PairedSignals
-        One sample.
-
-    Raises
-    ------
-    ValueError
-        If the record or one of its recordings cannot be used; the message names the modality.
-    FileNotFoundError
-        If a file does not exist.
-    """
+    """Read all modalities of a record."""
     check_record(record, masker=masker)
     who = {name: (record.get(name),) for name in PER_SAMPLE}
     parts = {}
@@ -207,33 +165,11 @@ def _raise_missing(path):
 
 
 def describe_record(record):
-    """Name a record in messages.
-
-    Parameters
-    ----------
-    record : Mapping
-        A record.
-
-    Returns
-    -------
-    text : str
-        For example ``"subject 01, run 2"``; empty when nothing is known.
-    """
+    """Name a record in messages."""
     known = [f"{name} {record[name]}" for name in PER_SAMPLE if record.get(name) is not None]
     return ", ".join(known)
 
 
 def is_record(item):
-    """Whether an item of a list is meant as a record.
-
-    Parameters
-    ----------
-    item : object
-        Anything.
-
-    Returns
-    -------
-    is_record : bool
-        True for mappings that are no :class:`mne.Info`.
-    """
+    """Whether an item of a list is meant as a record."""
     return isinstance(item, Mapping) and "ch_names" not in item

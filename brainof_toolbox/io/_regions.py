@@ -19,51 +19,18 @@ _MNI_RADIUS = 0.15
 
 # ------------------------------------------------------------------------------ MNI and head frame
 def mni_to_head(pos):
-    """Move positions from MNI space to the head frame of MNE's template electrodes.
-
-    Electrodes without measured positions get those of MNE's 10-05 template, which lies in MNI
-    space; MNE moves them to the head frame by the template's fiducials. The same rigid transform
-    is applied here, so that a region and the electrode above it are neighbours in the numbers too.
-
-    Parameters
-    ----------
-    pos : array-like, shape (..., 3)
-        Metres, MNI space (x right, y front, z up, origin at the anterior commissure).
-
-    Returns
-    -------
-    pos : ndarray, shape (..., 3)
-        Metres, head frame (x through the ears, y through the nasion, z up).
-
-    See Also
-    --------
-    head_to_mni : The inverse.
-
-    Notes
-    -----
-    The transform is rigid: sizes stay those of the template head. A subject's digitised
-    electrodes have the size of his own head, which is not the template's.
-    """
+    """Move positions from MNI space to the head frame of MNE's template electrodes."""
+    # Electrodes without measured positions get those of MNE's 10-05 template, which lies in MNI
+    # space; MNE moves them to the head frame by the template's fiducials. The same rigid transform
+    # is applied here, so that a region and the electrode above it are neighbours in the numbers
+    # too.
+    # pos (..., 3) -> pos (..., 3).
     return _apply(_mni_head_t(), pos)
 
 
 def head_to_mni(pos):
-    """Move positions from the head frame of the template electrodes to MNI space.
-
-    Parameters
-    ----------
-    pos : array-like, shape (..., 3)
-        Metres, head frame.
-
-    Returns
-    -------
-    pos : ndarray, shape (..., 3)
-        Metres, MNI space.
-
-    See Also
-    --------
-    mni_to_head : The inverse, which says where the transform comes from.
-    """
+    """Move positions from the head frame of the template electrodes to MNI space."""
+    # pos (..., 3) -> pos (..., 3).
     return _apply(np.linalg.inv(_mni_head_t()), pos)
 
 
@@ -85,29 +52,8 @@ def _mni_head_t():
 
 # ---------------------------------------------------------------------------------------- geometry
 def region_geometry(masker):
-    """Names and positions of the channels that a masker gives.
-
-    Parameters
-    ----------
-    masker : nilearn masker
-        A NiftiLabelsMasker, NiftiMapsMasker, NiftiSpheresMasker or NiftiMasker whose atlas is in
-        MNI space. After a ``transform``, the regions that this one gave; those that lie outside
-        the image or the mask are left out as nilearn leaves them out. An unfitted masker stands
-        for all its regions and is not changed.
-
-    Returns
-    -------
-    names : tuple of str
-        One per column, unique.
-    pos : ndarray, shape (n_regions, 3)
-        Metres, head frame: the centre of mass of a region in the atlas as it was given (by
-        absolute weight in maps), the centre of a sphere, or of a voxel.
-
-    Raises
-    ------
-    ValueError
-        If the masker was not fitted and needs data for it, or a region has no voxel.
-    """
+    """Names and positions of the channels that a masker gives."""
+    # -> pos (n_regions, 3).
     from nilearn import maskers
 
     if not isinstance(masker, volume_maskers()):
@@ -179,20 +125,8 @@ def _labels_geometry(masker):
 
 
 def label_centres(image, background=0):
-    """Centre of mass of every label of an atlas image.
-
-    Parameters
-    ----------
-    image : Niimg-like
-        3-D image of labels.
-    background : int | float
-        The value that is no label; NaN counts as 0.
-
-    Returns
-    -------
-    centres : dict of float -> ndarray, shape (3,)
-        Metres, in the space of the image's affine.
-    """
+    """Centre of mass of every label of an atlas image."""
+    # -> centres (3,).
     data = np.asarray(image.dataobj).reshape(image.shape[:3])
     data = np.nan_to_num(data) if data.dtype.kind == "f" else data
     voxels = np.argwhere(data != background)
@@ -221,18 +155,8 @@ def _maps_geometry(masker):
 
 
 def map_centres(image):
-    """Centre of mass of the absolute weights of every map of an atlas image.
-
-    Parameters
-    ----------
-    image : Niimg-like
-        4-D image, one map per region along the last axis.
-
-    Returns
-    -------
-    centres : ndarray, shape (n_maps, 3)
-        Metres, in the space of the image's affine; NaN for a map without weight.
-    """
+    """Centre of mass of the absolute weights of every map of an atlas image."""
+    # -> centres (n_maps, 3).
     centres = np.full((image.shape[3], 3), np.nan)
     for i in range(len(centres)):  # one map at a time: atlases of 1024 maps take gigabytes
         weights = np.abs(np.nan_to_num(np.asarray(image.dataobj[..., i], dtype=np.float64)))
@@ -258,18 +182,7 @@ def _maps_in_mask(masker):
 
 
 def unique_names(names):
-    """Number those names that occur more than once.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of regions.
-
-    Returns
-    -------
-    names : tuple of str
-        The same, with `` (2)``, `` (3)`` ... after the second, third ... use of a name.
-    """
+    """Number those names that occur more than once."""
     seen, out = {}, []
     taken = set(names)
     for name in names:

@@ -13,32 +13,8 @@ ENDINGS = (*_TEXT, ".mat", ".npy")
 
 
 def read_roi_table(path, *, n_rois, variable=None):
-    """Read one run's table of region time series.
-
-    Parameters
-    ----------
-    path : path-like
-        Text (``.txt``, ``.csv``, ``.tsv``; volumes x regions, with or without a line of names),
-        MATLAB (``.mat``, up to version 7) or NumPy (``.npy``).
-    n_rois : int
-        How many regions there are; tells the axes of a table without names apart.
-    variable : str | None
-        The variable of a ``.mat`` file; ``None`` takes the only matrix.
-
-    Returns
-    -------
-    values : ndarray, shape (n_rois, n_volumes)
-        The series.
-    names : list of str | None
-        Names in the first line of a text file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is damaged, of another format, or no table; the message names it.
-    """
+    """Read one run's table of region time series."""
+    # -> values (n_rois, n_volumes).
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in ENDINGS:

@@ -19,20 +19,7 @@ _ENDINGS = (".gz", ".nii", ".img", ".hdr", ".mgz", ".mgh", ".json", ".tsv")
 
 
 def split_bids_name(path):
-    """Take a BIDS file name apart.
-
-    Parameters
-    ----------
-    path : path-like
-        A file; only its name matters.
-
-    Returns
-    -------
-    entities : dict of str -> str
-        For example ``{"sub": "01", "task": "rest"}``; empty when the name is not of that form.
-    suffix : str
-        For example ``"bold"``.
-    """
+    """Take a BIDS file name apart."""
     stem = _stem(path)
     *parts, suffix = stem.split("_")
     found = [re.fullmatch(r"([A-Za-z0-9]+)-([^_]+)", part) for part in parts]
@@ -48,27 +35,7 @@ def _stem(path):
 
 
 def find_sidecar(path):
-    """Read what BIDS says beside a file, by the inheritance principle.
-
-    Parameters
-    ----------
-    path : path-like
-        A recording, for example ``sub-01/func/sub-01_task-rest_bold.nii.gz``. Its sidecars are
-        the ``.json`` files of the same suffix whose entities it has all, beside it and in the
-        folders above up to the dataset's root (the folder with ``dataset_description.json``). A
-        name that is not of BIDS has one sidecar: the ``.json`` file of the same name.
-
-    Returns
-    -------
-    values : dict
-        All of them put together; nearer files and those with more entities win. Empty when there
-        is none.
-
-    Raises
-    ------
-    ValueError
-        If a sidecar is not readable JSON.
-    """
+    """Read what BIDS says beside a file, by the inheritance principle."""
     values = {}
     for file in sidecar_files(path):
         values.update(_read_json(file))
@@ -76,18 +43,7 @@ def find_sidecar(path):
 
 
 def sidecar_files(path):
-    """List the sidecars of a file.
-
-    Parameters
-    ----------
-    path : path-like
-        As in :func:`find_sidecar`.
-
-    Returns
-    -------
-    files : list of Path
-        The most specific comes last.
-    """
+    """List the sidecars of a file."""
     path = Path(path)
     path = path.parent.absolute() / path.name  # a datalad link is looked for where it lies
     entities, suffix = split_bids_name(path)
@@ -134,35 +90,10 @@ def _read_json(file):
 
 
 def resolve_t_r(image, *, where="The image", path=None, t_r=None, masker_t_r=None):
-    """Decide on the repetition time of a run.
-
-    Headers are believed least: scripts drop or mangle their repetition time. The sidecar's
-    ``RepetitionTime`` goes before the header's, the user's ``t_r=`` and then the masker's before
-    both. Statements that differ by more than 1 % are warned about.
-
-    Parameters
-    ----------
-    image : nibabel image
-        4-D, for its header.
-    where : str
-        What to call it in messages.
-    path : path-like | None
-        Its file, beside which sidecars lie.
-    t_r : float | None
-        What the user says, in seconds.
-    masker_t_r : float | None
-        What the masker says, in seconds.
-
-    Returns
-    -------
-    t_r : float
-        Seconds.
-
-    Raises
-    ------
-    ValueError
-        If nothing says it, or what is to be believed cannot be seconds.
-    """
+    """Decide on the repetition time of a run."""
+    # Headers are believed least: scripts drop or mangle their repetition time. The sidecar's
+    # ``RepetitionTime`` goes before the header's, the user's ``t_r=`` and then the masker's before
+    # both. Statements that differ by more than 1 % are warned about.
     said = []  # (who, seconds), the most trusted first
     for name, value in (("t_r", t_r), ("masker.t_r", masker_t_r)):
         if value is not None:

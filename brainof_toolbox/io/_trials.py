@@ -88,20 +88,8 @@ class Trials(Sequence):
 
 
 def group_trials(metadata):
-    """Say which trials belong together.
-
-    Parameters
-    ----------
-    metadata : pandas.DataFrame
-        ``subject``, ``session`` and ``run`` of each trial.
-
-    Returns
-    -------
-    groups : ndarray, shape (n_trials,)
-        Subjects; where there is one subject only, the sessions and runs.
-    what : str
-        What they are, in words.
-    """
+    """Say which trials belong together."""
+    # -> groups (n_trials,).
     subjects = metadata["subject"].to_numpy()
     varying = [name for name in ("session", "run") if metadata[name].nunique() > 1]
     if len(set(subjects)) > 1 or not varying:
@@ -362,11 +350,9 @@ def _cut_images(runs, tables, tmin, tmax, dropped, *, shift, masker, confounds, 
 
 
 def _nearest(volumes):
-    """Whole volumes; halves go up.
-
-    Rounded to even numbers, every other trial would begin a volume too early: with a TR of 2 s
-    and a delay of 5 s, 4 s and 6 s after onsets at 40 s and 70 s.
-    """
+    """Whole volumes; halves go up."""
+    # Rounded to even numbers, every other trial would begin a volume too early: with a TR of 2 s
+    # and a delay of 5 s, 4 s and 6 s after onsets at 40 s and 70 s.
     return np.floor(np.round(volumes + 0.5, 6)).astype(int)  # 6 digits: TR is 1 / sfreq
 
 

@@ -23,16 +23,6 @@ class Clone:
     """The modules of a repository, which Python sees only while its code runs.
 
     Names such as ``models``, ``datasets`` and ``utils`` belong to many packages.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        Where they lie, absolute.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not a clone of the repository that is meant.
     """
 
     def __init__(self, root):
@@ -48,17 +38,10 @@ class Clone:
 
     @contextlib.contextmanager
     def at_home(self):
-        """Let the clone's modules be found by their names, inside the ``with`` block.
-
-        Its root leads :data:`sys.path` and is the working directory, as for a script that is
-        started there; what its code adds to the path is there again next time. Afterwards path,
-        folder and modules are as before, after an error too.
-
-        Yields
-        ------
-        clone : Clone
-            Itself.
-        """
+        """Let the clone's modules be found by their names, inside the ``with`` block."""
+        # Its root leads :data:`sys.path` and is the working directory, as for a script that is
+        # started there; what its code adds to the path is there again next time. Afterwards path,
+        # folder and modules are as before, after an error too.
         with _LOCK, contextlib.chdir(self.root):
             names = self._names()
             path, writes_nothing = list(sys.path), sys.dont_write_bytecode
@@ -84,25 +67,7 @@ class Clone:
                 importlib.invalidate_caches()
 
     def load(self, name):
-        """Import one of the clone's modules, inside :meth:`at_home`.
-
-        Parameters
-        ----------
-        name : str
-            Its name, from the root on.
-
-        Returns
-        -------
-        module : module
-            The clone's.
-
-        Raises
-        ------
-        ImportError
-            If it fails, most often for something that is not installed.
-        ValueError
-            If the name leads elsewhere.
-        """
+        """Import one of the clone's modules, inside :meth:`at_home`."""
         importlib.invalidate_caches()
         try:
             module = importlib.import_module(name)
@@ -156,18 +121,7 @@ def fixed_randomness():
 
 
 def read_commit(root):
-    """Read which commit of a repository is checked out, without running git.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        Of the repository.
-
-    Returns
-    -------
-    commit : str | None
-        In hexadecimal; ``None`` where there is no ``.git`` folder that says so.
-    """
+    """Read which commit of a repository is checked out, without running git."""
     git = root / ".git"
     try:
         head = (git / "HEAD").read_text(encoding="utf-8").strip()

@@ -128,25 +128,7 @@ class _Other:
 
 
 def open_sharded(folder, read_plain):
-    """Read the table of contents.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Of ``.metadata`` and ``*.distcp``.
-    read_plain : callable
-        From a file and its name to the tensor in it.
-
-    Returns
-    -------
-    entries : dict of tuple of str -> object
-        By path of keys; each has ``shape``, ``kind`` and, if a tensor, ``read()``.
-
-    Raises
-    ------
-    ValueError
-        If it is no distributed checkpoint, is damaged, or asks for code.
-    """
+    """Read the table of contents."""
     path = folder / METADATA
     if not path.is_file():
         raise ValueError(

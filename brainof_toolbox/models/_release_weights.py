@@ -26,30 +26,7 @@ _HOW_TO_CONVERT = (
 
 
 def read_state(checkpoint, wanted, leave_out=()):
-    """Read exactly the tensors of a model.
-
-    Parameters
-    ----------
-    checkpoint : pathlib.Path
-        A file that :func:`torch.save` wrote, or the folder of a distributed checkpoint.
-    wanted : dict of str -> torch.Tensor
-        The model's own state dict.
-    leave_out : tuple of str
-        Starts of names of tensors that the model has no use for. Those of a classifier,
-        ``head.*``, are left out by themselves where the model has none.
-
-    Returns
-    -------
-    state : dict of str -> torch.Tensor
-        By the names in ``wanted``, on the CPU.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it holds more than weights, is damaged, or does not fit the model.
-    """
+    """Read exactly the tensors of a model."""
     if checkpoint.is_dir():
         entries = open_sharded(checkpoint, _read_plain)
     elif checkpoint.is_file():
@@ -159,19 +136,7 @@ def _check(entries, wanted, origin):
 
 
 def hash_checkpoint(checkpoint):
-    """Hash a file, or all files of a folder.
-
-    Parameters
-    ----------
-    checkpoint : pathlib.Path
-        Where it is.
-
-    Returns
-    -------
-    sha256 : str
-        Of the file. Of a folder: of the lines ``"hash  name"`` of its files in order of their
-        names, which is what ``sha256sum .metadata *.distcp | sha256sum`` gives.
-    """
+    """Hash a file, or all files of a folder."""
     if checkpoint.is_dir():
         files = sorted(p for p in checkpoint.iterdir() if p.suffix == ".distcp")
         files = [p for p in (checkpoint / METADATA,) if p.is_file()] + files

@@ -11,30 +11,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(directory, files):
-    """Give an empty folder to fill; afterwards it stands at ``directory``, or nothing has changed.
-
-    A process that is killed leaves what was there before in place, or, for the instant between
-    two renames, under :func:`previous`. One writer per directory.
-
-    Parameters
-    ----------
-    directory : path-like
-        Where to; parents are made. It must be absent, or hold nothing but ``files``.
-    files : iterable of str
-        Names that may be replaced.
-
-    Yields
-    ------
-    aside : pathlib.Path
-        The folder to fill.
-
-    Raises
-    ------
-    ValueError
-        If the directory holds other files.
-    OSError
-        If it cannot be written, naming the directory.
-    """
+    """Give an empty folder to fill; afterwards it stands at ``directory``, or nothing has changed."""
+    # A process that is killed leaves what was there before in place, or, for the instant between
+    # two renames, under :func:`previous`. One writer per directory.
     directory = Path(os.path.abspath(directory))
     aside = directory.with_name(f".{directory.name}.saving")
     try:
@@ -59,15 +38,7 @@ def replacing(directory, files):
 
 
 def write_file(path, *contents):
-    """Write a new file and flush it to the disk.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where to; it must not exist.
-    *contents : bytes
-        Written one after the other.
-    """
+    """Write a new file and flush it to the disk."""
     with open(path, "xb") as file:
         for content in contents:
             file.write(content)
@@ -76,29 +47,12 @@ def write_file(path, *contents):
 
 
 def previous(directory):
-    """Return where the former state of a directory stands for an instant.
-
-    Parameters
-    ----------
-    directory : pathlib.Path
-        The directory.
-
-    Returns
-    -------
-    path : pathlib.Path
-        Beside it.
-    """
+    """Return where the former state of a directory stands for an instant."""
     return directory.with_name(f".{directory.name}.previous")
 
 
 def remove(path):
-    """Delete a file or a folder, if there is one.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        What to delete; what a link points to stays.
-    """
+    """Delete a file or a folder, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -22,24 +22,9 @@ MAPS_AT_ONCE = 2**19
 
 
 def dint_explicit(query, key, value, lam, is_padding=None):
-    """Compute DINT attention with both maps in memory.
-
-    Parameters
-    ----------
-    query, key : torch.Tensor, shape (B, 2 H, T, Q)
-        The first halves of all heads, then the second halves.
-    value : torch.Tensor, shape (B, H, T, W)
-        Values, as wide as both halves together.
-    lam : torch.Tensor, shape ()
-        Weight of the differential and of the integral map.
-    is_padding : torch.Tensor, shape (B, T) | None
-        True where there is no token: neither a key nor a row of the integral mean.
-
-    Returns
-    -------
-    heads : torch.Tensor, shape (B, H, T, W)
-        ``(A1 - lam A2 + lam A3) V``.
-    """
+    """Compute DINT attention with both maps in memory."""
+    # query, key (B, 2 H, T, Q), value (B, H, T, W), lam (), is_padding (B, T) -> heads (B, H, T,
+    # W).
     n_batch, n_maps, n_tokens, _ = query.shape
     n_rows = max(1, MAPS_AT_ONCE // (n_maps * n_tokens**2))
     if query.is_cuda or n_rows >= n_batch:
@@ -63,28 +48,12 @@ def _combine(first, second, lam, is_padding):
 
 
 def dint_fused(query, key, value, lam, is_padding=None):
-    """Compute DINT attention by one fused call; no map is ever in memory.
-
-    Same parameters and result as :func:`dint_explicit`. The values are twice as wide as the
-    queries, for which there is no fused kernel on CPU: zeros bring queries and keys to their
-    width.
-
-    Parameters
-    ----------
-    query, key : torch.Tensor, shape (B, 2 H, T, Q)
-        The first halves of all heads, then the second halves.
-    value : torch.Tensor, shape (B, H, T, W)
-        Values.
-    lam : torch.Tensor, shape ()
-        Weight of the differential and of the integral map.
-    is_padding : torch.Tensor, shape (B, T) | None
-        True where there is no token.
-
-    Returns
-    -------
-    heads : torch.Tensor, shape (B, H, T, W)
-        ``(A1 - lam A2 + lam A3) V``.
-    """
+    """Compute DINT attention by one fused call; no map is ever in memory."""
+    # Same parameters and result as :func:`dint_explicit`. The values are twice as wide as the
+    # queries, for which there is no fused kernel on CPU: zeros bring queries and keys to their
+    # width.
+    # query, key (B, 2 H, T, Q), value (B, H, T, W), lam (), is_padding (B, T) -> heads (B, H, T,
+    # W).
     half = query.shape[-1]
     extra = value.shape[-1] - half
     mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, T)
@@ -138,41 +107,18 @@ class DintAttention(nn.Module):
         self.lam = nn.Parameter(torch.empty(4, self.half, dtype=torch.float32))  # lq1 lk1 lq2 lk2
 
     def initialise(self, generator):
-        """Draw the vectors behind lambda, as in the differential transformer.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Source of the random numbers.
-        """
+        """Draw the vectors behind lambda, as in the differential transformer."""
         nn.init.normal_(self.lam, std=0.1, generator=generator)
 
     def weight_of_maps(self):
-        """Return lambda.
-
-        Returns
-        -------
-        lam : torch.Tensor, shape ()
-            ``exp(lq1 . lk1) - exp(lq2 . lk2) + lam_init``.
-        """
+        """Return lambda."""
+        # -> lam ().
         first, second = (self.lam[0::2] * self.lam[1::2]).sum(-1).exp()
         return first - second + self.lam_init
 
     def forward(self, x, is_padding=None):
-        """Let the tokens look at each other.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Tokens.
-        is_padding : torch.Tensor, shape (B, T) | None
-            True where there is no token. Every row must keep at least one.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            What they saw.
-        """
+        """Let the tokens look at each other."""
+        # x (B, T, D), is_padding (B, T) -> x (B, T, D).
         n_batch, n_tokens, width = x.shape
         query, key, value = self.qkv(x).chunk(3, dim=-1)  # 3 x (B, T, D)
         # Which columns make which half is a matter of naming: the first halves come first.
@@ -205,20 +151,8 @@ class PlainAttention(nn.Module):
         self.out = Linear(width, width)
 
     def forward(self, x, is_padding=None):
-        """Let the tokens look at each other.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Tokens.
-        is_padding : torch.Tensor, shape (B, T) | None
-            True where there is no token. Every row must keep at least one.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            What they saw.
-        """
+        """Let the tokens look at each other."""
+        # x (B, T, D), is_padding (B, T) -> x (B, T, D).
         n_batch, n_tokens, width = x.shape
         qkv = self.qkv(x).view(n_batch, n_tokens, 3, self.n_heads, -1)  # (B, T, 3, H, W)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, H, T, W)

@@ -43,20 +43,8 @@ class Layer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(self, x, ledger=None):
-        """Apply to the latents.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, M, D)
-            Latents.
-        ledger : Ledger | None
-            Gets the choices of the gate appended.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, M, D)
-            Latents.
-        """
+        """Apply to the latents."""
+        # x (B, M, D) -> x (B, M, D).
         x = self.scale(x, self.attention(self.norm(x)))
         return self.feed_forward(x, ledger)
 

@@ -107,29 +107,7 @@ def save_checkpoint(directory, model, *, preprocessing, manifest):
 
 
 def checkpoint_contents(model, *, preprocessing, manifest, state=None):
-    """Return what the files of a checkpoint hold.
-
-    Parameters
-    ----------
-    model : BrainOF
-        The network.
-    preprocessing, manifest : dict
-        As for :func:`save_checkpoint`.
-    state : dict of str to torch.Tensor | None
-        Weights to save in place of the model's own, under the same names.
-
-    Returns
-    -------
-    contents : dict of str to bytes
-        By name of the file.
-
-    Raises
-    ------
-    TypeError
-        If something is not JSON.
-    ValueError
-        If a weight is not finite, or a name is missing or unknown.
-    """
+    """Return what the files of a checkpoint hold."""
     for name, value in (("preprocessing", preprocessing), ("manifest", manifest)):
         if not isinstance(value, dict):
             raise TypeError(f"{name} must be a dict, got {type(value).__name__}.")
@@ -220,32 +198,14 @@ def load_checkpoint(path_or_name):
 
 
 def known_checkpoints():
-    """List the names of the bundled checkpoints.
-
-    Returns
-    -------
-    names : list of str
-        Directories under ``brainof_toolbox/weights``.
-    """
+    """List the names of the bundled checkpoints."""
     if not WEIGHTS_FOLDER.is_dir():
         return []
     return sorted(path.name for path in WEIGHTS_FOLDER.iterdir() if (path / CONFIG).is_file())
 
 
 def describe_checkpoints():
-    """Describe the bundled checkpoints without loading their weights.
-
-    Returns
-    -------
-    cards : dict of str -> dict
-        By name: number of ``"parameters"``, ``"licence"``, and ``"card"``, the path of the model
-        card; ``None`` where something is not known.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        If a manifest is broken or missing.
-    """
+    """Describe the bundled checkpoints without loading their weights."""
     cards = {}
     for name in known_checkpoints():
         folder = WEIGHTS_FOLDER / name

@@ -43,31 +43,15 @@ class ContentEmbedding(nn.Module):
         self.register_buffer("basis", basis, persistent=False)  # (P, cosines and sines)
 
     def initialise(self, generator):
-        """Draw the embedding of hidden patches, and weigh frequencies once the map is drawn.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Source of the random numbers.
-        """
+        """Draw the embedding of hidden patches, and weigh frequencies once the map is drawn."""
         nn.init.normal_(self.mask, generator=generator)
         weight = self.patch.weight.detach()
         weight[:, self.patch_size :] *= self.spectrum_gain
         weight[:, : self.patch_size] @= _smoother(self.patch_size, self.corner)
 
     def forward(self, tokens):
-        """Embed the content.
-
-        Parameters
-        ----------
-        tokens : TokenBatch
-            Patches.
-
-        Returns
-        -------
-        content : torch.Tensor, shape (B, S, D)
-            About unit scale, saturating for artefacts.
-        """
+        """Embed the content."""
+        # -> content (B, S, D).
         values = tokens.values.to(self.patch.weight.dtype)  # (B, S, P)
         features = [values, tokens.log_scale[..., None].to(values.dtype)]
         if self.has_spectrum:
@@ -83,18 +67,8 @@ class ContentEmbedding(nn.Module):
         return soft_limit(content, self.limit)  # (B, S, D)
 
     def log_spectrum(self, values):
-        """Return the logarithm of the amplitude at each frequency of the patch.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (B, S, P)
-            Samples.
-
-        Returns
-        -------
-        spectrum : torch.Tensor, shape (B, S, P / 2 + 1)
-            From the mean to the Nyquist frequency; natural logarithm, 0 for a sine of amplitude 1.
-        """
+        """Return the logarithm of the amplitude at each frequency of the patch."""
+        # values (B, S, P) -> spectrum (B, S, P / 2 + 1).
         cosine, sine = (values @ self.basis.to(values.dtype)).chunk(2, dim=-1)  # 2 x (B, S, P/2+1)
         return 0.5 * torch.addcmul(cosine.square(), sine, sine).add_(self.floor**2).log()
 
@@ -111,10 +85,8 @@ def _fourier_basis(patch_size, n_frequencies):
 
 
 def _smoother(patch_size, corner):
-    """Return the symmetric low-pass, (P, P), that is ``1 / sqrt(1 + (k / corner) ** 2)``.
-
-    k counts the cycles per patch of the discrete cosine basis in which it is diagonal.
-    """
+    """Return the symmetric low-pass, (P, P), that is ``1 / sqrt(1 + (k / corner) ** 2)``."""
+    # k counts the cycles per patch of the discrete cosine basis in which it is diagonal.
     kind = {"dtype": torch.float64, "device": "cpu"}
     time, half_cycles = torch.arange(patch_size, **kind), torch.arange(patch_size, **kind)
     basis = torch.cos(math.pi / patch_size * torch.outer(half_cycles, time + 0.5))  # (P, P)
@@ -148,29 +120,13 @@ class PlaceEmbedding(nn.Module):
             self.place = Linear(n_features, width, orthogonal=True)
 
     def initialise(self, generator):
-        """Draw the embeddings of types and modalities: small, as they say little at first.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Source of the random numbers.
-        """
+        """Draw the embeddings of types and modalities: small, as they say little at first."""
         nn.init.normal_(self.sensor_type, std=0.1, generator=generator)
         nn.init.normal_(self.modality, std=0.1, generator=generator)
 
     def forward(self, tokens):
-        """Embed where and when.
-
-        Parameters
-        ----------
-        tokens : TokenBatch
-            Their values are not read.
-
-        Returns
-        -------
-        place : torch.Tensor, shape (B, S, D)
-            About unit scale.
-        """
+        """Embed where and when."""
+        # -> place (B, S, D).
         shared = (tokens.position, tokens.orientation, tokens.time, tokens.duration)
         shared += (tokens.sensor_type, tokens.modality)
         if len(tokens) > 1 and not any(tensor.stride(0) for tensor in shared):
@@ -191,20 +147,8 @@ class PlaceEmbedding(nn.Module):
         return kind + self.place(features) * self.gain()  # (B, S, D)
 
     def features(self, position, time):
-        """Return the Fourier features of points in space and time.
-
-        Parameters
-        ----------
-        position : torch.Tensor, shape (..., 3)
-            In m.
-        time : torch.Tensor, shape (...)
-            In s.
-
-        Returns
-        -------
-        features : torch.Tensor, shape (..., 8 N)
-            Cosines and sines of x, y, z, and of time: 2 N each.
-        """
+        """Return the Fourier features of points in space and time."""
+        # position (..., 3), time (...) -> features (..., 8 N).
         where = self.position(position).flatten(-2)  # (..., 3 * 2N)
         return torch.cat([where, self.time(time)], dim=-1)
 
@@ -213,13 +157,7 @@ class PlaceEmbedding(nn.Module):
         return math.sqrt(self.place.out_features) / self.length
 
     def kernel_features(self):
-        """List the features of which the log of an attention kernel can be composed.
-
-        Returns
-        -------
-        columns : list of (str, float, int)
-            Axis (``"x"``, ``"y"``, ``"z"``, ``"t"``), wavelength, and column of the feature.
-        """
+        """List the features of which the log of an attention kernel can be composed."""
         listed, column = [], 0
         for axis, part in (*((a, self.position) for a in "xyz"), ("t", self.time)):
             for _ in ("cosine", "sine"):

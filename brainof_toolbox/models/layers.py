@@ -33,13 +33,7 @@ class Linear(nn.Linear):
         """Draw nothing: the global random state is not ours."""
 
     def initialise(self, generator):
-        """Fill the weights.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Source of the random numbers.
-        """
+        """Fill the weights."""
         if self.orthogonal:
             nn.init.orthogonal_(self.weight, generator=generator)
         else:
@@ -63,28 +57,12 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.empty(width, dtype=torch.float32))
 
     def initialise(self, generator):
-        """Start as the bare norm.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Not used.
-        """
+        """Start as the bare norm."""
         nn.init.ones_(self.weight)
 
     def forward(self, x):
-        """Normalise.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (..., D)
-            Any tensor.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (..., D)
-            Same type as the input.
-        """
+        """Normalise."""
+        # x (..., D) -> x (..., D).
         # Statistics in float32 or better.
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         return _Normalise.apply(wide, self.weight.to(wide.dtype), self.eps).to(x.dtype)
@@ -133,30 +111,12 @@ class LayerScale(nn.Module):
         self.weight = nn.Parameter(torch.empty(width, dtype=torch.float32))
 
     def initialise(self, generator):
-        """Start at the same factor everywhere.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Not used.
-        """
+        """Start at the same factor everywhere."""
         nn.init.constant_(self.weight, self.initial)
 
     def forward(self, x, branch):
-        """Add a scaled branch.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (..., D)
-            What the branch is added to.
-        branch : torch.Tensor, shape (..., D)
-            Output of a branch.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (..., D)
-            The sum.
-        """
+        """Add a scaled branch."""
+        # x (..., D), branch (..., D) -> x (..., D).
         return torch.addcmul(x, branch, self.weight)
 
 
@@ -177,34 +137,14 @@ class SwiGLU(nn.Module):
         self.down = Linear(hidden, width)
 
     def forward(self, x):
-        """Apply to each token.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (..., D)
-            Tokens.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (..., D)
-            Tokens.
-        """
+        """Apply to each token."""
+        # x (..., D) -> x (..., D).
         return self.down(gated(self.gate_up(x)))  # (..., D)
 
 
 def gated(gate_up):
-    """Return ``silu(gate) * up``.
-
-    Parameters
-    ----------
-    gate_up : torch.Tensor, shape (..., 2 H)
-        Gate, then what it lets pass.
-
-    Returns
-    -------
-    x : torch.Tensor, shape (..., H)
-        The product.
-    """
+    """Return ``silu(gate) * up``."""
+    # gate_up (..., 2 H) -> x (..., H).
     if torch.compiler.is_compiling():  # a compiler writes its own backward pass
         gate, up = gate_up.chunk(2, dim=-1)  # 2 x (..., H)
         return F.silu(gate) * up
@@ -254,39 +194,16 @@ class Fourier(nn.Module):
         self.register_buffer("angular", angular, persistent=False)  # (N,)
 
     def forward(self, x):
-        """Encode.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (...)
-            A scalar each.
-
-        Returns
-        -------
-        features : torch.Tensor, shape (..., 2 N)
-            Cosines, then sines.
-        """
+        """Encode."""
+        # x (...) -> features (..., 2 N).
         angle = x[..., None] * self.angular  # (..., N)
         return torch.cat([angle.cos(), angle.sin()], dim=-1)  # (..., 2N)
 
 
 def once(function, x):
-    """Apply a function to one row where all rows are one and the same in memory.
-
-    Samples of one montage share where and when their tokens are, and all latents start equal.
-
-    Parameters
-    ----------
-    function : callable
-        Of each row alone.
-    x : torch.Tensor, shape (B, ...)
-        Perhaps expanded from one row.
-
-    Returns
-    -------
-    y : torch.Tensor, shape (B, ...)
-        Expanded again where ``x`` was.
-    """
+    """Apply a function to one row where all rows are one and the same in memory."""
+    # Samples of one montage share where and when their tokens are, and all latents start equal.
+    # x (B, ...) -> y (B, ...).
     if len(x) < 2 or x.stride(0):
         return function(x)
     y = function(x[:1])
@@ -294,43 +211,14 @@ def once(function, x):
 
 
 def soft_limit(x, limit):
-    """Let small vectors pass and saturate the root mean square of large ones.
-
-    Parameters
-    ----------
-    x : torch.Tensor, shape (..., D)
-        Any vectors.
-    limit : float
-        Root mean square that is never exceeded.
-
-    Returns
-    -------
-    x : torch.Tensor, shape (..., D)
-        Vectors of the same directions.
-    """
+    """Let small vectors pass and saturate the root mean square of large ones."""
+    # x (..., D) -> x (..., D).
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (..., 1)
     return x * torch.rsqrt(1 + length.square() / (x.shape[-1] * limit**2))
 
 
 def call_block(block, *arguments, ledger, recompute):
-    """Call a block that ends with a ledger, keeping its activations or not.
-
-    Parameters
-    ----------
-    block : callable
-        Takes the arguments and the ledger.
-    *arguments : object
-        What it takes before the ledger.
-    ledger : Ledger | None
-        Gets what the block appends, once.
-    recompute : bool
-        Keep the arguments only, and call the block again in the backward pass.
-
-    Returns
-    -------
-    x : torch.Tensor
-        What the block returns.
-    """
+    """Call a block that ends with a ledger, keeping its activations or not."""
     if not recompute:
         return block(*arguments, ledger)
 

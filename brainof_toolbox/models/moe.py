@@ -45,31 +45,13 @@ class Experts(nn.Module):
         self.down = nn.Parameter(torch.empty(n_experts, hidden, width, dtype=torch.float32))
 
     def initialise(self, generator):
-        """Fill each expert like the shared one.
-
-        Parameters
-        ----------
-        generator : torch.Generator
-            Source of the random numbers.
-        """
+        """Fill each expert like the shared one."""
         nn.init.normal_(self.gate_up, std=self.gate_up.shape[1] ** -0.5, generator=generator)
         nn.init.normal_(self.down, std=self.down.shape[1] ** -0.5, generator=generator)
 
     def forward(self, x, counts):
-        """Send each run of tokens through its expert.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (N K, D)
-            Tokens, sorted by expert.
-        counts : torch.Tensor, shape (E,)
-            Number of tokens of each expert.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (N K, D)
-            Outputs in the same order.
-        """
+        """Send each run of tokens through its expert."""
+        # x (N K, D), counts (E,) -> x (N K, D).
         if x.is_cuda and _working_type(x) == torch.bfloat16:
             return self.grouped(x, counts)  # no waiting for the sizes, and all experts at once
         if torch.compiler.is_compiling():
@@ -77,20 +59,8 @@ class Experts(nn.Module):
         return self.looped(x, counts)
 
     def looped(self, x, counts):
-        """One matrix product per expert over contiguous slices: fastest on CPU, any precision.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (N K, D)
-            Tokens, sorted by expert.
-        counts : torch.Tensor, shape (E,)
-            Number of tokens of each expert.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (N K, D)
-            Outputs in the same order.
-        """
+        """One matrix product per expert over contiguous slices: fastest on CPU, any precision."""
+        # x (N K, D), counts (E,) -> x (N K, D).
         slices = x.split(counts.tolist())
         # Unbound once: indexing the stack per expert would allocate its whole gradient each time.
         weights = zip(slices, self.gate_up.unbind(0), self.down.unbind(0))
@@ -100,22 +70,9 @@ class Experts(nn.Module):
         return torch.cat(outputs)  # (N K, D)
 
     def masked(self, x, counts):
-        """All experts on all tokens, of which each keeps its own: E times the work, fixed sizes.
-
-        For compiled graphs only, where grouped products take no float32.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (N K, D)
-            Tokens, sorted by expert.
-        counts : torch.Tensor, shape (E,)
-            Number of tokens of each expert.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (N K, D)
-            Outputs in the same order.
-        """
+        """All experts on all tokens, of which each keeps its own: E times the work, fixed sizes."""
+        # For compiled graphs only, where grouped products take no float32.
+        # x (N K, D), counts (E,) -> x (N K, D).
         end = counts.cumsum(0)  # (E,)
         row = torch.arange(x.shape[0], device=x.device)  # (N K,)
         out = torch.zeros_like(x)
@@ -125,20 +82,8 @@ class Experts(nn.Module):
         return out
 
     def grouped(self, x, counts):
-        """All experts in one grouped product, with offsets that stay on the device.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (N K, D)
-            Tokens, sorted by expert.
-        counts : torch.Tensor, shape (E,)
-            Number of tokens of each expert.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (N K, D)
-            Outputs in the same order.
-        """
+        """All experts in one grouped product, with offsets that stay on the device."""
+        # x (N K, D), counts (E,) -> x (N K, D).
         kind = _working_type(x)
         offsets = counts.cumsum(0).to(torch.int32)  # (E,)
         hidden = F.grouped_mm(x.to(kind), self.gate_up.to(kind), offs=offsets)  # (N K, 2H)
@@ -177,20 +122,8 @@ class MixtureOfExperts(nn.Module):
         self.experts = Experts(n_routed, width, hidden)
 
     def forward(self, x, ledger=None):
-        """Apply to each token.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Tokens.
-        ledger : Ledger | list | None
-            Gets ``(probability (B, T, E), chosen (B, T, K))`` appended.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            Tokens.
-        """
+        """Apply to each token."""
+        # x (B, T, D) -> x (B, T, D).
         flat = x.reshape(-1, x.shape[-1])  # (N, D)
         probability = self.route(flat)  # (N, E)
         weight, chosen = probability.topk(self.n_chosen, dim=-1)  # 2 x (N, K)
@@ -211,18 +144,8 @@ class MixtureOfExperts(nn.Module):
         return out.view(x.shape)  # (B, T, D)
 
     def route(self, flat):
-        """Return the gate's probabilities, always in full precision.
-
-        Parameters
-        ----------
-        flat : torch.Tensor, shape (N, D)
-            Tokens.
-
-        Returns
-        -------
-        probability : torch.Tensor, shape (N, E)
-            Rows sum to one.
-        """
+        """Return the gate's probabilities, always in full precision."""
+        # flat (N, D) -> probability (N, E).
         # Rounding must not decide which expert a token goes to.
         with torch.autocast(flat.device.type, enabled=False):
             # Weights that were sent round in half precision are widened again.
@@ -231,49 +154,17 @@ class MixtureOfExperts(nn.Module):
 
 
 def dense_experts(width, hidden, n_chosen):
-    """Build the ablation: one SwiGLU as large as the experts that a token meets.
-
-    Parameters
-    ----------
-    width, hidden : int
-        Width D, and hidden width H of one expert.
-    n_chosen : int
-        Number of routed experts that a token would meet.
-
-    Returns
-    -------
-    module : SwiGLU
-        Its hidden width is ``(1 + n_chosen) * hidden``.
-    """
+    """Build the ablation: one SwiGLU as large as the experts that a token meets."""
     return SwiGLU(width, (1 + n_chosen) * hidden)
 
 
 def balance_loss(probability, chosen, group, is_counted=None, n_groups=8):
-    """Auxiliary loss that is least, namely 1, when experts are used evenly in each group.
-
-    For a group of tokens with share ``f_e`` sent to expert e and mean probability ``p_e`` it is
-    ``E * sum_e f_e p_e``; groups are averaged by their number of tokens. A group holds the rows
-    that read the same modalities: experts may specialise only as far as each modality has
-    experts enough, and rows of another modality must not pay for it.
-
-    Parameters
-    ----------
-    probability : torch.Tensor, shape (B, T, E)
-        Output of the gate.
-    chosen : torch.Tensor, shape (B, T, K)
-        Indices of the chosen experts.
-    group : torch.Tensor, shape (B,)
-        Group of each row, below ``n_groups``.
-    is_counted : torch.Tensor, shape (B, T) | None
-        False for tokens that do not exist.
-    n_groups : int
-        Number of groups; some may be empty.
-
-    Returns
-    -------
-    loss : torch.Tensor, shape ()
-        Scalar.
-    """
+    """Auxiliary loss that is least, namely 1, when experts are used evenly in each group."""
+    # For a group of tokens with share ``f_e`` sent to expert e and mean probability ``p_e`` it is
+    # ``E * sum_e f_e p_e``; groups are averaged by their number of tokens. A group holds the rows
+    # that read the same modalities: experts may specialise only as far as each modality has
+    # experts enough, and rows of another modality must not pay for it.
+    # probability (B, T, E), chosen (B, T, K), group (B,), is_counted (B, T) -> loss ().
     n_experts = probability.shape[-1]
     member = F.one_hot(group, n_groups).to(probability.dtype)  # (B, G)
     counted = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted

@@ -46,20 +46,8 @@ class CrossAttention(nn.Module):
         self.out = Linear(width, width, orthogonal=True)
 
     def project(self, x, place, content):
-        """Return queries, keys and values per head.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Queries.
-        place, content : torch.Tensor, shape (B, S, D)
-            The source.
-
-        Returns
-        -------
-        query, key, value : torch.Tensor, shapes (B, H, T, W), (B, H, S, W), (B, H, S, W)
-            What attention needs.
-        """
+        """Return queries, keys and values per head."""
+        # x (B, T, D), place, content (B, S, D).
         # Normed apart, added after: where and when keep their length in the key, whatever the
         # amplitude of the content. The values keep that amplitude.
         about = self.key_content(once(self.place_norm, place), self.content_norm(content))
@@ -71,44 +59,16 @@ class CrossAttention(nn.Module):
         )
 
     def forward(self, x, place, content, is_padding):
-        """Let the queries read the source.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Queries.
-        place, content : torch.Tensor, shape (B, S, D)
-            The source.
-        is_padding : torch.Tensor, shape (B, S) | None
-            True where the source holds nothing. Every row must keep at least one.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            What they read.
-        """
+        """Let the queries read the source."""
+        # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> x (B, T, D).
         query, key, value = self.project(x, place, content)
         mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, S)
         heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, T, W)
         return self.out(heads.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def weights(self, x, place, content, is_padding=None):
-        """Return the attention maps, for looking at.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Queries.
-        place, content : torch.Tensor, shape (B, S, D)
-            The source.
-        is_padding : torch.Tensor, shape (B, S) | None
-            True where the source holds nothing.
-
-        Returns
-        -------
-        maps : torch.Tensor, shape (B, H, T, S)
-            Rows sum to one.
-        """
+        """Return the attention maps, for looking at."""
+        # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> maps (B, H, T, S).
         query, key, _ = self.project(x, place, content)
         score = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (B, H, T, S)
         if is_padding is not None:
@@ -116,17 +76,10 @@ class CrossAttention(nn.Module):
         return score.softmax(-1)
 
     def locate(self, embedding):
-        """Make each head look near the place of the query, and nowhere else, at first.
-
-        The log of the attention kernel is a weighted sum of ``cos(2 pi (a - b) / wavelength)``
-        over the axes, which is what a query and a key give when both hold the same weighted
-        cosines and sines. Its curvature is ``1 / reach ** 2``.
-
-        Parameters
-        ----------
-        embedding : PlaceEmbedding
-            Embeds the places of queries and sources; its weights are read, not changed.
-        """
+        """Make each head look near the place of the query, and nowhere else, at first."""
+        # The log of the attention kernel is a weighted sum of ``cos(2 pi (a - b) / wavelength)``
+        # over the axes, which is what a query and a key give when both hold the same weighted
+        # cosines and sines. Its curvature is ``1 / reach ** 2``.
         columns = embedding.place.weight.detach()  # (D, F)
         width = columns.shape[0] // self.n_heads
         for head in range(self.n_heads):
@@ -175,24 +128,8 @@ class ArnessBlock(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(self, x, place, content, is_padding=None, ledger=None):
-        """Let the queries read the source and digest it.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Queries.
-        place, content : torch.Tensor, shape (B, S, D)
-            The source.
-        is_padding : torch.Tensor, shape (B, S) | None
-            True where the source holds nothing. Every row must keep at least one.
-        ledger : Ledger | None
-            Gets the choices of the gate appended.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            The queries, knowing more.
-        """
+        """Let the queries read the source and digest it."""
+        # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> x (B, T, D).
         x = self.attention_scale(x, self.attention(x, place, content, is_padding))
         return self.feed_forward(x, ledger)
 
@@ -218,20 +155,8 @@ class FeedForward(nn.Module):
         self.scale = LayerScale(config.width, config.layer_scale)
 
     def forward(self, x, ledger=None):
-        """Apply to each token.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Tokens.
-        ledger : Ledger | None
-            Gets the choices of the gate appended.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            Tokens.
-        """
+        """Apply to each token."""
+        # x (B, T, D) -> x (B, T, D).
         normed = self.norm(x)
         branch = self.experts(normed, ledger) if self.is_routed else self.experts(normed)
         return self.scale(x, branch)
@@ -255,26 +180,8 @@ class Arness(nn.Module):
         self.blocks = nn.ModuleList(ArnessBlock(config, tells_place) for _ in range(n_blocks))
 
     def forward(self, x, place, content, is_padding, ledger=None, recompute=False):
-        """Read the source where there is one.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, T, D)
-            Queries.
-        place, content : torch.Tensor, shape (B, S, D)
-            The source.
-        is_padding : torch.Tensor, shape (B, S) | None
-            True where the source holds nothing.
-        ledger : Ledger | None
-            Gets the choices of the gates appended.
-        recompute : bool
-            Keep no activation of a block for the backward pass, but compute them again.
-
-        Returns
-        -------
-        x : torch.Tensor, shape (B, T, D)
-            The queries, knowing more; a row without any source comes back as it was.
-        """
+        """Read the source where there is one."""
+        # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> x (B, T, D).
         before = x
         if is_padding is not None:
             # A softmax over nothing is NaN, also in the gradient: such rows read their padding,
@@ -288,24 +195,8 @@ class Arness(nn.Module):
 
 
 def latent_points(n_latents, span, generator):
-    """Spread points over the head and over time.
-
-    Parameters
-    ----------
-    n_latents : int
-        Number of points M.
-    span : float
-        Last time in s.
-    generator : torch.Generator
-        Jitters them, so that seeds differ.
-
-    Returns
-    -------
-    position : torch.Tensor, shape (M, 3)
-        On the upper part of a sphere, in m.
-    time : torch.Tensor, shape (M,)
-        In s, denser at the beginning.
-    """
+    """Spread points over the head and over time."""
+    # -> position (M, 3), time (M,).
     # Multiples of powers of the root of g^4 = g + 1 fill a cube evenly, for any number of points.
     root = 1.2207440846057596
     steps = torch.tensor([root**-1, root**-2, root**-3], dtype=torch.float64)

@@ -18,18 +18,7 @@ _SIDECARS = (".json", ".tsv")
 
 
 def options_key(options):
-    """Hash all that decides what becomes of a recording.
-
-    Parameters
-    ----------
-    options : BuildOptions
-        Of the build.
-
-    Returns
-    -------
-    key : str
-        In hexadecimal digits.
-    """
+    """Hash all that decides what becomes of a recording."""
     return _hash(
         FORMAT_VERSION,
         __version__,
@@ -55,22 +44,7 @@ def _masker_identity(masker):
 
 
 def recording_keys(recordings, options):
-    """Hash what each recording is read from; files by their names, sizes and times.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-        What is to be read.
-    options : BuildOptions
-        Of the build.
-
-    Returns
-    -------
-    recordings : list of Recording
-        Without repetitions.
-    keys : list of str
-        One each.
-    """
+    """Hash what each recording is read from; files by their names, sizes and times."""
     shared, folders = options_key(options), {}
     found = {}
     for recording in recordings:
@@ -141,11 +115,9 @@ def _content(item, reading):
 
 
 def _neighbourhood(path, folders):
-    """Stamp a file and those beside it that belong to it: headers, data, sidecars.
-
-    They share the first word of its name; ``.json`` and ``.tsv`` above it, as far as a dataset
-    reaches, may apply to it too.
-    """
+    """Stamp a file and those beside it that belong to it: headers, data, sidecars."""
+    # They share the first word of its name; ``.json`` and ``.tsv`` above it, as far as a dataset
+    # reaches, may apply to it too.
     stamps = list(_list(path.parent, folders).get(_first_word(path.name), ()))
     if path.is_dir():
         stamps += [_stamp(inside) for inside in sorted(path.rglob("*")) if inside.is_file()]

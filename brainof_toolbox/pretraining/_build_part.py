@@ -17,52 +17,16 @@ _UNIMPORTANT = (DeprecationWarning, FutureWarning, PendingDeprecationWarning, Re
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """All that decides what becomes of a recording.
+    """All that decides what becomes of a recording."""
 
-    Parameters
-    ----------
-    preprocessing : Preprocessing
-        With the windows of EEG and MEG.
-    fmri_volumes : int
-        Longest window of fMRI.
-    dtype : str
-        Of the values on disk.
-    reading : Reading
-        How recordings are read.
-    """
-
-    preprocessing: Preprocessing
-    fmri_volumes: int
-    dtype: str
-    reading: Reading
+    preprocessing: Preprocessing  # With the windows of EEG and MEG
+    fmri_volumes: int  # Longest window of fMRI
+    dtype: str  # Of the values on disk
+    reading: Reading  # How recordings are read
 
 
 def build_part(recording, stem, options):
-    """Read, preprocess, cut and encode one recording.
-
-    Parameters
-    ----------
-    recording : Recording
-        What to read.
-    stem : pathlib.Path
-        Where its part goes.
-    options : BuildOptions
-        How.
-
-    Returns
-    -------
-    part : dict | None
-        What :func:`read_part` gives; ``None`` when the recording cannot be used.
-    reason : str | None
-        Why not.
-    messages : list of str
-        Warnings.
-
-    Raises
-    ------
-    CorpusWriteError
-        If the part cannot be written.
-    """
+    """Read, preprocess, cut and encode one recording."""
     from threadpoolctl import threadpool_limits
 
     part = read_part(stem, options.dtype)

@@ -34,56 +34,26 @@ ACCEPTED = (
 
 @dataclass(frozen=True)
 class Recording:
-    """One thing that is read at once.
+    """One thing that is read at once."""
 
-    Parameters
-    ----------
-    item : object
-        What :func:`~brainof_toolbox._samples.as_sources` takes in a list, or a
-        :class:`Simulated`.
-    name : str
-        What to call it: its path below the source.
-    dataset : str
-        Name of the dataset.
-    licence : str | None
-        Licence of the dataset.
-    subject : str | None
-        Whose it is; ``None`` asks the samples.
-    """
-
+    # What :func:`~brainof_toolbox._samples.as_sources` takes in a list, or a :class:`Simulated`
     item: object
-    name: str
-    dataset: str
-    licence: str | None = None
-    subject: str | None = None
+    name: str  # What to call it: its path below the source
+    dataset: str  # Name of the dataset
+    licence: str | None = None  # Licence of the dataset
+    subject: str | None = None  # Whose it is; ``None`` asks the samples
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """One subject of simulated simultaneous EEG, MEG and fMRI.
+    """One subject of simulated simultaneous EEG, MEG and fMRI."""
 
-    Parameters
-    ----------
-    number : int
-        Which subject, from 0.
-    duration : float
-        Length in s.
-    seed : int
-        Of the study; each subject has random numbers of its own.
-    """
-
-    number: int
-    duration: float
-    seed: int
+    number: int  # Which subject, from 0
+    duration: float  # Length in s
+    seed: int  # Of the study; each subject has random numbers of its own
 
     def make(self):
-        """Simulate the recordings.
-
-        Returns
-        -------
-        record : dict
-            By modality.
-        """
+        """Simulate the recordings."""
         from ..datasets import make_paired_recordings
 
         rng = np.random.default_rng([self.seed, self.number])
@@ -99,20 +69,7 @@ class Simulated:
 
 
 def read_samples(item, reading):
-    """Read a recording, a bounded number of samples at a time.
-
-    Parameters
-    ----------
-    item : object
-        Of a :class:`Recording`.
-    reading : Reading
-        How.
-
-    Yields
-    ------
-    signals : Signals
-        Of one modality, without samples that lack it.
-    """
+    """Read a recording, a bounded number of samples at a time."""
     for source in as_sources([item], reading):
         for start in range(0, source.n_samples, _AT_ONCE):
             signals = source.read(slice(start, min(start + _AT_ONCE, source.n_samples)))
@@ -124,31 +81,7 @@ def read_samples(item, reading):
 
 
 def find_recordings(sources, *, dataset=None, licence=None, bids=None):
-    """List all recordings of the sources, in order, reading names only.
-
-    Parameters
-    ----------
-    sources : object
-        What :func:`~brainof_toolbox.pretraining.build_corpus` takes.
-    dataset, licence : str | sequence of (str | None) | None
-        For all sources, or one per source; ``None``: what the source says.
-    bids : dict | None
-        Options of :func:`~brainof_toolbox.read_bids`.
-
-    Returns
-    -------
-    recordings : list of Recording
-        Folders in the order of their names.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a path does not exist.
-    ValueError
-        If nothing is found.
-    TypeError
-        If a source is of no accepted type.
-    """
+    """List all recordings of the sources, in order, reading names only."""
     is_list = isinstance(sources, (list, tuple))
     if not is_list:
         sources = [sources]
@@ -298,18 +231,7 @@ def _relative(path, root):
 
 
 def paths_of(value):
-    """Files that something on disk is read from.
-
-    Parameters
-    ----------
-    value : object
-        A path, a :class:`mne_bids.BIDSPath`, or an object.
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-        Empty for an object in memory.
-    """
+    """Files that something on disk is read from."""
     if hasattr(value, "find_matching_sidecar"):
         return [Path(value.fpath)]
     return [Path(value).absolute()] if isinstance(value, (str, os.PathLike)) else []

@@ -33,25 +33,7 @@ _KNOWN = (*_NEEDED, "stop_after", "save_every", "random_state", "device", "model
 
 
 def read_run(path):
-    """Read the arguments of :func:`~brainof_toolbox.pretraining.pretrain` from a file.
-
-    Parameters
-    ----------
-    path : path-like
-        The TOML file.
-
-    Returns
-    -------
-    arguments : dict
-        By name.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no TOML, a key is unknown or missing.
-    """
+    """Read the arguments of :func:`~brainof_toolbox.pretraining.pretrain` from a file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "There is no such configuration file", str(path))
@@ -79,13 +61,7 @@ def read_run(path):
 
 
 def add_run_options(parser):
-    """Add what may be said beside the file.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Changed in place.
-    """
+    """Add what may be said beside the file."""
     parser.add_argument("config", metavar="CONFIG", help="TOML file of the run")
     resume = parser.add_mutually_exclusive_group()
     resume.add_argument(
@@ -103,18 +79,7 @@ def add_run_options(parser):
 
 
 def run_file(options):
-    """Pretrain as a file says.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        What :func:`add_run_options` describes.
-
-    Returns
-    -------
-    directory : pathlib.Path
-        The last checkpoint.
-    """
+    """Pretrain as a file says."""
     from ._run_dir import CHECKPOINTS, list_steps
     from .loop import pretrain
 
@@ -152,13 +117,7 @@ def _say_how_to_go_on(folder):
 
 
 def main(argv=None):
-    """Run ``python -m brainof_toolbox.pretraining CONFIG``, which torchrun can start.
-
-    Parameters
-    ----------
-    argv : list of str | None
-        Arguments; ``None`` takes those of the process.
-    """
+    """Run ``python -m brainof_toolbox.pretraining CONFIG``, which torchrun can start."""
     parser = argparse.ArgumentParser(
         prog="python -m brainof_toolbox.pretraining",
         description="Pretrain a network: brainof pretrain, for machines with torch, numpy, "

@@ -44,25 +44,7 @@ _KEYS = {
 
 
 def read_header(directory):
-    """Read and check ``corpus.json``.
-
-    Parameters
-    ----------
-    directory : pathlib.Path
-        The corpus.
-
-    Returns
-    -------
-    header : dict
-        Its content.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no corpus.
-    ValueError
-        If it is damaged or of another version.
-    """
+    """Read and check ``corpus.json``."""
     if not directory.is_dir():
         raise FileNotFoundError(
             errno.ENOENT,
@@ -95,25 +77,7 @@ def read_header(directory):
 
 
 def read_index(directory, sha256):
-    """Read ``index.jsonl``.
-
-    Parameters
-    ----------
-    directory : pathlib.Path
-        The corpus.
-    sha256 : str
-        What the file must hash to.
-
-    Returns
-    -------
-    entries : tuple of Entry
-        In the order of the samples.
-
-    Raises
-    ------
-    ValueError
-        If it is not the file that ``corpus.json`` describes.
-    """
+    """Read ``index.jsonl``."""
     path = member(directory, INDEX)
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -131,24 +95,8 @@ def read_index(directory, sha256):
 
 
 def check_entries(entries, sizes, n_rows, directory):
-    """Refuse entries that lie outside of the files.
-
-    Parameters
-    ----------
-    entries : sequence of Entry
-        The index.
-    sizes : ndarray of int, shape (n_shards, 2)
-        Values and scales of each shard.
-    n_rows : int
-        Rows of ``montages.npy``.
-    directory : pathlib.Path
-        The corpus, for messages.
-
-    Raises
-    ------
-    ValueError
-        Naming the first such row.
-    """
+    """Refuse entries that lie outside of the files."""
+    # sizes (n_shards, 2).
     counts = ("n_samples", "n_channels", "n_times")
     places = ("montage_row", "shard", "offset", "scale_offset", "recording")
     rows = [[getattr(entry, name) for name in counts + places] for entry in entries]
@@ -177,29 +125,8 @@ def check_entries(entries, sizes, n_rows, directory):
 
 
 def check_shards(directory, shards, dtype):
-    """Compare the sizes of all shards with what ``corpus.json`` says.
-
-    Parameters
-    ----------
-    directory : pathlib.Path
-        The corpus.
-    shards : list of (int, int)
-        Number of values and of scales of each shard.
-    dtype : str
-        Of the values.
-
-    Returns
-    -------
-    sizes : ndarray of int, shape (n_shards, 2)
-        The same numbers.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a shard is not there.
-    ValueError
-        If one is truncated, naming it.
-    """
+    """Compare the sizes of all shards with what ``corpus.json`` says."""
+    # -> sizes (n_shards, 2).
     try:
         ok = all(type(size) is int and -1 < size < 2**62 for pair in shards for size in pair)
         sizes = np.array(shards if ok else (), dtype=np.int64)
@@ -224,31 +151,10 @@ def check_shards(directory, shards, dtype):
 class FlatFile:
     """A flat ``.npy`` file, mapped into memory and not read until it is asked for.
 
-    Left alone, the system reads far around each page that is touched, and counts all that was
-    ever touched as this process's memory. Told what comes and what is done with, it reads just
-    that (a sample of a file that it has not cached: 0.1 instead of 2 ms, see
-    ``benchmarks/corpus.py``), and memory does not grow.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    size : int
-        Number of values that it must hold.
-    dtype : numpy.dtype
-        Their type.
-    is_scattered : bool
-        Whether it is read at random, and too large to stay in memory.
-
-    Attributes
-    ----------
-    values : ndarray, shape (size,)
-        Read-only view of the file.
-
-    Raises
-    ------
-    ValueError
-        If it holds something else.
+    Left alone, the system reads far around each page that is touched, and counts all that was ever
+    touched as this process's memory. Told what comes and what is done with, it reads just that (a
+    sample of a file that it has not cached: 0.1 instead of 2 ms, see ``benchmarks/corpus.py``),
+    and memory does not grow.
     """
 
     def __init__(self, path, size, dtype, is_scattered=False):
@@ -268,18 +174,8 @@ class FlatFile:
 
     @contextmanager
     def reading(self, start, stop):
-        """View some values, for a moment.
-
-        Parameters
-        ----------
-        start, stop : int
-            Which.
-
-        Yields
-        ------
-        values : ndarray, shape (stop - start,)
-            To be copied before the moment is over.
-        """
+        """View some values, for a moment."""
+        # -> values (stop - start,).
         if not self._is_scattered:
             yield self.values[start:stop]
             return
@@ -295,27 +191,7 @@ class FlatFile:
 
 
 def member(directory, name):
-    """Path of a file that truly lies in the corpus.
-
-    Parameters
-    ----------
-    directory : pathlib.Path
-        The corpus.
-    name : str
-        Of the file.
-
-    Returns
-    -------
-    path : pathlib.Path
-        Where it is.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    ValueError
-        If it is a link that leads out of the corpus.
-    """
+    """Path of a file that truly lies in the corpus."""
     path = directory / name
     if not path.is_file():
         raise FileNotFoundError(

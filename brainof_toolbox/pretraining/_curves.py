@@ -20,27 +20,7 @@ _GREY = "0.35"
 
 
 def plot_run(directory, path=None):
-    """Draw the log of a pretraining run.
-
-    Parameters
-    ----------
-    directory : path-like
-        ``output_dir`` of the run.
-    path : path-like | None
-        The figure; ``None``: ``curves.png`` in the directory.
-
-    Returns
-    -------
-    path : pathlib.Path
-        The figure.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no log.
-    ValueError
-        If there is no line in it yet.
-    """
+    """Draw the log of a pretraining run."""
     directory = Path(os.path.abspath(directory))
     log = directory / LOG
     if not log.is_file():

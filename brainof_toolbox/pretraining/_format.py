@@ -31,41 +31,7 @@ SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
 
 class Entry(NamedTuple):
-    """The samples of one recording and modality: they share montage, rate and length.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of the dataset.
-    modality : str
-        ``"eeg"``, ``"meg"`` or ``"fmri"``.
-    subject : str | None
-        Hash of the subject's name; ``None`` where nobody is named.
-    recording : int
-        Number of the recording in the corpus; simultaneous modalities share it.
-    sfreq : float
-        Sampling rate in Hz; for fMRI 1 / TR.
-    n_samples, n_channels, n_times : int
-        Samples, channels or regions, and time points of a sample.
-    duration : float
-        Recorded seconds that the samples cover; samples may overlap.
-    montage : str
-        Hash of positions, orientations and sensor types.
-    montage_row : int
-        First row of it in ``montages.npy``.
-    shard : int
-        Number of the shard.
-    offset : int
-        Where in the shard the values begin, in values.
-    scale_offset : int
-        Where in the shard's scales those of these samples begin, in values.
-    has_log_scale : bool
-        Whether a scale that was taken out of the signal follows the scales.
-    licence : str | None
-        Licence of the recording.
-    sha256 : str
-        Of the values and scales.
-    """
+    """The samples of one recording and modality: they share montage, rate and length."""
 
     dataset: str
     modality: str
@@ -97,70 +63,24 @@ class Entry(NamedTuple):
 
 
 def dump(value):
-    """Write JSON the one way that hashes and files use.
-
-    Parameters
-    ----------
-    value : object
-        Plain values.
-
-    Returns
-    -------
-    text : str
-        Sorted, without spaces.
-    """
+    """Write JSON the one way that hashes and files use."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def fingerprint(header):
-    """Hash all that decides what training sees.
-
-    Parameters
-    ----------
-    header : dict
-        Content of ``corpus.json``; ``sha256`` itself is not read.
-
-    Returns
-    -------
-    sha256 : str
-        In hexadecimal digits.
-    """
+    """Hash all that decides what training sees."""
     names = ("format_version", "preprocessing", "window", "dtype", "index_sha256")
     content = {name: header[name] for name in (*names, "montages_sha256")}
     return hashlib.sha256(dump(content).encode()).hexdigest()
 
 
 def shard_names(number):
-    """Names of a shard's two files.
-
-    Parameters
-    ----------
-    number : int
-        Number of the shard.
-
-    Returns
-    -------
-    names : tuple of str
-        Of values and of scales.
-    """
+    """Names of a shard's two files."""
     return f"{number:05d}.npy", f"{number:05d}_scale.npy"
 
 
 def header_bytes(size, dtype):
-    """Head of a flat ``.npy`` file.
-
-    Parameters
-    ----------
-    size : int
-        Number of values.
-    dtype : numpy.dtype
-        Of the values.
-
-    Returns
-    -------
-    head : bytes
-        What comes before the values, :data:`HEAD` bytes.
-    """
+    """Head of a flat ``.npy`` file."""
     kind = np.dtype(dtype).newbyteorder("<").str
     text = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': ({size},), }}"
     text = text.ljust(HEAD - 11) + "\n"

@@ -19,17 +19,7 @@ LET_GO = 0.2
 
 
 def make_group(device, timeout, alone=False):
-    """Make the process group that collectives use by default.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where this process computes.
-    timeout : float
-        Seconds that a process waits for the others.
-    alone : bool
-        Make a group of this process only, which needs no launcher.
-    """
+    """Make the process group that collectives use by default."""
     # Flags and states travel between CPUs, so that no GPU has to be waited for.
     is_gpu = device.type == "cuda"
     if is_gpu:
@@ -42,13 +32,11 @@ def make_group(device, timeout, alone=False):
 
 
 def end_group():
-    """End the process group and the threads that its collectives run in.
-
-    A thread of gloo that lets go of a tensor while the interpreter ends aborts the process
-    (https://github.com/pytorch/pytorch/pull/179291). The threads end with the last object that
-    knows the group. Networks in cycles are such objects, hence the collection; torch's caches
-    of sharded tensors are others, which nobody can clear, hence the wait.
-    """
+    """End the process group and the threads that its collectives run in."""
+    # A thread of gloo that lets go of a tensor while the interpreter ends aborts the process
+    # (https://github.com/pytorch/pytorch/pull/179291). The threads end with the last object that
+    # knows the group. Networks in cycles are such objects, hence the collection; torch's caches of
+    # sharded tensors are others, which nobody can clear, hence the wait.
     dist.destroy_process_group()
     gc.collect()
     time.sleep(LET_GO)

@@ -20,26 +20,7 @@ FREE = (
 
 
 def describe_run(corpus, model_config, training, random_state, total_steps):
-    """Write down what decides the result of a run.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        What it learns from.
-    model_config : BrainOFConfig
-        Shape of the network.
-    training : PretrainingConfig
-        How it learns.
-    random_state : int
-        Seed.
-    total_steps : int
-        Length.
-
-    Returns
-    -------
-    run : dict
-        Plain JSON values.
-    """
+    """Write down what decides the result of a run."""
     return {
         "format_version": FORMAT_VERSION,
         "corpus": {
@@ -55,20 +36,7 @@ def describe_run(corpus, model_config, training, random_state, total_steps):
 
 
 def list_differences(old, new, name=""):
-    """Compare two descriptions of runs.
-
-    Parameters
-    ----------
-    old, new : dict
-        What :func:`describe_run` returned.
-    name : str
-        Prefix of the names.
-
-    Returns
-    -------
-    differences : list of str
-        ``"training.clip: 1.0 -> 2.0"``; without those that may differ.
-    """
+    """Compare two descriptions of runs."""
     found = []
     for key in dict.fromkeys([*old, *new]):
         if name == "training." and key in FREE:

@@ -34,30 +34,7 @@ class _Reader(Dataset):
 
 @contextlib.contextmanager
 def micro_batches(corpus, sampler, config, steps, mine, *, patch_size=64, pin_memory=False):
-    """Read the micro-batches of some steps, in their order.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        What is read.
-    sampler : Sampler
-        Says what is in a step.
-    config : PretrainingConfig
-        Shares of masks, and ``n_workers``.
-    steps : range
-        Which steps.
-    mine : range
-        Which micro-batches of each step this process takes.
-    patch_size : int
-        Time points of a patch.
-    pin_memory : bool
-        Put batches where a GPU copies fast from.
-
-    Yields
-    ------
-    batches : iterator of (GridBatch, Masks)
-        ``len(mine)`` per step. Reading processes end with the block.
-    """
+    """Read the micro-batches of some steps, in their order."""
     reader = _Reader(corpus, config, patch_size, sampler.random_state)
     loader = DataLoader(
         reader,

@@ -21,15 +21,7 @@ _NAMES = {"load": "expert_load", "entropy": "routing_entropy"}
 
 
 class Log:
-    """Sums over the steps of an interval, and the running mean of each modality's loss.
-
-    Parameters
-    ----------
-    path : pathlib.Path | None
-        ``log.jsonl``; ``None`` in processes that write nothing.
-    config : PretrainingConfig
-        ``log_every``, ``spike`` and ``tensorboard``.
-    """
+    """Sums over the steps of an interval, and the running mean of each modality's loss."""
 
     def __init__(self, path, config):
         self.path, self.every, self.spike = path, config.log_every, config.spike
@@ -41,20 +33,7 @@ class Log:
     # ------------------------------------------------------------------------------- a step
 
     def find_problem(self, modality, loss, norm):
-        """Tell whether a step must not be taken.
-
-        Parameters
-        ----------
-        modality : str
-            Of the step.
-        loss, norm : float
-            Loss and length of the gradient.
-
-        Returns
-        -------
-        problem : str | None
-            What is wrong.
-        """
+        """Tell whether a step must not be taken."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
         if not math.isfinite(norm):
@@ -68,21 +47,7 @@ class Log:
         return None
 
     def add(self, modality, terms, *, norm, size, seconds, waited):
-        """Take in a step.
-
-        Parameters
-        ----------
-        modality : str
-            Of the step.
-        terms : dict of str to float | torch.Tensor
-            What the objective returned, averaged over the step.
-        norm : float
-            Length of the gradient.
-        size : (int, float)
-            Samples and tokens of the step, over all processes.
-        seconds, waited : float
-            How long it took, and how long of that there were no data.
-        """
+        """Take in a step."""
         sums = self._sums
         of_modality = sums["terms"].setdefault(modality, {"n_steps": 0})
         of_modality["n_steps"] += 1
@@ -100,22 +65,7 @@ class Log:
     # ------------------------------------------------------------------------------ a line
 
     def write(self, step, *, rate, epochs):
-        """Write a line about the interval, and begin another.
-
-        Parameters
-        ----------
-        step : int
-            Number of steps done.
-        rate : float
-            Learning rate of the last of them.
-        epochs : dict of str to float
-            How often the samples of each modality have been seen.
-
-        Returns
-        -------
-        line : dict
-            What was written.
-        """
+        """Write a line about the interval, and begin another."""
         line = _make_line(step, self._sums, rate, epochs)
         self._sums = _no_sums()
         if self.path is not None:
@@ -153,26 +103,12 @@ class Log:
     # ------------------------------------------------------------------------------- state
 
     def state(self):
-        """Return what a resumed run needs.
-
-        Returns
-        -------
-        state : dict
-            Plain JSON values.
-        """
+        """Return what a resumed run needs."""
         means = {name: list(value) for name, value in self._means.items()}
         return {"sums": self._sums, "means": means}
 
     def restore(self, state, step):
-        """Continue from a checkpoint: later lines are removed from the file.
-
-        Parameters
-        ----------
-        state : dict
-            What :meth:`state` returned.
-        step : int
-            Number of steps done by then.
-        """
+        """Continue from a checkpoint: later lines are removed from the file."""
         self._sums = {**_no_sums(), **state["sums"]}
         self._means = {name: tuple(value) for name, value in state["means"].items()}
         if self.path is None or not self.path.exists():
@@ -184,18 +120,7 @@ class Log:
 
 
 def read_log(path):
-    """Read the lines of a log.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        ``log.jsonl``.
-
-    Returns
-    -------
-    lines : list of dict
-        Those that are whole: a process may have been killed while writing the last one.
-    """
+    """Read the lines of a log."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

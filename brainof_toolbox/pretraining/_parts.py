@@ -24,22 +24,8 @@ _FILES = ("values", "scales", "montages")
 
 
 def encode(data, dtype):
-    """Store samples in half the space, with one scale per sample and channel.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_samples, C, T), float32
-        Values in network units.
-    dtype : str
-        ``"int16"``: steps of 1 / 32767 of the largest value; ``"float16"``: 11 significant bits.
-
-    Returns
-    -------
-    values : ndarray, shape (n_samples, C, T)
-        Integers, or numbers between -1 and 1.
-    scale : ndarray, shape (n_samples, C), float32
-        What they are to be multiplied with.
-    """
+    """Store samples in half the space, with one scale per sample and channel."""
+    # data (n_samples, C, T) -> values (n_samples, C, T), scale (n_samples, C).
     data = np.asarray(data, np.float32)
     largest = 32767 if dtype == "int16" else 1
     scale = np.abs(data).max(axis=2) / np.float32(largest)  # (n, C)
@@ -51,37 +37,14 @@ def encode(data, dtype):
 
 
 def montage_table(signals):
-    """Where the channels are and what they measure, as a corpus keeps it.
-
-    Parameters
-    ----------
-    signals : Signals
-        Any samples.
-
-    Returns
-    -------
-    table : ndarray, shape (C, 7), float32
-        Position, orientation, index of the sensor type.
-    """
+    """Where the channels are and what they measure, as a corpus keeps it."""
+    # -> table (C, 7).
     kinds = [[SENSOR_TYPES.index(kind)] for kind in signals.ch_types]
     return np.hstack([signals.ch_pos, signals.ch_ori, kinds]).astype("<f4")
 
 
 class PartWriter:
-    """Writes the samples of one recording beside the corpus.
-
-    Parameters
-    ----------
-    stem : pathlib.Path
-        Path of its files, without their endings.
-    dtype : str
-        Of the values.
-
-    Attributes
-    ----------
-    n_empty_windows : int
-        Windows left out so far.
-    """
+    """Writes the samples of one recording beside the corpus."""
 
     def __init__(self, stem, dtype):
         self.stem, self.dtype = stem, dtype
@@ -104,15 +67,7 @@ class PartWriter:
         return self._sizes["values"] == 0
 
     def append(self, windows, seconds):
-        """Add windows, in order.
-
-        Parameters
-        ----------
-        windows : Windows
-            What :func:`~brainof_toolbox.preprocessing.preprocess` gave.
-        seconds : float
-            Good time of each sample that they were cut from.
-        """
+        """Add windows, in order."""
         signals = windows.signals
         span = signals.data.max(axis=2) - signals.data.min(axis=2)  # (n, C)
         is_empty = span.max(axis=1) < EMPTY
@@ -186,14 +141,7 @@ class PartWriter:
         return content.data
 
     def finish(self):
-        """Make the part valid: from now on it counts as done.
-
-        Returns
-        -------
-        part : dict
-            ``"rows"``, ``"montages"`` (number of channels by hash), ``"sizes"`` and
-            ``"n_empty_windows"``.
-        """
+        """Make the part valid: from now on it counts as done."""
         self._close_row()
         for file in self._files.values():
             file.flush()
@@ -220,20 +168,7 @@ class PartWriter:
 
 
 def read_part(stem, dtype):
-    """Find what an earlier build finished.
-
-    Parameters
-    ----------
-    stem : pathlib.Path
-        Path of the part's files, without their endings.
-    dtype : str
-        Of the values.
-
-    Returns
-    -------
-    part : dict | None
-        As from :meth:`PartWriter.finish`; ``None`` when it is not there or not whole.
-    """
+    """Find what an earlier build finished."""
     try:
         part = json.loads(_path(stem, "json").read_bytes())
         widths = (np.dtype(dtype).itemsize, 4, 4)
@@ -246,32 +181,13 @@ def read_part(stem, dtype):
 
 
 def remove_part(stem):
-    """Remove a part, the file that makes it valid first.
-
-    Parameters
-    ----------
-    stem : pathlib.Path
-        Path of its files, without their endings.
-    """
+    """Remove a part, the file that makes it valid first."""
     for name in ("json", *_FILES):
         _path(stem, name).unlink(missing_ok=True)
 
 
 def part_file(stem, name):
-    """Open one file of a part.
-
-    Parameters
-    ----------
-    stem : pathlib.Path
-        Path of its files, without their endings.
-    name : str
-        ``"values"``, ``"scales"`` or ``"montages"``.
-
-    Returns
-    -------
-    file : file
-        For reading bytes.
-    """
+    """Open one file of a part."""
     return open(_path(stem, name), "rb")
 
 
@@ -280,15 +196,7 @@ def _path(stem, name):
 
 
 def write_whole(path, content):
-    """Write a file so that it is there as a whole, or not at all.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where to.
-    content : bytes
-        What.
-    """
+    """Write a file so that it is there as a whole, or not at all."""
     aside = path.with_name(f"{path.name}.writing")
     with open(aside, "wb") as file:
         file.write(content)
@@ -298,13 +206,7 @@ def write_whole(path, content):
 
 
 def sync_folder(folder):
-    """Flush a folder's names to the disk, where the system knows how to.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder.
-    """
+    """Flush a folder's names to the disk, where the system knows how to."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -21,40 +21,12 @@ _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|_checkpoint_wrapped_mo
 
 
 def name_parameters(module):
-    """Return the parameters under the names they have in the objective.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The objective, or what is wrapped around it.
-
-    Returns
-    -------
-    parameters : dict of str to torch.nn.Parameter
-        Whole ones or parts.
-    """
+    """Return the parameters under the names they have in the objective."""
     return {_WRAPPERS.sub("", name): p for name, p in module.named_parameters()}
 
 
 def list_parts(module, optimizer=None, ema=None, is_blank=False):
-    """Return every tensor of the state, whole or in parts.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Gives the weights.
-    optimizer : torch.optim.Optimizer | None
-        Gives moments and counts.
-    ema : dict of str to torch.Tensor | None
-        Moving averages.
-    is_blank : bool
-        Make new moments and counts, to be filled and given to the optimizer by :func:`take_up`.
-
-    Returns
-    -------
-    parts : dict of str to torch.Tensor
-        No copies, besides those.
-    """
+    """Return every tensor of the state, whole or in parts."""
     names = name_parameters(module)
     parts = {WEIGHTS + name: parameter.detach() for name, parameter in names.items()}
     for name, parameter in names.items() if optimizer is not None else ():
@@ -69,20 +41,7 @@ def list_parts(module, optimizer=None, ema=None, is_blank=False):
 
 @torch.no_grad()
 def fill(parts, state):
-    """Copy whole tensors into parts.
-
-    Parameters
-    ----------
-    parts : dict of str to torch.Tensor
-        What :func:`list_parts` returned; changed in place.
-    state : dict of str to torch.Tensor
-        The same names, and perhaps more.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing or of another shape.
-    """
+    """Copy whole tensors into parts."""
     missing = sorted(set(parts) - set(state))
     if missing:
         raise ValueError(
@@ -99,17 +58,7 @@ def fill(parts, state):
 
 
 def take_up(parts, module, optimizer):
-    """Give the optimizer the moments that were read.
-
-    Parameters
-    ----------
-    parts : dict of str to torch.Tensor
-        What :func:`list_parts` returned as blank, and somebody filled.
-    module : torch.nn.Module
-        Names the parameters.
-    optimizer : torch.optim.Optimizer | None
-        Changed in place.
-    """
+    """Give the optimizer the moments that were read."""
     if optimizer is None:
         return
     names = {id(p): name for name, p in name_parameters(module).items()}
@@ -122,20 +71,7 @@ def take_up(parts, module, optimizer):
 
 
 def write_shards(folder, parts):
-    """Write this process's parts as safetensors; every process must take part.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Made if absent; all processes see it.
-    parts : dict of str to torch.Tensor
-        What :func:`list_parts` returned.
-
-    Raises
-    ------
-    OSError
-        If a process cannot write.
-    """
+    """Write this process's parts as safetensors; every process must take part."""
     from torch.distributed import checkpoint
 
     flat = {name: _with_axis(tensor) for name, tensor in parts.items()}
@@ -147,20 +83,7 @@ def write_shards(folder, parts):
 
 @torch.no_grad()
 def read_shards(folder, parts):
-    """Read what any number of processes wrote.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The files.
-    parts : dict of str to torch.Tensor
-        What :func:`list_parts` returned as blank; changed in place.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing or of another shape, or a file is damaged.
-    """
+    """Read what any number of processes wrote."""
     from torch.distributed import checkpoint
 
     flat = {name: _with_axis(tensor) for name, tensor in parts.items()}
@@ -190,18 +113,7 @@ def _check_shards(saved, wanted):
 
 
 def whole(tensor):
-    """Return the whole of a tensor of which this process may hold a part.
-
-    Parameters
-    ----------
-    tensor : torch.Tensor
-        If it is a part, every process must ask.
-
-    Returns
-    -------
-    tensor : torch.Tensor
-        The same one if it is whole.
-    """
+    """Return the whole of a tensor of which this process may hold a part."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 

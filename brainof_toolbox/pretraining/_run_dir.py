@@ -35,18 +35,10 @@ _LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
 
 @dataclass(frozen=True)
 class Saved:
-    """A validated checkpoint of a run.
+    """A validated checkpoint of a run."""
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its directory.
-    record : dict
-        What ``training.json`` says.
-    """
-
-    path: Path
-    record: dict
+    path: Path  # Its directory
+    record: dict  # What ``training.json`` says
 
     @property
     def step(self):
@@ -79,23 +71,7 @@ def latest_checkpoint(output_dir):
 
 
 def find_latest(output_dir):
-    """Find the newest checkpoint that is whole, and read its record.
-
-    Parameters
-    ----------
-    output_dir : path-like
-        Directory of the run.
-
-    Returns
-    -------
-    saved : Saved
-        The checkpoint.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no valid checkpoint.
-    """
+    """Find the newest checkpoint that is whole, and read its record."""
     folder = Path(os.path.abspath(output_dir)) / CHECKPOINTS
     damaged = []
     for path in reversed(list_steps(folder)):
@@ -114,18 +90,7 @@ def find_latest(output_dir):
 
 
 def list_steps(folder):
-    """List the directories of checkpoints.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        ``output_dir / "checkpoints"``.
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-        Whole or damaged, by step.
-    """
+    """List the directories of checkpoints."""
     if not folder.is_dir():
         return []
     paths = [path for path in folder.iterdir() if _STEP.fullmatch(path.name) and path.is_dir()]
@@ -153,68 +118,25 @@ def _validate(path):
 
 
 def hash_file(path):
-    """Return the sha256 of a file.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    sha256 : str
-        In hexadecimal.
-    """
+    """Return the sha256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_record(content):
-    """Return the sha256 of what a record says.
-
-    Parameters
-    ----------
-    content : dict
-        Plain JSON values.
-
-    Returns
-    -------
-    sha256 : str
-        In hexadecimal.
-    """
+    """Return the sha256 of what a record says."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class RunDirectory:
-    """Where a run writes; only the main process does.
-
-    Parameters
-    ----------
-    path : path-like
-        ``output_dir``.
-    """
+    """Where a run writes; only the main process does."""
 
     def __init__(self, path):
         self.path = Path(os.path.abspath(path))
         self.checkpoints = self.path / CHECKPOINTS
 
     def begin(self, run, ranks):
-        """Make the directory of a new run; every process must take part.
-
-        Parameters
-        ----------
-        run : dict
-            What :func:`describe_run` returned.
-        ranks : Ranks
-            The processes.
-
-        Raises
-        ------
-        FileExistsError
-            If it holds a run already.
-        OSError
-            If it cannot be written.
-        """
+        """Make the directory of a new run; every process must take part."""
         if ranks.is_main:
             self._begin(run)
         ranks.barrier()
@@ -241,29 +163,7 @@ class RunDirectory:
             self._describe(run)
 
     def resume(self, run, ranks):
-        """Find where to continue; every process must take part.
-
-        Parameters
-        ----------
-        run : dict
-            What :func:`describe_run` returned.
-        ranks : Ranks
-            The processes.
-
-        Returns
-        -------
-        saved : Saved
-            The newest valid checkpoint.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is none.
-        ValueError
-            If it is one of another run, naming what differs.
-        OSError
-            If the directory cannot be written.
-        """
+        """Find where to continue; every process must take part."""
         saved = self._resume(run) if ranks.is_main else None
         step = int(ranks.gather(saved.step if ranks.is_main else 0)[0])
         if saved is None:
@@ -289,28 +189,11 @@ class RunDirectory:
         return saved
 
     def step_path(self, step):
-        """Return where the checkpoint of a step stands.
-
-        Parameters
-        ----------
-        step : int
-            Number of steps done.
-
-        Returns
-        -------
-        path : pathlib.Path
-            Its directory.
-        """
+        """Return where the checkpoint of a step stands."""
         return self.checkpoints / f"step-{step:08d}"
 
     def prune(self, keep):
-        """Delete all but the latest checkpoints.
-
-        Parameters
-        ----------
-        keep : int
-            How many stay.
-        """
+        """Delete all but the latest checkpoints."""
         for path in list_steps(self.checkpoints)[:-keep]:
             with contextlib.suppress(OSError):
                 _delete(path)

@@ -21,24 +21,12 @@ TENSORS = "training.safetensors"
 
 @dataclass
 class Trained:
-    """All that training changes.
+    """All that training changes."""
 
-    Parameters
-    ----------
-    model : BrainOF
-        The network.
-    module : torch.nn.Module
-        The objective around it, wrapped for several processes.
-    optimizer : torch.optim.Optimizer
-        The optimizer.
-    average : MovingAverage | None
-        Moving average of the weights.
-    """
-
-    model: object
-    module: object
-    optimizer: object
-    average: object = None
+    model: object  # The network
+    module: object  # The objective around it, wrapped for several processes
+    optimizer: object  # The optimizer
+    average: object = None  # Moving average of the weights
 
     @property
     def ema(self):
@@ -47,30 +35,7 @@ class Trained:
 
 
 def save_step(path, ranks, trained, record, *, preprocessing, manifest, save_average=False):
-    """Write a checkpoint as a whole; every process must take part.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its directory.
-    ranks : Ranks
-        The processes.
-    trained : Trained
-        What to save.
-    record : dict
-        What ``training.json`` is to hold: ``"step"``, ``"run"``, ``"log"``.
-    preprocessing, manifest : dict
-        As for :func:`~brainof_toolbox.models.save_checkpoint`.
-    save_average : bool
-        Whether the weights for the estimators are the moving average.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written. Nothing has changed then.
-    ValueError
-        If a weight is not finite.
-    """
+    """Write a checkpoint as a whole; every process must take part."""
     is_sharded = ranks.is_sharded(trained.module)
     state = ranks.state(trained.module, None if is_sharded else trained.optimizer, trained.ema)
     prefix = EMA if save_average else OWN
@@ -103,22 +68,7 @@ def save_step(path, ranks, trained, record, *, preprocessing, manifest, save_ave
 
 
 def load_step(saved, ranks, trained):
-    """Put a checkpoint back; every process must take part.
-
-    Parameters
-    ----------
-    saved : Saved
-        The checkpoint.
-    ranks : Ranks
-        The processes, perhaps of another number than those that saved.
-    trained : Trained
-        Changed in place.
-
-    Raises
-    ------
-    ValueError
-        If it belongs to another network.
-    """
+    """Put a checkpoint back; every process must take part."""
     parts = (trained.module, trained.optimizer, trained.ema)
     if (saved.path / SHARDS).is_dir():
         ranks.load_shards(saved.path, *parts)

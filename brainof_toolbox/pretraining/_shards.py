@@ -44,18 +44,7 @@ class CorpusWriteError(OSError):
 
 @contextmanager
 def writing(path):
-    """Say of an error inside that a corpus was being written.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where to.
-
-    Raises
-    ------
-    CorpusWriteError
-        For any OSError.
-    """
+    """Say of an error inside that a corpus was being written."""
     try:
         yield
     except CorpusWriteError:
@@ -74,15 +63,6 @@ class Shards:
 
     A shard is closed before the recording that would make it larger than ``shard_size``, so its
     borders depend on the recordings alone.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder of the build.
-    dtype : str
-        Of the values.
-    shard_size : int
-        Bytes of values.
     """
 
     def __init__(self, folder, dtype, shard_size=SHARD_SIZE):
@@ -100,18 +80,7 @@ class Shards:
     # ---------------------------------------------------------------------------- resuming
 
     def resume(self, keys):
-        """Take over the shards of an interrupted build that begin as this one does.
-
-        Parameters
-        ----------
-        keys : list of str
-            Of all recordings, in order.
-
-        Returns
-        -------
-        n_items : int
-            How many recordings are done.
-        """
+        """Take over the shards of an interrupted build that begin as this one does."""
         journals = sorted(self._journal.glob("*.json"))
         for number, path in enumerate(journals):
             journal = self._read_journal(number)
@@ -152,42 +121,15 @@ class Shards:
     # ------------------------------------------------------------------------------ adding
 
     def stem(self, key):
-        """Path of a part's files, without their endings.
-
-        Parameters
-        ----------
-        key : str
-            Of the recording.
-
-        Returns
-        -------
-        stem : pathlib.Path
-            In the folder of parts.
-        """
+        """Path of a part's files, without their endings."""
         return self.parts / key
 
     def skip(self, key, reason):
-        """Note that a recording could not be used.
-
-        Parameters
-        ----------
-        key : str
-            Of the recording.
-        reason : str
-            Why not.
-        """
+        """Note that a recording could not be used."""
         self.items.append({"key": key, "reason": reason})
 
     def add(self, key, part):
-        """Copy a finished recording into the current shard.
-
-        Parameters
-        ----------
-        key : str
-            Of the recording.
-        part : dict
-            What :func:`read_part` gives.
-        """
+        """Copy a finished recording into the current shard."""
         size = part["sizes"]["values"]
         if self._files and (self.sizes[-1][0] + size) * self.dtype.itemsize > self.shard_size:
             self._close()
@@ -266,16 +208,7 @@ class Shards:
     # --------------------------------------------------------------------------- finishing
 
     def finish(self, sources, header):
-        """Write index, montages and head; the folder ``corpus`` is then whole.
-
-        Parameters
-        ----------
-        sources : list of dict
-            ``"dataset"``, ``"licence"`` and ``"name"`` of each recording, in the order in which
-            they were added.
-        header : dict
-            ``"preprocessing"``, ``"window"``, ``"datasets"``, ``"request"``, ``"versions"``.
-        """
+        """Write index, montages and head; the folder ``corpus`` is then whole."""
         self._close()
         montages = self._write_montages()
         lines, used = [], 0
@@ -326,15 +259,7 @@ class Shards:
 
 
 def publish(folder, directory):
-    """Give a finished corpus its name.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder of the build.
-    directory : pathlib.Path
-        Where the corpus goes; absent, or an empty folder.
-    """
+    """Give a finished corpus its name."""
     if directory.is_dir():
         directory.rmdir()
     os.rename(folder / "corpus", directory)

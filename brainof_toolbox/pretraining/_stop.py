@@ -11,11 +11,6 @@ class StopRequest:
 
     A second Ctrl-C is obeyed at once. Signals reach the main thread of a process only: elsewhere
     nothing is installed. Former handlers come back at the end.
-
-    Attributes
-    ----------
-    number : int | None
-        The signal that came.
     """
 
     def __init__(self):
@@ -39,15 +34,7 @@ class StopRequest:
         self.number = number
 
     def leave(self):
-        """End as the signal would have: after Ctrl-C here, after SIGTERM anywhere else.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            After SIGINT.
-        SystemExit
-            With code 143, as shells report SIGTERM; also when another process was asked to stop.
-        """
+        """End as the signal would have: after Ctrl-C here, after SIGTERM anywhere else."""
         if self.number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)

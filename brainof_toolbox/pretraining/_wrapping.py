@@ -13,20 +13,7 @@ from ..models.resampler import ArnessBlock
 
 
 def replicate(objective, device):
-    """Give each process a copy; gradients are averaged.
-
-    Parameters
-    ----------
-    objective : torch.nn.Module
-        Moved to the device.
-    device : torch.device
-        Of this process.
-
-    Returns
-    -------
-    module : torch.nn.parallel.DistributedDataParallel
-        To be called in its place.
-    """
+    """Give each process a copy; gradients are averaged."""
     known = inspect.signature(DistributedDataParallel).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     # The weights of rank 0 are sent round once: the same seed gives the same weights only on
@@ -40,24 +27,7 @@ def replicate(objective, device):
 
 
 def shard(objective, device, n_ranks, precision):
-    """Leave each process a part of each parameter; a block is put together when it is needed.
-
-    Parameters
-    ----------
-    objective : torch.nn.Module
-        Changed in place: its parameters become parts.
-    device : torch.device
-        Of this process.
-    n_ranks : int
-        Number of processes.
-    precision : {"float32", "bf16"}
-        In which blocks are sent round.
-
-    Returns
-    -------
-    module : torch.nn.Module
-        The objective.
-    """
+    """Leave each process a part of each parameter; a block is put together when it is needed."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
@@ -77,20 +47,7 @@ def shard(objective, device, n_ranks, precision):
 
 @contextlib.contextmanager
 def hold_gradients(module, hold):
-    """Keep gradients in this process, or let them go round.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Wrapped or not.
-    hold : bool
-        Whether another micro-batch follows.
-
-    Yields
-    ------
-    None
-        Forward and backward belong inside.
-    """
+    """Keep gradients in this process, or let them go round."""
     if hasattr(module, "set_requires_gradient_sync"):
         module.set_requires_gradient_sync(not hold)
         yield
@@ -102,27 +59,7 @@ def hold_gradients(module, hold):
 
 
 def device_of(device, local, n_ranks):
-    """Return the device of a process.
-
-    Parameters
-    ----------
-    device : str | torch.device
-        What the user asked for.
-    local : int
-        Number of the process on its machine.
-    n_ranks : int
-        Number of processes on all machines.
-
-    Returns
-    -------
-    device : torch.device
-        With its number if it is a GPU.
-
-    Raises
-    ------
-    ValueError
-        If there is no such device, or not one for each process.
-    """
+    """Return the device of a process."""
     wanted = device
     if str(device) == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

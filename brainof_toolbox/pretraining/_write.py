@@ -17,26 +17,7 @@ WINDOW = {"eeg": 10.0, "meg": 2.0, "fmri": 320}
 
 
 def write_corpus(directory, items, *, preprocessing=None, dtype="int16", shard_size=SHARD_SIZE):
-    """Write a corpus from samples that are in network units already.
-
-    Parameters
-    ----------
-    directory : path-like
-        Where to; it must not exist.
-    items : iterable of (str, str | None, Signals | Windows)
-        Name of the dataset, licence, and the samples of one recording.
-    preprocessing : Preprocessing | None
-        What was done to them; ``None``: the defaults.
-    dtype : str
-        ``"int16"`` or ``"float16"``.
-    shard_size : int
-        Bytes of values after which a new shard begins.
-
-    Returns
-    -------
-    corpus : Corpus
-        The corpus, opened.
-    """
+    """Write a corpus from samples that are in network units already."""
     directory = Path(os.path.abspath(directory))
     folder = directory.with_name(f".{directory.name}.building")
     with writing(directory):

@@ -24,42 +24,19 @@ class GridBatch:
     """Samples of one modality, padded with zeros to a common number of channels and times.
 
     Unlike tokens it keeps the layout of the recordings, which Fourier transforms need.
-
-    Parameters
-    ----------
-    data : torch.Tensor, shape (B, C, T)
-        Preprocessed signal in network units, float32.
-    n_channels, n_times : torch.Tensor, shape (B,)
-        How much of each sample is no padding, int64.
-    sfreq : torch.Tensor, shape (B,)
-        Sampling rate in Hz; for fMRI 1 / TR.
-    position : torch.Tensor, shape (B, C, 3)
-        Where the channel is, in m, in the head frame.
-    orientation : torch.Tensor, shape (B, C, 3)
-        Unit vector of the coil, zeros where there is none.
-    sensor_type : torch.Tensor, shape (B, C)
-        Index into ``("eeg", "mag", "grad", "bold")``, int64.
-    log_scale : torch.Tensor, shape (B, C)
-        Base-10 logarithm of a scale that was taken out of the data.
-    modality : int
-        Index into ``("eeg", "meg", "fmri")``, the same for all samples.
-    datasets : tuple of str
-        Which dataset each sample comes from.
-    index : torch.Tensor, shape (B,)
-        Which samples of the corpus these are, int64.
     """
 
-    data: torch.Tensor
-    n_channels: torch.Tensor
-    n_times: torch.Tensor
-    sfreq: torch.Tensor
-    position: torch.Tensor
-    orientation: torch.Tensor
-    sensor_type: torch.Tensor
-    log_scale: torch.Tensor
-    modality: int
-    datasets: tuple
-    index: torch.Tensor
+    data: torch.Tensor  # (B, C, T) Preprocessed signal in network units, float32
+    n_channels: torch.Tensor  # (B,) How much of each sample is no padding, int64
+    n_times: torch.Tensor  # (B,) How much of each sample is no padding, int64
+    sfreq: torch.Tensor  # (B,) Sampling rate in Hz; for fMRI 1 / TR
+    position: torch.Tensor  # (B, C, 3) Where the channel is, in m, in the head frame
+    orientation: torch.Tensor  # (B, C, 3) Unit vector of the coil, zeros where there is none
+    sensor_type: torch.Tensor  # (B, C) Index into ``("eeg", "mag", "grad", "bold")``, int64
+    log_scale: torch.Tensor  # (B, C) Base-10 logarithm of a scale that was taken out of the data
+    modality: int  # Index into ``("eeg", "meg", "fmri")``, the same for all samples
+    datasets: tuple  # Which dataset each sample comes from
+    index: torch.Tensor  # (B,) Which samples of the corpus these are, int64
 
     def __len__(self):
         """Return the number of samples B."""
@@ -71,90 +48,35 @@ class GridBatch:
         return dataclasses.replace(self, **tensors)
 
     def to(self, device, non_blocking=False):
-        """Return the batch on another device.
-
-        Parameters
-        ----------
-        device : torch.device | str
-            Where to.
-        non_blocking : bool
-            Do not wait for copies from pinned memory.
-
-        Returns
-        -------
-        grid : GridBatch
-            The batch there.
-        """
+        """Return the batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self):
-        """Return the batch in memory from which a GPU copies fast.
-
-        Returns
-        -------
-        grid : GridBatch
-            The batch there.
-        """
+        """Return the batch in memory from which a GPU copies fast."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     def is_channel(self):
-        """Tell channels from padding.
-
-        Returns
-        -------
-        is_channel : torch.Tensor, shape (B, C)
-            True where there is a channel.
-        """
+        """Tell channels from padding."""
+        # -> is_channel (B, C).
         number = torch.arange(self.data.shape[1], device=self.data.device)  # (C,)
         return number < self.n_channels[:, None]  # (B, C)
 
     def is_time(self):
-        """Tell time points from padding.
-
-        Returns
-        -------
-        is_time : torch.Tensor, shape (B, T)
-            True where there is a time point.
-        """
+        """Tell time points from padding."""
+        # -> is_time (B, T).
         number = torch.arange(self.data.shape[2], device=self.data.device)  # (T,)
         return number < self.n_times[:, None]  # (B, T)
 
     def is_token(self, patch_size):
-        """Tell patches that hold at least one time point of a channel from padding.
-
-        Parameters
-        ----------
-        patch_size : int
-            Time points of a patch.
-
-        Returns
-        -------
-        is_token : torch.Tensor, shape (B, C, N)
-            True where there is a token.
-        """
+        """Tell patches that hold at least one time point of a channel from padding."""
+        # -> is_token (B, C, N).
         start = torch.arange(0, self.data.shape[2], patch_size, device=self.data.device)  # (N,)
         is_patch = start < self.n_times[:, None]  # (B, N)
         return self.is_channel()[:, :, None] & is_patch[:, None]  # (B, C, N)
 
     @classmethod
     def collate(cls, samples):
-        """Join samples of one modality.
-
-        Parameters
-        ----------
-        samples : sequence of CorpusSample
-            What a corpus gives for an index.
-
-        Returns
-        -------
-        grid : GridBatch
-            One batch on the CPU, padded to most channels and most time points.
-
-        Raises
-        ------
-        ValueError
-            If there is nothing to join, modalities differ, or a sample does not fit together.
-        """
+        """Join samples of one modality."""
         samples = list(samples)
         if not samples:
             raise ValueError("There are no samples to collate: pass at least one.")
@@ -183,23 +105,8 @@ class GridBatch:
 
 
 def to_tokens(grid, data=None, *, patch_size):
-    """Cut a grid into tokens, channel by channel.
-
-    Parameters
-    ----------
-    grid : GridBatch
-        Samples.
-    data : torch.Tensor, shape (B, C, T) | None
-        What stands in place of ``grid.data``.
-    patch_size : int
-        Time points of a patch.
-
-    Returns
-    -------
-    tokens : TokenBatch
-        ``S = C * ceil(T / patch_size)`` tokens per sample. Channels that do not exist and patches
-        wholly beyond the end are padding; points beyond the end are zero in any patch.
-    """
+    """Cut a grid into tokens, channel by channel."""
+    # data (B, C, T).
     n_samples, n_channels, n_times = grid.data.shape
     n_patches = -(-n_times // patch_size)
     shape = (n_samples, n_channels, n_patches)
@@ -227,20 +134,8 @@ def to_tokens(grid, data=None, *, patch_size):
 
 
 def from_patches(values, grid):
-    """Put patches back where they were in channels and time.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (B, S, P)
-        A patch for each token of :func:`to_tokens`.
-    grid : GridBatch
-        The samples that the tokens were cut from.
-
-    Returns
-    -------
-    data : torch.Tensor, shape (B, C, T)
-        Meaningless where the grid is padding.
-    """
+    """Put patches back where they were in channels and time."""
+    # values (B, S, P) -> data (B, C, T).
     n_samples, n_channels, n_times = grid.data.shape
     return values.reshape(n_samples, n_channels, -1)[..., :n_times]  # (B, C, T)
 

@@ -33,29 +33,7 @@ _CHUNK = 2**24
 
 
 class CorpusSample(NamedTuple):
-    """One sample as training takes it.
-
-    Parameters
-    ----------
-    data : ndarray, shape (C, T), float32
-        Preprocessed signal in network units.
-    sfreq : float
-        Sampling rate in Hz; for fMRI 1 / TR.
-    position : ndarray, shape (C, 3), float32
-        Where each channel is, in m, in the head frame.
-    orientation : ndarray, shape (C, 3), float32
-        Unit vector of the coil, zeros where there is none.
-    sensor_type : ndarray, shape (C,), int64
-        Index into ``("eeg", "mag", "grad", "bold")``.
-    log_scale : ndarray, shape (C,), float32
-        Base-10 logarithm of a scale that was taken out of the signal; 0 when there is none.
-    modality : int
-        Index into ``("eeg", "meg", "fmri")``.
-    dataset : str
-        Name of the dataset.
-    index : int
-        Number of the sample in the corpus.
-    """
+    """One sample as training takes it."""
 
     data: np.ndarray
     sfreq: float

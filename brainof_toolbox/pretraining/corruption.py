@@ -22,20 +22,13 @@ FMRI = MODALITIES.index("fmri")
 
 @dataclass(eq=False)
 class Masks:
-    """What is taken away from the samples of a :class:`GridBatch`.
+    """What is taken away from the samples of a :class:`GridBatch`."""
 
-    Parameters
-    ----------
-    is_hidden : torch.Tensor, shape (B, C, N)
-        True where a patch is hidden.
-    is_removed : torch.Tensor, shape (B, C, F) for EEG and MEG, (B, F, T) for fMRI
-        True where a component of the orthonormal real Fourier transform is removed.
-    visible : torch.Tensor, shape (B, V)
-        Which tokens are not hidden, in ascending order, int64; -1 where a sample has fewer than V.
-    """
-
-    is_hidden: torch.Tensor
+    is_hidden: torch.Tensor  # (B, C, N) True where a patch is hidden
+    # (B, C, F) True where a component of the orthonormal real Fourier transform is removed
     is_removed: torch.Tensor
+    # (B, V) Which tokens are not hidden, in ascending order, int64; -1 where a sample has fewer
+    # than V
     visible: torch.Tensor
 
     def _map(self, function):
@@ -43,78 +36,25 @@ class Masks:
         return Masks(**{name: function(getattr(self, name)) for name in names})
 
     def to(self, device, non_blocking=False):
-        """Return the masks on another device.
-
-        Parameters
-        ----------
-        device : torch.device | str
-            Where to.
-        non_blocking : bool
-            Do not wait for copies from pinned memory.
-
-        Returns
-        -------
-        masks : Masks
-            The masks there.
-        """
+        """Return the masks on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self):
-        """Return the masks in memory from which a GPU copies fast.
-
-        Returns
-        -------
-        masks : Masks
-            The masks there.
-        """
+        """Return the masks in memory from which a GPU copies fast."""
         return self._map(lambda tensor: tensor.pin_memory())
 
 
 def fourier_axis(grid):
-    """Return the axis along which a batch is transformed.
-
-    Parameters
-    ----------
-    grid : GridBatch
-        Samples of one modality.
-
-    Returns
-    -------
-    axis : int
-        1, the ordered regions, for fMRI; 2, time, for EEG and MEG.
-    """
+    """Return the axis along which a batch is transformed."""
     return 1 if grid.modality == FMRI else 2
 
 
 def draw_masks(grid, config, generator, patch_size):
-    """Draw what is taken away.
-
-    In each sample ``round(config.masked_patches * number of its patches)`` patches are hidden, at
-    least one and at most all but one; in each channel (fMRI: at each time point)
-    ``round(config.masked_components * F)`` components are removed. Which ones are is uniform and
-    independent. Padding is neither hidden nor removed.
-
-    Parameters
-    ----------
-    grid : GridBatch
-        Samples on the CPU.
-    config : PretrainingConfig
-        The two shares.
-    generator : torch.Generator
-        Source of the random numbers, on the CPU, so that no device changes what is drawn.
-    patch_size : int
-        Time points of a patch.
-
-    Returns
-    -------
-    masks : Masks
-        On the CPU.
-
-    Raises
-    ------
-    ValueError
-        If samples differ in length along the axis of the Fourier transform.
-    """
+    """Draw what is taken away."""
+    # In each sample ``round(config.masked_patches * number of its patches)`` patches are hidden,
+    # at least one and at most all but one; in each channel (fMRI: at each time point)
+    # ``round(config.masked_components * F)`` components are removed. Which ones are is uniform and
+    # independent. Padding is neither hidden nor removed.
     _check_dense(grid)
     is_token = grid.is_token(patch_size)  # (B, C, N)
     is_hidden = _draw_patches(is_token.flatten(1), config.masked_patches, generator)  # (B, S)
@@ -124,22 +64,9 @@ def draw_masks(grid, config, generator, patch_size):
 
 
 def corrupt(grid, masks):
-    """Remove the components of the samples.
-
-    Patches are hidden later, when the signal has become tokens.
-
-    Parameters
-    ----------
-    grid : GridBatch
-        Samples.
-    masks : Masks
-        What to remove.
-
-    Returns
-    -------
-    data : torch.Tensor, shape (B, C, T)
-        The signal without the components, in its original layout.
-    """
+    """Remove the components of the samples."""
+    # Patches are hidden later, when the signal has become tokens.
+    # -> data (B, C, T).
     axis = fourier_axis(grid)
     components = torch.fft.rfft(grid.data, dim=axis, norm="ortho")  # (B, C, F) or (B, F, T)
     components = components.masked_fill(masks.is_removed, 0)

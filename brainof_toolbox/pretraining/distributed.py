@@ -46,21 +46,7 @@ _LOST = re.compile(
 
 
 class Ranks:
-    """The processes of a run, seen from one of them; a context manager.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where this process computes.
-    rank : int
-        Number of this process, from 0.
-    n_ranks : int
-        Number of processes.
-    is_launched : bool
-        Whether a launcher started the processes, so that a process group can be made.
-    timeout : float
-        Seconds that a process waits for the others.
-    """
+    """The processes of a run, seen from one of them; a context manager."""
 
     def __init__(self, device, rank=0, n_ranks=1, is_launched=False, timeout=1800.0):
         self.device, self.rank, self.n_ranks = torch.device(device), rank, n_ranks
@@ -70,26 +56,7 @@ class Ranks:
 
     @classmethod
     def from_environment(cls, device="auto", timeout=1800.0):
-        """Read who we are from the variables that ``torchrun`` sets.
-
-        Parameters
-        ----------
-        device : str | torch.device
-            ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. Several processes of a machine take
-            one GPU each, in their order.
-        timeout : float
-            Seconds that a process waits for the others.
-
-        Returns
-        -------
-        ranks : Ranks
-            To be entered by ``with``.
-
-        Raises
-        ------
-        ValueError
-            If the variables are incomplete, or there is no such device.
-        """
+        """Read who we are from the variables that ``torchrun`` sets."""
         given = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         if dist.is_initialized():
             given = {"RANK": dist.get_rank(), "WORLD_SIZE": dist.get_world_size(), **given}
@@ -129,26 +96,9 @@ class Ranks:
     # ------------------------------------------------------------------------- the network
 
     def wrap(self, objective, parallel="ddp", precision="float32"):
-        """Move the objective to the device and let the processes train it together.
-
-        Compile it and wrap its activations before; build the optimizer afterwards, from
-        ``named_parameters`` of this class.
-
-        Parameters
-        ----------
-        objective : torch.nn.Module
-            What returns the loss. Each of its parameters must get a gradient in each step.
-        parallel : {"ddp", "fsdp"}
-            Whether each process holds the whole network, or a part of it.
-        precision : {"float32", "bf16"}
-            In which the blocks of ``"fsdp"`` are sent round. Matrix products are a matter of
-            autocast.
-
-        Returns
-        -------
-        module : torch.nn.Module
-            To be called in place of the objective.
-        """
+        """Move the objective to the device and let the processes train it together."""
+        # Compile it and wrap its activations before; build the optimizer afterwards, from
+        # ``named_parameters`` of this class.
         check_option("parallel", parallel, ("ddp", "fsdp"))
         check_option("precision", precision, ("float32", "bf16"))
         if parallel == "ddp" and self.n_ranks == 1:
@@ -160,23 +110,7 @@ class Ranks:
             return shard(objective, self.device, self.n_ranks, precision)
 
     def share(self, n_micro_batches):
-        """Return the micro-batches of a step that are this process's.
-
-        Parameters
-        ----------
-        n_micro_batches : int
-            Number of micro-batches of a step.
-
-        Returns
-        -------
-        mine : range
-            Their numbers: ``rank, rank + n_ranks, ...``.
-
-        Raises
-        ------
-        ValueError
-            If the processes cannot share them evenly.
-        """
+        """Return the micro-batches of a step that are this process's."""
         if n_micro_batches % self.n_ranks:
             raise ValueError(
                 f"The parameter 'micro_batches' must be a multiple of the number of processes "
@@ -188,38 +122,12 @@ class Ranks:
 
     @contextlib.contextmanager
     def no_sync(self, module, is_last):
-        """Keep gradients in this process until the last micro-batch of its share.
-
-        Parameters
-        ----------
-        module : torch.nn.Module
-            What :meth:`wrap` returned.
-        is_last : bool
-            Whether forward and backward inside are the last ones before the optimizer's step.
-
-        Yields
-        ------
-        None
-            Both forward and backward belong inside.
-        """
+        """Keep gradients in this process until the last micro-batch of its share."""
         with hold_gradients(module, not is_last):
             yield
 
     def clip(self, parameters, max_norm):
-        """Shorten the gradient where it is too long, all parameters together.
-
-        Parameters
-        ----------
-        parameters : iterable of torch.nn.Parameter
-            Whole ones or parts.
-        max_norm : float
-            Largest length.
-
-        Returns
-        -------
-        norm : float
-            The length before.
-        """
+        """Shorten the gradient where it is too long, all parameters together."""
         parameters = [p for p in parameters if p.grad is not None]
         with self._told("while clipping gradients"):
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
@@ -230,18 +138,7 @@ class Ranks:
     # -------------------------------------------------------------------------- agreements
 
     def mean(self, values):
-        """Average numbers over the processes.
-
-        Parameters
-        ----------
-        values : dict of str to torch.Tensor
-            The same names and shapes in every process.
-
-        Returns
-        -------
-        mean : dict of str to float | torch.Tensor
-            Scalars as float, the rest as tensors on the CPU.
-        """
+        """Average numbers over the processes."""
         flat = [v.detach().to(torch.float64).flatten() for v in values.values()]
         joined = torch.cat(flat).cpu() if flat else torch.zeros(0)  # one transfer for all
         if self.n_ranks > 1:
@@ -255,18 +152,7 @@ class Ranks:
         }
 
     def gather(self, value):
-        """Collect one number of each process.
-
-        Parameters
-        ----------
-        value : float
-            This process's.
-
-        Returns
-        -------
-        values : list of float
-            In the order of the ranks.
-        """
+        """Collect one number of each process."""
         values = torch.zeros(self.n_ranks, dtype=torch.float64)
         values[self.rank] = float(value)
         if self.n_ranks > 1:
@@ -275,18 +161,7 @@ class Ranks:
         return values.tolist()
 
     def any(self, flag):
-        """Agree on whether any process wants something, such as to stop.
-
-        Parameters
-        ----------
-        flag : bool
-            Whether this one does.
-
-        Returns
-        -------
-        flag : bool
-            Whether any does; the same in every process.
-        """
+        """Agree on whether any process wants something, such as to stop."""
         if self.n_ranks == 1:
             return bool(flag)
         wish = torch.tensor(int(flag))
@@ -301,53 +176,15 @@ class Ranks:
     # ------------------------------------------------------------------------------- state
 
     def named_parameters(self, module):
-        """Return the parameters under the names they have in the objective.
-
-        Parameters
-        ----------
-        module : torch.nn.Module
-            What :meth:`wrap` returned.
-
-        Returns
-        -------
-        parameters : dict of str to torch.nn.Parameter
-            Whole ones, or under ``"fsdp"`` this process's parts.
-        """
+        """Return the parameters under the names they have in the objective."""
         return name_parameters(module)
 
     def is_sharded(self, module):
-        """Return whether the processes hold parts of the network.
-
-        Parameters
-        ----------
-        module : torch.nn.Module
-            What :meth:`wrap` returned.
-
-        Returns
-        -------
-        is_sharded : bool
-            True under ``"fsdp"``, also in a single process.
-        """
+        """Return whether the processes hold parts of the network."""
         return any(hasattr(p, "full_tensor") for p in module.parameters())
 
     def state(self, module, optimizer=None, ema=None):
-        """Collect all that is trained; every process must take part.
-
-        Parameters
-        ----------
-        module : torch.nn.Module
-            What :meth:`wrap` returned.
-        optimizer : torch.optim.Optimizer | None
-            Its moments and counts are added.
-        ema : dict of str to torch.Tensor | None
-            Moving averages by the name of the parameter; they are added.
-
-        Returns
-        -------
-        state : dict of str to torch.Tensor
-            ``weights.NAME``, ``optimizer.KEY.NAME`` and ``ema.NAME``, whole, on the CPU, of
-            memory of their own; empty except in the main process.
-        """
+        """Collect all that is trained; every process must take part."""
         found = {}
         for name, part in list_parts(module, optimizer, ema).items():
             tensor = whole(part)
@@ -356,65 +193,21 @@ class Ranks:
         return found
 
     def restore(self, state, module, optimizer=None, ema=None):
-        """Put a state back that :meth:`state` returned, in any number of processes.
-
-        Parameters
-        ----------
-        state : dict of str to torch.Tensor
-            The same in every process. Nothing may be missing; what was not asked for is ignored.
-        module : torch.nn.Module
-            What :meth:`wrap` returned; changed in place.
-        optimizer : torch.optim.Optimizer | None
-            Changed in place.
-        ema : dict of str to torch.Tensor | None
-            Changed in place.
-
-        Raises
-        ------
-        ValueError
-            If a tensor is missing or of another shape.
-        """
+        """Put a state back that :meth:`state` returned, in any number of processes."""
         parts = list_parts(module, optimizer, ema, is_blank=True)
         fill(parts, state)
         take_up(parts, module, optimizer)
 
     def save_shards(self, folder, module, optimizer=None, ema=None):
-        """Write this process's parts into ``folder / "shards"``; every process must take part.
-
-        The files are safetensors: nothing in them can be executed.
-
-        Parameters
-        ----------
-        folder : path-like
-            A folder that all processes see.
-        module, optimizer, ema : object
-            As for :meth:`state`.
-
-        Returns
-        -------
-        files : list of pathlib.Path
-            All files written, by any process.
-        """
+        """Write this process's parts into ``folder / "shards"``; every process must take part."""
+        # The files are safetensors: nothing in them can be executed.
         with self._told("while saving"):
             write_shards(Path(folder) / SHARDS, list_parts(module, optimizer, ema))
             self.barrier()
         return sorted(path for path in (Path(folder) / SHARDS).iterdir() if path.is_file())
 
     def load_shards(self, folder, module, optimizer=None, ema=None):
-        """Read what :meth:`save_shards` wrote, in any number of processes, sharded or not.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder that holds ``shards``.
-        module, optimizer, ema : object
-            As for :meth:`restore`; changed in place.
-
-        Raises
-        ------
-        ValueError
-            If a tensor is missing or of another shape, or a file is damaged.
-        """
+        """Read what :meth:`save_shards` wrote, in any number of processes, sharded or not."""
         parts = list_parts(module, optimizer, ema, is_blank=True)
         with self._told("while loading"):
             read_shards(Path(folder) / SHARDS, parts)

@@ -141,23 +141,7 @@ def pretrain(
 
 
 def as_model_config(config):
-    """Return the shape of the network that a user named.
-
-    Parameters
-    ----------
-    config : str | BrainOFConfig | dict
-        A preset, a configuration, or fields, with ``"preset"`` among them if wanted.
-
-    Returns
-    -------
-    config : BrainOFConfig
-        The configuration.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is none of these, or a field is unknown.
-    """
+    """Return the shape of the network that a user named."""
     if isinstance(config, BrainOFConfig):
         return config
     fields = {"preset": config} if isinstance(config, str) else config
@@ -172,23 +156,7 @@ def as_model_config(config):
 
 
 def as_training(training):
-    """Return the configuration of pretraining that a user gave.
-
-    Parameters
-    ----------
-    training : PretrainingConfig | dict | None
-        A configuration, its fields, or nothing.
-
-    Returns
-    -------
-    training : PretrainingConfig
-        The configuration.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is none of these, or a field is unknown.
-    """
+    """Return the configuration of pretraining that a user gave."""
     if training is None or isinstance(training, PretrainingConfig):
         return training or PretrainingConfig()
     if not isinstance(training, dict):

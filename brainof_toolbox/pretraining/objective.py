@@ -25,39 +25,22 @@ N_GROUPS = 2 ** len(MODALITIES)  # of the balance loss: which modalities a sampl
 class Objective(nn.Module):
     """The loss that a network is pretrained by :footcite:p:`guo2026brainof`.
 
-    1. Components of the signal are removed, along time for EEG and MEG, across the ordered
-       regions at each time point for fMRI (:func:`.corruption.corrupt`).
-    2. Patches of what remains are hidden.
-    3. The latents read the visible patches, and are asked for all patches of the sample.
+    1. Components of the signal are removed, along time for EEG and MEG, across the ordered regions
+    at each time point for fMRI (:func:`.corruption.corrupt`). 2. Patches of what remains are
+    hidden. 3. The latents read the visible patches, and are asked for all patches of the sample.
     4. The answer is compared with the original signal: on hidden patches in time, and on removed
-       components in frequency. ``loss = (1 - alpha) * time + alpha * frequency``, both Smooth L1
-       (of unit beta), averaged within each sample, then over samples.
+    components in frequency. ``loss = (1 - alpha) * time + alpha * frequency``, both Smooth L1 (of
+    unit beta), averaged within each sample, then over samples.
 
     With ``spectrum_weight`` a third term asks for the strength of rhythms, which has no phase and
-    can be guessed where a waveform cannot: Smooth L1 on the log-amplitude spectrum of each
-    channel of the original signal, averaged over its patches. This term is ours.
+    can be guessed where a waveform cannot: Smooth L1 on the log-amplitude spectrum of each channel
+    of the original signal, averaged over its patches. This term is ours.
 
     The balance loss of the experts is added, averaged over all gates.
 
     With ``masked_tokens="drop"`` hidden patches are not given to the encoder at all, which is the
     same as marking them as padding, and less work; with ``"embed"`` a learned embedding stands in
     their place, so that the network sees where something is hidden. This choice is ours.
-
-    Parameters
-    ----------
-    model : BrainOF
-        The network; ``checkpoint_activations`` is set on it.
-    config : PretrainingConfig | None
-        Weights of the terms and handling of hidden tokens; None is the default.
-
-    Raises
-    ------
-    ValueError
-        If spectra are asked for and the network does not answer them, or the reverse.
-
-    References
-    ----------
-    .. footbibliography::
     """
 
     def __init__(self, model, config=None):
@@ -72,29 +55,7 @@ class Objective(nn.Module):
         self.model.checkpoint_activations = self.config.checkpoint_activations
 
     def forward(self, grid, masks):
-        """Compute the loss of a batch.
-
-        Parameters
-        ----------
-        grid : GridBatch
-            Samples of one modality.
-        masks : Masks
-            What :func:`.corruption.draw_masks` drew for them.
-
-        Returns
-        -------
-        terms : dict of str -> torch.Tensor
-            ``"loss"``, to be differentiated, and detached ``"time"``, ``"frequency"`` and
-            ``"balance"``, all of shape (), with ``spectrum_weight`` also ``"spectrum"``;
-            ``"load"``, shape (E,), the share of tokens that each routed expert gets, and
-            ``"entropy"``, shape (), that of the gates' probabilities in nats, both averaged over
-            gates (none: shape (0,), and zero).
-
-        Raises
-        ------
-        ValueError
-            If the masks were drawn for another batch.
-        """
+        """Compute the loss of a batch."""
         patch_size = self.model.config.patch_size
         _check_masks(grid, masks, patch_size)
         tokens = to_tokens(grid, corrupt(grid, masks), patch_size=patch_size)
@@ -138,69 +99,23 @@ class Objective(nn.Module):
 
 
 def time_loss(error, masks, grid, patch_size):
-    """Average Smooth L1 over the time points of hidden patches.
-
-    Parameters
-    ----------
-    error : torch.Tensor, shape (B, C, T)
-        Output minus original.
-    masks : Masks
-        Which patches are hidden.
-    grid : GridBatch
-        Says which time points exist.
-    patch_size : int
-        Time points of a patch.
-
-    Returns
-    -------
-    loss : torch.Tensor, shape (B,)
-        Of each sample; 0 where nothing is hidden.
-    """
+    """Average Smooth L1 over the time points of hidden patches."""
+    # error (B, C, T) -> loss (B,).
     is_hidden = masks.is_hidden.repeat_interleave(patch_size, dim=2)[..., : error.shape[2]]
     return _mean(_smooth_l1(error), is_hidden & grid.is_time()[:, None])  # (B, C, T) -> (B,)
 
 
 def frequency_loss(error, masks, grid):
-    """Average Smooth L1 over the real and imaginary parts of removed components.
-
-    Parameters
-    ----------
-    error : torch.Tensor, shape (B, C, T)
-        Output minus original, float32.
-    masks : Masks
-        Which components are removed.
-    grid : GridBatch
-        Says along which axis to transform.
-
-    Returns
-    -------
-    loss : torch.Tensor, shape (B,)
-        Of each sample; 0 where nothing is removed.
-    """
+    """Average Smooth L1 over the real and imaginary parts of removed components."""
+    # error (B, C, T) -> loss (B,).
     error = torch.fft.rfft(error, dim=fourier_axis(grid), norm="ortho")  # (B, C, F) or (B, F, T)
     both = _smooth_l1(torch.view_as_real(error)).mean(-1)  # (B, C, F) or (B, F, T)
     return _mean(both, masks.is_removed)  # (B,)
 
 
 def channel_means(values, tokens, grid, patch_size):
-    """Average what patches have over the patches of each channel.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (B, S, F)
-        Of each patch.
-    tokens : TokenBatch
-        All patches of the grid.
-    grid : GridBatch
-        The samples.
-    patch_size : int
-        Time points of a patch.
-
-    Returns
-    -------
-    means : torch.Tensor, shape (B, C, F)
-        A patch counts by its time points; 0 where there is no channel.
-    """
+    """Average what patches have over the patches of each channel."""
+    # values (B, S, F) -> means (B, C, F).
     n_channels = grid.data.shape[1]
     # Seconds times Hz are time points; of padding there are none.
     weight = (tokens.duration.unflatten(1, (n_channels, -1)) * grid.sfreq[:, None, None]).round()
@@ -210,20 +125,7 @@ def channel_means(values, tokens, grid, patch_size):
 
 
 def channel_queries(tokens, grid):
-    """Return one query per channel, for the whole of each sample.
-
-    Parameters
-    ----------
-    tokens : TokenBatch
-        All patches of the grid.
-    grid : GridBatch
-        The samples.
-
-    Returns
-    -------
-    queries : TokenBatch
-        C per sample; as when, the middle and the length of the sample.
-    """
+    """Return one query per channel, for the whole of each sample."""
     n_samples, n_tokens = tokens.is_padding.shape
     first = torch.arange(0, n_tokens, n_tokens // grid.data.shape[1], device=grid.data.device)
     queries = take_tokens(tokens, first.expand(n_samples, -1))  # (B, C, ...)
@@ -232,20 +134,8 @@ def channel_queries(tokens, grid):
 
 
 def take_tokens(tokens, index):
-    """Pick some tokens of each sample.
-
-    Parameters
-    ----------
-    tokens : TokenBatch
-        Tokens, of which S per sample.
-    index : torch.Tensor, shape (B, V)
-        Which ones, int64; -1 becomes padding.
-
-    Returns
-    -------
-    tokens : TokenBatch
-        V per sample, in this order.
-    """
+    """Pick some tokens of each sample."""
+    # index (B, V).
     n_samples, n_tokens = tokens.is_padding.shape
     row = torch.arange(n_samples, device=index.device)[:, None] * n_tokens  # (B, 1)
     flat = (row + index.clamp(min=0)).flatten()  # (B V,)
@@ -260,25 +150,8 @@ def take_tokens(tokens, index):
 
 
 def gate_terms(gates, device):
-    """Compute the balance loss of the gates of a batch of one modality, and what to log of them.
-
-    Parameters
-    ----------
-    gates : Ledger
-        ``(probability (B, T, E), chosen (B, T, K), group, is_counted (B, T) | None)`` of each, as
-        the network appends them.
-    device : torch.device
-        Where results lie when there is no gate.
-
-    Returns
-    -------
-    balance : torch.Tensor, shape ()
-        Mean over gates of :func:`.moe.balance_loss`; 1 when experts are evenly used.
-    load : torch.Tensor, shape (E,)
-        Share of the tokens sent to each expert, mean over gates, detached.
-    entropy : torch.Tensor, shape ()
-        Of the probabilities, in nats, mean over tokens and gates, detached.
-    """
+    """Compute the balance loss of the gates of a batch of one modality, and what to log of them."""
+    # -> balance (), load (E,), entropy ().
     gates = list(gates)
     if not gates:
         nothing = torch.zeros((), device=device)

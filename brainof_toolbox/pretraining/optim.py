@@ -26,25 +26,7 @@ FREE = {
 
 
 def parameter_groups(module, weight_decay):
-    """Sort parameters into those that decay and those that do not, encoder and decoder apart.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network, or what is wrapped around it.
-    weight_decay : float
-        Of those that decay.
-
-    Returns
-    -------
-    groups : list of dict
-        For an optimizer, each parameter in exactly one; ``"is_decoder"`` tells whose it is.
-
-    Raises
-    ------
-    TypeError
-        If nobody has decided on a parameter.
-    """
+    """Sort parameters into those that decay and those that do not, encoder and decoder apart."""
     groups = [
         {"params": [], "weight_decay": decay, "is_decoder": is_decoder}
         for is_decoder in (False, True)
@@ -77,47 +59,14 @@ def _is_listed(table, owner, name):
 
 
 def make_optimizer(module, config):
-    """Build AdamW :footcite:p:`loshchilov2019decoupled`.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        What is trained, wrapped and on its device.
-    config : PretrainingConfig
-        ``weight_decay`` and ``betas``; the learning rate is set in each step.
-
-    Returns
-    -------
-    optimizer : torch.optim.AdamW
-        The optimizer.
-
-    References
-    ----------
-    .. footbibliography::
-    """
+    """Build AdamW :footcite:p:`loshchilov2019decoupled`."""
     groups = parameter_groups(module, config.weight_decay)
     # One pass over memory: on two cores four times faster than the plain loop.
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def learning_rate(step, total_steps, config):
-    """Return the learning rate of a step: a line up, then half a cosine down.
-
-    Parameters
-    ----------
-    step : int
-        From 0.
-    total_steps : int
-        Of the whole run, however often it is interrupted.
-    config : PretrainingConfig
-        ``learning_rate``, ``final_learning_rate`` and ``warmup_steps``.
-
-    Returns
-    -------
-    rate : float
-        Above zero in the first step, the highest when the warm-up ends, the lowest in the last
-        step.
-    """
+    """Return the learning rate of a step: a line up, then half a cosine down."""
     n_warmup = min(config.warmup_steps, total_steps)
     if step < n_warmup:
         return config.learning_rate * (step + 1) / n_warmup
@@ -127,20 +76,7 @@ def learning_rate(step, total_steps, config):
 
 
 def encoder_share(step, config):
-    """Return the learning rate of all but the decoder, as a share of the decoder's.
-
-    Parameters
-    ----------
-    step : int
-        From 0.
-    config : PretrainingConfig
-        ``decoder_steps``, ``encoder_rate`` and ``warmup_steps``.
-
-    Returns
-    -------
-    share : float
-        0 in the first ``decoder_steps``; then it rises within a warm-up of its own.
-    """
+    """Return the learning rate of all but the decoder, as a share of the decoder's."""
     done = step - config.decoder_steps + 1
     if not config.decoder_steps:
         return config.encoder_rate  # the warm-up is that of the run
@@ -148,17 +84,7 @@ def encoder_share(step, config):
 
 
 def set_learning_rate(optimizer, rate, share=1.0):
-    """Set the learning rate of all groups.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Changed in place.
-    rate : float
-        The learning rate of the decoder.
-    share : float
-        That of all else, as a share of it.
-    """
+    """Set the learning rate of all groups."""
     for group in optimizer.param_groups:
         group["lr"] = rate if group.get("is_decoder", True) else rate * share
 
@@ -168,13 +94,6 @@ class MovingAverage:
 
     The first steps count less than ``decay`` says, ``(1 + step) / (10 + step)``, so that the
     average forgets the initial weights soon, whatever the decay.
-
-    Parameters
-    ----------
-    parameters : dict of str to torch.nn.Parameter
-        What is averaged: whole tensors, or this process's parts of them.
-    decay : float
-        Weight of the past in each step.
     """
 
     def __init__(self, parameters, decay):
@@ -183,12 +102,6 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step):
-        """Take in the weights after a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-        """
+        """Take in the weights after a step."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.values.values()), self._parameters, 1 - decay)

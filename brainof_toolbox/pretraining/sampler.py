@@ -23,30 +23,14 @@ _DRAWS, _PASSES, _MASKS = range(3)  # streams of random numbers that must not me
 
 @dataclass(frozen=True, eq=False)
 class Bucket:
-    """Samples that can share a micro-batch.
+    """Samples that can share a micro-batch."""
 
-    Parameters
-    ----------
-    modality : int
-        Index into ``("eeg", "meg", "fmri")``.
-    indices : ndarray of int, shape (n_samples,)
-        The samples in the corpus.
-    n_tokens : int
-        Tokens of the largest of them.
-    mean_tokens : float
-        Tokens of a sample on average.
-    batch_size : int
-        Samples of a micro-batch.
-    probability : float
-        Share of the steps that draw this bucket.
-    """
-
-    modality: int
-    indices: np.ndarray
-    n_tokens: int
-    mean_tokens: float
-    batch_size: int
-    probability: float
+    modality: int  # Index into ``("eeg", "meg", "fmri")``
+    indices: np.ndarray  # (n_samples,) The samples in the corpus
+    n_tokens: int  # Tokens of the largest of them
+    mean_tokens: float  # Tokens of a sample on average
+    batch_size: int  # Samples of a micro-batch
+    probability: float  # Share of the steps that draw this bucket
 
 
 class Sampler:
@@ -56,17 +40,6 @@ class Sampler:
     proportion to the micro-batches that it fills, so that within a modality every sample is seen
     equally often. A bucket that does not fill one is rarely drawn, and its samples then come
     several times at once, with other masks; a modality that does not gives all it has.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        Its arrays ``n_channels``, ``n_times`` and ``modality`` are read, no data.
-    config : PretrainingConfig
-        ``micro_tokens``, ``micro_batches`` and ``temperature`` count.
-    patch_size : int
-        Time points of a patch.
-    random_state : int
-        Seed.
     """
 
     def __init__(self, corpus, config, *, patch_size=64, random_state=0):
@@ -88,33 +61,12 @@ class Sampler:
         self._passes = {}
 
     def bucket(self, step):
-        """Return the bucket of a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        bucket : Bucket
-            Where all samples of this step come from.
-        """
+        """Return the bucket of a step."""
         return self.buckets[self._draws(step // _BLOCK)[step % _BLOCK]]
 
     def plan(self, step):
-        """Return the samples of a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        micro_batches : list of ndarray of int, shape (batch_size,)
-            Indices into the corpus, one array per micro-batch.
-        """
+        """Return the samples of a step."""
+        # -> micro_batches (batch_size,).
         block, offset = divmod(step, _BLOCK)
         before, draws = self._visits(block), self._draws(block)
         number = draws[offset]
@@ -130,37 +82,13 @@ class Sampler:
         return np.split(bucket.indices[drawn], self.n_micro_batches)
 
     def size(self, step):
-        """Return how much is in a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        n_samples : int
-            Number of samples.
-        n_tokens : float
-            Number of their tokens; as many as such samples have on average.
-        """
+        """Return how much is in a step."""
         bucket = self.bucket(step)
         n_samples = bucket.batch_size * self.n_micro_batches
         return n_samples, n_samples * bucket.mean_tokens
 
     def epochs(self, step):
-        """Return how often the samples of each modality have been seen before a step.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        epochs : dict of str -> float
-            By modality; those that the corpus does not hold are left out.
-        """
+        """Return how often the samples of each modality have been seen before a step."""
         block, offset = divmod(step, _BLOCK)
         before = self._visits(block)
         drawn = np.bincount(self._draws(block)[:offset], minlength=len(self.buckets))
@@ -201,20 +129,7 @@ class Sampler:
 
 
 def mask_generator(random_state, step, micro_batch):
-    """Return the source of random numbers for the masks of one micro-batch.
-
-    Parameters
-    ----------
-    random_state : int
-        Seed of the run.
-    step, micro_batch : int
-        Which one; both from 0, micro-batches counted over all processes.
-
-    Returns
-    -------
-    generator : torch.Generator
-        On the CPU, whatever the device.
-    """
+    """Return the source of random numbers for the masks of one micro-batch."""
     sequence = np.random.SeedSequence(random_state, spawn_key=(_MASKS, step, micro_batch))
     seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator("cpu").manual_seed(seed)
