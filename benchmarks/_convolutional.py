@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
-from brainof_toolbox._baselines import ToArray
-from brainof_toolbox.estimators._heads import inner_splits
+from brainof_toolbox.baselines.arrays import ToArray
+from brainof_toolbox.estimators.heads import inner_splits
 
 #: Sampling rate in Hz for which each was published, learning rate, further options.
 NETWORKS = {

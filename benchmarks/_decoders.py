@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from brainof_toolbox import BrainOFClassifier
-from brainof_toolbox._baselines import LogisticHead, make_baselines
-from brainof_toolbox._record_baselines import (
+from brainof_toolbox.baselines.arrays import LogisticHead, make_baselines
+from brainof_toolbox.baselines.records import (
     DescribeRecords,
     SharedChannels,
     make_record_baselines,

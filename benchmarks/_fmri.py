@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import LeaveOneGroupOut
 
 from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, from_roi_timeseries
-from brainof_toolbox._record_baselines import DescribeRecords, SharedChannels
+from brainof_toolbox.baselines.records import DescribeRecords, SharedChannels
 
 #: Centres in MNI space (mm) of the six regions of fmri-story-listening, read off the names (left
 #: and right anterior temporal, posterior temporal, inferior parietal, premotor, inferior frontal):

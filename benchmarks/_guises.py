@@ -16,7 +16,7 @@ from mne.filter import resample
 
 from brainof_toolbox import from_epochs
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.datasets._forward import make_eeg_info
+from brainof_toolbox.datasets.forward import make_eeg_info
 
 SEED = 501
 N_SUBJECTS, N_SAMPLES = 8, 12  # simulated

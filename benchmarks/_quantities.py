@@ -14,10 +14,10 @@ from _sets import read_split
 from scipy.signal import butter, hilbert, sosfiltfilt, welch
 
 from brainof_toolbox import from_epochs
-from brainof_toolbox._baselines import AveragedSamples, BandPower
+from brainof_toolbox.baselines.arrays import AveragedSamples, BandPower
 from brainof_toolbox.datasets import make_paired_signals, source_table
-from brainof_toolbox.datasets._forward import make_eeg_info, make_gain, make_meg_info
-from brainof_toolbox.io._regions import head_to_mni
+from brainof_toolbox.datasets.forward import make_eeg_info, make_gain, make_meg_info
+from brainof_toolbox.io.regions import head_to_mni
 
 SEED, SFREQ, SECONDS = 601, 128.0, 2.0
 N_SUBJECTS, N_SAMPLES = 20, 12  # simulated

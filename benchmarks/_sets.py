@@ -12,7 +12,7 @@ import mne
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
 
-from brainof_toolbox.io._channels import template_montage
+from brainof_toolbox.io.channels import template_montage
 
 
 @dataclass(frozen=True)

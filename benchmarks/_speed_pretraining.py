@@ -14,11 +14,11 @@ import torch
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.pretraining import PretrainingConfig
-from brainof_toolbox.pretraining._loader import micro_batches
-from brainof_toolbox.pretraining._write import write_corpus
+from brainof_toolbox.pretraining.loader import micro_batches
 from brainof_toolbox.pretraining.objective import Objective
 from brainof_toolbox.pretraining.optim import make_optimizer
 from brainof_toolbox.pretraining.sampler import Sampler
+from brainof_toolbox.pretraining.write import write_corpus
 from brainof_toolbox.signals import Signals
 
 

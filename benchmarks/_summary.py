@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from brainof_toolbox.evaluation._statistics import sign_flip
+from brainof_toolbox.evaluation.statistics import sign_flip
 
 
 class Summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklearn.pipeline import make_pipeline, make_union
 
-from brainof_toolbox._baselines import BANDS, BandPass, LogisticHead, ToArray
+from brainof_toolbox.baselines.arrays import BANDS, BandPass, LogisticHead, ToArray
 
 
 def make_tangent(sfreq):

@@ -16,7 +16,7 @@ from _sets import data_dir, read_arithmetic
 
 from brainof_toolbox import from_epochs, from_raw
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
-from brainof_toolbox.io._channels import template_montage
+from brainof_toolbox.io.channels import template_montage
 
 HERE = Path(__file__).resolve().parent / "pretraining"
 #: Lengths in s of the epochs that the later parts of EEG recordings are cut into, as users embed

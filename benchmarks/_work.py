@@ -37,9 +37,9 @@ from _sets import LOADERS
 from scipy.stats import sem
 
 from brainof_toolbox import cross_validate
-from brainof_toolbox.evaluation._cross_validate import _weights
-from brainof_toolbox.evaluation._results import points
-from brainof_toolbox.evaluation._statistics import half_interval, widen_certain
+from brainof_toolbox.evaluation.cross_validation import fold_weights
+from brainof_toolbox.evaluation.results import points
+from brainof_toolbox.evaluation.statistics import half_interval, widen_certain
 from brainof_toolbox.models import BrainOFConfig, load_checkpoint
 
 #: Seeds of untrained weights on one data set; draws of a quarter of the labels, fewer of them
@@ -220,7 +220,7 @@ def _decode(item, entry):
         X = embedded(item.set, data_draw, item.decoder, weights_seed)
         estimator.set_params(random_state=weights_seed)
     scores = cross_validate(estimator, X, task.y, groups=task.groups, cv=splits)
-    weight = _weights(scores)
+    weight = fold_weights(scores)
     return {
         "score": _round(scores.mean),
         "interval": [_round(end) for end in scores.interval],

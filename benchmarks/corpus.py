@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from brainof_toolbox.pretraining import Corpus, _format
+from brainof_toolbox.pretraining import Corpus, format
 
 N_CHANNELS, N_TIMES = 19, 2560
 SAMPLE = 2 * N_CHANNELS * N_TIMES
@@ -40,11 +40,11 @@ def make_corpus(folder, n_bytes, n_entries, *, rng=None):
     for number in range(n_shards):
         n_here = n_samples * min(per_shard, n_entries - number * per_shard)
         pair = [n_here * N_CHANNELS * N_TIMES, n_here * N_CHANNELS]
-        for name, size, kind in zip(_format.shard_names(number), pair, ("int16", "f4")):
+        for name, size, kind in zip(format.shard_names(number), pair, ("int16", "f4")):
             with open(folder / "shards" / name, "wb") as file:
-                file.write(_format.header_bytes(size, np.dtype(kind)))
+                file.write(format.header_bytes(size, np.dtype(kind)))
                 if rng is None:
-                    file.truncate(_format.HEAD + size * np.dtype(kind).itemsize)
+                    file.truncate(format.HEAD + size * np.dtype(kind).itemsize)
                 elif kind == "int16":
                     file.write(rng.integers(-(2**15), 2**15, size, np.int16).tobytes())
                 else:
@@ -52,7 +52,7 @@ def make_corpus(folder, n_bytes, n_entries, *, rng=None):
         sizes.append(pair)
     montage = np.random.default_rng(0).normal(size=N_CHANNELS * 7).astype("<f4")
     montage[6::7] = 0
-    head = _format.header_bytes(montage.size, np.dtype("f4"))
+    head = format.header_bytes(montage.size, np.dtype("f4"))
     (folder / "montages.npy").write_bytes(head + montage.tobytes())
     write_index(folder, n_entries, n_samples, per_shard, sizes, (head, montage.tobytes()))
     return folder
@@ -82,11 +82,11 @@ def write_index(folder, n_entries, n_samples, per_shard, sizes, montages):
             "licence": "CC0-1.0",
             "sha256": hashlib.sha256(b"").hexdigest(),
         }
-        lines.append(_format.dump(entry))
+        lines.append(format.dump(entry))
     index = ("\n".join(lines) + "\n").encode()
     (folder / "index.jsonl").write_bytes(index)
     header = {
-        "format_version": _format.FORMAT_VERSION,
+        "format_version": format.FORMAT_VERSION,
         "preprocessing": {},
         "window": {"eeg": 10.0, "meg": 2.0, "fmri": 320},
         "dtype": "int16",
@@ -99,7 +99,7 @@ def write_index(folder, n_entries, n_samples, per_shard, sizes, montages):
         "request": None,
         "versions": {},
     }
-    header["sha256"] = _format.fingerprint(header)
+    header["sha256"] = format.fingerprint(header)
     (folder / "corpus.json").write_text(json.dumps(header))
 
 
@@ -115,7 +115,7 @@ class PlainMap:
     def __getitem__(self, index):
         entry = self.corpus.entry_of(index)
         if entry.shard not in self._maps:
-            names = _format.shard_names(entry.shard)
+            names = format.shard_names(entry.shard)
             paths = [self.directory / "shards" / name for name in names]
             self._maps[entry.shard] = [np.load(path, mmap_mode="r") for path in paths]
         values, scales = self._maps[entry.shard]

@@ -56,7 +56,7 @@ def mean_part(maps):
 
 def draw(name, task, onset, n_steps):
     """One figure per set: a row per method; scalp, time and bands."""
-    from brainof_toolbox.inspection._maps import CMAP, make_sensor_info
+    from brainof_toolbox.inspection.maps import CMAP, make_sensor_info
 
     figure, rows = plt.subplots(
         2, 3, figsize=(10, 5.8), layout="constrained", width_ratios=(1, 1.3, 1.3)

@@ -22,7 +22,7 @@ from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
 from brainof_toolbox import BrainOFEmbedder
-from brainof_toolbox.estimators._heads import Rotate
+from brainof_toolbox.estimators.heads import Rotate
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
 ALPHAS = np.logspace(-3, 2, 6)  # those of the estimators' heads

@@ -20,7 +20,7 @@ from scipy.signal import welch
 
 from brainof_toolbox import from_nifti
 from brainof_toolbox.datasets import make_paired_recordings
-from brainof_toolbox.io._channels import template_montage
+from brainof_toolbox.io.channels import template_montage
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (after the backend)

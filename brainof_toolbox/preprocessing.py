@@ -14,8 +14,8 @@ from scipy.fft import next_fast_len
 
 from ._utils.logging import warn
 from ._utils.validation import check_number, check_option
-from ._windows import cut_windows
 from .signals import MODALITIES, Signals
+from .windows import cut_windows
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ REFUSED = {
 # zip is the one call where strict is about lengths, not about weights.
 ALLOWED = re.compile(r"\bzip\(.*strict=False")
 # The authors' weights are a file of torch: read in one place, by the reader that runs nothing.
-SAFE_READ = ("_release_weights.py", re.compile(r"torch\.load\(.*weights_only=True\)$"))
+SAFE_READ = ("release_weights.py", re.compile(r"torch\.load\(.*weights_only=True\)$"))
 
 
 def _name(path):

@@ -12,7 +12,7 @@ import pytest
 from nilearn.maskers import NiftiLabelsMasker, NiftiMapsMasker
 
 from brainof_toolbox.datasets import fetch_atlas
-from brainof_toolbox.io._regions import region_geometry, resolve_masker
+from brainof_toolbox.io.regions import region_geometry, resolve_masker
 
 AFFINE = np.array([[8.0, 0, 0, -16], [0, 8, 0, -24], [0, 0, 8, 0], [0, 0, 0, 1]])
 

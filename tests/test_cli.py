@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from brainof_toolbox import BrainOFEmbedder
-from brainof_toolbox._baselines import make_baselines
+from brainof_toolbox.baselines.arrays import make_baselines
 from brainof_toolbox.cli import main, make_parser
 from brainof_toolbox.datasets import make_epochs, make_raw, make_study
 from brainof_toolbox.evaluation import cross_validate

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainof_toolbox import _decode
-from brainof_toolbox._bids_source import read_trials
-from brainof_toolbox.cli import main
+from brainof_toolbox.cli import decode, main
+from brainof_toolbox.cli.bids_source import read_trials
 from brainof_toolbox.datasets import make_paired_recordings
-from brainof_toolbox.io._trials import Trials
+from brainof_toolbox.io.trials import Trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 SMALL = {"montage": 8, "n_meg": 6, "voxel_size": 16, "sfreq": 100.0}
@@ -145,7 +144,7 @@ def test_blocks_of_unequal_length_are_warned_about(state_root, micro, atlas, cap
 def test_window_and_delay_of_images(state_root, micro, atlas, capsys, monkeypatch):
     """--tmin, --tmax and --shift reach the cutting; samples of one length need no warning."""
     cut = []
-    monkeypatch.setattr(_decode, "read_trials", lambda *a: cut.append(read_trials(*a)) or cut[-1])
+    monkeypatch.setattr(decode, "read_trials", lambda *a: cut.append(read_trials(*a)) or cut[-1])
     command = ["decode", str(state_root), "--datatypes", "func", "--atlas", str(atlas)]
     command += ["--no-baselines", "--tmin", "2", "--tmax", "8", "--shift", "4"]
     assert main([*command, *micro]) == 0
@@ -161,12 +160,12 @@ def test_sessions_of_one_subject_are_left_out(monkeypatch):
     rows = [("01", session, None, "ab"[i % 2]) for session in ("1", "2") for i in range(4)]
     table = pd.DataFrame(rows, columns=["subject", "session", "run", "trial_type"])
     trials = Trials([None] * 8, table.assign(onset=0.0, duration=1.0))
-    monkeypatch.setattr(_decode, "read_trials", lambda *a: trials)
+    monkeypatch.setattr(decode, "read_trials", lambda *a: trials)
     options = argparse.Namespace(target=None, datatypes=["eeg"], tmax=None)
-    task = _decode._bids_task("root", options)
+    task = decode._bids_task("root", options)
     assert task.grouping == "sessions" and list(task.groups) == ["1"] * 4 + ["2"] * 4
-    monkeypatch.setattr(_decode, "read_trials", lambda *a: trials[:4])
-    assert _decode._bids_task("root", options).groups == "none"
+    monkeypatch.setattr(decode, "read_trials", lambda *a: trials[:4])
+    assert decode._bids_task("root", options).groups == "none"
 
 
 def test_decode_events_of_eeg(state_root, micro, capsys):

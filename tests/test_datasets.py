@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainof_toolbox.datasets import make_epochs, make_info, make_raw, make_study
-from brainof_toolbox.datasets._physics import _field, _potential
+from brainof_toolbox.datasets.physics import dipole_field, dipole_potential
 
 
 @pytest.mark.parametrize("make", [make_raw, make_epochs, make_study])
@@ -50,19 +50,22 @@ def test_potential_of_a_sphere():
     points = rng.normal(size=(20000, 3))
     points *= 0.09 / np.linalg.norm(points, axis=1, keepdims=True)
     q = np.array([[1e-8, 2e-8, -1e-8]])
-    centre = [_potential(r, np.zeros((1, 3)), q)[0] for r in points[:5]]
+    centre = [dipole_potential(r, np.zeros((1, 3)), q)[0] for r in points[:5]]
     assert np.allclose(centre, 3 * points[:5] @ q[0] / (4 * np.pi * 0.33 * 0.09**3))
-    values = [_potential(r, np.array([[0.02, 0.03, 0.01]]), q)[0] for r in points]
+    values = [dipole_potential(r, np.array([[0.02, 0.03, 0.01]]), q)[0] for r in points]
     assert abs(np.mean(values)) < 0.05 * np.std(values)
 
 
 def test_field_of_a_sphere():
     """A radial dipole is silent; the field has neither sources nor, outside, currents."""
     r0, r = np.array([[0.01, 0.02, 0.06]]), np.array([0.05, 0.02, 0.1])
-    assert np.allclose(_field(r, r0, r0 * 1e-7), 0, atol=1e-24)
+    assert np.allclose(dipole_field(r, r0, r0 * 1e-7), 0, atol=1e-24)
     q, step = np.array([[1e-8, 0.0, 0.0]]), 1e-5
     jacobian = np.array(
-        [(_field(r + e, r0, q) - _field(r - e, r0, q))[0] / (2 * step) for e in step * np.eye(3)]
+        [
+            (dipole_field(r + e, r0, q) - dipole_field(r - e, r0, q))[0] / (2 * step)
+            for e in step * np.eye(3)
+        ]
     )
     size = np.abs(jacobian).max()
     assert abs(np.trace(jacobian)) < 1e-6 * size

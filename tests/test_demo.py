@@ -9,8 +9,8 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from brainof_toolbox import cross_validate
-from brainof_toolbox._demo import VIEWS, run_demo
 from brainof_toolbox.cli import main
+from brainof_toolbox.cli.demo import VIEWS, run_demo
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.signal import welch
 
 from brainof_toolbox import PairedSignals, cross_validate, from_epochs
-from brainof_toolbox._baselines import BANDS
-from brainof_toolbox._record_baselines import (
+from brainof_toolbox.baselines.arrays import BANDS
+from brainof_toolbox.baselines.records import (
     DescribeRecords,
     SharedChannels,
     make_record_baselines,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from brainof_toolbox._windows import cut_windows, pair_windows
 from brainof_toolbox.signals import Signals
+from brainof_toolbox.windows import cut_windows, pair_windows
 
 
 def make_eeg(n_samples, n_times=100, **kwargs):

@@ -7,7 +7,7 @@ from ._atlases import fetch_atlas
 from ._paired import PairedRecordings, make_paired_recordings
 from ._paired_signals import make_paired_signals
 from ._recordings import EFFECTS, KINDS, make_epochs, make_info, make_raw, make_study
-from ._sources import source_table
+from .sources import source_table
 
 __all__ = [
     "EFFECTS",

@@ -6,8 +6,8 @@ import os
 import shutil
 import tempfile
 
-from ..io._atlases import ATLAS_NAMES, atlas_folder, find_atlas, split_atlas_name
-from ..io._regions import resolve_masker
+from ..io.atlases import ATLAS_NAMES, atlas_folder, find_atlas, split_atlas_name
+from ..io.regions import resolve_masker
 
 
 def fetch_atlas(name, *, data_dir=None):

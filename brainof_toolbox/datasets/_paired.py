@@ -10,9 +10,9 @@ import numpy as np
 
 from .._utils.validation import check_number, check_option
 from ..signals import MODALITIES
-from ._forward import make_eeg_info, make_meg_info
 from ._paired_runs import draw_person, simulate_run
-from ._sources import source_table
+from .forward import make_eeg_info, make_meg_info
+from .sources import source_table
 
 
 @dataclass(frozen=True, eq=False, repr=False)

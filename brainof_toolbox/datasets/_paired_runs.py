@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..signals import MODALITIES
-from ._activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
-from ._bold import haemodynamic, make_image, power_drive
-from ._forward import make_eeg_info, make_gain, make_meg_info
 from ._sensors import blink_moments, record_sensors
+from .activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
+from .bold import haemodynamic, make_image, power_drive
+from .forward import make_eeg_info, make_gain, make_meg_info
 
 #: How far one modality's view of the label strays from the label, in units of effect.
 VIEW_NOISE = 0.5

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.validation import check_number, check_option
-from ..io._mne import from_array
-from ..io._regions import head_to_mni
+from ..io.regions import head_to_mni
+from ..io.sensors import from_array
 from ..signals import MODALITIES, PairedSignals, Signals
-from ._activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
-from ._bold import estimate_drive, haemodynamic, positions, regional_noise, spread_weights
-from ._forward import make_eeg_info, make_gain, make_meg_info
 from ._paired_runs import MUSCLES, VIEW_NOISE
 from ._sensors import record_sensors
-from ._sources import source_table
+from .activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
+from .bold import estimate_drive, haemodynamic, positions, regional_noise, spread_weights
+from .forward import make_eeg_info, make_gain, make_meg_info
+from .sources import source_table
 
 #: Samples simulated at once, which bounds the memory.
 _AT_ONCE = 32
@@ -165,8 +165,8 @@ def _lay_out(options):
 
 def _regions(masker):
     """Names and head positions of an atlas's regions."""
-    from ..io._maskers import resolve_masker
-    from ..io._regions import region_geometry
+    from ..io.maskers import resolve_masker
+    from ..io.regions import region_geometry
 
     masker = resolve_masker(masker)
     if not hasattr(masker, "n_elements_"):

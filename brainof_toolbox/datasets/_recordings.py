@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.validation import check_number, check_option
-from ..io._channels import template_montage
-from ._physics import helmet, make_head, record
+from ..io.channels import template_montage
+from .physics import helmet, make_head, record
 
 KINDS = ("eeg", "meg", "eeg+meg")
 EFFECTS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._physics import LINE, noise
+from .physics import LINE, noise
 
 #: White noise, V, T, T/m per square root of Hz: amplifiers, and quiet SQUIDs.
 _WHITE = {"eeg": 50e-9, "mag": 3e-15, "grad": 2.5e-13}

@@ -1,10 +1,10 @@
 """The scikit-learn face: embed, classify and regress recordings."""
 
-from ._augment import Augmentation
 from ._classifier import BrainOFClassifier
 from ._embedder import BrainOFEmbedder
-from ._module import BrainOFModule
 from ._regressor import BrainOFRegressor
+from .augment import Augmentation
+from .module import BrainOFModule
 
 __all__ = [
     "Augmentation",

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 
-from ..models._strict import (
+from ..models.strict import (
     check_header,
     damaged,
     read_header,
@@ -24,10 +24,10 @@ from ..models._strict import (
     refuse_code,
     refuse_nonfinite,
 )
-from ..models._writing import replacing, write_file
-from . import _lora
-from ._heads import N_HIDDEN
-from ._network import Network
+from ..models.writing import replacing, write_file
+from . import lora
+from .heads import N_HIDDEN
+from .network import Network
 
 FORMAT_VERSION = 1
 DESCRIPTION, WEIGHTS = FILES = ("adapter.json", "adapter.safetensors")
@@ -75,7 +75,7 @@ def load(directory, estimator):
     network = _empty_network(estimator, description["outputs"])
     estimator._attach_differences(network)
     state = _read(directory / WEIGHTS, network)
-    _lora.restore(network.backbone, state["difference"])
+    lora.restore(network.backbone, state["difference"])
     network.load_state_dict({**network.state_dict(), **state["head"]})
     estimator._keep(network, description["subjects"])
     return description["outputs"]
@@ -120,7 +120,7 @@ def _empty_network(estimator, outputs):
 def _read(path, network):
     """Factors of the differences, and the head, if they are exactly those of the network."""
     head = {n: t for n, t in network.state_dict().items() if not n.startswith("backbone.")}
-    factors = {f"{_PREFIX}{name}": t for name, t in _lora.read(network.backbone).items()}
+    factors = {f"{_PREFIX}{name}": t for name, t in lora.read(network.backbone).items()}
     check_header(path, read_header(path), {**head, **factors})
     try:
         state = safetensors.torch.load_file(path)

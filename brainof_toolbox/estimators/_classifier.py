@@ -12,11 +12,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .._samples import count_samples
 from .._utils.validation import check_number
-from ._base import as_seed
-from ._heads import fit_classification_head
+from ..samples import count_samples
 from ._supervised import SupervisedBrainOF, trains_the_network
+from .base import as_seed
+from .heads import fit_classification_head
 
 
 class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):

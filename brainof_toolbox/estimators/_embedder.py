@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseBrainOF
+from .base import BaseBrainOF
 
 
 class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainOF):

@@ -9,10 +9,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._samples import count_samples
-from ._base import as_seed
-from ._heads import fit_regression_head
+from ..samples import count_samples
 from ._supervised import SupervisedBrainOF, trains_the_network
+from .base import as_seed
+from .heads import fit_regression_head
 
 
 class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):

@@ -8,14 +8,14 @@ import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
-from .._samples import count_samples
 from ..models import BrainOF
+from ..samples import count_samples
 from . import _adapters
-from ._base import check_device, is_table
 from ._embedded import Embedded
 from ._history import plot_history
-from ._network import make_network, predict_outputs
-from ._tuning import TunedBrainOF
+from .base import check_device, is_table
+from .network import make_network, predict_outputs
+from .tuning import TunedBrainOF
 
 
 class SupervisedBrainOF(TunedBrainOF):

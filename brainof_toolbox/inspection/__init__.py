@@ -1,13 +1,13 @@
 """Look inside fitted estimators: what they go by, and how the network works."""
 
 from ._attention import LatentAttention, latent_attention, plot_latent_attention
-from ._contributions import modality_contributions, plot_modality_contributions
 from ._experts import expert_usage, plot_expert_usage
-from ._gradients import gradient_importance
-from ._importance import Importance, PartImportance
-from ._occlusion import occlusion_importance
 from ._reconstruct import Reconstruction, reconstruct
-from ._report import report
+from .contributions import modality_contributions, plot_modality_contributions
+from .gradients import gradient_importance
+from .importance import Importance, PartImportance
+from .occlusion import occlusion_importance
+from .reports import report
 
 __all__ = [
     "Importance",

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from .._utils.validation import check_option
-from ..estimators._base import check_device
+from ..estimators.base import check_device
 from ._experts import by_modality, network_of
-from ._maps import CMAP, TITLES, make_axes, make_sensor_info, merge
+from .maps import CMAP, TITLES, make_axes, make_sensor_info, merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +223,7 @@ def _draw_brains(attention, latents, maps, axes):
     import matplotlib.pyplot as plt
     from nilearn import plotting
 
-    from ..io._regions import head_to_mni
+    from ..io.regions import head_to_mni
 
     if axes is None:  # nilearn places its own axes, which no layout may move afterwards
         _, axes = plt.subplots(

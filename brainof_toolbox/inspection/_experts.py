@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators._base import check_device
-from ..estimators._reading import window_tokens
+from ..estimators.base import check_device
+from ..estimators.reading import window_tokens
 from ..models import BrainOF
 from ..models.moe import Ledger
-from ._maps import CMAP
+from .maps import CMAP
 
 _TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
@@ -108,7 +108,7 @@ def plot_expert_usage(usage, axes=None):
     figure : matplotlib.figure.Figure
         The figure.
     """
-    from ._maps import make_axes
+    from .maps import make_axes
 
     modalities = list(dict.fromkeys(usage["modality"]))
     top = usage["share"].max()  # one scale for all panels, and no colours that nothing reaches

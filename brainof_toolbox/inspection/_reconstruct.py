@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from .._utils.validation import check_number, check_option
-from ..estimators._base import as_seed, check_device
+from ..estimators.base import as_seed, check_device
 from ..models.config import MODALITIES, SENSOR_TYPES
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
 from ..pretraining.objective import take_tokens
 from ._experts import network_of
-from ._maps import CMAP, TITLES, make_sensor_info, merge
+from .maps import CMAP, TITLES, make_sensor_info, merge
 
 
 @dataclass(frozen=True, eq=False)

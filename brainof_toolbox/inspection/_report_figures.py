@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._maps import CMAP
+from .maps import CMAP
 
 _COLOUR = "#0072B2"
 

@@ -12,9 +12,9 @@ import torch
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from .._samples import count_samples
-from ..estimators._base import check_device
-from ..estimators._reading import average_over_windows, window_tokens
+from ..estimators.base import check_device
+from ..estimators.reading import average_over_windows, window_tokens
+from ..samples import count_samples
 from ..signals import MODALITIES
 
 

@@ -1,12 +1,12 @@
 """From a file or an object to Signals; nothing here imports torch."""
 
-from ._bids import Records, read_bids
-from ._files import read_recording
-from ._mne import from_array, from_epochs, from_raw
-from ._nifti import from_nifti
-from ._participants import read_participants
-from ._roi_series import from_roi_timeseries
-from ._trials import Trials, epochs_from_bids
+from .bids import Records, read_bids
+from .images import from_nifti
+from .participants import read_participants
+from .recordings import read_recording
+from .roi_series import from_roi_timeseries
+from .sensors import from_array, from_epochs, from_raw
+from .trials import Trials, epochs_from_bids
 
 __all__ = [
     "Records",

@@ -19,10 +19,10 @@ import safetensors.torch
 import torch
 
 from .._utils.validation import soft_import
-from ._strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
-from ._writing import previous, replacing, write_file
 from .brainof import BrainOF
 from .config import BrainOFConfig
+from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
+from .writing import previous, replacing, write_file
 
 FORMAT_VERSION = 1
 UNITS = {"position": "m", "time": "s", "duration": "s", "sfreq": "Hz", "amplitude": "SI"}

@@ -21,8 +21,8 @@ import torch
 from torch import nn
 
 from .._utils.validation import check_number, check_option
-from ._release_import import Clone, fixed_randomness, read_commit
-from ._release_weights import hash_checkpoint, read_state
+from .release_import import Clone, fixed_randomness, read_commit
+from .release_weights import hash_checkpoint, read_state
 
 __all__ = ["ReleasedBrainOF", "load_release"]
 

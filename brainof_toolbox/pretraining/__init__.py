@@ -9,8 +9,8 @@ from importlib import import_module as _import_module
 _HOMES = {
     "Corpus": "corpus",
     "PretrainingConfig": "config",
-    "build_corpus": "_build",
-    "latest_checkpoint": "_run_dir",
+    "build_corpus": "build",
+    "latest_checkpoint": "run_dir",
     "pretrain": "loop",
 }
 

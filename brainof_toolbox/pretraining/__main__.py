@@ -1,6 +1,6 @@
 """``python -m brainof_toolbox.pretraining CONFIG``, also under torchrun."""
 
-from ._config_file import main
+from .config_file import main
 
 if __name__ == "__main__":
     main()

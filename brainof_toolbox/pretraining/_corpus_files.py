@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._format import (
+from .format import (
     DTYPES,
     FORMAT_VERSION,
     HEAD,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import safetensors.torch
 
-from ..models._writing import replacing, write_file
 from ..models.checkpoint import FILES, WEIGHTS, checkpoint_contents
+from ..models.writing import replacing, write_file
 from ._identity import FORMAT_VERSION
-from ._run_dir import RECORD, hash_file, hash_record
 from .distributed import EMA, SHARDS
 from .distributed import WEIGHTS as OWN
+from .run_dir import RECORD, hash_file, hash_record
 
 TENSORS = "training.safetensors"
 

@@ -25,7 +25,7 @@ from ._corpus_files import (
     read_header,
     read_index,
 )
-from ._format import HEAD, MODALITIES, MONTAGE_WIDTH, MONTAGES, SHARDS, Entry, shard_names
+from .format import HEAD, MODALITIES, MONTAGE_WIDTH, MONTAGES, SHARDS, Entry, shard_names
 
 #: Shards that are mapped at the same time; each costs two open files.
 MAX_OPEN = 128

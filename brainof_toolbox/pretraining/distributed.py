@@ -16,7 +16,6 @@ import torch
 import torch.distributed as dist
 
 from .._utils.validation import check_number, check_option
-from ._group import end_group, make_group
 from ._rank_state import (
     EMA,
     OPTIMIZER,
@@ -30,6 +29,7 @@ from ._rank_state import (
     write_shards,
 )
 from ._wrapping import device_of, hold_gradients, replicate, shard
+from .process_group import end_group, make_group
 
 __all__ = ["EMA", "OPTIMIZER", "SHARDS", "WEIGHTS", "Ranks"]
 

@@ -19,14 +19,13 @@ from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
 from ..models.config import MODALITIES, BrainOFConfig
 from ._identity import describe_run
-from ._loader import micro_batches
-from ._log import Log
-from ._run_dir import LOG, RunDirectory
 from ._saving import Trained, load_step, save_step
 from ._stop import StopRequest
 from .config import PretrainingConfig
 from .corpus import Corpus
 from .distributed import Ranks
+from .loader import micro_batches
+from .log import Log
 from .objective import Objective
 from .optim import (
     MovingAverage,
@@ -35,6 +34,7 @@ from .optim import (
     make_optimizer,
     set_learning_rate,
 )
+from .run_dir import LOG, RunDirectory
 from .sampler import Sampler
 
 

@@ -11,8 +11,8 @@ from scipy import stats
 
 from brainof_toolbox import from_nifti, from_raw
 from brainof_toolbox.datasets import make_paired_recordings
-from brainof_toolbox.datasets._sources import source_table
-from brainof_toolbox.io._amplitude import check_amplitude
+from brainof_toolbox.datasets.sources import source_table
+from brainof_toolbox.io.amplitude import check_amplitude
 
 SMALL = {"duration": 20.0, "montage": 4, "n_meg": 6, "voxel_size": 16}
 

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 from scipy.signal import csd, welch
 
-from brainof_toolbox.datasets._activity import (
+from brainof_toolbox.datasets.activity import (
     DEPTH,
     SLOW,
     WARM_UP,
-    _rhythm,
+    band_noise,
     draw_levels,
     draw_subject,
     simulate_activity,
 )
-from brainof_toolbox.datasets._bold import haemodynamic, power_drive, spread_weights
-from brainof_toolbox.datasets._forward import (
+from brainof_toolbox.datasets.bold import haemodynamic, power_drive, spread_weights
+from brainof_toolbox.datasets.forward import (
     CENTRE,
     RADIUS,
     make_eeg_info,
     make_gain,
     make_meg_info,
 )
-from brainof_toolbox.datasets._physics import _BASELINE, _field, _potential
-from brainof_toolbox.datasets._sources import orient, source_table
-from brainof_toolbox.io._regions import mni_to_head
+from brainof_toolbox.datasets.physics import BASELINE, dipole_field, dipole_potential
+from brainof_toolbox.datasets.sources import orient, source_table
+from brainof_toolbox.io.regions import mni_to_head
 
 
 def _dipoles(table):
@@ -59,11 +59,13 @@ def test_fields_equal_the_naive_formula(n_meg):
     for i, (channel, kind) in enumerate(zip(info["chs"], info.get_channel_types(), strict=True)):
         r, ex, ez = channel["loc"][:3] + shift, channel["loc"][3:6], channel["loc"][9:12]
         if kind == "mag":
-            naive[i] = _field(r, places, moments) @ ez
+            naive[i] = dipole_field(r, places, moments) @ ez
         else:
-            half = ex * _BASELINE / 2
-            step = _field(r + half, places, moments) - _field(r - half, places, moments)
-            naive[i] = step @ ez / _BASELINE
+            half = ex * BASELINE / 2
+            step = dipole_field(r + half, places, moments) - dipole_field(
+                r - half, places, moments
+            )
+            naive[i] = step @ ez / BASELINE
     for kind in ("mag", "grad"):
         rows = np.array(info.get_channel_types()) == kind
         error = np.abs(gain[rows] - naive[rows]).max() / np.abs(naive[rows]).max()
@@ -77,7 +79,7 @@ def test_potentials_look_like_those_of_one_shell():
     gain = make_gain(info, table)[:, :-1]
     r = np.array([channel["loc"][:3] for channel in info["chs"]]) - CENTRE
     r *= RADIUS / np.linalg.norm(r, axis=1, keepdims=True)
-    naive = np.array([_potential(point, places, moments) for point in r])
+    naive = np.array([dipole_potential(point, places, moments) for point in r])
     alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(gain.T, naive.T, strict=True)]
     ratio = gain.std(axis=0) / naive.std(axis=0)
     assert min(alike) > 0.8 and 0.2 < ratio.min() and ratio.max() < 1
@@ -118,9 +120,9 @@ def test_blinks_are_frontal_and_positive():
 def test_rhythms_have_their_frequency_and_coherence(coherent):
     rng, sfreq = np.random.default_rng(0), 128.0
     share = np.full((1, 1, 1), coherent)
-    waves = _rhythm(rng, (1, 3, 2**15), sfreq, 10.0, 1.0, np.array([0, 0, 1]), np.zeros(3), share)[
-        0
-    ]
+    waves = band_noise(
+        rng, (1, 3, 2**15), sfreq, 10.0, 1.0, np.array([0, 0, 1]), np.zeros(3), share
+    )[0]
     assert np.allclose(waves.std(axis=1), 1.0, atol=0.1)
     power = (np.abs(np.fft.rfft(waves)) ** 2).mean(axis=0)
     freqs = np.fft.rfftfreq(2**15, 1 / sfreq)

@@ -15,18 +15,18 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox._samples import as_sources, iter_blocks
-from brainof_toolbox.estimators import _heads
-from brainof_toolbox.estimators._finetune import Task, freeze
-from brainof_toolbox.estimators._heads import (
+from brainof_toolbox.estimators import heads
+from brainof_toolbox.estimators.finetune import Task, freeze
+from brainof_toolbox.estimators.heads import (
     fit_classification_head,
     fit_regression_head,
     head_layers,
 )
-from brainof_toolbox.estimators._network import make_network
-from brainof_toolbox.estimators._reading import block_tokens
+from brainof_toolbox.estimators.network import make_network
+from brainof_toolbox.estimators.reading import block_tokens
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
+from brainof_toolbox.samples import as_sources, iter_blocks
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
 FAST = {"max_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}
@@ -190,10 +190,10 @@ def test_whole_weights_are_repetitions():
     """Without inner splits, weight 2 is a sample twice, and weight 0 one that is not there."""
     rng = np.random.default_rng(0)
     X, y, weight = rng.standard_normal((30, 5)), np.arange(30) % 2, rng.integers(0, 3, 30)
-    models = [_heads.LogisticRegression(C=1.0) for _ in range(3)]
-    weighted = _heads._fit_head(X, y, weight.astype(float), models, None, [])
+    models = [heads.LogisticRegression(C=1.0) for _ in range(3)]
+    weighted = heads._fit_head(X, y, weight.astype(float), models, None, [])
     X2, y2 = np.repeat(X, weight, axis=0), np.repeat(y, weight)
-    repeated = _heads._fit_head(X2, y2, np.ones(len(y2)), models, None, [])
+    repeated = heads._fit_head(X2, y2, np.ones(len(y2)), models, None, [])
     np.testing.assert_allclose(
         weighted.decision_function(X), repeated.decision_function(X), atol=1e-3
     )

@@ -14,20 +14,20 @@ from simulated import noise_epochs, obvious_epochs, raw
 from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox._samples import as_sources, count_samples, iter_blocks
 from brainof_toolbox._utils.subjects import hash_subject
-from brainof_toolbox.estimators import _finetune, _tuning
-from brainof_toolbox.estimators._finetune import (
+from brainof_toolbox.estimators import finetune, tuning
+from brainof_toolbox.estimators.finetune import (
     Settings,
     Task,
-    _rate,
     fit_network,
+    learning_rate_at,
     make_optimizer,
 )
-from brainof_toolbox.estimators._network import Network, gather_tokens, predict_outputs
+from brainof_toolbox.estimators.network import Network, gather_tokens, predict_outputs
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.models.moe import Experts
 from brainof_toolbox.preprocessing import Preprocessing
+from brainof_toolbox.samples import as_sources, count_samples, iter_blocks
 
 #: Not on the way from tokens to outputs: the decoder's part, the embedding of hidden patches, and
 #: the scale that was taken out, which is always 1 with fixed units.
@@ -183,10 +183,10 @@ def test_rates_fall_with_distance(small_checkpoint):
 
 def test_schedule():
     """Linear warm-up, then half a cosine down to zero."""
-    rates = np.array([_rate(step, 100, 0.1) for step in range(101)])
+    rates = np.array([learning_rate_at(step, 100, 0.1) for step in range(101)])
     np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
     assert (np.diff(rates[10:]) < 0).all() and rates[10] == 1.0 and rates[100] == 0.0
-    assert _rate(0, 1, 0.1) == 1.0
+    assert learning_rate_at(0, 1, 0.1) == 1.0
 
 
 def train_on(network, blocks, targets, train, valid=(), **kwargs):
@@ -209,7 +209,7 @@ def test_gradients_are_clipped(small_checkpoint, monkeypatch):
         optimizer.register_step_pre_hook(note)
         return optimizer
 
-    monkeypatch.setattr(_finetune, "make_optimizer", spy)
+    monkeypatch.setattr(finetune, "make_optimizer", spy)
     network, blocks = make_parts(small_checkpoint, noise_epochs(8), n_outputs=1)
     train_on(network, blocks, torch.full((8,), 1e6), np.arange(8))
     assert len(norms) == 6 and max(norms) <= 1 + 1e-4 and min(norms) > 0.99
@@ -292,13 +292,13 @@ def test_without_validation(small_checkpoint):
 @pytest.fixture
 def splits_seen(monkeypatch):
     """Training and validation samples of every fine-tuning run."""
-    seen, original = [], _tuning.fit_network
+    seen, original = [], tuning.fit_network
 
     def spy(network, task, *args):
         seen.append((task.train, task.valid, network))
         return original(network, task, *args)
 
-    monkeypatch.setattr(_tuning, "fit_network", spy)
+    monkeypatch.setattr(tuning, "fit_network", spy)
     return seen
 
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 
-from brainof_toolbox.estimators._heads import (
+from brainof_toolbox.estimators.heads import (
     Rotate,
     fit_classification_head,
     fit_regression_head,

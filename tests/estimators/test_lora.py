@@ -16,11 +16,11 @@ from simulated import noise_epochs, obvious_epochs
 from sklearn.base import clone
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox._samples import as_sources, iter_blocks
-from brainof_toolbox.estimators import _lora
-from brainof_toolbox.estimators._reading import block_tokens
+from brainof_toolbox.estimators import lora
+from brainof_toolbox.estimators.reading import block_tokens
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
+from brainof_toolbox.samples import as_sources, iter_blocks
 
 LORA = {"adaptation": "lora", "max_epochs": 3, "batch_size": 8, "learning_rate": 5e-3}
 LORA["augmentation"] = None
@@ -29,19 +29,19 @@ KINDS = [BrainOFClassifier, BrainOFRegressor]
 
 def attach(model, targets="attention", rank=4, scaling=8.0, seed=0, **kwargs):
     generator = torch.Generator().manual_seed(seed)
-    _lora.attach(model, targets, rank, scaling, generator, **kwargs)
+    lora.attach(model, targets, rank, scaling, generator, **kwargs)
 
 
 def fill(model, seed=1):
     """Give every difference a size, as training does."""
     generator = torch.Generator().manual_seed(seed)
     state = {name: torch.randn(t.shape, generator=generator) for name, t in read(model).items()}
-    _lora.restore(model, state)
+    lora.restore(model, state)
     return state
 
 
 def read(model):
-    return _lora.read(model)
+    return lora.read(model)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def tokens():
 # ------------------------------------------------------------------------------- algebra
 
 
-@pytest.mark.parametrize("targets", list(_lora.TARGETS))
+@pytest.mark.parametrize("targets", list(lora.TARGETS))
 def test_before_training_nothing_differs(model, tokens, targets):
     """B starts at zero: every number the network gives is the frozen one, bit for bit."""
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_before_training_nothing_differs(model, tokens, targets):
         assert torch.equal(model(tokens), before)
 
 
-@pytest.mark.parametrize("targets", list(_lora.TARGETS))
+@pytest.mark.parametrize("targets", list(lora.TARGETS))
 def test_equals_the_formula(model, tokens, targets):
     """``W + scaling / rank * B A``, put into a second network by hand."""
     other = copy.deepcopy(model)
@@ -92,7 +92,7 @@ def test_merging_changes_no_output(model, tokens):
     fill(model)
     with torch.inference_mode():
         before = model(tokens)
-        state = _lora.merge(model)
+        state = lora.merge(model)
         assert torch.equal(model(tokens), before)
     assert sorted(model.state_dict()) == sorted(keys)
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -140,7 +140,7 @@ def test_restoring_is_strict(model):
         {**state, name: state[name][:2]},
     ):
         with pytest.raises(ValueError, match="its rank, targets or network are others"):
-            _lora.restore(model, wrong)
+            lora.restore(model, wrong)
 
 
 # ------------------------------------------------------------------------------ estimators

@@ -358,11 +358,11 @@ def test_set_output(small_checkpoint):
 @pytest.mark.parametrize("kind", SUPERVISED)
 def test_groups_are_routed(kind, small_checkpoint, monkeypatch):
     """With metadata routing, ``groups`` reach the splitter and the inner splits alike."""
-    from brainof_toolbox.estimators import _heads
+    from brainof_toolbox.estimators import heads
 
-    seen, inner_splits = [], _heads.inner_splits
+    seen, inner_splits = [], heads.inner_splits
     monkeypatch.setattr(
-        _heads,
+        heads,
         "inner_splits",
         lambda y, groups, **kw: seen.append(groups) or inner_splits(y, groups, **kw),
     )

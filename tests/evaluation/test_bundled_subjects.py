@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, cross_validate
-from brainof_toolbox.evaluation._fitting import find_seen
+from brainof_toolbox.evaluation.fitting import find_seen
 from brainof_toolbox.models import load_checkpoint
 
 #: What people call their subjects; headers of recordings may also leave the field empty.

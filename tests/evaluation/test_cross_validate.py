@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from brainof_toolbox import compare, cross_validate
 from brainof_toolbox._utils.logging import warn
-from brainof_toolbox.evaluation._statistics import (
+from brainof_toolbox.evaluation.statistics import (
     balanced_accuracy,
     bootstrap_error,
     correlation,

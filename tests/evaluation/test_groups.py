@@ -101,8 +101,8 @@ def test_groups_come_before_subjects():
 
 def test_records_and_trials():
     """H2: what reads BIDS folders names its groups, and says when it cannot."""
-    from brainof_toolbox.io._bids import Records
-    from brainof_toolbox.io._trials import Trials
+    from brainof_toolbox.io.bids import Records
+    from brainof_toolbox.io.trials import Trials
 
     items = [{"eeg": "path", "subject": who, "run": str(i % 3)} for i, who in enumerate(WHO)]
     records = Records(items)

@@ -20,8 +20,8 @@ from brainof_toolbox import (
     compare,
     cross_validate,
 )
-from brainof_toolbox.evaluation._fitting import embed_once
-from brainof_toolbox.evaluation._statistics import permutation_level, permutation_p_value, permute
+from brainof_toolbox.evaluation.fitting import embed_once
+from brainof_toolbox.evaluation.statistics import permutation_level, permutation_p_value, permute
 
 
 def trials(effect=0.0, n_groups=6, n_each=10, seed=0):
@@ -276,7 +276,7 @@ def test_frozen_features_are_computed_once(eeg_study, micro_checkpoint, monkeypa
     assert embedded == [16]  # all samples, once
     # Naive: every fold of every permutation embeds its own training and test sides.
     monkeypatch.setattr(
-        "brainof_toolbox.evaluation._task.embed_once", lambda estimator, X: (estimator, X, None)
+        "brainof_toolbox.evaluation.task.embed_once", lambda estimator, X: (estimator, X, None)
     )
     naive = run()
     assert embedded == [8] * 6
@@ -297,7 +297,7 @@ def test_a_probe_is_embedded_once(eeg_study, micro_checkpoint, monkeypatch, kind
     fast = cross_validate(estimator, study, y, cv=GroupKFold(2))
     assert runs == [16]
     monkeypatch.setattr(
-        "brainof_toolbox.evaluation._task.embed_once", lambda estimator, X: (estimator, X, None)
+        "brainof_toolbox.evaluation.task.embed_once", lambda estimator, X: (estimator, X, None)
     )
     naive = cross_validate(estimator, study, y, cv=GroupKFold(2))
     assert runs == [16] + [8] * 4

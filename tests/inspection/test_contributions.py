@@ -11,7 +11,7 @@ import pytest
 from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, PairedSignals
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.inspection import modality_contributions, plot_modality_contributions
-from brainof_toolbox.inspection._contributions import shapley
+from brainof_toolbox.inspection.contributions import shapley
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.estimators._reading import window_tokens
+from brainof_toolbox.estimators.reading import window_tokens
 from brainof_toolbox.inspection import expert_usage, plot_expert_usage
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 from brainof_toolbox.models.moe import MixtureOfExperts

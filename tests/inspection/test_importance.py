@@ -16,14 +16,14 @@ from brainof_toolbox import (
     PairedSignals,
     from_roi_timeseries,
 )
-from brainof_toolbox._samples import as_sources, iter_blocks
 from brainof_toolbox.datasets import make_info
-from brainof_toolbox.estimators._reading import block_tokens
+from brainof_toolbox.estimators.reading import block_tokens
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
-from brainof_toolbox.inspection._gradients import _by_frequency
-from brainof_toolbox.inspection._occlusion import without_band
-from brainof_toolbox.io._mne import from_array
+from brainof_toolbox.inspection.gradients import by_frequency
+from brainof_toolbox.inspection.occlusion import without_band
+from brainof_toolbox.io.sensors import from_array
 from brainof_toolbox.preprocessing import Preprocessing
+from brainof_toolbox.samples import as_sources, iter_blocks
 
 SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
 METHODS = [occlusion_importance, gradient_importance]
@@ -193,7 +193,7 @@ def test_credit_by_frequency_is_the_same_credit(n_points):
     """Parseval: over all frequencies it adds up to what the time points got."""
     generator = torch.Generator().manual_seed(0)
     values, gradient = torch.randn(2, 3, 2 * 2, n_points, generator=generator).double()
-    credit = _by_frequency(values, gradient, 2)
+    credit = by_frequency(values, gradient, 2)
     assert float(credit.sum()) == pytest.approx(float((values * gradient).sum()))
 
 
@@ -201,7 +201,7 @@ def test_pure_tones_are_credited_to_their_frequency():
     """A 10 Hz signal cannot matter at 20 Hz."""
     time = torch.arange(256).double() / 128
     values = torch.sin(2 * np.pi * 10 * time).reshape(1, 4, 64)
-    credit = _by_frequency(values, values + 1.0, 1)
+    credit = by_frequency(values, values + 1.0, 1)
     assert int(credit.argmax()) == 20  # bins of half a hertz
     assert float(credit[20]) == pytest.approx(float(credit.sum()))
 

@@ -11,7 +11,7 @@ import torch
 
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_epochs, make_paired_signals
-from brainof_toolbox.estimators._reading import window_tokens
+from brainof_toolbox.estimators.reading import window_tokens
 from brainof_toolbox.inspection import latent_attention, plot_latent_attention
 from brainof_toolbox.models.resampler import CrossAttention
 from brainof_toolbox.models.tokens import SENSOR_TYPES

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from brainof_toolbox.datasets import make_info
-from brainof_toolbox.inspection._importance import Importance, PartImportance
-from brainof_toolbox.io._mne import from_array
-from brainof_toolbox.io._parcellation import default_parcellation
-from brainof_toolbox.io._regions import mni_to_head
+from brainof_toolbox.inspection.importance import Importance, PartImportance
+from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.regions import mni_to_head
+from brainof_toolbox.io.sensors import from_array
 
 
 @pytest.fixture(autouse=True)

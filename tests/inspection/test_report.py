@@ -10,7 +10,7 @@ import pytest
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, cross_validate
 from brainof_toolbox.datasets import make_paired_signals, make_study
 from brainof_toolbox.inspection import report
-from brainof_toolbox.inspection._report import _evaluate
+from brainof_toolbox.inspection.reports import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_folds_are_those_of_cross_validation(micro_checkpoint, study):
     """Each fold is fitted once, and says what cross_validate says."""
     X, y = study
     estimator = BrainOFClassifier(micro_checkpoint)
-    found = _evaluate(estimator, X, y, None, None, 0)
+    found = evaluate(estimator, X, y, None, None, 0)
     scores = cross_validate(estimator, X, y)
     np.testing.assert_allclose(found.scores.folds["score"], scores.folds["score"])
     assert found.scores.interval == pytest.approx(scores.interval)

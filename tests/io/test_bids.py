@@ -15,8 +15,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from brainof_toolbox import Records, read_bids
-from brainof_toolbox.io._datalad import check_present
-from brainof_toolbox.io._records import read_record
+from brainof_toolbox.io.datalad import check_present
+from brainof_toolbox.io.records import read_record
 
 MNI = "MNI152NLin2009cAsym"
 

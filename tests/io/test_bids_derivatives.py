@@ -11,7 +11,7 @@ import bids
 import pytest
 
 from brainof_toolbox import read_bids
-from brainof_toolbox.io._records import read_record
+from brainof_toolbox.io.records import read_record
 
 MNI = "MNI152NLin2009cAsym"
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from brainof_toolbox import epochs_from_bids, from_raw, read_bids
-from brainof_toolbox.io._bids_recording import read_bids_recording
+from brainof_toolbox.io.bids_recordings import read_bids_recording
 
 FILES = {
     "eeg": ("eeg-formats/eeglab/eeglab_data.set", 30),

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from brainof_toolbox import from_raw, read_bids
-from brainof_toolbox.io._bids_recording import read_bids_recording
-from brainof_toolbox.io._regions import head_to_mni
+from brainof_toolbox.io.bids_recordings import read_bids_recording
+from brainof_toolbox.io.regions import head_to_mni
 
 
 @pytest.fixture

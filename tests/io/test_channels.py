@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mne.io.constants import FIFF
 
-from brainof_toolbox.io._channels import (
+from brainof_toolbox.io.channels import (
     canonical_name,
     geometry,
     pick_channels,

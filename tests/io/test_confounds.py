@@ -10,7 +10,7 @@ import pytest
 from images import make_data, make_image, make_masker, make_series, save_image
 
 from brainof_toolbox.io import from_nifti
-from brainof_toolbox.io._confounds import read_confounds
+from brainof_toolbox.io.confounds import read_confounds
 
 N = 40
 MOTION = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]

@@ -12,7 +12,7 @@ from images import AFFINE, make_atlas, make_data, make_image, make_masker, save_
 from nibabel import Nifti1Image
 
 from brainof_toolbox.io import from_nifti
-from brainof_toolbox.io._nifti import check_image, is_image
+from brainof_toolbox.io.images import check_image, is_image
 
 
 def silent(function, *args, **kwargs):

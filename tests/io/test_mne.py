@@ -12,8 +12,8 @@ import pytest
 
 from brainof_toolbox import PairedSignals, Preprocessing, Signals
 from brainof_toolbox.io import from_array, from_epochs, from_raw
-from brainof_toolbox.io._channels import template_montage
-from brainof_toolbox.io._mne import good_spans
+from brainof_toolbox.io.channels import template_montage
+from brainof_toolbox.io.sensors import good_spans
 from brainof_toolbox.preprocessing import preprocess
 
 TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()

@@ -24,8 +24,8 @@ from nilearn.maskers import NiftiMapsMasker, NiftiMasker, NiftiSpheresMasker
 
 from brainof_toolbox import Signals
 from brainof_toolbox.io import from_nifti
-from brainof_toolbox.io._nifti import MAX_VOXELS
-from brainof_toolbox.io._regions import mni_to_head
+from brainof_toolbox.io.images import MAX_VOXELS
+from brainof_toolbox.io.regions import mni_to_head
 from brainof_toolbox.preprocessing import Preprocessing, preprocess
 
 

@@ -7,7 +7,7 @@ import pytest
 from images import AFFINE, atlas_data, make_data, make_image, make_masker, save_image
 from nibabel import Nifti1Image
 
-from brainof_toolbox.io import _masking, from_nifti
+from brainof_toolbox.io import from_nifti, masking
 
 
 def read(image, **kwargs):
@@ -19,8 +19,8 @@ def read(image, **kwargs):
 def maskings(monkeypatch):
     """Counts how often values of an image are read to be masked."""
     counts = []
-    original = _masking.read_data
-    monkeypatch.setattr(_masking, "read_data", lambda *a: counts.append(1) or original(*a))
+    original = masking.read_data
+    monkeypatch.setattr(masking, "read_data", lambda *a: counts.append(1) or original(*a))
     return counts
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from brainof_toolbox.io._landmarks import LANDMARKS
-from brainof_toolbox.io._parcellation import _bisect, _join_pieces, default_parcellation
-from brainof_toolbox.io._regions import mni_to_head, region_geometry, resolve_masker
+from brainof_toolbox.io.landmarks import LANDMARKS
+from brainof_toolbox.io.parcellation import bisect_cloud, default_parcellation, join_pieces
+from brainof_toolbox.io.regions import mni_to_head, region_geometry, resolve_masker
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def naive_bisect(voxels, n_parts):
 def test_bisect_equals_naive(n_parts):
     mask = np.random.default_rng(n_parts).random((7, 9, 5)) < 0.5
     voxels = np.argwhere(mask)
-    part = _bisect(voxels, n_parts)
+    part = bisect_cloud(voxels, n_parts)
     expected = naive_bisect([tuple(v) for v in voxels.tolist()], n_parts)
     assert part.tolist() == [expected[tuple(v)] for v in voxels.tolist()]
     sizes = np.bincount(part)
@@ -120,11 +120,11 @@ def test_pieces_join_what_they_touch():
     part = np.zeros((12, 5, 5), np.int16)
     part[:5], part[5:] = 1, 2
     part[9, 2, 2] = 1  # a piece of 1 inside 2
-    joined = _join_pieces(part.copy())
+    joined = join_pieces(part.copy())
     assert joined[9, 2, 2] == 2 and (joined[:5] == 1).all()
     part[11, :, :] = 1  # 25 voxels: too large to change hands
     part[9, 2, 2] = 2
-    np.testing.assert_array_equal(_join_pieces(part.copy()), part)
+    np.testing.assert_array_equal(join_pieces(part.copy()), part)
 
 
 def test_masker_of_the_default(parcellation):

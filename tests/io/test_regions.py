@@ -18,8 +18,8 @@ from nilearn.maskers import (
     NiftiSpheresMasker,
 )
 
-from brainof_toolbox.io._channels import template_montage
-from brainof_toolbox.io._regions import (
+from brainof_toolbox.io.channels import template_montage
+from brainof_toolbox.io.regions import (
     head_to_mni,
     mni_to_head,
     region_geometry,

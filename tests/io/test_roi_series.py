@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 
 from brainof_toolbox import Signals, from_roi_timeseries
-from brainof_toolbox.io._regions import head_to_mni, region_geometry, resolve_masker
+from brainof_toolbox.io.regions import head_to_mni, region_geometry, resolve_masker
 
 POSITIONS = (
     np.array([[-40, -20, 50], [40, -20, 50], [0, -52, 26], [-8, -80, 6], [30, 20, -2]]) * 1e-3

@@ -10,8 +10,8 @@ import pytest
 from images import make_image, make_masker, save_image
 
 from brainof_toolbox.io import from_nifti
-from brainof_toolbox.io._nifti import check_t_r
-from brainof_toolbox.io._t_r import find_sidecar, resolve_t_r, sidecar_files, split_bids_name
+from brainof_toolbox.io.images import check_t_r
+from brainof_toolbox.io.t_r import find_sidecar, resolve_t_r, sidecar_files, split_bids_name
 
 NAME = "sub-01_ses-a_task-rest_run-1_bold"
 

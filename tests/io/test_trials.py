@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from brainof_toolbox import Trials, epochs_from_bids, read_bids
-from brainof_toolbox.io._nifti import from_nifti
+from brainof_toolbox.io.images import from_nifti
 from brainof_toolbox.preprocessing import Preprocessing, preprocess
 
 COLUMNS = ["subject", "session", "task", "run", "onset", "duration", "trial_type"]

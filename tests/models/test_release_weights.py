@@ -16,7 +16,7 @@ import torch
 from release_clone import Payload, make_state, save_sharded, split_first_tensor, write_clone
 
 from brainof_toolbox.models import load_release
-from brainof_toolbox.models._release_weights import _HOW_TO_CONVERT, hash_checkpoint, read_state
+from brainof_toolbox.models.release_weights import HOW_TO_CONVERT, hash_checkpoint, read_state
 
 WRAPPINGS = {
     "bare": lambda s: s,
@@ -183,7 +183,7 @@ def test_commands_stand_in_the_page():
     page = Path(__file__).parents[2] / "doc" / "released_weights.rst"
     text = " ".join(page.read_text(encoding="utf-8").split())
     assert "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER" in text
-    assert _HOW_TO_CONVERT[_HOW_TO_CONVERT.index("python -c") :].partition(" (see")[0] in text
+    assert HOW_TO_CONVERT[HOW_TO_CONVERT.index("python -c") :].partition(" (see")[0] in text
 
 
 # ------------------------------------------------------------------------------- matches exactly

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 
-from brainof_toolbox.pretraining import _format
+from brainof_toolbox.pretraining import format
 
 
 def rewrite(folder, **changes):
     """Change ``corpus.json`` and sign it again."""
     path = folder / "corpus.json"
     header = json.loads(path.read_text()) | changes
-    header["sha256"] = _format.fingerprint(header)
+    header["sha256"] = format.fingerprint(header)
     path.write_text(json.dumps(header))
 
 
@@ -20,6 +20,6 @@ def rewrite_row(folder, number, **changes):
     """Change a row of the index and sign everything again."""
     path = folder / "index.jsonl"
     rows = path.read_text().splitlines()
-    rows[number] = _format.dump(json.loads(rows[number]) | changes)
+    rows[number] = format.dump(json.loads(rows[number]) | changes)
     path.write_text("\n".join(rows) + "\n")
     rewrite(folder, index_sha256=hashlib.sha256(path.read_bytes()).hexdigest())

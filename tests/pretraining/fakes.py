@@ -10,7 +10,7 @@ import numpy as np
 
 from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.pretraining._log import read_log
+from brainof_toolbox.pretraining.log import read_log
 
 TYPES = {"eeg": "eeg", "meg": "mag", "fmri": "bold"}
 SFREQ = {"eeg": 256.0, "meg": 256.0, "fmri": 0.5}

@@ -16,7 +16,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from brainof_toolbox.pretraining import _build_part, _parts, build_corpus
+from brainof_toolbox.pretraining import build_corpus, build_part, parts
 
 HOMES = {
     "fsync": os,
@@ -24,7 +24,7 @@ HOMES = {
     "rename": os,
     "copyfileobj": shutil,
     "rmtree": shutil,
-    "encode": _parts,
+    "encode": parts,
 }
 OPTIONS = {"shard_size": 20_000}
 
@@ -60,13 +60,13 @@ def deadly(name, call):
 
 def build(source, target, moment=None):
     """Build, perhaps not to the end; return the names of the recordings that were read."""
-    read, real = [], _build_part._write_part
+    read, real = [], build_part._write_part
 
     def write_part(recording, *args):
         read.append(recording.name)
         return real(recording, *args)
 
-    _build_part._write_part = write_part
+    build_part._write_part = write_part
     name, _, number = (moment or "").partition(":")
     if name == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(number), int(number)))

@@ -18,7 +18,7 @@ from brainof_toolbox import Preprocessing, read_recording
 from brainof_toolbox.cli import main
 from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.preprocessing import preprocess
-from brainof_toolbox.pretraining import Corpus, _build, _build_part, build_corpus
+from brainof_toolbox.pretraining import Corpus, build, build_corpus, build_part
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -128,7 +128,7 @@ def test_a_finished_corpus_is_opened(lab_folder, tmp_path, monkeypatch):
     target = tmp_path / "c"
     made = build_corpus(lab_folder, target)
     before = {path: path.stat().st_mtime_ns for path in target.rglob("*")}
-    monkeypatch.setattr(_build, "build_part", None)  # nothing is read
+    monkeypatch.setattr(build, "build_part", None)  # nothing is read
     again = build_corpus(lab_folder, target, n_jobs=2)
     assert again.sha256 == made.sha256
     for sources, options in (
@@ -210,7 +210,7 @@ def test_one_recording_at_a_time(tmp_path, monkeypatch):
         most.append(len(alive))
         return windows
 
-    monkeypatch.setattr(_build_part, "preprocess", spy)
+    monkeypatch.setattr(build_part, "preprocess", spy)
     build_corpus([raw_of(seed) for seed in range(6)], tmp_path / "c")
     assert len(most) == 6 and max(most) <= 2
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from kill_builder import content
 
-from brainof_toolbox._samples import Reading
 from brainof_toolbox.datasets import make_raw
-from brainof_toolbox.pretraining import Corpus, _build, _build_part, _shards, build_corpus
-from brainof_toolbox.pretraining._build_sources import Recording, Simulated
+from brainof_toolbox.pretraining import Corpus, build, build_corpus, build_part, shards
+from brainof_toolbox.pretraining.build_sources import Recording, Simulated
+from brainof_toolbox.samples import Reading
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -134,19 +134,19 @@ def test_processes_change_nothing(source, tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Names of the recordings that are read."""
-    names, real = [], _build_part._write_part
+    names, real = [], build_part._write_part
 
     def write_part(recording, *args):
         names.append(recording.name)
         return real(recording, *args)
 
-    monkeypatch.setattr(_build_part, "_write_part", write_part)
+    monkeypatch.setattr(build_part, "_write_part", write_part)
     return names
 
 
 def interrupt(monkeypatch, source, target, call, **options):
     """Press Ctrl-C when recording number ``call`` comes."""
-    real, calls = _build_part.preprocess, []
+    real, calls = build_part.preprocess, []
 
     def press(*args, **kwargs):
         calls.append(1)
@@ -155,7 +155,7 @@ def interrupt(monkeypatch, source, target, call, **options):
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_build_part, "preprocess", press)
+        patch.setattr(build_part, "preprocess", press)
         with pytest.raises(KeyboardInterrupt):
             build_corpus(source, target, **options)
     assert not target.exists()
@@ -215,7 +215,7 @@ def test_unfinished_with_other_options_is_refused(source, tmp_path, monkeypatch)
 
 
 def test_one_builder_at_a_time(source, tmp_path, monkeypatch):
-    real, said = _build_part.preprocess, []
+    real, said = build_part.preprocess, []
 
     def second(*args, **kwargs):
         if not said:
@@ -225,7 +225,7 @@ def test_one_builder_at_a_time(source, tmp_path, monkeypatch):
             said[0] = str(caught.value)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_build_part, "preprocess", second)
+    monkeypatch.setattr(build_part, "preprocess", second)
     build_corpus(source, tmp_path / "c")
     assert ".c.building" in said[0]
 
@@ -250,7 +250,7 @@ def test_failed_write(source, tmp_path, monkeypatch, number, step):
 def test_target_that_cannot_be_made(source, tmp_path, monkeypatch):
     """A9: before a recording is read."""
     (tmp_path / "file").touch()
-    monkeypatch.setattr(_build, "build_part", None)
+    monkeypatch.setattr(build, "build_part", None)
     with pytest.raises(OSError, match="could not be written.*file"):
         build_corpus(source, tmp_path / "file" / "c")
 
@@ -266,10 +266,10 @@ def test_workers_report_a_full_disk(source, tmp_path):
     """The error crosses from process to process as what it is."""
     import pickle
 
-    with pytest.raises(_shards.CorpusWriteError) as caught, _shards.writing(tmp_path):
+    with pytest.raises(shards.CorpusWriteError) as caught, shards.writing(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     again = pickle.loads(pickle.dumps(caught.value))
-    assert type(again) is _shards.CorpusWriteError and str(again) == str(caught.value)
+    assert type(again) is shards.CorpusWriteError and str(again) == str(caught.value)
     assert again.errno == errno.ENOSPC and again.filename == str(tmp_path)
 
 
@@ -283,9 +283,9 @@ class Deadly(Simulated):
 def test_killed_worker(tmp_path):
     """The message says what to do, not what the pool of processes is called inside."""
     recordings = [Recording(Deadly(0, 20.0, 0), "x", "x")] * 2
-    options = _build._check_options(None, None, 320, "int16", Reading())
+    options = build._check_options(None, None, 320, "int16", Reading())
     with pytest.raises(RuntimeError, match="lack of memory.*fewer than n_jobs=2"):
-        list(_build._run(recordings, [tmp_path / "a", tmp_path / "b"], options, 2))
+        list(build._run(recordings, [tmp_path / "a", tmp_path / "b"], options, 2))
 
 
 def test_stopping_processes_is_quiet(source, tmp_path):
@@ -301,7 +301,7 @@ def test_stopping_processes_is_quiet(source, tmp_path):
 
 def test_skipped_ones_are_tried_again(source, tmp_path, monkeypatch):
     """A recording that failed for a moment does not stay out of an unfinished build."""
-    real, calls = _build_part.read_samples, []
+    real, calls = build_part.read_samples, []
 
     def flaky(item, reading):
         calls.append(item)
@@ -309,7 +309,7 @@ def test_skipped_ones_are_tried_again(source, tmp_path, monkeypatch):
             raise OSError("the network is down")
         return real(item, reading)
 
-    monkeypatch.setattr(_build_part, "read_samples", flaky)
+    monkeypatch.setattr(build_part, "read_samples", flaky)
     interrupt(monkeypatch, source, tmp_path / "c", 5)
     made = build_corpus(source, tmp_path / "c")
     assert len(made) == 6 and [row["name"] for row in made.skipped] == ["sub-2b_raw.fif"]

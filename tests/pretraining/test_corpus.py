@@ -18,9 +18,9 @@ from test_training_law import ABSENT, run_without
 from brainof_toolbox import Preprocessing
 from brainof_toolbox.models import config
 from brainof_toolbox.preprocessing import preprocess
-from brainof_toolbox.pretraining import Corpus, _format, corpus
-from brainof_toolbox.pretraining._parts import encode
-from brainof_toolbox.pretraining._write import write_corpus
+from brainof_toolbox.pretraining import Corpus, corpus, format
+from brainof_toolbox.pretraining.parts import encode
+from brainof_toolbox.pretraining.write import write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def windows():
 
 
 def test_lists_are_those_of_the_network():
-    assert _format.MODALITIES == config.MODALITIES
-    assert _format.SENSOR_TYPES == config.SENSOR_TYPES
+    assert format.MODALITIES == config.MODALITIES
+    assert format.SENSOR_TYPES == config.SENSOR_TYPES
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float16"])
@@ -271,8 +271,8 @@ def make_sparse(folder, n_samples, *, n_channels=19, n_times=2560, value=0):
         ("_scale", n_samples * width, "f4"),
     ):
         with open(folder / "shards" / f"00000{name}.npy", "wb") as file:
-            file.write(_format.header_bytes(count, np.dtype(kind)))
-            end = _format.HEAD + count * np.dtype(kind).itemsize
+            file.write(format.header_bytes(count, np.dtype(kind)))
+            end = format.HEAD + count * np.dtype(kind).itemsize
             file.truncate(end)
             last = np.full(size if not name else width, value if not name else 0.5, kind)
             file.seek(end - last.nbytes)

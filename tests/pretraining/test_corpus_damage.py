@@ -9,7 +9,7 @@ import shutil
 import pytest
 from corpus_files import rewrite, rewrite_row
 
-from brainof_toolbox.pretraining import Corpus, _format
+from brainof_toolbox.pretraining import Corpus, format
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_flipped_bit_is_found(copy):
     made = Corpus(copy)
     entry = made.entries[4]
     for name, place in (
-        ("00000.npy", _format.HEAD + 2 * (entry.offset + 5)),
-        ("00000_scale.npy", _format.HEAD + 4 * entry.scale_offset),
+        ("00000.npy", format.HEAD + 2 * (entry.offset + 5)),
+        ("00000_scale.npy", format.HEAD + 4 * entry.scale_offset),
     ):
         path = copy / "shards" / name
         whole = path.read_bytes()

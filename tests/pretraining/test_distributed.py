@@ -15,8 +15,8 @@ from ranks_worker import CORPORA, HALF, N_STEPS, Run, starved
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
-from brainof_toolbox.pretraining._group import end_group, make_group
 from brainof_toolbox.pretraining.distributed import Ranks
+from brainof_toolbox.pretraining.process_group import end_group, make_group
 
 HERE = Path(__file__).resolve().parent
 WORKER = str(HERE / "ranks_worker.py")

@@ -12,8 +12,8 @@ import torch
 from fakes import pretrain_micro
 
 from brainof_toolbox.pretraining import PretrainingConfig
-from brainof_toolbox.pretraining._curves import _smooth, plot_run
-from brainof_toolbox.pretraining._log import MIN_STEPS, SMOOTHING, Log, read_log
+from brainof_toolbox.pretraining.curves import plot_run, smooth_curve
+from brainof_toolbox.pretraining.log import MIN_STEPS, SMOOTHING, Log, read_log
 
 EPOCHS = {"eeg": 1.5, "meg": 0.0}
 
@@ -166,9 +166,9 @@ def test_smoothing_is_a_centred_mean_that_keeps_constants():
     for here in range(100):
         width = min(5, here, 99 - here)
         naive.append(values[here - width : here + width + 1].mean(axis=0))
-    assert np.allclose(_smooth(values), naive)
-    assert np.allclose(_smooth(np.full(50, 3.0)), 3.0)
-    assert np.array_equal(_smooth(values[:3]), values[:3])
+    assert np.allclose(smooth_curve(values), naive)
+    assert np.allclose(smooth_curve(np.full(50, 3.0)), 3.0)
+    assert np.array_equal(smooth_curve(values[:3]), values[:3])
 
 
 @pytest.mark.parametrize("log_every, network", [(1, {}), (6, {}), (1, {"experts": "dense"})])

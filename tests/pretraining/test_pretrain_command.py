@@ -19,10 +19,10 @@ from brainof_toolbox.cli import main
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.config import MODALITIES
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, latest_checkpoint
-from brainof_toolbox.pretraining._config_file import read_run
-from brainof_toolbox.pretraining._log import read_log
 from brainof_toolbox.pretraining.batch import GridBatch
+from brainof_toolbox.pretraining.config_file import read_run
 from brainof_toolbox.pretraining.corruption import draw_masks
+from brainof_toolbox.pretraining.log import read_log
 from brainof_toolbox.pretraining.objective import time_loss
 from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 

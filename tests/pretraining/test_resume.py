@@ -19,7 +19,7 @@ import pytest
 from fakes import MICRO, SMALL, FakeCorpus, pretrain_micro, what_is_saved
 
 from brainof_toolbox.models import load_checkpoint
-from brainof_toolbox.pretraining import _run_dir, latest_checkpoint
+from brainof_toolbox.pretraining import latest_checkpoint, run_dir
 
 EMA = {"ema": 0.9}
 
@@ -53,7 +53,7 @@ def test_a4_with_the_average_as_the_weights_shown(tmp_path, straight):
     shown = pretrain_micro(tmp_path, stop_after=12, training=training, resume=True)
     average = load_checkpoint(shown).model
     path = pretrain_micro(tmp_path / "other", training=EMA)
-    saved = _run_dir.find_latest(tmp_path / "other")
+    saved = run_dir.find_latest(tmp_path / "other")
     assert what_is_saved(path) == straight and saved.path == path
     import safetensors.torch
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.pretraining import latest_checkpoint
-from brainof_toolbox.pretraining._config_file import main
+from brainof_toolbox.pretraining.config_file import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 N_STEPS = 8

@@ -1,0 +1,97 @@
+"""What the command line needs to take a BIDS folder: options, records, trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .._utils.validation import check_number
+
+DATATYPES = ("func", "eeg", "meg")
+
+
+def add_bids_options(parser):
+    """Add the options that choose recordings of a BIDS folder, and the atlas of images."""
+    group = parser.add_argument_group("a BIDS folder")
+    group.add_argument(
+        "--datatypes", nargs="+", choices=DATATYPES, help="default: all that are there"
+    )
+    group.add_argument("--subjects", nargs="+", metavar="SUB", help="default: all")
+    group.add_argument("--sessions", nargs="+", metavar="SES", help="default: all")
+    group.add_argument("--task", help="name of a task")
+    group.add_argument("--space", help="space of preprocessed images")
+    group.add_argument("--derivatives", metavar="NAME", help="folder of preprocessed images")
+    images = parser.add_argument_group("fMRI")
+    images.add_argument(
+        "--atlas", metavar="FILE|NAME", help="parcellation (default: 246 regions, built in)"
+    )
+    images.add_argument("--memory", metavar="FOLDER", help="cache of region series")
+
+
+def is_bids_root(files):
+    """Whether the arguments are one BIDS folder."""
+    paths = [Path(file) for file in files]
+    folders = [path for path in paths if path.is_dir() and path.suffix not in (".ds", ".mff")]
+    if folders and len(paths) > 1:
+        raise ValueError(
+            f"{folders[0]} is a folder: a BIDS folder is taken alone, one at a time, and "
+            "recordings as files."
+        )
+    return bool(folders)
+
+
+def read_root(root, options):
+    """Read the records that the options choose."""
+    from ..io import read_bids
+
+    return read_bids(root, datatypes=options.datatypes, **_entities(options))
+
+
+def read_trials(root, options):
+    """Read one sample per event."""
+    from ..io import epochs_from_bids
+
+    if not options.datatypes or len(options.datatypes) != 1:
+        raise ValueError(
+            "A BIDS folder is decoded by --target COLUMN of participants.tsv, or by its events "
+            "with one datatype: --datatypes eeg."
+        )
+    kind = options.datatypes[0]
+    extra = dict(zip(("tmin", "tmax"), time_span(options), strict=True))
+    if kind == "func":
+        extra = {"tmin": options.tmin, "tmax": options.tmax}
+        extra |= {"masker": options.atlas, "memory": options.memory}
+        extra |= {} if options.shift is None else {"shift": options.shift}
+    return epochs_from_bids(
+        root, datatype=kind, event_id=options.event_id, **extra, **_entities(options)
+    )
+
+
+def time_span(options):
+    """Start and end of an epoch of EEG or MEG from the onset of its event."""
+    tmin = 0.0 if options.tmin is None else options.tmin
+    tmax = 1.0 if options.tmax is None else options.tmax
+    check_number("--tmax", tmax, low=tmin, low_open=True)
+    return tmin, tmax
+
+
+def _entities(options):
+    names = ("subjects", "sessions", "task", "space", "derivatives")
+    return {name: getattr(options, name) for name in names}
+
+
+def rows_of(records):
+    """Say of each record whose and what it is."""
+    from ..signals import MODALITIES
+
+    table = records.to_dataframe()[["subject", "session", "task", "run"]].copy()
+    table["modalities"] = [
+        "+".join(name for name in MODALITIES if record.get(name) is not None) for record in records
+    ]
+    return table
+
+
+def modalities_of(records):
+    """Modalities that at least one record has, in reading order."""
+    from ..signals import MODALITIES
+
+    return [name for name in MODALITIES if any(r.get(name) is not None for r in records)]

@@ -1,0 +1,150 @@
+"""The commands ``brainof corpus build`` and ``brainof corpus info``."""
+
+from __future__ import annotations
+
+from .bids_source import add_bids_options
+
+_EXAMPLES = """examples:
+  brainof corpus build ds000117/ recordings/ simulated:8x120 -o corpus/ --jobs 8
+  brainof corpus build eeg/ meg/ -o corpus/ --licence CC-BY-4.0 PDDL
+  brainof corpus build ds000030/ --derivatives fmriprep --atlas schaefer-200 -o corpus/
+  brainof corpus info corpus/
+"""
+
+
+def add_corpus_commands(commands, parents):
+    """Add ``corpus build`` and ``corpus info``."""
+    from argparse import RawDescriptionHelpFormatter
+
+    corpus = commands.add_parser(
+        "corpus",
+        help="make the samples that pretraining reads",
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    actions = corpus.add_subparsers(required=True, metavar="{build,info}")
+    build = actions.add_parser(
+        "build",
+        parents=parents,
+        help="preprocess recordings and write a corpus",
+        description="Interrupted, the same command goes on where it was. Recordings that cannot "
+        "be used are left out and named at the end.",
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    build.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="BIDS folder, folder of recordings, file, .txt list of these, or "
+        "simulated:SUBJECTSxSECONDS[:SEED]",
+    )
+    build.add_argument("-o", "--output", required=True, metavar="CORPUS", help="a new folder")
+    build.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (1); -1: all")
+    build.add_argument("--dataset", nargs="+", metavar="NAME", help="one, or one per source")
+    build.add_argument("--licence", nargs="+", metavar="NAME", help="one, or one per source")
+    build.add_argument("--on-error", default="skip", choices=("skip", "raise"), help="(skip)")
+    build.add_argument(
+        "--missing-positions",
+        default="raise",
+        choices=("raise", "placeholder"),
+        help="channels without a position: unusable (default), or placed by order",
+    )
+    samples = build.add_argument_group("samples")
+    samples.add_argument("--eeg-window", type=float, metavar="S", help="longest, in s (10)")
+    samples.add_argument("--meg-window", type=float, metavar="S", help="longest, in s (2)")
+    samples.add_argument(
+        "--fmri-volumes", type=int, default=320, metavar="N", help="longest, in volumes (320)"
+    )
+    samples.add_argument(
+        "--dtype", default="int16", choices=("int16", "float16"), help="on disk (int16)"
+    )
+    add_bids_options(build)
+    build.set_defaults(run=_build)
+
+    info = actions.add_parser("info", parents=parents, help="what a corpus holds")
+    info.add_argument("corpus", metavar="CORPUS", help="folder of a corpus")
+    info.add_argument(
+        "--verify", action="store_true", help="read everything and compare it with its hashes"
+    )
+    info.set_defaults(run=_info)
+
+
+def _build(options):
+    from ..pretraining import build_corpus
+
+    names = ("datatypes", "subjects", "sessions", "task", "space", "derivatives")
+    bids = {name: getattr(options, name) for name in names}
+    window = {"eeg": options.eeg_window, "meg": options.meg_window}
+    corpus = build_corpus(
+        list(options.sources),
+        options.output,
+        window={name: length for name, length in window.items() if length is not None},
+        fmri_volumes=options.fmri_volumes,
+        dtype=options.dtype,
+        masker=options.atlas,
+        memory=options.memory,
+        missing_positions=options.missing_positions,
+        dataset=options.dataset,
+        licence=options.licence,
+        bids={name: value for name, value in bids.items() if value is not None},
+        n_jobs=options.jobs,
+        on_error=options.on_error,
+    )
+    print(describe_corpus(corpus))
+
+
+def _info(options):
+    from ..pretraining import Corpus
+
+    corpus = Corpus(options.corpus)
+    print(describe_corpus(corpus))
+    if options.verify:
+        corpus.verify()
+        print("verified: all data fit their hashes")
+
+
+def describe_corpus(corpus):
+    """Say what a corpus holds."""
+    columns = ("dataset", "modality", "recordings", "subjects", "samples", "hours", "licence")
+    rows = [[_cell(row[name]) for name in columns] for row in corpus.summary()]
+    for name, row in sorted(corpus.totals().items()):
+        rows.append(["all", name, *(_cell(row[key]) for key in columns[2:6]), ""])
+    table = [list(columns), *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
+    lines = []
+    for row in table:
+        cells = [
+            cell.rjust(width) if 2 <= i <= 5 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    window = corpus.window
+    lines += [
+        "",
+        f"corpus    {corpus.directory}",
+        f"sha256    {corpus.sha256}",
+        f"samples   {len(corpus)}, up to {window['eeg']:g} s of EEG, {window['meg']:g} s of MEG, "
+        f"{window['fmri']} volumes",
+        f"on disk   {_size(corpus.n_bytes)}, {corpus.dtype}",
+        f"licences  {', '.join(corpus.licences) or 'none named'}",
+    ]
+    if corpus.n_empty_windows:
+        lines.append(f"empty     {corpus.n_empty_windows} windows of zeros, left out")
+    lines.append(f"skipped   {len(corpus.skipped)} recordings")
+    lines += [f"  {row['dataset']}: {row['name']}: {row['reason']}" for row in corpus.skipped]
+    return "\n".join(lines)
+
+
+def _cell(value):
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _size(n_bytes):
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"

@@ -1,0 +1,148 @@
+"""What an interrupted ``brainof embed`` has done, kept beside its output.
+
+A part is the rows of one recording. Its name is a stamp of all that decides them, so that parts
+of other options, weights or files are never taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+
+class Parts:
+    """Rows of finished recordings, one file each, in a folder beside the output."""
+
+    def __init__(self, output, stamps):
+        self.folder = output.with_name(f".{output.name}.parts")
+        self._stamps = stamps
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._found = {path.name for path in self.folder.glob("*.npy")}
+            probe = self.folder / f"{os.getpid()}.probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OSError(
+                f"Cannot write {output} ({error.strerror}). Choose a writable folder."
+            ) from error
+
+    def _path(self, index):
+        return self.folder / f"{self._stamps[index]}.npy"
+
+    def _load(self, index):
+        import numpy as np
+
+        try:
+            return np.load(self._path(index), allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # not there, or cut short with the machine
+            return None
+
+    def has(self, index):
+        """Say whether a recording is done."""
+        return self._load(index) is not None
+
+    def save(self, index, rows):
+        """Keep the rows of a recording; all of them or none."""
+        # rows (n_samples, n_features).
+        import numpy as np
+
+        path = self._path(index)
+        aside = path.with_suffix(f".{os.getpid()}")
+        with open(aside, "wb") as file:
+            np.save(file, rows)
+        os.replace(aside, path)
+
+    def load_all(self):
+        """Load what is done."""
+        # -> rows (n_samples, n_features).
+        loaded = {index: self._load(index) for index in range(len(self._stamps))}
+        return {index: rows for index, rows in loaded.items() if rows is not None}
+
+    def say_what_is_there(self, n_done, n_items):
+        """Tell of an interrupted run."""
+        if n_done:
+            print(
+                f"brainof: {n_done} of {n_items} recordings were embedded by an interrupted run",
+                file=sys.stderr,
+            )
+        elif self._found:
+            print(
+                f"brainof: {self.folder} is of an interrupted run with other recordings, options "
+                "or weights and is not used",
+                file=sys.stderr,
+            )
+
+    def keep(self):
+        """Leave what is done for the next run, and say so; leave no empty folder."""
+        n_done = sum(self._path(index).exists() for index in range(len(self._stamps)))
+        if n_done:
+            print(
+                f"brainof: {n_done} of {len(self._stamps)} recordings are done and kept; the same "
+                "command goes on from there",
+                file=sys.stderr,
+            )
+        elif not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def remove(self):
+        """Remove all parts: the table holds them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def make_stamps(items, embedder, atlas):
+    """Make a string per recording that changes with its files and all else that decides its rows."""
+    from .. import __version__
+
+    folders = {}
+    run = [
+        __version__,
+        *embedder._feature_key(),
+        embedder.backbone_.config.to_dict(),
+        embedder.preprocessing_.to_dict(),
+        embedder.missing_positions,
+        atlas and [str(atlas), _files_of(Path(atlas), folders, whole=False)],
+    ]
+    run = json.dumps(run, sort_keys=True, default=str)
+    return [
+        hashlib.sha256(f"{run}\n{_describe(item, folders)}".encode()).hexdigest()[:32]
+        for item in items
+    ]
+
+
+def _describe(item, folders):
+    if not isinstance(item, dict):
+        path = Path(item).absolute()
+        return json.dumps([str(path), _files_of(path, folders, whole=path.is_dir())])
+    said = []
+    for key, value in sorted(item.items()):
+        path = getattr(value, "fpath", value)
+        said.append([key, str(path)])
+        if isinstance(path, Path):  # sidecars lie in the same folder
+            said[-1].append(_files_of(path, folders, whole=True))
+    return json.dumps(said)
+
+
+def _files_of(path, folders, *, whole):
+    """Name, size and time of change of a file and its neighbours, or of a folder's files."""
+    # Neighbours of a plain file have its name up to the first dot: header, data and markers.
+    folder = path if path.is_dir() else path.parent
+    if folder not in folders:
+        folders[folder] = _list_files(folder, deep=path.is_dir())
+    stem = "" if whole else path.name.split(".")[0]
+    return [row for row in folders[folder] if row[0].startswith(stem)]
+
+
+def _list_files(folder, deep):
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.rglob("*") if deep else folder.iterdir()):
+        if path.is_file():
+            about = path.stat()
+            found.append([str(path.relative_to(folder)), about.st_size, about.st_mtime_ns])
+    return found

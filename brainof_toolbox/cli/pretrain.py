@@ -1,0 +1,60 @@
+"""The commands ``brainof pretrain`` and ``brainof plot-run``."""
+
+from __future__ import annotations
+
+from ..pretraining.config_file import add_run_options, run_file
+
+_EXAMPLES = """the file, for example (paths are relative to it):
+  corpus = "corpus"
+  output_dir = "runs/first"
+  total_steps = 20000
+  [model]
+  preset = "tiny"
+  [training]
+  learning_rate = 1e-3
+
+examples:
+  brainof pretrain run.toml
+  brainof pretrain run.toml --resume
+  torchrun --nproc-per-node 8 -m brainof_toolbox.pretraining run.toml
+  brainof plot-run runs/first
+
+Ctrl-C and SIGTERM finish the step and save.
+"""
+
+
+def add_pretrain_commands(commands, parents):
+    """Add ``pretrain`` and ``plot-run``."""
+    from argparse import RawDescriptionHelpFormatter
+
+    pretrain = commands.add_parser(
+        "pretrain",
+        parents=parents,
+        help="train a network on a corpus",
+        description="Masked Temporal-Frequency Modeling, as a TOML file says; the result is a "
+        "checkpoint that embed and decode take.",
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    add_run_options(pretrain)
+    pretrain.set_defaults(run=_pretrain)
+
+    plot = commands.add_parser(
+        "plot-run",
+        parents=parents,
+        help="draw the curves of a training",
+        description="Loss by modality and term, learning rate, gradient, and use of experts.",
+    )
+    plot.add_argument("directory", metavar="DIR", help="output_dir of the run")
+    plot.add_argument("-o", "--output", metavar="FIGURE", help="default: DIR/curves.png")
+    plot.set_defaults(run=_plot_run)
+
+
+def _pretrain(options):
+    print(run_file(options))
+
+
+def _plot_run(options):
+    from ..pretraining.curves import plot_run
+
+    print(plot_run(options.directory, options.output))

@@ -1,0 +1,118 @@
+"""What electrodes and coils see of sources in the head: MNE's sphere model, any montage."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from .._utils.validation import check_number, check_option
+from ..io.channels import template_montage
+from ..io.regions import mni_to_head
+from ._recordings import FIRST_NAMES, make_info
+from .sources import orient
+
+#: The sphere that fits the template electrodes above the ears, head frame, m.
+CENTRE, RADIUS = np.array([0.0, 0.015, 0.042]), 0.0975
+#: Where the head's centre sits in the device frame: simulated helmet, real Neuromag helmet.
+_DEVICE_CENTRE = {"simulated": [0.0, 0.0, 0.04], "neuromag-306": [0.0, 0.0125, -0.008]}
+#: Brain ends here, as a share of the radius; MNE's innermost shell is at 0.90.
+_DEEPEST_SHELL = 0.88
+_TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+#: The eyes, head frame, m; the cornea is positive, so blinks are dipoles that point to the front.
+_EYES = np.array([[-0.032, 0.09, 0.01], [0.032, 0.09, 0.01]])
+EYE_MOMENT = np.array([0.0, 0.75, 0.66])
+
+
+def make_eeg_info(montage, sfreq, scale=1.0):
+    """Measurement info of electrodes on a head of a given size."""
+    import mne
+
+    name, names = _resolve_montage(montage)
+    template = mne.channels.make_standard_montage(name)
+    names = template.ch_names if names is None else names
+    unknown = [n for n in names if n not in template.ch_names]
+    if unknown or not names:
+        raise ValueError(f"The electrodes {unknown} of 'montage' are not in the 10-05 system.")
+    info = mne.create_info(list(names), sfreq, "eeg")
+    info.set_montage(template)
+    found = info.get_montage().get_positions()
+    info.set_montage(
+        mne.channels.make_dig_montage(
+            {n: scale * pos for n, pos in found["ch_pos"].items()},
+            **{key: scale * found[key] for key in ("nasion", "lpa", "rpa")},
+            coord_frame="head",
+        )
+    )
+    return info
+
+
+def _resolve_montage(montage):
+    """Name of MNE's montage, and the names to take from it (None: all)."""
+    import mne
+
+    if isinstance(montage, str):
+        if montage == "10-20":
+            return template_montage(), _TEN_TWENTY
+        known = [
+            name for name in mne.channels.get_builtin_montages() if not name.startswith("artinis")
+        ]
+        return check_option("montage", montage, ("10-20", *known)), None
+    if isinstance(montage, (list, tuple)):
+        return template_montage(), list(montage)
+    check_number("montage", montage, low=1, high=len(FIRST_NAMES), integer=True)
+    return template_montage(), list(FIRST_NAMES[:montage])
+
+
+def make_meg_info(n_meg, sfreq, scale=1.0):
+    """Measurement info of a helmet with a head of a given size inside."""
+    import mne
+
+    kind = "simulated"
+    if isinstance(n_meg, str):
+        kind = check_option("n_meg", n_meg, ("neuromag-306",), "Or a multiple of 3 up to 306.")
+        read = getattr(mne.channels, "read_meg_canonical_info", None)
+        if read is None:
+            raise ValueError("n_meg='neuromag-306' needs mne of at least 1.12; give a number.")
+        chs = read("neuromag", verbose="error")
+        info = mne.create_info(chs["ch_names"], sfreq, chs.get_channel_types())
+        for channel, known in zip(info["chs"], chs["chs"], strict=True):
+            for key in ("loc", "coil_type", "coord_frame", "unit"):
+                channel[key] = known[key]
+    else:
+        info = make_info("meg", n_channels=n_meg, sfreq=sfreq)
+    trans = np.eye(4)
+    trans[:3, 3] = scale * CENTRE - _DEVICE_CENTRE[kind]
+    info["dev_head_t"] = mne.transforms.Transform("meg", "head", trans)
+    return info
+
+
+@lru_cache(maxsize=64)
+def _sphere_model(scale):
+    """Brain, fluid, skull and skin with MNE's default radii and conductivities."""
+    import mne
+
+    return mne.make_sphere_model(scale * CENTRE, scale * RADIUS, verbose="error")
+
+
+def make_gain(info, table, scale=1.0):
+    """Gain of every source at every sensor, through MNE's sphere model."""
+    # -> gain (n_channels, n_sources + 1).
+    import mne
+
+    centre, radius = scale * CENTRE, scale * RADIUS
+    places = scale * mni_to_head(table[["x", "y", "z"]].to_numpy() / 1e3) - centre
+    moments = np.vstack([orient(places, table["tilt"]), np.tile(EYE_MOMENT, (2, 1))])
+    places = np.vstack([places, scale * (_EYES - CENTRE)])
+    reach = np.linalg.norm(places, axis=1, keepdims=True)
+    places *= np.minimum(1.0, _DEEPEST_SHELL * radius / reach)  # inside the innermost shell
+    is_eeg = "eeg" in info.get_channel_types(unique=True)
+    sphere = _sphere_model(scale)
+    pos = {"rr": centre + places, "nn": moments}
+    space = mne.setup_volume_source_space(pos=pos, sphere=sphere, verbose="error")
+    forward = mne.make_forward_solution(
+        info, None, space, sphere, meg=not is_eeg, eeg=is_eeg, verbose="error"
+    )
+    free = forward["sol"]["data"].reshape(len(info["chs"]), len(places), 3)
+    gain = np.einsum("csk,sk->cs", free, moments)
+    return np.column_stack([gain[:, :-2], gain[:, -2:].sum(axis=1)])

@@ -1,0 +1,358 @@
+"""The network as a module of torch in braindecode's convention: voltages in, logits out.
+
+B samples of a batch, F features
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._utils.validation import check_number, check_option
+from ..io.amplitude import check_amplitude
+from ..io.channels import geometry, pick_channels
+from ..models import BrainOF, BrainOFConfig, load_checkpoint
+from ..preprocessing import Preprocessing
+from ..samples import Source, iter_blocks
+from ..signals import PairedSignals, Signals
+from .base import POOLINGS, as_seed
+from .heads import Rotate
+from .reading import block_tokens, pool
+
+#: What the reading of a montage needs of an entry of ``info["chs"]``.
+_KEYS = ("kind", "coil_type", "loc", "coord_frame", "unit", "unit_mul", "cal", "range")
+
+
+class BrainOFModule(nn.Module):
+    """Brain-OF :footcite:p:`guo2026brainof` with a linear head, for any training loop of torch.
+
+    The arguments up to ``sfreq`` are those of braindecode's models, so that ``EEGClassifier`` of
+    braindecode fills them in; ``skorch.NeuralNetClassifier`` takes them as ``module__n_outputs``
+    and so on. Neither is needed.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of classes, or of targets.
+    n_chans : int | None
+        Number of channels; only checked against ``chs_info``.
+    chs_info : list of dict | mne.Info
+        Channels in the order of ``x``, as in ``mne.Info["chs"]``: ``kind``, ``coil_type``, ``loc``
+        and ``coord_frame`` say what each measures and where it is. Required. An ``mne.Info``
+        brings also the place of the head in an MEG helmet, the channels marked bad, which are not
+        read, and the high-pass filter.
+    n_times : int | None
+        Time points of a sample; None accepts any number.
+    sfreq : float
+        Sampling rate of ``x`` in Hz. Required, unless ``chs_info`` is an ``mne.Info``.
+    input_window_seconds : float | None
+        Duration of a sample in seconds; only checked against ``n_times``.
+    checkpoint : str | path-like | None
+        As of :class:`~brainof_toolbox.BrainOFEmbedder`; None starts from untrained weights.
+    pooling : str
+        ``"mean"``, ``"mean+std"`` or ``"flat"``: how latents become features.
+    layer : int | None
+        Layers of the backbone that are run; None is all.
+    window : float | None
+        Samples that are longer, in seconds, are cut into windows whose features are averaged;
+        None: the length in the checkpoint's preprocessing.
+    scale : float
+        Factor from ``x`` to SI units (V, T, T/m): ``1e-6`` for microvolts.
+    highpass : float | None
+        Cut-off in Hz of a high-pass filter that the data have had; None: that of an ``mne.Info``,
+        or none. At 0.5 or above, the module does not filter again.
+    has_baseline : bool
+        Whether values are relative to a baseline, so that means are signal rather than offset.
+    missing_positions : str
+        What happens to channels without a position: ``"raise"``, or ``"placeholder"`` for
+        placeholder positions by their order.
+    trainable : str
+        ``"all"``, or ``"head"`` for a frozen backbone.
+    random_state : int | None
+        Seed of the head, and of untrained weights; None is 0. The global random state is neither
+        read nor changed.
+
+    Attributes
+    ----------
+    backbone : BrainOF
+        The network.
+    mean, rate : torch.Tensor, shape (F,)
+        What is taken off the features, and what they are multiplied by; see :meth:`standardise`.
+    head : torch.nn.Linear
+        From features to outputs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is wrong, ``chs_info`` is missing or does not fit ``n_chans``, or a channel
+        has no position.
+
+    Notes
+    -----
+    Preprocessing (filter, resampling, scale, soft limit) is that of the checkpoint. It is done in
+    each forward pass on the CPU, outside the graph: no gradient reaches ``x``.
+
+    Logits come out: the loss is :class:`torch.nn.CrossEntropyLoss`, also in skorch, whose
+    classifier would take another one.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+
+    def __init__(
+        self,
+        n_outputs,
+        n_chans=None,
+        chs_info=None,
+        n_times=None,
+        sfreq=None,
+        *,
+        input_window_seconds=None,
+        checkpoint="brainof-tiny",
+        pooling="mean",
+        layer=None,
+        window=None,
+        scale=1.0,
+        highpass=None,
+        has_baseline=False,
+        missing_positions="raise",
+        trainable="all",
+        random_state=None,
+    ):
+        super().__init__()
+        self.n_outputs = check_number("n_outputs", n_outputs, low=1, integer=True)
+        self.pooling = check_option("pooling", pooling, POOLINGS)
+        self.scale = check_number("scale", scale, low=0, low_open=True)
+        self.has_baseline = check_option("has_baseline", has_baseline, (True, False))
+        self.window = window
+        if window is not None:
+            check_number("window", window, low=0, low_open=True)
+        check_option("trainable", trainable, ("all", "head"))
+        info = _as_info(chs_info, n_chans, sfreq)
+        self.n_chans, self.sfreq = len(info["ch_names"]), float(info["sfreq"])
+        self.n_times = _check_n_times(n_times, input_window_seconds, self.sfreq)
+        self.highpass = info["highpass"]
+        if highpass is not None:
+            self.highpass = check_number("highpass", highpass, low=0)
+        picks = pick_channels(info)
+        self._montage = [_read_montage(info, *item, missing_positions) for item in picks.items()]
+        seed = as_seed(random_state)
+        self.backbone, self.preprocessing = _load_backbone(checkpoint, seed)
+        self.layer = layer
+        if layer is not None:
+            high = self.backbone.config.n_layers
+            self.layer = check_number("layer", layer, low=0, high=high, integer=True)
+        if trainable == "head":
+            self.backbone.requires_grad_(False)
+        # Only pretraining uses these.
+        for part in (*self.backbone.decoder_parts(), self.backbone.content.mask):
+            part.requires_grad_(False)
+        n_features = self._n_features()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("rate", torch.ones(n_features))
+        self.head = _make_head(n_features, self.n_outputs, seed)
+
+    def forward(self, x):
+        """Predict outputs of samples.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, n_chans, n_times)
+            In V, T and T/m once multiplied by ``scale``; float32 or float64.
+
+        Returns
+        -------
+        logits : torch.Tensor, shape (B, n_outputs)
+            On the device of the weights.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is no tensor of such numbers.
+        ValueError
+            If its shape does not fit, samples are too short, a value is not finite, or amplitudes
+            are impossible for their unit.
+        """
+        return self.head((self.embed(x) - self.mean) * self.rate)
+
+    @torch.no_grad()
+    def standardise(self, x):
+        """Let the head read features less their mean and over their spread in these samples.
+
+        Without it, what all samples share is large beside what tells them apart, and one learning
+        rate does not fit all features. Call it once with training samples, before training; the
+        two vectors are buffers, saved with the weights and never trained.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, n_chans, n_times)
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        self : BrainOFModule
+            The module.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of :meth:`forward`.
+        """
+        scale = Rotate().fit(self.embed(x).cpu().numpy())
+        self.mean.copy_(torch.as_tensor(scale.mean_))
+        self.rate.copy_(torch.as_tensor(1.0 / scale.scale_))
+        return self
+
+    def embed(self, x):
+        """Compute features of samples, before they are standardised.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, n_chans, n_times)
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        features : torch.Tensor, shape (B, F)
+            The mean over the windows of each sample.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of :meth:`forward`.
+        """
+        signals, n_samples = self._read(x), len(x)
+        device = self.head.weight.device
+        total = torch.zeros(n_samples, self.head.in_features, device=device)
+        count = torch.zeros(n_samples, 1, device=device)
+        source = Source(n_samples, lambda rows: signals[rows], "x")
+        for block in iter_blocks(
+            [source], self.preprocessing, window=self.window, n_at_once=n_samples
+        ):
+            tokens = [part.to(device) for part in block_tokens(block, np.arange(len(block)))]
+            features = pool(self.backbone(tokens, layer=self.layer), self.pooling)  # (windows, F)
+            sample = torch.as_tensor(block.sample, device=device)
+            total = total.index_add(0, sample, features.float())
+            count = count.index_add(0, sample, torch.ones_like(features[:, :1]).float())
+        return total / count
+
+    def _read(self, x):
+        """Check a batch and give its channels their places: Signals, or PairedSignals."""
+        if not isinstance(x, torch.Tensor) or x.dtype not in (torch.float32, torch.float64):
+            got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+            raise TypeError(
+                f"x must be a tensor of float32 or float64, got {got}. Half precision does not "
+                "hold volts."
+            )
+        wanted = f"(batch, {self.n_chans}, {self.n_times or 'n_times'})"
+        fits = x.ndim == 3 and len(x) and x.shape[1] == self.n_chans
+        if not fits or (self.n_times is not None and x.shape[2] != self.n_times):
+            raise ValueError(f"x must be {wanted}, none empty, got {tuple(x.shape)}.")
+        data = x.detach().to("cpu", torch.float64).numpy() * self.scale
+        parts = {}
+        for fields, picks in self._montage:
+            part = Signals(
+                data=data[:, picks],
+                sfreq=self.sfreq,
+                highpass=self.highpass,
+                has_baseline=self.has_baseline,
+                **fields,
+            )
+            _check_units(part, self.scale)
+            parts[fields["modality"]] = part
+        return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
+
+    def _n_features(self):
+        config = self.backbone.config
+        return config.width * {"mean": 1, "mean+std": 2, "flat": config.n_latents}[self.pooling]
+
+
+def _as_info(chs_info, n_chans, sfreq):
+    """What is known of the channels, as an ``mne.Info``."""
+    import mne
+
+    if chs_info is None:
+        raise ValueError(
+            "chs_info is missing: the network reads positions. Pass chs_info=epochs.info['chs'] "
+            "(module__chs_info= in skorch), after set_montage() where channels have none."
+        )
+    is_info = isinstance(chs_info, mne.Info)
+    chs = chs_info["chs"] if is_info else list(chs_info)
+    if not chs or not all(
+        hasattr(ch, "keys") and {"ch_name", "kind", "loc"} <= {*ch} for ch in chs
+    ):
+        raise TypeError(
+            "chs_info must be a list of the dicts in mne.Info['chs'], with 'ch_name', 'kind' and "
+            f"'loc', got {type(chs_info).__name__}."
+        )
+    if n_chans is not None and n_chans != len(chs):
+        raise ValueError(f"n_chans={n_chans!r}, but chs_info has {len(chs)} channels.")
+    if is_info:
+        if sfreq is not None and not np.isclose(sfreq, chs_info["sfreq"]):
+            raise ValueError(
+                f"sfreq={sfreq!r}, but the mne.Info in chs_info has {chs_info['sfreq']}."
+            )
+        return chs_info
+    if sfreq is None:
+        raise ValueError("sfreq is missing: pass the sampling rate of x in Hz.")
+    check_number("sfreq", sfreq, low=0, low_open=True)
+    info = mne.create_info([ch["ch_name"] for ch in chs], sfreq, "misc", verbose="error")
+    for made, given in zip(info["chs"], chs, strict=True):
+        made.update({key: given[key] for key in _KEYS if key in given})
+    return info
+
+
+def _check_n_times(n_times, seconds, sfreq):
+    if n_times is not None:
+        n_times = check_number("n_times", n_times, low=2, integer=True)
+    if seconds is not None:
+        found = round(check_number("input_window_seconds", seconds, low=0, low_open=True) * sfreq)
+        if n_times is not None and n_times != found:
+            raise ValueError(
+                f"n_times={n_times} and input_window_seconds={seconds} at {sfreq:g} Hz do not "
+                "agree: pass one of them."
+            )
+        n_times = found
+    return n_times
+
+
+def _check_units(signals, scale):
+    try:
+        check_amplitude(signals, where=f"x times scale={scale:g}")
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Or let the module do so: scale= takes the factor from x to SI units, which "
+            "is 1e-6 for the microvolts that braindecode's EEGClassifier makes of epochs."
+        ) from None
+
+
+def _read_montage(info, modality, picks, missing_positions):
+    """Fields of ``Signals`` that do not change, and the channels they stand for."""
+    pos, ori = geometry(info, picks, modality, missing_positions)
+    fields = {
+        "modality": modality,
+        "ch_names": [info["ch_names"][i] for i in picks],
+        "ch_types": info.get_channel_types(picks),
+        "ch_pos": pos,
+        "ch_ori": ori,
+    }
+    return fields, picks
+
+
+def _load_backbone(checkpoint, seed):
+    if checkpoint is None:
+        return BrainOF(BrainOFConfig.preset("tiny"), random_state=seed), Preprocessing()
+    loaded = load_checkpoint(checkpoint)
+    return loaded.model, Preprocessing.from_dict(loaded.preprocessing)
+
+
+def _make_head(n_features, n_outputs, seed):
+    """A linear layer as torch starts it, without the global random state."""
+    head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for values in (head.weight, head.bias):
+            values.uniform_(-(n_features**-0.5), n_features**-0.5, generator=draw)
+    return head

@@ -1,0 +1,92 @@
+"""Backbone and head as one network, and the tokens that go into it.
+
+B windows of a batch, F features, O outputs (classes, or one target)
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..models import TokenBatch
+from ..signals import MODALITIES
+from .heads import head_layers
+from .reading import average_over_windows, pool, window_tokens
+
+
+class Network(nn.Module):
+    """Backbone, pooling, fixed standardisation of the features, head."""
+
+    def __init__(self, backbone, pooling, mean, scale, head, layer=None):
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self.layer = layer
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("rate", torch.as_tensor(1.0 / scale, dtype=torch.float32))
+        self.weights = nn.ParameterList(_parameter(weight) for weight, _ in head)
+        self.biases = nn.ParameterList(_parameter(bias) for _, bias in head)
+
+    def forward(self, tokens, return_balance=False):
+        """Outputs (B, O) of token batches, one per modality in reading order."""
+        latents, balance = self.backbone(tokens, return_balance=True, layer=self.layer)
+        x = (pool(latents, self.pooling) - self.mean) * self.rate  # (B, F)
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases)):
+            x = F.linear(x.relu() if number else x, weight, bias)  # (B, O) at last
+        return (x, balance) if return_balance else x
+
+
+def _parameter(values):
+    return nn.Parameter(torch.as_tensor(values, dtype=torch.float32))
+
+
+def make_network(backbone, pooling, head, layer=None):
+    """Put the head of a probe on a backbone."""
+    # Training from the probe's solution does not first distort the features to fit a random head
+    # :footcite:p:`kumar2022finetuning`.
+    rotate, layers = head[0], head_layers(head)
+    return Network(copy.deepcopy(backbone), pooling, rotate.mean_, rotate.scale_, layers, layer)
+
+
+def gather_tokens(blocks, index, change=None):
+    """Tokens of windows from several blocks, one batch per modality in reading order."""
+    # index (B, 2).
+    chosen = [(blocks[b], index[index[:, 0] == b, 1]) for b in np.unique(index[:, 0])]
+    tokens = []
+    for modality in MODALITIES:
+        if any(_has(block, modality, rows) for block, rows in chosen):
+            parts = [
+                window_tokens(block, modality, rows, change)
+                if modality in block.windows
+                else len(rows)
+                for block, rows in chosen
+            ]
+            like = next(part for part in parts if not isinstance(part, int))
+            parts = [_absent(like, part) if isinstance(part, int) else part for part in parts]
+            tokens.append(TokenBatch.collate(parts))
+    return tokens
+
+
+def _has(block, modality, rows):
+    """Whether a window of these has the modality."""
+    return modality in block.windows and not block.is_missing[modality][rows].all()
+
+
+def _absent(like, n_samples):
+    """A batch of nothing but padding: this modality was not recorded."""
+    one = like[np.zeros(n_samples, dtype=int)]
+    one.is_padding.fill_(True)
+    return one
+
+
+def predict_outputs(network, blocks, n_samples, batch_size, *, only=None):
+    """Outputs averaged over the windows of each sample."""
+    # -> outputs (n_samples, O).
+    device = next(network.parameters()).device
+    network.eval()
+    rows = average_over_windows(network, blocks, n_samples, batch_size, device, only=only)
+    return torch.from_numpy(rows)

@@ -1,0 +1,105 @@
+"""Scores as pictures: every group a point, never a bar."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+
+from .results import points
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; markers do so in grey.
+_STYLES = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+)
+_LABELS = {
+    "balanced_accuracy": "balanced accuracy",
+    "mean_absolute_error": "mean absolute error (lower is better)",
+}
+_LETTERS = 14  # of an estimator's name on one line
+_ASIDE = 0.3  # the mean stands right of the points
+
+
+def plot_scores(scores, axes=None):
+    """Draw one column of points per estimator."""
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        width = 2.2 + 1.4 * len(scores)
+        _, axes = plt.subplots(figsize=(width, 4.2), layout="constrained")
+    first = next(iter(scores.values()))
+    heights = np.array([points(one).to_numpy() for one in scores.values()])  # (k, n_units)
+    places = jitter(heights)
+    if len(scores) > 1:
+        axes.plot(places, heights, color="0.75", linewidth=0.8, zorder=1)
+    for k, one in enumerate(scores.values()):
+        _draw_column(axes, k, places[k], heights[k], one)
+    _draw_chance(axes, scores)
+    names = [textwrap.fill(name, _LETTERS) for name in scores]
+    unit = "group" if len(first.by_group) else "fold"
+    axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
+    axes.tick_params(axis="x", length=0)
+    axes.set(xlim=(-0.5, len(scores) - 0.45), ylabel=_LABELS.get(first.metric, first.metric))
+    axes.set_xlabel(f"small: {heights.shape[1]} {unit}s\nlarge: mean, 95 % interval")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def _draw_column(axes, k, places, heights, scores):
+    colour, marker = _STYLES[k % len(_STYLES)]
+    axes.plot(places, heights, marker, color=colour, alpha=0.65, ms=6, mec="white", mew=0.5)
+    low, high = scores.interval
+    reach = None
+    if np.isfinite(low):
+        # Where the mean is cut at the border, so is the bar.
+        reach = [[max(scores.mean - low, 0)], [max(high - scores.mean, 0)]]
+    axes.errorbar(
+        k + _ASIDE,
+        scores.mean,
+        reach,
+        fmt=marker,
+        color=colour,
+        mec="black",
+        ecolor="black",
+        ms=9,
+        capsize=4,
+        zorder=4,
+    )
+
+
+def _draw_chance(axes, scores):
+    """One dashed line, or one by estimator where a scorer's chance differs."""
+    chances = [one.chance for one in scores.values()]
+    if np.ptp(chances) < 1e-9:
+        axes.axhline(chances[0], color="black", linestyle="--", linewidth=1, zorder=0)
+    else:
+        for k, chance in enumerate(chances):
+            axes.hlines(chance, k - 0.4, k + 0.4, color="black", linestyle="--", linewidth=1)
+    axes.annotate(
+        "chance",
+        (1.0, chances[-1]),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),  # outside, where no point is
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+    )
+
+
+def jitter(heights, width=0.2, n_bins=30):
+    """Places across each column, so that equal scores do not hide one another."""
+    # heights (n_columns, n_units) -> places (n_columns, n_units).
+    low, high = heights.min(), heights.max()
+    bins = np.round((heights - low) / max(high - low, 1e-12) * n_bins).astype(int)
+    places = np.repeat(np.arange(len(heights), dtype=float)[:, None], heights.shape[1], axis=1)
+    for k, row in enumerate(bins):
+        for value in np.unique(row):
+            same = np.flatnonzero(row == value)
+            step = min(0.05, 2 * width / max(len(same) - 1, 1))
+            places[k, same] += step * (np.arange(len(same)) - (len(same) - 1) / 2)
+    return places

@@ -1,0 +1,282 @@
+"""What an evaluation found: tables that print, convert and plot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .statistics import correlation, determination
+
+_WIDEST = 32  # letters for the groups left out
+
+#: Words for the measures that are not a scorer's name.
+MEASURES = {
+    "balanced_accuracy": "balanced accuracy",
+    "mean_absolute_error": "mean absolute error, lower is better",
+}
+_LEVELS = {
+    "samples": "labels permuted over samples",
+    "groups": "labels permuted over groups",
+    "recordings within groups": "labels permuted over recordings within groups",
+    "within groups": "labels permuted within groups",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores:
+    """What :func:`cross_validate` found; prints as a table.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        One row per fold: ``fold``, ``score``, ``chance`` (what guessing scores: one over the
+        number of classes; the error of the training median; with ``scoring``, what the most
+        frequent training class or the median gets), ``r`` and ``r2`` (regressors; NaN where a
+        fold's targets do not vary), ``n_train``, ``n_test``, ``test_groups``.
+    by_group : pandas.DataFrame
+        One row per group: ``group``, ``score``, ``n`` (samples tested). Empty without groups and
+        with ``scoring``.
+    predictions : pandas.DataFrame
+        One row per test sample: ``sample`` (its index in ``X``), ``fold``, ``group``, ``y``,
+        ``predicted``. Empty with ``scoring``.
+    metric : str
+        ``"balanced_accuracy"``, ``"mean_absolute_error"`` or the name of the scorer.
+    mean : float
+        Mean score of the folds. Where folds lack a class, as when each leaves out one subject with
+        one label, the mean over classes of the mean recall in the folds that test the class.
+    interval : tuple of float
+        95 % interval of the mean.
+    interval_by : str
+        ``"groups"`` or ``"folds"``: what it was computed over.
+    chance : float
+        Mean chance of the folds.
+    n_groups : int
+        Number of groups; 0 without.
+    p_value : float | None
+        Of the mean under permuted labels; ``None`` unless asked for.
+    permuted : ndarray, shape (n_permutations,)
+        Means with permuted labels.
+    permuted_by : str | None
+        The level at which labels vary: ``"samples"``, ``"groups"``, ``"recordings within
+        groups"`` or ``"within groups"``.
+    """
+
+    folds: pd.DataFrame
+    by_group: pd.DataFrame
+    predictions: pd.DataFrame
+    metric: str
+    mean: float
+    interval: tuple
+    interval_by: str
+    chance: float
+    n_groups: int
+    p_value: float | None = None
+    permuted: np.ndarray = field(default_factory=lambda: np.empty(0))
+    permuted_by: str | None = None
+
+    def to_dataframe(self):
+        """Give the folds as a table.
+
+        Returns
+        -------
+        folds : pandas.DataFrame
+            A copy of ``folds``.
+        """
+        return self.folds.copy()
+
+    def correlations(self):
+        """Correlate the predictions of a regressor with the targets, all test samples together.
+
+        In folds of few samples ``r`` and ``r2`` say little: two subjects always give 1 or -1.
+
+        Returns
+        -------
+        correlations : dict of str -> float
+            ``"r"`` and ``"r2"``, NaN where nothing varies; empty for classifiers and with
+            ``scoring``.
+        """
+        if "r" not in self.folds or self.predictions.empty:
+            return {}
+        columns = [self.predictions[name].to_numpy(dtype=float) for name in ("y", "predicted")]
+        return {"r": correlation(*columns), "r2": determination(*columns)}
+
+    def plot(self, axes=None):
+        """Draw each group's score, the mean with its interval, and chance.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes | None
+            Where to draw; ``None`` makes a figure.
+
+        Returns
+        -------
+        axes : matplotlib.axes.Axes
+            The axes; the figure is ``axes.figure``.
+        """
+        from .plots import plot_scores
+
+        return plot_scores({"": self}, axes)
+
+    def __str__(self):
+        return f"{_plain(_readable(self.folds))}\n\n{self._summary()}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        return _html(_readable(self.folds), self._summary())
+
+    def _summary(self):
+        """The line below the table."""
+        low, high = self.interval
+        text = f"{MEASURES.get(self.metric, self.metric)}: {self.mean:.3f}"
+        if np.isfinite(low):
+            count = self.n_groups if self.interval_by == "groups" else len(self.folds)
+            text += f", 95 % [{low:.3f}, {high:.3f}] over {count} {self.interval_by}"
+        if not np.isclose(self.mean, self.folds["score"].mean()):
+            text += " (mean over classes: folds lack some)"
+        text += f"; chance {self.chance:.3f}"
+        pooled = [f"; {k} {v:.3f}" for k, v in self.correlations().items() if np.isfinite(v)]
+        text += "".join(pooled) + " (all test samples together)" * bool(pooled)
+        if self.p_value is not None:
+            level = _LEVELS[self.permuted_by]
+            text += f"; p = {self.p_value:.3g} ({len(self.permuted)} permutations, {level})"
+        return text
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Several estimators on the same splits; prints as a table.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Those of :class:`Scores`, one after the other, with a column ``estimator``.
+    summary : pandas.DataFrame
+        One row per estimator: ``estimator``, ``metric``, ``mean``, ``interval``,
+        ``interval_by``, ``chance``, ``n_groups``, ``p_value``.
+    differences : pandas.DataFrame
+        One row per pair: ``first``, ``second``, ``difference`` (mean of first minus second over
+        the units), ``p_value`` (two-sided sign-flip permutation), ``n_units`` and ``unit``:
+        ``"group"``, or ``"fold"`` when there are no scores by group.
+    scores : dict of str -> Scores
+        What :func:`cross_validate` would give for each estimator.
+    """
+
+    folds: pd.DataFrame
+    summary: pd.DataFrame
+    differences: pd.DataFrame
+    scores: dict = field(default_factory=dict)
+
+    def to_dataframe(self):
+        """Give the folds of all estimators as a table.
+
+        Returns
+        -------
+        folds : pandas.DataFrame
+            A copy of ``folds``.
+        """
+        return self.folds.copy()
+
+    def plot(self, axes=None):
+        """Draw each group's scores, joined between estimators, means with intervals, and chance.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes | None
+            Where to draw; ``None`` makes a figure.
+
+        Returns
+        -------
+        axes : matplotlib.axes.Axes
+            The axes; the figure is ``axes.figure``.
+        """
+        from .plots import plot_scores
+
+        return plot_scores(self.scores, axes)
+
+    def __str__(self):
+        title = MEASURES.get(self.metric, self.metric)
+        return "\n".join(
+            [
+                f"{title}, chance {self._chance()}",
+                _plain(self._summary_table()),
+                "",
+                "differences, paired by " + self.differences["unit"].iloc[0],
+                _plain(self._difference_table()),
+            ]
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        title = MEASURES.get(self.metric, self.metric)
+        return _html(
+            self._summary_table(), f"{title}, chance {self._chance()}"
+        ) + self._difference_table().to_html(index=False)
+
+    @property
+    def metric(self):
+        """Name of the measure, the same for all."""
+        return self.summary["metric"].iloc[0]
+
+    def _chance(self):
+        chance = self.summary["chance"]
+        low, high = chance.min(), chance.max()
+        return f"{low:.3f}" if np.isclose(low, high) else f"{low:.3f} to {high:.3f}"
+
+    def _summary_table(self):
+        table = pd.DataFrame(
+            {
+                "estimator": self.summary["estimator"],
+                "mean": self.summary["mean"].map("{:.3f}".format),
+                "95 % interval": ["[{:.3f}, {:.3f}]".format(*i) for i in self.summary["interval"]],
+                "over": self.summary["interval_by"],
+            }
+        )
+        if self.summary["p_value"].notna().any():
+            table["p (permutation)"] = self.summary["p_value"].map("{:.3g}".format)
+        return table
+
+    def _difference_table(self):
+        table = self.differences.drop(columns="unit").rename(columns={"n_units": "n"})
+        table["difference"] = table["difference"].map("{:+.3f}".format)
+        table["p_value"] = table["p_value"].map("{:.3g}".format)
+        return table
+
+
+def points(scores):
+    """Scores to show, or to pair, one by one."""
+    if len(scores.by_group):
+        return scores.by_group.set_index("group")["score"]
+    return scores.folds.set_index("fold")["score"]
+
+
+def left_out(row):
+    """Groups that a fold leaves out, in a few letters."""
+    text = ", ".join(str(group) for group in row.test_groups) or f"fold {row.fold}"
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
+
+def _readable(folds):
+    table = folds.drop(columns=["fold", "test_groups"])
+    for name in table.columns.intersection(["score", "chance", "r", "r2"]):
+        table[name] = table[name].map("{:.3f}".format)
+    table.insert(0, "left out", [left_out(row) for row in folds.itertuples()])
+    return table
+
+
+def _plain(table):
+    """A table in letters, words to the left and numbers to the right."""
+    columns = []
+    for name in table:
+        cells = [str(name), *table[name].astype(str)]
+        width = max(map(len, cells))
+        is_word = name in ("left out", "estimator", "first", "second", "over")
+        columns.append([cell.ljust(width) if is_word else cell.rjust(width) for cell in cells])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+
+
+def _html(table, caption):
+    return table.to_html(index=False) + f"<p>{caption}</p>"

@@ -1,0 +1,307 @@
+"""Samples, targets, groups and splits: all that the estimators of a comparison share."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy import stats
+from sklearn.base import clone, is_regressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils.validation import _num_samples
+
+from .._utils.logging import progress
+from .._utils.validation import check_number
+from . import statistics as st
+from .fitting import embed_once, find_seen, fit_with_groups, warn_of_inner_splits, warn_of_seen
+from .groups import check_groups, in_order, own_occasions, own_subjects
+from .results import Scores
+
+_FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
+
+
+class Task:
+    """What is decoded, by whom it is split; made once for all estimators."""
+
+    def __init__(self, estimator, X, y, groups, cv, random_state):
+        self.X, self.y = X, column_or_1d(y)
+        n_samples = _num_samples(X)
+        if len(self.y) != n_samples:
+            raise ValueError(f"y has {len(self.y)} entries but X has {n_samples} samples.")
+        if pd.isna(self.y).any():
+            raise ValueError(
+                f"y is missing (NaN or None) in {int(pd.isna(self.y).sum())} of {n_samples} "
+                "samples; leave these samples out."
+            )
+        self.random_state = random_state
+        self.is_regression = is_regressor(estimator)
+        self.groups = check_groups(groups, X, n_samples)
+        self.subjects, self.occasions = own_subjects(X), own_occasions(X)
+        self.classes = None if self.is_regression else np.unique(self.y)
+        if not self.is_regression and len(self.classes) == n_samples:
+            raise ValueError(
+                f"Each of the {n_samples} samples has a label of its own, so that none is left to "
+                "learn it from. Take a regressor for a continuous target."
+            )
+        if cv is None or isinstance(cv, (int, np.integer)):
+            cv = self._default_cv(cv, random_state)
+        self.cv = check_cv(cv, self.y, classifier=not self.is_regression)
+        self.splits = self.make_splits(self.y)
+        self._check_classes()
+
+    def _default_cv(self, n_folds, seed):
+        if self.groups is None:
+            kind = KFold if self.is_regression else StratifiedKFold
+            return kind(n_folds or 5, shuffle=True, random_state=seed)
+        n_groups = len(set(self.groups))
+        if n_folds is None and n_groups <= _FEW_GROUPS:
+            return LeaveOneGroupOut()
+        if self.is_regression:
+            return GroupKFold(n_folds or 5, shuffle=True, random_state=seed)
+        if n_folds is None:  # every fold should hold a group of each class
+            holders = [len(set(self.groups[self.y == label])) for label in np.unique(self.y)]
+            n_folds = int(np.clip(min(holders), 2, 5))
+        return StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+
+    def make_splits(self, y):
+        """Splits for the targets ``y``; stratified ones depend on them."""
+        splits = list(self.cv.split(np.zeros(len(y)), y, self.groups))
+        for fold, (train, test) in enumerate(splits):
+            if len(train) == 0 or len(test) == 0:
+                raise ValueError(f"Fold {fold} is empty on one side; give fewer folds in cv=.")
+            shared = set(train) & set(test)
+            if self.groups is not None:
+                shared = set(self.groups[train]) & set(self.groups[test])
+            if shared:
+                named = ", ".join(str(g) for g in sorted(shared, key=str)[:5])
+                raise ValueError(
+                    f"Fold {fold} has {len(shared)} "
+                    f"{'samples' if self.groups is None else 'groups'} on both sides ({named}): "
+                    "the score would be too good. Use a splitter of groups, e.g. GroupKFold, or "
+                    "cv=None."
+                )
+        return splits
+
+    def _check_classes(self):
+        """Refuse a training side of one class, and say which classes are too rare."""
+        y = self.y
+        alone = [i for i, (train, _) in enumerate(self.splits) if len(set(y[train])) == 1]
+        if self.is_regression or not alone or len(set(y)) == 1:
+            return
+        fold, train = alone[0], self.splits[alone[0]][0]
+        groups = np.arange(len(y)) if self.groups is None else self.groups
+        what = "sample" if self.groups is None else "group"
+        counts = {str(label): len(set(groups[y == label])) for label in np.unique(y)}
+        raise ValueError(
+            f"Fold {fold} has nothing but the class {str(y[train][0])!r} to train on. Each class "
+            f"needs at least two {what}s, better more; there are {counts}."
+        )
+
+    def run(self, estimator, scoring, n_permutations, n_jobs, verbose):
+        """Score one estimator on all splits."""
+        check_number("n_permutations", n_permutations, low=0, integer=True)
+        if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+            raise TypeError(
+                f"'scoring' is one scorer, its name or a callable, got {scoring!r}. For several "
+                "measures, take Scores.predictions, or call once for each."
+            )
+        if self.groups is not None:
+            train = self.splits[0][0]
+            warn_of_inner_splits(
+                estimator, self.y[train], self.groups[train], not self.is_regression
+            )
+        X, frozen = self.X, None
+        if not callable(scoring):  # a callable may look at the samples themselves
+            estimator, X, frozen = embed_once(estimator, X)
+        jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
+        done = Parallel(n_jobs=n_jobs)(
+            delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring)
+            for train, test in jobs
+        )
+        warn_of_seen([*(seen for _, _, seen in done), self._seen_by(frozen)])
+        folds = self._fold_table([row for row, _, _ in done])
+        predictions = self._prediction_table([predicted for _, predicted, _ in done])
+        by_group = self._group_table(predictions)
+        permuted = self._permuted(estimator, X, scoring, n_permutations, n_jobs, verbose)
+        mean = _mean_score(done, self.y, self.splits, self.is_regression)
+        summary = self._summary(mean, folds, predictions, scoring)
+        p_value = None
+        if n_permutations:
+            p_value = st.permutation_p_value(
+                summary["mean"], permuted, is_error=self._is_error(scoring)
+            )
+        return Scores(
+            folds=folds,
+            by_group=by_group,
+            predictions=predictions,
+            p_value=p_value,
+            permuted=permuted,
+            permuted_by=self._permuted_by() if n_permutations else None,
+            **summary,
+        )
+
+    def _permuted_by(self):
+        return st.permutation_level(self.y, self.groups, self.occasions)
+
+    def _is_error(self, scoring):
+        return self.is_regression and scoring is None
+
+    def _fold_table(self, rows):
+        table = []
+        for fold, ((train, test), row) in enumerate(zip(self.splits, rows, strict=True)):
+            names = () if self.groups is None else in_order(self.groups[test])
+            sizes = {"n_train": len(train), "n_test": len(test), "test_groups": names}
+            table.append({"fold": fold, **row, **sizes})
+        return pd.DataFrame(table)
+
+    def _prediction_table(self, predictions):
+        """One row per test sample; none when only a scorer looked at the predictions."""
+        parts = [
+            pd.DataFrame(
+                {
+                    "sample": test,
+                    "fold": fold,
+                    "group": None if self.groups is None else self.groups[test],
+                    "y": self.y[test],
+                    "predicted": predicted,
+                }
+            )
+            for fold, ((_, test), predicted) in enumerate(
+                zip(self.splits, predictions, strict=True)
+            )
+            if predicted is not None
+        ]
+        columns = ["sample", "fold", "group", "y", "predicted"]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+    def _group_table(self, predictions):
+        """Score by group over all folds that test it."""
+        rows = []
+        if self.groups is not None:
+            for group, part in predictions.groupby("group", sort=False):
+                score = self._score(part["y"].to_numpy(), part["predicted"].to_numpy())
+                rows.append({"group": group, "score": score, "n": len(part)})
+        return pd.DataFrame(rows, columns=["group", "score", "n"])
+
+    def _score(self, y, predicted):
+        return (st.mean_absolute_error if self.is_regression else st.balanced_accuracy)(
+            y, predicted
+        )
+
+    def _summary(self, mean, folds, predictions, scoring):
+        scores = folds["score"].to_numpy()
+        n_groups = 0 if self.groups is None else len(set(self.groups))
+        half, by, n_units = np.nan, "folds", len(scores)
+        n_tested = len(set(np.concatenate([test for _, test in self.splits])))
+        if scoring is None and n_groups > _FEW_GROUPS and len(set(predictions["group"])) > 1:
+            by = "groups"
+            error = st.bootstrap_error(
+                *(predictions[name].to_numpy() for name in ("y", "predicted", "group")),
+                is_regression=self.is_regression,
+                random_state=self.random_state,
+            )
+            n_units = len(set(predictions["group"]))
+            half = st.half_interval(error, n_units, n_tested / folds["n_train"].mean())
+        elif len(scores) > 1:
+            overlap = folds["n_test"].sum() / folds["n_train"].mean()
+            half = st.half_interval(stats.sem(scores), len(scores), overlap)
+        low, high = mean - half, mean + half
+        if half == 0 and scoring is None and not self.is_regression:
+            low, high = st.widen_certain(mean, n_units)
+        if scoring is None:  # no accuracy lies outside 0 and 1, no error below 0
+            low, high = max(low, 0.0), high if self.is_regression else min(high, 1.0)
+        name = "mean_absolute_error" if self.is_regression else "balanced_accuracy"
+        return {
+            "metric": name if scoring is None else getattr(scoring, "__name__", str(scoring)),
+            "mean": mean,
+            "interval": (float(low), float(high)),
+            "interval_by": by,
+            "chance": float(folds["chance"].mean()),
+            "n_groups": n_groups,
+        }
+
+    def _seen_by(self, frozen):
+        """Test subjects that the frozen part of the estimator was trained on."""
+        who = self.groups if self.subjects is None else self.subjects
+        tested = sorted({i for _, test in self.splits for i in test})
+        return () if frozen is None or who is None else find_seen(frozen, in_order(who[tested]))
+
+    def _permuted(self, estimator, X, scoring, n_permutations, n_jobs, verbose):
+        """Mean scores of whole cross-validations with permuted labels."""
+        if not n_permutations:
+            return np.empty(0)
+        seeds = np.random.SeedSequence(self.random_state).spawn(n_permutations)
+        jobs = progress(seeds, description="Permutations", enabled=bool(verbose))
+        return np.array(
+            Parallel(n_jobs=n_jobs)(
+                delayed(_run_permutation)(estimator, self, X, seed, scoring) for seed in jobs
+            )
+        )
+
+
+def _run_permutation(estimator, task, X, seed, scoring):
+    y = st.permute(task.y, task.groups, np.random.default_rng(seed), task.occasions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each was shown with the labels as they are
+        try:
+            splits = task.make_splits(y)
+            done = [
+                _run_fold(estimator, task, X, y, train, test, scoring) for train, test in splits
+            ]
+        except ValueError as error:
+            raise ValueError(
+                f"With permuted labels: {error} Where the splits are too small for every "
+                "permutation, give fewer folds, or cv=None, which balances classes."
+            ) from error
+    return _mean_score(done, y, splits, task.is_regression)
+
+
+def _mean_score(done, y, splits, is_regression):
+    """Mean of the folds' scores; of balanced accuracies by class, as folds may lack some."""
+    predicted = [guesses for _, guesses, _ in done]
+    if is_regression or predicted[0] is None:
+        return float(np.mean([row["score"] for row, _, _ in done]))
+    return st.mean_over_folds([y[test] for _, test in splits], predicted)
+
+
+def _run_fold(estimator, task, X, y, train, test, scoring):
+    """Fit on one side, score on the other; returns the row, predictions and subjects seen."""
+    y_train, y_test = y[train], y[test]
+    X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
+    groups = None if task.groups is None else task.groups[train]
+    estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
+    who = task.groups if task.subjects is None else task.subjects
+    seen = () if who is None else find_seen(estimator, in_order(who[test]))
+    dummy = DummyRegressor(strategy="median") if task.is_regression else DummyClassifier()
+    dummy.fit(np.zeros((len(train), 1)), y_train)
+    blank = np.zeros((len(test), 1))
+    if scoring is not None:
+        scorer = check_scoring(estimator, scoring)
+        return (
+            {"score": scorer(estimator, X_test, y_test), "chance": scorer(dummy, blank, y_test)},
+            None,
+            seen,
+        )
+    predicted = np.asarray(estimator.predict(X_test))
+    if not task.is_regression:
+        score = st.balanced_accuracy(y_test, predicted)
+        return {"score": score, "chance": 1 / len(task.classes)}, predicted, seen
+    row = {
+        "score": st.mean_absolute_error(y_test, predicted),
+        "chance": st.mean_absolute_error(y_test, dummy.predict(blank)),
+        "r": st.correlation(y_test, predicted),
+        "r2": st.determination(y_test, predicted),
+    }
+    return row, predicted, seen

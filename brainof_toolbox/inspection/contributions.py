@@ -1,0 +1,162 @@
+"""What each modality adds to the predictions of an estimator that reads several."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from sklearn.metrics import balanced_accuracy_score
+
+from .._utils.validation import check_option
+from ..estimators.reading import window_tokens
+from ._scoring import prepare
+from .maps import make_axes
+
+_SCORES = {
+    True: {
+        "log_loss": "gain in log loss (nats)",
+        "balanced_accuracy": "gain in balanced accuracy",
+    },
+    False: {"squared_error": "gain in squared error (variance of the target)"},
+}
+_NAMES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
+
+
+def modality_contributions(estimator, X, y=None, *, scoring=None):
+    """Share the score of an estimator out among the modalities it reads: Shapley values.
+
+    A modality's contribution is what it adds to the score, averaged over all orders in which
+    modalities could be read :footcite:p:`shapley1953value`; the paper weighs modalities so
+    :footcite:p:`guo2026brainof`. What is left out is not read, as if it had not been recorded,
+    and an estimator that reads nothing says the same of every sample.
+
+    Parameters
+    ----------
+    estimator : BrainOFClassifier | BrainOFRegressor
+        Fitted to samples of several modalities.
+    X : object
+        :class:`~brainof_toolbox.PairedSignals` or records; not those it was fitted to, if the
+        values are to tell what generalises. Montages and lengths may differ.
+    y : array-like, shape (n_samples,) | None
+        Their targets; ``None``: what the estimator predicts from all modalities.
+    scoring : str | None
+        Of a classifier ``"log_loss"`` (``None``) or ``"balanced_accuracy"``, of a regressor
+        ``"squared_error"`` (``None``). Higher is better for all of them: losses count negative.
+
+    Returns
+    -------
+    contributions : pandas.DataFrame
+        One row per modality: ``modality``; ``contribution``, which add up to the score of all
+        less that of none; ``share`` of this sum, NaN where it is not above 0; ``alone``, what it
+        adds to nothing; ``last``, what it adds to all others. ``contributions.attrs`` holds
+        ``scoring``, the ``label`` of its axis and the ``scores`` of all sets of modalities,
+        joined by ``+``.
+
+    Raises
+    ------
+    TypeError
+        If the estimator predicts nothing.
+    ValueError
+        If it is not fitted, there is one modality only, or ``y`` does not belong to ``X``.
+
+    See Also
+    --------
+    plot_modality_contributions : The table as bars.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+    case = prepare(estimator, X, y, is_one_montage=False)
+    kinds = _SCORES[case.is_classification]
+    scoring = next(iter(kinds)) if scoring is None else check_option("scoring", scoring, kinds)
+    modalities = tuple(case.signals)
+    if len(modalities) < 2:
+        raise ValueError(
+            f"The samples have one modality only, {modalities[0]}: there is nothing to share out."
+        )
+    sets = [set(s) for n in range(len(modalities) + 1) for s in combinations(modalities, n)]
+    value = {frozenset(read): _score(case, read, scoring) for read in sets}
+    everything = frozenset(modalities)
+    total = value[everything] - value[frozenset()]
+    rows = []
+    for name in modalities:
+        contribution = shapley(value, modalities, name)
+        rows.append(
+            {
+                "modality": name,
+                "contribution": contribution,
+                "share": contribution / total if total > 0 else np.nan,
+                "alone": value[frozenset({name})] - value[frozenset()],
+                "last": value[everything] - value[everything - {name}],
+            }
+        )
+    found = pd.DataFrame(rows)
+    scores = {"+".join(n for n in modalities if n in s) or "none": v for s, v in value.items()}
+    found.attrs.update(scoring=scoring, label=kinds[scoring], scores=scores)
+    return found
+
+
+def shapley(value, players, player):
+    """Shapley value of one player."""
+    others = [name for name in players if name != player]
+    total = 0.0
+    for size in range(len(others) + 1):
+        weight = factorial(size) * factorial(len(others) - size) / factorial(len(players))
+        for before in map(frozenset, combinations(others, size)):
+            total += weight * (value[before | {player}] - value[before])
+    return total
+
+
+def _score(case, read, scoring):
+    """Score of predictions from some of the modalities."""
+    outputs = case.run(partial(_take, read=read))
+    if scoring == "balanced_accuracy":
+        said = softmax(outputs, axis=1).argmax(axis=1)
+        return float(balanced_accuracy_score(case.targets, said))
+    return float(-case.losses(outputs).mean())
+
+
+def _take(block, rows, read):
+    """Tokens of all modalities; those that are not to be read are padding."""
+    tokens = []
+    for name in block.windows:
+        part = window_tokens(block, name, rows)
+        if name not in read:
+            part.is_padding[:] = True
+            part.values[:] = 0.0
+        tokens.append(part)
+    return tokens
+
+
+def plot_modality_contributions(contributions, axes=None):
+    """Draw what each modality adds: on average, to nothing, and to all others.
+
+    Parameters
+    ----------
+    contributions : pandas.DataFrame
+        From :func:`modality_contributions`.
+    axes : matplotlib.axes.Axes | None
+        Where to draw; ``None`` makes a figure.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The figure.
+    """
+    (ax,) = make_axes(axes, 1, (5.0, 3.4))
+    places = np.arange(len(contributions))
+    ax.axhline(0, color="0.6", linewidth=0.8)
+    ax.bar(places, contributions["contribution"], 0.6, color="#56B4E9", label="Shapley value")
+    # Okabe and Ito's colours, markers for grey.
+    marks = {"alone": ("o", "#0072B2", "added to nothing"), "last": ("^", "#D55E00", "added last")}
+    for name, (marker, colour, label) in marks.items():
+        ax.plot(places, contributions[name], marker, color=colour, label=label, ms=8)
+    ax.set_xticks(places, [_NAMES[name] for name in contributions["modality"]])
+    ax.set(ylabel=contributions.attrs.get("label", "gain in score"))
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+    return ax.figure

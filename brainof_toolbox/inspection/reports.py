@@ -1,0 +1,297 @@
+"""One page about an estimator on some data: what it is, what it scores, what it goes by."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.utils import _safe_indexing
+
+from .._utils.validation import check_number
+from ..evaluation import cross_validate
+from ..evaluation.fitting import find_seen, fit_with_groups, warn_of_seen
+from ..evaluation.groups import in_order
+from ..evaluation.task import Task
+from . import _report_figures as figures
+from ._experts import expert_usage, plot_expert_usage
+from .occlusion import occlusion_importance
+
+#: Readable on a phone: figures and tables never push the page wider than the screen.
+_STYLE = """
+img, svg { max-width: 100%; height: auto; }
+.accordion-body { overflow-x: auto; }
+table.brainof td, table.brainof th { padding: 2px 12px 2px 0; text-align: left; }
+table.brainof td { overflow-wrap: anywhere; }
+@media (max-width: 700px) {
+  #toc { display: none; }
+  #content { width: 100% !important; margin-left: 0 !important; padding: 4px !important; }
+}
+"""
+
+
+def report(
+    estimator,
+    X,
+    y,
+    *,
+    groups=None,
+    cv=None,
+    file="report.html",
+    title=None,
+    n_mapped=24,
+    overwrite=False,
+    random_state=0,
+):
+    """Write one self-contained page about an estimator on some data.
+
+    It holds the checkpoint's card; what the data are; scores of subjects left out of training,
+    with chance and interval; the confusion matrix and the calibration of their probabilities
+    (of numbers: predictions against targets); maps of importance and the usage of experts in
+    samples left out of the first fold; and the warnings that occurred.
+
+    Parameters
+    ----------
+    estimator : BrainOFClassifier | BrainOFRegressor
+        Fitted or not: it is cloned, and fitted anew in each fold.
+    X : object
+        Samples that scikit-learn can index, as for :func:`~brainof_toolbox.cross_validate`.
+    y : array-like, shape (n_samples,)
+        Labels or continuous targets.
+    groups : array-like, shape (n_samples,) | "none" | None
+        Whose sample each is, as for :func:`~brainof_toolbox.cross_validate`.
+    cv : int | splitter | iterable of (train, test) | None
+        As for :func:`~brainof_toolbox.cross_validate`.
+    file : path-like
+        Where to, ending in ``.html``.
+    title : str | None
+        Of the page.
+    n_mapped : int
+        Samples that maps are averaged over, at most: each channel of each is hidden once. 0
+        leaves the maps out.
+    overwrite : bool
+        Replace a file that is there.
+    random_state : int
+        Seed of the folds.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The page. It needs no network, and no other file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there and ``overwrite`` is False.
+    TypeError
+        If the estimator predicts nothing.
+    ValueError
+        If the file does not end in ``.html``, or as in :func:`~brainof_toolbox.cross_validate`.
+    """
+    path = Path(file)
+    if path.suffix != ".html":
+        raise ValueError(f"The parameter 'file' must end in '.html', got {str(path)!r}.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} is there already. Pass overwrite=True to replace it.")
+    if not hasattr(estimator, "_as_network"):
+        raise TypeError(
+            "A report is about a BrainOFClassifier or BrainOFRegressor, got "
+            f"{type(estimator).__name__}."
+        )
+    check_number("n_mapped", n_mapped, low=0, integer=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = evaluate(estimator, X, y, groups, cv, random_state)
+        maps = _explain(found, n_mapped) if n_mapped else None
+        usage = expert_usage(found.first, found.left_out(n_mapped or 24))
+    page = _write(estimator, found, maps, usage, _told(caught), title)
+    page.save(path, overwrite=overwrite, open_browser=False, verbose="error")
+    return path
+
+
+@dataclass
+class _Found:
+    """What the folds gave."""
+
+    task: Task
+    first: object  # the estimator of the first fold
+    predicted: np.ndarray
+    probability: np.ndarray | None
+    scores: object = None
+
+    def left_out(self, n_samples):
+        """Some samples that the first fold was not fitted to, spread over all of them."""
+        return _safe_indexing(self.task.X, self.rows(n_samples))
+
+    def rows(self, n_samples):
+        test = self.task.splits[0][1]
+        chosen = np.linspace(0, len(test) - 1, min(n_samples, len(test)))
+        return test[np.unique(chosen.round().astype(int))]
+
+
+class _Replay(BaseEstimator):
+    """Says again what folds have said: samples are their numbers."""
+
+    def __init__(self, predicted=None):
+        self.predicted = predicted
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return self.predicted[np.asarray(X)[:, 0]]
+
+
+class _ReplayClassifier(ClassifierMixin, _Replay):
+    pass
+
+
+class _ReplayRegressor(RegressorMixin, _Replay):
+    pass
+
+
+def evaluate(estimator, X, y, groups, cv, random_state):
+    """Fit each fold once, and keep what is said of the samples left out."""
+    task = Task(estimator, X, y, groups, cv, random_state)
+    n_samples = len(task.y)
+    predicted, probability, first, seen = np.empty(n_samples, task.y.dtype), None, None, []
+    if task.is_regression:
+        predicted = np.full(n_samples, np.nan)
+    who = task.groups if task.subjects is None else task.subjects
+    for train, test in task.splits:
+        own = None if task.groups is None else task.groups[train]
+        fitted = fit_with_groups(clone(estimator), _safe_indexing(X, train), task.y[train], own)
+        left_out = _safe_indexing(X, test)
+        if task.is_regression:
+            predicted[test] = fitted.predict(left_out)
+        else:
+            if probability is None:
+                probability = np.full((n_samples, len(task.classes)), np.nan)
+            columns = np.searchsorted(task.classes, fitted.classes_)
+            said = fitted.predict_proba(left_out)
+            probability[test] = 0.0
+            probability[np.ix_(test, columns)] = said
+            predicted[test] = fitted.classes_[said.argmax(axis=1)]
+        seen.append(() if who is None else find_seen(fitted, in_order(who[test])))
+        first = fitted if first is None else first
+    warn_of_seen(seen)
+    found = _Found(task, first, predicted, probability)
+    replay = (_ReplayRegressor if task.is_regression else _ReplayClassifier)(predicted)
+    numbers = np.arange(n_samples)[:, None]
+    own = "none" if task.groups is None else task.groups
+    found.scores = cross_validate(
+        replay, numbers, task.y, groups=own, cv=task.splits, random_state=random_state
+    )
+    return found
+
+
+def _explain(found, n_mapped):
+    """Maps by modality, from samples left out of the first fold."""
+    rows = found.rows(n_mapped)
+    X = _safe_indexing(found.task.X, rows)
+    return occlusion_importance(found.first, X, found.task.y[rows], radius=0.03)
+
+
+def _told(caught):
+    """Each warning once, with how often it was said."""
+    texts = pd.Series([f"{entry.category.__name__}: {entry.message}" for entry in caught])
+    return texts.value_counts(sort=False)
+
+
+# ------------------------------------------------------------------------------------- the page
+
+
+def _write(estimator, found, importance, usage, told, title):
+    import matplotlib.pyplot as plt
+    import mne
+
+    name = type(estimator).__name__
+    page = mne.Report(title=title or f"{name}: report", verbose="error")
+    page.add_custom_css(_STYLE)
+    info = {**found.first.checkpoint_info_, "adaptation": estimator.adaptation}
+    page.add_html(_rows_of(info), "Checkpoint", tags=("checkpoint",))
+    page.add_html(_rows_of(_describe_data(found)), "Data", tags=("data",))
+    page.add_html(found.scores._repr_html_(), "Scores", tags=("scores",))
+    drawn = [("Scores by group", found.scores.plot().figure, "scores")]
+    if found.task.is_regression:
+        drawn.append(("Predictions", figures.plot_predictions(found), "predictions"))
+    else:
+        drawn.append(("Confusion matrix", figures.plot_confusion(found), "confusion"))
+        drawn.append(("Calibration", figures.plot_calibration(found), "calibration"))
+    drawn += _draw_maps(importance) if importance else []
+    drawn.append(("Expert usage", plot_expert_usage(usage), "experts"))
+    for title, figure, tag in drawn:
+        page.add_figure(figure, title, caption=_CAPTIONS.get(tag), tags=(tag,))
+        plt.close(figure)
+    said = "".join(
+        f"<li>{html.escape(str(text))}{f' ({n} times)' if n > 1 else ''}</li>"
+        for text, n in told.items()
+    )
+    page.add_html(f"<ul>{said}</ul>" if said else "<p>None.</p>", "Warnings", tags=("warnings",))
+    return page
+
+
+_CAPTIONS = {
+    "scores": "Each point is a group left out of training.",
+    "confusion": "Samples left out of training; shares of each true class.",
+    "calibration": "Samples left out of training: how often an answer that is given with so much "
+    "confidence is right. Points on the line would be well calibrated.",
+    "predictions": "Samples left out of training.",
+    "maps": "How much worse predictions of left-out samples become when something is hidden.",
+    "experts": "Shares of the tokens in left-out samples.",
+}
+
+
+def _draw_maps(importance):
+    drawn = []
+    for modality, part in importance.parts.items():
+        label = {"fmri": "fMRI"}.get(modality, modality.upper())
+        if modality != "fmri" or part.channels.max() > 0:
+            drawn.append((f"Where it matters, {label}", importance.plot(modality), "maps"))
+        if len(part.times) > 1:
+            drawn.append((f"When it matters, {label}", importance.plot_time(modality), "maps"))
+        if part.bands:
+            drawn.append((f"Which bands, {label}", importance.plot_bands(modality), "maps"))
+    return drawn
+
+
+def _rows_of(table):
+    rows = "".join(
+        f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(_plain(value))}</td></tr>"
+        for key, value in table.items()
+    )
+    return f"<table class='brainof'>{rows}</table>"
+
+
+def _plain(value):
+    if isinstance(value, (list, tuple, set)):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _describe_data(found):
+    """Samples, groups, classes; and of each modality channels, rate and length."""
+    task, first = found.task, found.first
+    about = {"samples": len(task.y)}
+    about["groups"] = "none named" if task.groups is None else len(set(task.groups))
+    if task.is_regression:
+        low, middle, high = np.quantile(task.y.astype(float), [0, 0.5, 1])
+        about["target"] = f"{low:.4g} to {high:.4g}, median {middle:.4g}"
+    else:
+        counts = pd.Series(task.y).value_counts(sort=False)
+        about["classes"] = [f"{label}: {count}" for label, count in counts.items()]
+    blocks = first._blocks(first._as_sources(found.left_out(8), reset=False))
+    for block in blocks:
+        for name, windows in block.windows.items():
+            signals = windows.signals
+            seconds = signals.shape[2] / signals.sfreq
+            rate = f"{signals.sfreq:.4g} Hz"
+            text = f"{signals.shape[1]} channels, windows of {seconds:.4g} s at {rate}"
+            about.setdefault(f"{name} as the network sees it", text)
+    about["maps and experts"] = f"of samples left out of the first of {len(task.splits)} folds"
+    return about

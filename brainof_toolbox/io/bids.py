@@ -1,0 +1,380 @@
+"""A BIDS dataset -> records: the recordings of one subject, session, task and run together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from .._utils.validation import check_option
+from .bids_files import (
+    DATATYPES,
+    bids_path,
+    check_root,
+    derivative_root,
+    find_confounds,
+    find_files,
+    select_images,
+)
+from .bids_pairing import describe_missing, pair
+from .datalad import absent_files
+from .t_r import find_sidecar
+
+_FILTERS = {"subjects": "subject", "sessions": "session", "task": "task", "runs": "run"}
+_PREFIXES = {"subject": "sub-", "session": "ses-", "task": "task-", "run": "run-"}
+_WHO = ("subject", "session", "task", "run")
+
+
+class Records(Sequence):
+    """What :func:`read_bids` found: a sequence of light records, read when they are used.
+
+    A valid ``X`` for every estimator of this package and for scikit-learn's splitters.
+
+    Parameters
+    ----------
+    items : iterable of dict
+        Records: recordings under ``"eeg"``, ``"meg"`` and ``"fmri"``, with ``"confounds"`` and
+        ``"t_r"`` (s) of the fMRI run, and ``"subject"``, ``"session"``, ``"task"``, ``"run"``.
+
+    Attributes
+    ----------
+    subject, session, task, run : tuple of (str | None)
+        One entry per record.
+    groups : ndarray, shape (n_records,)
+        The subjects, as the ``groups`` of scikit-learn's splitters.
+    shape : tuple
+        ``(n_records,)``.
+
+    Examples
+    --------
+    >>> from brainof_toolbox import Records
+    >>> records = Records([{"eeg": "a.edf", "subject": "01"}, {"eeg": "b.edf", "subject": "02"}])
+    >>> records[1:].subject
+    ('02',)
+    """
+
+    def __init__(self, items):
+        self._items = [dict(item) for item in items]
+
+    def __len__(self):
+        return len(self._items)
+
+    def __getitem__(self, key):
+        """One record (a dict) for an integer; Records for a slice, an index array or a mask."""
+        if isinstance(key, (int, np.integer)):
+            return dict(self._items[key])
+        return Records([self._items[i] for i in indices(key, len(self))])
+
+    def __eq__(self, other):
+        """Equal when all records are."""
+        return self._items == other._items if isinstance(other, Records) else NotImplemented
+
+    __hash__ = None
+
+    @property
+    def shape(self):
+        """Number of records, as scikit-learn asks for it."""
+        return (len(self),)
+
+    @property
+    def subject(self):
+        """Subject of each record."""
+        return tuple(item.get("subject") for item in self._items)
+
+    @property
+    def session(self):
+        """Session of each record."""
+        return tuple(item.get("session") for item in self._items)
+
+    @property
+    def task(self):
+        """Task of each record."""
+        return tuple(item.get("task") for item in self._items)
+
+    @property
+    def run(self):
+        """Run of each record."""
+        return tuple(item.get("run") for item in self._items)
+
+    @property
+    def groups(self):
+        """Subjects as an array."""
+        return np.array(self.subject)
+
+    def to_dataframe(self):
+        """Show records as a table.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            One row per record: subject, session, task, run, and for what any record has, a
+            column with the path of each modality, ``confounds`` and ``t_r`` (s).
+        """
+        import pandas as pd
+
+        there = [k for k in ("eeg", "meg", "fmri", "confounds", "t_r") if self._any(k)]
+        rows = [
+            {name: item.get(name) for name in _WHO} | {k: _as_text(item.get(k)) for k in there}
+            for item in self._items
+        ]
+        return pd.DataFrame(rows, columns=[*_WHO, *there])
+
+    def _any(self, key):
+        return any(item.get(key) is not None for item in self._items)
+
+    def __repr__(self):
+        counts = [
+            f"{sum(item.get(name) is not None for item in self._items)} {name}"
+            for name in ("eeg", "meg", "fmri")
+            if self._any(name)
+        ]
+        n_subjects = len(set(self.subject))
+        words = (
+            f"{len(self)} record{'s' * (len(self) != 1)} of {n_subjects} "
+            f"subject{'s' * (n_subjects != 1)}"
+        )
+        head = f"<Records | {words}: {', '.join(counts) or 'empty'}>"
+        return f"{head}\n{self._short_table().to_string(max_rows=10)}" if len(self) else head
+
+    def _repr_html_(self):
+        return self._short_table().to_html(max_rows=10)
+
+    def _short_table(self):
+        table = self.to_dataframe().dropna(axis=1, how="all")
+        for name in ("eeg", "meg", "fmri", "confounds"):
+            if name in table:
+                is_path = [isinstance(text, str) for text in table[name]]
+                table.loc[is_path, name] = [Path(t).name for t in table.loc[is_path, name]]
+        return table.fillna("")
+
+
+def indices(key, n_items):
+    """Turn a slice, mask or index array, or what scikit-learn writes, into indices."""
+    if isinstance(key, tuple):  # scikit-learn's X[key, ...]
+        key = key[0]
+    return np.arange(n_items)[key if isinstance(key, slice) else _as_index(key)]
+
+
+def _as_index(key):
+    key = np.asarray(key)
+    return key if key.size else key.astype(int)
+
+
+def _as_text(value):
+    if value is None or isinstance(value, (float, int)):
+        return value
+    try:
+        return os.fspath(value)
+    except TypeError:
+        return repr(value)
+
+
+def read_bids(
+    root,
+    *,
+    datatypes=None,
+    subjects=None,
+    sessions=None,
+    task=None,
+    runs=None,
+    space=None,
+    derivatives=None,
+):
+    """Find the EEG, MEG and fMRI recordings of a BIDS dataset and pair them by subject.
+
+    Nothing is read but names and fMRI sidecars; recordings are read when an estimator needs them.
+
+    Parameters
+    ----------
+    root : path-like
+        The dataset: raw, or itself a derivative such as what fMRIPrep writes.
+    datatypes : str | sequence of str | None
+        Any of ``"eeg"``, ``"meg"``, ``"func"``; ``None``: those that are there.
+    subjects, sessions, task, runs : str | sequence of str | None
+        Take these only, with or without ``sub-``, ``ses-``, ``task-``, ``run-``; ``None``: all.
+    space : str | None
+        Of preprocessed images: ``"MNI152NLin2009cAsym"``, with a resolution
+        ``"MNI152NLin2009cAsym:res-2"``, or ``"native"`` for images without one. Needed when
+        there are several.
+    derivatives : path-like | None
+        ``None`` takes raw files. The name of a folder in ``root/derivatives`` (``"fmriprep"``)
+        or a path takes preprocessed images (``desc-preproc``) from there. Datatypes that it does
+        not hold come from the raw dataset.
+
+    Returns
+    -------
+    records : Records
+        One per subject, session, task and run, in this order. ``"eeg"`` and ``"meg"`` are
+        :class:`mne_bids.BIDSPath`, ``"fmri"`` and ``"confounds"`` (fMRIPrep's, when they lie
+        beside the image) paths, ``"t_r"`` (s) the sidecar's RepetitionTime. What a record lacks
+        has no key.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the dataset or the derivative does not exist.
+    ValueError
+        If the folder is no BIDS dataset, nothing fits, a value asked for is not there (the
+        message lists those that are), or images come in several spaces and none was chosen.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, naming subjects, when some records lack a modality; once, when files are links to
+        content that was never downloaded. Reading such a file is an error.
+
+    Notes
+    -----
+    *Pairing.* Recordings of different modalities become one record when subject, session, task
+    and run are equal; ``run-1`` equals ``run-01``. A modality whose only recording of a task has
+    no run joins the one run that the others have. Recordings of different tasks or sessions are
+    different records.
+
+    *Several files of one run.* Files that differ in another entity (``acq-``, ``dir-``,
+    ``echo-``, ``proc-``, ...) are different records; ``run`` then says which: ``"01_acq-x"``.
+    Split FIF files are one recording. Single-band references, phase images, the sessions of
+    ``sub-emptyroom`` and calibration files are left out.
+
+    *Spaces.* Raw images are in the scanner's space of each subject: an atlas in MNI space does
+    not fit them, however willingly it is resampled. Use preprocessed images, or a masker in the
+    subject's own space.
+    """
+    root = check_root(root)
+    files = _find(root, _check_datatypes(datatypes), derivatives)
+    asked = {"subjects": subjects, "sessions": sessions, "task": task, "runs": runs}
+    files = _filter(root, files, asked)
+    files = _select(files, space)
+    _warn_absent(root, [file.path for file in files])
+    groups = pair(files)
+    records = Records([_make_record(who, found, root) for who, found in groups])
+    message = describe_missing(groups)
+    if message:
+        warn(message)
+    return records
+
+
+def _check_datatypes(datatypes):
+    if datatypes is None:
+        return None
+    names = [datatypes] if isinstance(datatypes, str) else list(datatypes)
+    for name in names:
+        check_option("datatypes", name, tuple(DATATYPES))
+    if not names:
+        raise ValueError("The parameter 'datatypes' is empty; None takes those that are there.")
+    return names
+
+
+def _find(root, datatypes, derivatives):
+    """Files by datatype: the derivative's where it has any, else the raw dataset's."""
+    wanted = datatypes or list(DATATYPES)
+    files = {name: find_files(root, name) for name in wanted}
+    if derivatives is not None:
+        folder = derivative_root(root, derivatives)
+        derived = {name: find_files(folder, name) for name in wanted}
+        if not any(derived.values()):
+            raise ValueError(f"No {' or '.join(wanted)} recording is in the derivatives {folder}.")
+        files = {name: derived[name] or files[name] for name in wanted}
+    absent = [name for name in wanted if not files[name]]
+    if datatypes is not None and absent:
+        there = [name for name in DATATYPES if find_files(root, name)]
+        raise ValueError(
+            f"No {' or '.join(absent)} recording in {root}; datatypes that are there: "
+            f"{there or 'none'}."
+        )
+    if not any(files.values()):
+        raise ValueError(
+            f"No recording in {root}: found no sub-*/[ses-*/] folder eeg, meg or func with data."
+        )
+    return [file for found in files.values() for file in found]
+
+
+def _filter(root, files, asked):
+    kept = files
+    for parameter, values in asked.items():
+        if values is None:
+            continue
+        entity = _FILTERS[parameter]
+        values = [values] if isinstance(values, (str, int)) else list(values)
+        values = [str(value).removeprefix(_PREFIXES[entity]) for value in values]
+        plain = _plain_run if entity == "run" else str
+        there = sorted({file.entities[entity] for file in files if entity in file.entities})
+        unknown = [v for v in values if plain(v) not in {plain(name) for name in there}]
+        if unknown:
+            raise ValueError(
+                f"{parameter}: no {entity} {', '.join(map(repr, unknown))} in {root}; there "
+                f"are {there or 'none'}."
+            )
+        wanted = {plain(value) for value in values}
+        kept = [f for f in kept if entity in f.entities and plain(f.entities[entity]) in wanted]
+    if not kept:
+        given = {name: value for name, value in asked.items() if value is not None}
+        raise ValueError(f"No recording in {root} fits all of {given}.")
+    return kept
+
+
+def _plain_run(value):
+    """``"01"`` and ``"1"`` are one run."""
+    return str(int(value)) if str(value).isdigit() else str(value)
+
+
+def _select(files, space):
+    images = [file for file in files if file.datatype == "func"]
+    others = [file for file in files if file.datatype != "func"]
+    images = select_images(images, space) if images else []
+    spaces = {f.entities["space"] for f in images if "space" in f.entities}
+    foreign = sorted(name for name in spaces if not name.startswith("MNI"))
+    if foreign:
+        warn(
+            f"The images are in space-{foreign[0]}, not in MNI space: the default parcellation "
+            "and atlases in MNI space do not fit them."
+        )
+    return others + images
+
+
+def _warn_absent(root, paths):
+    absent = [found[0] for found in map(absent_files, paths) if found]
+    if absent:
+        path, command = absent[0]
+        example = path.relative_to(root) if path.is_relative_to(root) else path
+        warn(
+            f"{len(absent)} of {len(paths)} recordings in {root} are links to content that is "
+            f"not on this machine, for example {example}. Reading them is an error; get them "
+            f"with: {command}{f' {example}' if command == 'datalad get' else ''}"
+        )
+
+
+def _make_record(who, found, root):
+    record = dict(who)
+    for file in found:
+        modality = DATATYPES[file.datatype]
+        if modality != "fmri":
+            record[modality] = bids_path(file)
+            continue
+        record["fmri"] = file.path
+        confounds = find_confounds(file)
+        if confounds is not None:
+            record["confounds"] = confounds
+        t_r = _repetition_time(file, root)
+        if t_r is not None:
+            record["t_r"] = t_r
+    return record
+
+
+def _repetition_time(file, root):
+    """RepetitionTime (s) beside the image, or of the raw image it was made from."""
+    value = find_sidecar(file.path).get("RepetitionTime")
+    if value is None and file.root != root:
+        value = find_sidecar(root / _raw_name(file)).get("RepetitionTime")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # What cannot be seconds is left to the reader of the image, which names the sidecar.
+    return float(value) if is_number and 0.01 <= value <= 60 else None
+
+
+def _raw_name(file):
+    folder = file.path.parent.relative_to(file.root)
+    parts = file.path.name.split("_")
+    new = ("space-", "desc-", "res-", "cohort-")
+    return folder / "_".join(part for part in parts if not part.startswith(new))

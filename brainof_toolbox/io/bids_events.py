@@ -1,0 +1,142 @@
+"""The events table of a run -> what happened when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from .bids_files import entities_of
+from .participants import MISSING, read_table
+
+
+class Dropped:
+    """Counts what was left out over all files, to say it once."""
+
+    def __init__(self):
+        self.counts = Counter()
+        self.files = {}
+
+    def add(self, reason, count, path):
+        """Count events left out of one file."""
+        if count:
+            self.counts[reason] += int(count)
+            self.files.setdefault(reason, []).append(Path(path).name)
+
+    def say(self):
+        """Warn once, with counts, reasons and the first files."""
+        parts = []
+        for reason, count in self.counts.items():
+            files = self.files[reason]
+            more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+            parts.append(f"{count} {reason} ({', '.join(files[:3])}{more})")
+        if parts:
+            warn(f"Dropped events: {'; '.join(parts)}.")
+
+
+def find_events(path, datatype, root):
+    """Find the events table of a recording."""
+    if datatype == "func":
+        found, expected = _events_of_image(Path(path), Path(root).expanduser().absolute())
+    else:
+        found = path.find_matching_sidecar("events", ".tsv", on_error="ignore")
+        named = path.copy().update(suffix="events", extension=".tsv", split=None, check=False)
+        expected = named.directory / named.basename
+    if found is None:
+        raise FileNotFoundError(
+            f"No events for {Path(getattr(path, 'fpath', path)).name}: expected {expected}. "
+            "Recordings without events go to the estimators as they are, with read_bids."
+        )
+    return Path(found)
+
+
+def _events_of_image(path, root):
+    """The table found, or None, and where it is expected."""
+    # By BIDS's inheritance: the nearest folder, and in it the most specific name, whose entities
+    # the image all has.
+    image = entities_of(path)
+    subject = next(p for p in path.parents if p.name == f"sub-{image['subject']}")
+    inside = path.parent.relative_to(subject.parent)
+    new = ("space-", "desc-", "res-", "cohort-", "echo-", "part-")
+    parts = [part for part in path.name.split("_")[:-1] if not part.startswith(new)]
+    expected = root / inside / "_".join([*parts, "events.tsv"])
+    for base in dict.fromkeys((root, subject.parent)):
+        for folder in (base / inside, *(base / inside).parents):
+            fitting = {p: entities_of(p) for p in sorted(folder.glob("*_events.tsv"))}
+            fitting = {p: e for p, e in fitting.items() if e.items() <= image.items()}
+            if fitting:
+                return max(fitting, key=lambda p: len(fitting[p])), expected
+            if folder == base:
+                break
+    return None, expected
+
+
+def read_events(path, column, dropped):
+    """Read an events table."""
+    import pandas as pd
+
+    table = read_table(path)
+    for name, why in (("onset", ""), (column, " Pass column= to take another.")):
+        if name not in table:
+            raise ValueError(f"{path} has no column {name!r}; it has {list(table)}.{why}")
+    is_missing = table["onset"].isin(MISSING)
+    dropped.add("without an onset (n/a)", is_missing.sum(), path)
+    table = table[~is_missing]
+    unnamed = table[column].isin(MISSING)
+    dropped.add(f"without a {column} (n/a)", unnamed.sum(), path)
+    table = table[~unnamed]
+    duration = table["duration"] if "duration" in table else ["n/a"] * len(table)
+    events = pd.DataFrame(
+        {
+            "onset": [_number(text, "onset", path) for text in table["onset"]],
+            "duration": [_number(text, "duration", path) for text in duration],
+            "trial_type": list(table[column]),
+        }
+    )
+    return events.sort_values("onset", kind="stable", ignore_index=True)
+
+
+def _number(text, name, path):
+    if text in MISSING:
+        return np.nan
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{path}: the {name} {text!r} is not a number of seconds.") from None
+    if not np.isfinite(value) or (name == "duration" and value < 0):
+        raise ValueError(f"{path}: the {name} {text!r} is not a number of seconds.")
+    return value
+
+
+def choose_events(tables, event_id):
+    """Keep the events asked for and number them the same way in all files."""
+    there = sorted({name for table in tables for name in table["trial_type"]})
+    if event_id is None:
+        names = [name for name in there if not name.lower().startswith(("bad", "edge"))]
+        event_id = {name: number for number, name in enumerate(names, 1)}
+    elif not isinstance(event_id, dict):
+        names = [event_id] if isinstance(event_id, str) else list(event_id)
+        event_id = {name: number for number, name in enumerate(names, 1)}
+    unknown = [name for name in event_id if name not in there]
+    if unknown:
+        raise ValueError(f"event_id: no event is called {unknown}; there are {there}.")
+    if not event_id:
+        raise ValueError(f"No events: the events tables name {there or 'nothing'}.")
+    chosen = [table[table["trial_type"].isin(event_id)] for table in tables]
+    return [table.reset_index(drop=True) for table in chosen], event_id
+
+
+def common_duration(tables):
+    """The duration (s) that all events share."""
+    durations = np.concatenate([table["duration"].to_numpy(float) for table in tables])
+    shared = len(durations) and np.isfinite(durations).all() and durations.max() > 0
+    if not shared or np.ptp(durations) > 1e-3 * durations.max():
+        known = np.unique(np.round(durations[np.isfinite(durations)], 3))
+        words = f"{known[:5].tolist()}{' ...' if len(known) > 5 else ''}"
+        raise ValueError(
+            f"tmax must be given: the events do not share one duration above zero, but have "
+            f"{words} s{' and n/a' if not np.isfinite(durations).all() else ''}."
+        )
+    return float(np.median(durations))

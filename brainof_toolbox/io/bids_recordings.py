@@ -1,0 +1,144 @@
+"""One EEG or MEG recording of a BIDS dataset, with what its sidecar files say."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from .datalad import check_present
+from .regions import mni_to_head
+
+#: What mne-bids says that changes nothing here, or that is said here in other words.
+_QUIET = (
+    "Unable to map the following column",
+    "participants.tsv file not found",
+    "is not listed in participants",
+    "Did not find any events.tsv",
+    "Did not find any channels.tsv",
+    "Did not find any eeg.json",
+    "Did not find any meg.json",
+    "No fiducial points found for ctf_head",
+    "is not an MNE-Python coordinate frame",
+    "is not a BIDS-acceptable coordinate frame",
+    "naming convention",
+    "annotation(s) that were",
+    "Leaving raw.info['meas_date'] unchanged",
+)
+#: CTF's axes (x front, y left) in those of the head frame (x right, y front).
+_CTF_TO_HEAD = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+_TO_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
+
+
+def read_bids_recording(bids_path):
+    """Read an EEG or MEG recording with its BIDS sidecars; the data stay on disk."""
+    # Bad channels and types come from ``channels.tsv``, electrode positions from
+    # ``electrodes.tsv`` and ``coordsystem.json``, annotations from ``events.tsv``.
+    path = Path(bids_path.fpath)
+    check_present(path)
+    raw = _read(bids_path, path)
+    # mne-bids writes "sub-01" here, or nothing when participants.tsv does not list the subject.
+    raw.info["subject_info"] = {**(raw.info["subject_info"] or {}), "his_id": bids_path.subject}
+    for suffix, what in (("channels", ".tsv"), (bids_path.datatype, ".json")):
+        if bids_path.find_matching_sidecar(suffix, what, on_error="ignore") is None:
+            lost = "bad channels and types are" if what == ".tsv" else "the line frequency is"
+            warn(f"{path} has no {suffix}{what} beside it: {lost} taken from the recording.")
+    if bids_path.datatype == "eeg":
+        _place_electrodes(raw, bids_path)
+    return raw
+
+
+def _read(bids_path, path):
+    from mne_bids import read_raw_bids
+
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # Names say which channel is which, whatever the order in channels.tsv.
+            raw = read_raw_bids(bids_path, on_ch_mismatch="reorder", verbose="warning")
+    except MemoryError:
+        raise
+    except Exception as error:  # readers raise anything on a damaged file; it must be named
+        raise ValueError(
+            f"Cannot read {path} or a sidecar of it ({type(error).__name__}: {error})."
+        ) from error
+    for entry in caught:
+        message = " ".join(str(entry.message).split())
+        wanted = issubclass(entry.category, RuntimeWarning)
+        if wanted and not any(words in message for words in _QUIET):
+            warn(f"{path}: {message}")
+    return raw
+
+
+def _place_electrodes(raw, bids_path):
+    """Move positions from the coordinate system of coordsystem.json to the head frame."""
+    import mne
+    from mne_bids.config import BIDS_TO_MNE_FRAMES
+
+    find = bids_path.find_matching_sidecar
+    coordsystem = find("coordsystem", ".json", on_error="ignore")
+    electrodes = find("electrodes", ".tsv", on_error="ignore")
+    picks = mne.pick_types(raw.info, eeg=True, exclude=[])
+    pos = np.array([raw.info["chs"][i]["loc"][:3] for i in picks])
+    if electrodes is None or coordsystem is None or not np.isfinite(pos).any():
+        return
+    says = json.loads(Path(coordsystem).read_text(encoding="utf-8-sig"))
+    system = says.get("EEGCoordinateSystem")
+    frame = BIDS_TO_MNE_FRAMES.get(system)
+    landmarks = _landmarks(says)
+    if landmarks is not None:
+        if frame == "ctf_head":
+            landmarks = landmarks @ _CTF_TO_HEAD.T
+        pos = mne.transforms.apply_trans(mne.transforms.get_ras_to_neuromag_trans(*landmarks), pos)
+    elif frame == "mni_tal":
+        pos = mni_to_head(pos)
+    elif frame in ("head", "ctf_head"):
+        return
+    else:
+        warn(
+            f"{electrodes}: positions are in the coordinate system {system!r} and "
+            f"{Path(coordsystem).name} has no AnatomicalLandmarkCoordinates to relate it to the "
+            "head; positions are not used. Add the landmarks NAS, LPA and RPA."
+        )
+        pos = np.full_like(pos, np.nan)
+    _set_positions(raw, picks, pos)
+
+
+def _set_positions(raw, picks, pos):
+    import mne
+
+    names = [raw.ch_names[i] for i in picks]
+    known = {n: p for n, p in zip(names, pos, strict=True) if np.isfinite(p).all()}
+    montage = mne.channels.make_dig_montage(known, coord_frame="head") if known else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # fiducials not found: the frame is set
+        raw.set_montage(montage, on_missing="ignore", verbose="error")
+
+
+def _landmarks(says):
+    """Nasion, left and right preauricular points in metres (3, 3), or None."""
+    points = says.get("AnatomicalLandmarkCoordinates")
+    if not isinstance(points, dict):
+        return None
+    system = says.get("EEGCoordinateSystem")
+    if says.get("AnatomicalLandmarkCoordinateSystem", system) != system:
+        return None
+    found = []
+    for names in (("NAS", "nasion", "Nz"), ("LPA",), ("RPA",)):
+        found.append(next((points[name] for name in names if name in points), None))
+    try:
+        found = np.array(found, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    if found.shape != (3, 3) or not np.isfinite(found).all():
+        return None
+    unit = says.get("AnatomicalLandmarkCoordinateUnits", says.get("EEGCoordinateUnits"))
+    found = found * _TO_METRES.get(unit, np.nan)
+    across, front = found[2] - found[1], found[0] - found[1]
+    is_head = (
+        0.05 < np.linalg.norm(across) < 0.3 and np.linalg.norm(np.cross(across, front)) > 1e-3
+    )
+    return found if is_head else None

@@ -1,0 +1,275 @@
+"""fMRI images -> Signals: one series per region of a nilearn masker, one image at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from ..signals import Signals
+from .confounds import FMRIPREP, read_confounds
+from .image_checks import (
+    MIN_VOLUMES,
+    check_image,
+    check_space,
+    describe,
+    image_path,
+    is_image,
+    open_image,
+)
+from .masking import MAX_VOXELS, is_voxelwise, mask_image
+from .regions import resolve_masker
+from .t_r import find_sidecar, resolve_t_r, split_bids_name
+
+__all__ = ["MAX_VOXELS", "check_image", "check_t_r", "find_sidecar", "from_nifti", "is_image"]
+
+_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
+#: Parameters of maskers that do not change what is extracted.
+_NOT_IN_KEY = ("memory", "memory_level", "verbose", "reports", "n_jobs", "cmap")
+
+
+def from_nifti(
+    imgs,
+    *,
+    masker=None,
+    t_r=None,
+    confounds=None,
+    memory=None,
+    subject=None,
+    session=None,
+    task=None,
+    run=None,
+):
+    """Read fMRI images as time series of regions, one sample per image.
+
+    Parameters
+    ----------
+    imgs : path-like | Niimg-like | list
+        4-D images in MNI space: NIfTI, Analyze or MGH files or nibabel images. They are not
+        changed. Those of a list are read one after the other; only their series stay in memory.
+    masker : None | str | path-like | Niimg-like | nilearn masker
+        The regions: ``None`` for the default parcellation, the name of an atlas, an atlas image,
+        or a ``NiftiLabelsMasker``, ``NiftiMapsMasker``, ``NiftiSpheresMasker`` or ``NiftiMasker``
+        (up to 4096 voxels as channels), fitted or not; it is not changed.
+    t_r : float | None
+        Repetition time in seconds. ``None``: the masker's, or else ``RepetitionTime`` of the BIDS
+        sidecar, or else the header's.
+    confounds : DataFrame | array-like | path-like | str | list | None
+        What is regressed out of the series: the table of one image (n_volumes, n_confounds) or
+        its file, or a list with one entry per image. ``"auto"``: fMRIPrep's table beside each
+        image. Of fMRIPrep's files the columns of nilearn's strategy "simple" are taken (24 motion
+        parameters, white matter, CSF, high-pass cosines). NaN in the first row of derivatives
+        is taken as 0 and said.
+    memory : str | joblib.Memory | None
+        Where masked series are cached, by the content of the image and all parameters.
+    subject, session, task, run : str | list | None
+        Whose image it is, for all images or one entry per image. ``None``: as the BIDS name of
+        the file says.
+
+    Returns
+    -------
+    signals : Signals | list of Signals
+        One sample of shape (1, n_regions, n_volumes) per image, values as the masker gives them,
+        ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist; broken links of datalad are named as such.
+    ValueError
+        If an image is damaged, not 4-D, shorter than 10 volumes or zero, its repetition time is
+        unknown or impossible, confounds do not fit, or no region has data.
+    TypeError
+        If something is no image.
+
+    Notes
+    -----
+    Regions without data (outside the field of view, or zero throughout) are left out with a
+    warning that names them; constant ones are kept and named. NaN voxels count as 0, as in
+    nilearn, and are said where they lie in a region.
+
+    A masker for regions learns nothing from data, so a fitted one is fitted again to each image;
+    a fitted ``NiftiMasker`` keeps its mask.
+    """
+    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
+    is_list = isinstance(imgs, (list, tuple)) or is_column
+    items = list(imgs) if is_list else [imgs]
+    if not items:
+        raise ValueError("imgs is empty: no images.")
+    masker = resolve_masker(masker)
+    tables = _per_image("confounds", confounds, len(items), is_list)
+    who = {
+        name: _per_image(name, value, len(items), is_list)
+        for name, value in zip(_ENTITIES, (subject, session, task, run), strict=True)
+    }
+    signals, said = [], {}
+    for i, item in enumerate(items):
+        where = describe(item, i if is_list else None)
+        with _naming(where):
+            own = {name: values[i] for name, values in who.items()}
+            one, messages = _read_image(item, where, masker, t_r, tables[i], memory, own)
+        signals.append(one)
+        for message in messages:
+            said.setdefault(message, []).append(where)
+    for message, places in said.items():  # what is true of many images is said once
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        warn(f"{places[0]}{more}: {message}")
+    return signals if is_list else signals[0]
+
+
+def check_t_r(item, *, masker=None, t_r=None):
+    """Refuse an image whose repetition time nobody says, or says in the wrong unit."""
+    where = describe(item)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from_nifti will say what is odd
+        resolve_t_r(
+            open_image(item, where),
+            where=where,
+            path=image_path(item),
+            t_r=t_r,
+            masker_t_r=getattr(masker, "t_r", None),
+        )
+
+
+def _per_image(name, value, n_images, is_list):
+    """One entry per image."""
+    if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
+        if len(value) != n_images:
+            raise ValueError(f"{name} has {len(value)} entries but there are {n_images} images.")
+        return list(value)
+    is_for_all = value is None or name != "confounds" or _is_word(value)
+    if not is_for_all and n_images > 1:
+        raise ValueError(
+            f"confounds is one table but there are {n_images} images: give a list with one entry "
+            "per image."
+        )
+    return [value] * n_images
+
+
+def _is_word(value):
+    return isinstance(value, str) and value in FMRIPREP
+
+
+@contextmanager
+def _naming(where):
+    """An error says which image it was."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        if where in str(error):
+            raise
+        kinds = (FileNotFoundError, OSError, TypeError, ValueError)
+        kind = next(kind for kind in kinds if isinstance(error, kind))
+        raise kind(f"{where}: {error}") from error
+
+
+def _read_image(item, where, masker, t_r, confounds, memory, who):
+    image, path = open_image(item, where), image_path(item)
+    t_r = resolve_t_r(image, where=where, path=path, t_r=t_r, masker_t_r=masker.t_r)
+    entities = split_bids_name(path)[0] if path is not None else {}
+    check_space(image, where, entities.get("space"))
+    values, kept = read_confounds(confounds, image.shape[3], where=where, path=path)
+    kept = np.arange(image.shape[3]) if kept is None else np.asarray(kept)
+    if len(kept) < MIN_VOLUMES:
+        raise ValueError(
+            f"{where}: confounds leave {len(kept)} of {image.shape[3]} volumes; the minimum is "
+            f"{MIN_VOLUMES}."
+        )
+    series, names, pos, messages = _cached(memory, image, path, masker, t_r, values, kept, where)
+    for name, entity in _ENTITIES.items():
+        own = entities.get(entity) if who[name] is None else str(who[name])
+        who[name] = (own,)
+    signals = Signals(
+        data=series.T[None],
+        sfreq=1.0 / t_r,
+        modality="fmri",
+        ch_names=names,
+        ch_types=("bold",) * len(names),
+        ch_pos=pos,
+        onset=[kept[0] * t_r],
+        stretches=_stretches(kept),
+        **who,
+    )
+    return signals, messages
+
+
+def _stretches(kept):
+    """Spans of the volumes kept that follow one another in the run."""
+    gaps = np.flatnonzero(np.diff(kept) != 1) + 1
+    edges = [0, *gaps.tolist(), len(kept)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+# ------------------------------------------------------------------------------------------- cache
+def check_memory(memory):
+    """Refuse what is no cache."""
+    is_folder = memory is None or isinstance(memory, (str, os.PathLike))
+    if not is_folder and not hasattr(memory, "cache"):
+        raise TypeError(
+            f"memory must be a folder, a joblib.Memory or None, got {type(memory).__name__}."
+        )
+
+
+def _cached(memory, image, path, masker, t_r, confounds, kept, where):
+    arguments = (image, masker, t_r, confounds, kept, where)
+    if memory is None:
+        return mask_image(None, *arguments)
+    import joblib
+
+    check_memory(memory)
+    if isinstance(memory, (str, os.PathLike)):
+        memory = joblib.Memory(os.fspath(memory), verbose=0)
+    key = _key(image, path, masker, t_r, confounds, kept)
+    ignored = list(inspect.signature(mask_image).parameters)[1:]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Persisting input arguments")
+        return memory.cache(mask_image, ignore=ignored)(key, *arguments)
+
+
+def _key(image, path, masker, t_r, confounds, kept):
+    """A hash of all that the series depend on: contents, not names or dates of files."""
+    import joblib
+    import nilearn
+
+    parameters = {
+        name: _content(value)
+        for name, value in masker.get_params(deep=False).items()
+        if name not in _NOT_IN_KEY
+    }
+    if is_voxelwise(masker) and masker.__sklearn_is_fitted__():
+        parameters["mask_img_"] = _content(masker.mask_img_)
+    parts = (type(masker).__name__, parameters, t_r, confounds, kept, nilearn.__version__)
+    return joblib.hash((_image_content(image, path), *parts), hash_name="sha1")
+
+
+def _image_content(image, path):
+    if path is None or not _is_on_disk(image):
+        return _content(image)
+    holders = [holder.filename for holder in image.file_map.values()]
+    return [_file_hash(name) for name in holders if name and Path(name).is_file()]
+
+
+def _is_on_disk(image):
+    from nibabel import is_proxy
+
+    return is_proxy(image.dataobj)
+
+
+def _content(value):
+    """What an image, a path of one, or any other parameter holds."""
+    if isinstance(value, (str, os.PathLike)) and Path(value).is_file():
+        return _file_hash(value)
+    if hasattr(value, "dataobj"):
+        return np.asarray(value.dataobj), np.asarray(value.affine)
+    return value
+
+
+def _file_hash(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,260 @@
+"""One image in memory -> the series of a nilearn masker's regions."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+
+from .image_checks import read_data
+from .regions import region_geometry
+
+#: Most voxels that a NiftiMasker may make channels of.
+MAX_VOXELS = 4096
+#: A region with data in a smaller share of its voxels is taken as missing.
+_LEAST_COVERAGE = 0.01
+#: Parameters of maskers that change values, but not where they come from.
+_CLEANING = (
+    *("smoothing_fwhm", "standardize", "detrend", "high_variance_confounds", "low_pass"),
+    *("high_pass", "dtype", "strategy", "clean_args", "runs"),
+)
+#: What nilearn says about its own work, or what is said here with the regions' names.
+_CHATTER = re.compile(
+    r"[Rr]esampling|following labels were removed|maps with the following indices|"
+    r"Generation of a mask|imgs are being resampled|contains NaN|[Nn]on-finite|will be removed|"
+    r"deprecated|non-diagonal|overwrit|standardiz|encountered in",
+)
+
+
+def mask_image(key, image, masker, t_r, confounds, kept, where):
+    """Mask one image."""
+    # confounds (n_volumes, n_confounds) -> series (n_kept, n_regions), pos (n_regions, 3).
+    from nibabel import Nifti1Image
+
+    data, is_bad = read_data(image, where)
+    low, high = data.min(axis=3), data.max(axis=3)
+    facts = [(low != 0) | (high != 0), high > low]  # has data, varies
+    facts += [] if is_bad is None else [is_bad]
+    if not facts[1].any():
+        raise ValueError(f"{where}: no voxel varies over time.")
+    volumes = _reorient(Nifti1Image(data, image.affine), masker)
+    facts = _reorient(
+        Nifti1Image(np.stack(facts, axis=3).astype(np.float32), image.affine), masker
+    )
+    del data
+    sample_mask = None if len(kept) == image.shape[3] else kept
+    messages = []
+    with _nilearn_errors(where), _quiet(messages):
+        given = masker
+        masker, n_regions = _fit(masker, volumes, t_r)
+        series = masker.transform(volumes, confounds=confounds, sample_mask=sample_mask)
+        names, pos = region_geometry(masker)
+        shares = _shares(masker, facts)
+    found = _found(shares, names, where)
+    series = np.asarray(series)[:, found]
+    messages += _say_missing(given, n_regions, names, found)
+    names = tuple(name for name, is_there in zip(names, found, strict=True) if is_there)
+    shares = shares[:, found]
+    _flatten_constant(series, shares[1], names, messages)
+    if is_bad is not None and (shares[2] > 0).any():
+        listed = _shorten([n for n, share in zip(names, shares[2], strict=True) if share > 0])
+        messages.append(
+            f"{np.count_nonzero(is_bad)} voxels of the image hold NaN or infinite values, up to "
+            f"{100 * shares[2].max():.3g} % of the voxels in the regions {listed}. They are taken "
+            "as 0, as nilearn does."
+        )
+    if not np.isfinite(series).all():
+        listed = _shorten([names[i] for i in np.flatnonzero(~np.isfinite(series).all(axis=0))])
+        raise ValueError(
+            f"{where}: the masker gives NaN or infinite values in the regions {listed}. Check its "
+            "parameters (standardize, filters), or mask these regions out."
+        )
+    return series.astype(np.float32), names, pos[found], messages
+
+
+def is_voxelwise(masker):
+    """Whether each voxel of a mask is a channel."""
+    from nilearn.maskers import NiftiMasker
+
+    return isinstance(masker, NiftiMasker)
+
+
+def _reorient(image, masker):
+    """Bring an image to RAS, so that how it is stored does not matter."""
+    # Unless a grid of the masker is the image's: then nothing is resampled, and must not be.
+    import nibabel
+    from nilearn.image import load_img
+
+    for name in ("labels_img", "maps_img", "mask_img_", "mask_img"):
+        grid = getattr(masker, name, None)
+        if grid is not None:
+            grid = load_img(grid)
+            if grid.shape[:3] == image.shape[:3] and np.allclose(grid.affine, image.affine):
+                return image
+    return nibabel.as_closest_canonical(image)
+
+
+def _fit(masker, volumes, t_r):
+    """A masker fitted to the image, and how many regions it has anywhere."""
+    from nilearn.image import load_img
+    from sklearn.base import clone
+
+    if masker.mask_img is not None and not np.asarray(load_img(masker.mask_img).dataobj).any():
+        raise ValueError("the mask is empty: no voxel of masker.mask_img is above 0")
+    if is_voxelwise(masker):
+        if not masker.__sklearn_is_fitted__():
+            masker = clone(masker).set_params(t_r=t_r, reports=False)
+            masker.fit(None if masker.mask_img is not None else volumes)
+        n_voxels = int(np.count_nonzero(np.asarray(masker.mask_img_.dataobj)))
+        if n_voxels > MAX_VOXELS:
+            raise ValueError(
+                f"the mask has {n_voxels} voxels, more than the {MAX_VOXELS} that can be "
+                "channels: use a parcellation (masker=None, NiftiLabelsMasker) or a coarser mask"
+            )
+        masker = copy.copy(masker)  # parameters are set on it below
+        masker.t_r = t_r
+        return masker, n_voxels
+    masker = clone(masker).set_params(t_r=t_r, reports=False)
+    if hasattr(masker, "seeds"):
+        n_regions = len(masker.seeds)
+        return _drop_empty_spheres(masker, volumes).fit(volumes), n_regions
+    if hasattr(masker, "maps_img"):
+        masker.fit(volumes)
+        return masker, masker.maps_img_.shape[3]
+    labels = np.unique(np.nan_to_num(np.asarray(load_img(masker.labels_img).dataobj)))
+    return masker.fit(volumes), np.count_nonzero(labels != masker.background_label)
+
+
+def _drop_empty_spheres(masker, volumes):
+    """Leave out spheres without a voxel, which nilearn refuses."""
+    from sklearn.base import clone
+
+    try:
+        clone(masker).fit(volumes).transform(volumes.slicer[..., :1])
+    except ValueError as error:
+        if "spheres are empty" not in str(error):
+            raise
+        empty = {int(i) for i in re.findall(r"\d+", str(error).split(":", 1)[1])}
+        seeds = [seed for i, seed in enumerate(masker.seeds) if i not in empty]
+        if not seeds:
+            raise ValueError("no sphere has a voxel in the image") from error
+        masker = masker.set_params(seeds=seeds)
+    return masker
+
+
+def _shares(masker, facts):
+    """In which share of a region's voxels each of some facts is true (n_facts, n_regions)."""
+    if hasattr(masker, "maps_img_"):
+        return _shares_in_maps(masker, facts)
+    parameters = inspect.signature(type(masker)).parameters
+    plain = {name: parameters[name].default for name in _CLEANING if name in parameters}
+    masker.set_params(**plain)
+    masker.clean_args_ = {}
+    return np.atleast_2d(masker.transform(facts))
+
+
+def _shares_in_maps(masker, facts):
+    """By absolute weight: a regression on maps is no average."""
+    from nilearn.image import resample_to_img
+
+    maps = masker.maps_img_
+    if maps.shape[:3] != facts.shape[:3] or not np.allclose(maps.affine, facts.affine):
+        facts = resample_to_img(facts, maps, interpolation="nearest")
+    facts, mask = np.asarray(facts.dataobj), masker.mask_img_
+    if mask is not None:
+        mask = resample_to_img(mask, maps, interpolation="nearest")
+        facts = facts * np.asarray(mask.dataobj).astype(bool)[..., None]
+    shares = np.zeros((facts.shape[3], maps.shape[3]))
+    is_inside = np.ones(maps.shape[3], dtype=bool)
+    for i in range(maps.shape[3]):  # one at a time: atlases of 1024 maps take gigabytes
+        weights = np.abs(np.nan_to_num(np.asarray(maps.dataobj[..., i], dtype=np.float64)))
+        shares[:, i] = np.tensordot(weights, facts, axes=3) / max(weights.sum(), 1e-300)
+        if mask is not None and not masker.keep_masked_maps:  # as nilearn drops them
+            is_inside[i] = weights[np.asarray(mask.dataobj).astype(bool)].any()
+    return shares[:, is_inside]
+
+
+def _found(shares, names, where):
+    if shares.shape[1] != len(names):
+        raise ValueError(
+            f"{where}: the masker gives {shares.shape[1]} series but has {len(names)} regions."
+        )
+    found = shares[0] > _LEAST_COVERAGE
+    if not found.any():
+        raise ValueError(
+            f"{where}: no voxels with data in any region. The image, the mask and the atlas do "
+            "not overlap: check their affines; all must be in MNI space."
+        )
+    return found
+
+
+def _say_missing(masker, n_regions, names, found):
+    """Which regions the image does not have."""
+    n_missing = n_regions - int(found.sum())
+    if n_missing == 0:
+        return []
+    listed = [name for name, is_there in zip(names, found, strict=True) if not is_there]
+    if not is_voxelwise(masker):
+        from sklearn.base import clone
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            known = region_geometry(clone(masker).set_params(mask_img=None))[0]
+        there = {name for name, is_there in zip(names, found, strict=True) if is_there}
+        listed = [name for name in known if name not in there] or listed
+    what = "voxels of the mask" if is_voxelwise(masker) else "regions"
+    named = f": {_shorten(listed)}" if listed else ""
+    return [
+        f"{n_missing} of {n_regions} {what} have no data and are left out: they lie outside the "
+        f"field of view or the mask, are too small for the image's voxels, or are zero{named}."
+    ]
+
+
+def _flatten_constant(series, varies, names, messages):
+    """Constant regions stay constant: standardising would blow up their rounding errors."""
+    constant = np.flatnonzero(varies <= 0)
+    if len(constant):
+        series[:, constant] = np.nan_to_num(series[:, constant].mean(axis=0))
+        listed = _shorten([names[i] for i in constant])
+        words = "region is" if len(constant) == 1 else "regions are"
+        messages.append(f"{len(constant)} {words} constant over time: {listed}.")
+
+
+def _shorten(names, limit=12):
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{list(names[:limit])}{more}"
+
+
+@contextmanager
+def _nilearn_errors(where):
+    """nilearn speaks of labels and masks; say which image, and what it means."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        text = str(error).strip().rstrip(".")
+        hint = ""
+        if re.search(r"[Nn]o (label|map|sphere)|masks all data|does not contain any", text):
+            hint = (
+                " No voxels are left: the image, the mask and the atlas must overlap; check their "
+                "affines, all must be in MNI space."
+            )
+        raise ValueError(f"{where} cannot be masked: {text}.{hint}") from error
+
+
+@contextmanager
+def _quiet(messages):
+    """Keep what nilearn says about the data, and drop what it says about itself."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for entry in caught:
+        text = " ".join(str(entry.message).split())
+        is_own = issubclass(entry.category, (FutureWarning, DeprecationWarning))
+        if not is_own and not _CHATTER.search(text) and text not in messages:
+            messages.append(text)

@@ -1,0 +1,205 @@
+"""From atlases and nilearn maskers to regions with names and positions in the head frame."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from .channels import template_montage
+from .maskers import resolve_masker, table_beside, volume_maskers
+
+__all__ = ["head_to_mni", "mni_to_head", "region_geometry", "resolve_masker"]
+
+#: No brain reaches farther than this from the origin of MNI space, in metres.
+_MNI_RADIUS = 0.15
+
+
+# ------------------------------------------------------------------------------ MNI and head frame
+def mni_to_head(pos):
+    """Move positions from MNI space to the head frame of MNE's template electrodes."""
+    # Electrodes without measured positions get those of MNE's 10-05 template, which lies in MNI
+    # space; MNE moves them to the head frame by the template's fiducials. The same rigid transform
+    # is applied here, so that a region and the electrode above it are neighbours in the numbers
+    # too.
+    # pos (..., 3) -> pos (..., 3).
+    return _apply(_mni_head_t(), pos)
+
+
+def head_to_mni(pos):
+    """Move positions from the head frame of the template electrodes to MNI space."""
+    # pos (..., 3) -> pos (..., 3).
+    return _apply(np.linalg.inv(_mni_head_t()), pos)
+
+
+def _apply(trans, pos):
+    pos = np.asarray(pos, dtype=float)
+    if pos.ndim == 0 or pos.shape[-1] != 3:
+        raise ValueError(f"Positions must have shape (n_positions, 3), got {pos.shape}.")
+    return pos @ trans[:3, :3].T + trans[:3, 3]
+
+
+@lru_cache(maxsize=1)
+def _mni_head_t():
+    """The 4 x 4 matrix from MNI space to the head frame, in metres."""
+    import mne
+
+    montage = mne.channels.make_standard_montage(template_montage())
+    return mne.channels.compute_native_head_t(montage)["trans"]
+
+
+# ---------------------------------------------------------------------------------------- geometry
+def region_geometry(masker):
+    """Names and positions of the channels that a masker gives."""
+    # -> pos (n_regions, 3).
+    from nilearn import maskers
+
+    if not isinstance(masker, volume_maskers()):
+        raise TypeError(
+            f"masker must be a nilearn masker of volumes, got {type(masker).__name__}."
+        )
+    if not masker.__sklearn_is_fitted__():
+        masker = _fit_without_data(masker)
+    if isinstance(masker, maskers.NiftiLabelsMasker):
+        names, pos = _labels_geometry(masker)
+    elif isinstance(masker, maskers.NiftiMapsMasker):
+        names, pos = _maps_geometry(masker)
+    elif isinstance(masker, maskers.NiftiSpheresMasker):
+        pos = np.array(masker.seeds_, dtype=float).reshape(-1, 3) * 1e-3
+        names = [f"sphere {_mm(xyz)}" for xyz in pos]
+    else:
+        image = masker.mask_img_
+        voxels = np.argwhere(np.asarray(image.dataobj).astype(bool))  # in the order of apply_mask
+        pos = _to_metres(image.affine, voxels)
+        names = [f"voxel {_mm(xyz)}" for xyz in pos]
+    names = unique_names(names)
+    _check_inside(names, pos)
+    return names, mni_to_head(pos)
+
+
+def _fit_without_data(masker):
+    from nilearn.maskers import NiftiMasker
+    from sklearn.base import clone
+
+    if isinstance(masker, NiftiMasker) and masker.mask_img is None:
+        raise ValueError(
+            "This NiftiMasker has no mask_img and was not fitted, so it has no voxels yet. "
+            "Fit it to an image, or give it a mask_img."
+        )
+    masker = clone(masker)
+    masker.reports = False
+    return masker.fit()
+
+
+def _mm(xyz):
+    return " ".join(f"{value:.4g}" for value in np.round(xyz * 1e3, 1) + 0.0)
+
+
+def _to_metres(affine, voxels):
+    return (voxels @ affine[:3, :3].T + affine[:3, 3]) * 1e-3
+
+
+def _load(image):
+    from nilearn.image import load_img
+
+    return load_img(image)
+
+
+def _labels_geometry(masker):
+    ids = [value for key, value in masker.region_ids_.items() if key != "background"]
+    known = masker.lut_.set_index("index")["name"].to_dict()
+    # The atlas as given, not as resampled to the data: a region is where it is in any image.
+    centres = label_centres(_load(masker.labels_img), masker.background_label)
+    names = [str(known[value]) for value in ids]
+    missing = [name for name, value in zip(names, ids, strict=True) if value not in centres]
+    if missing:
+        raise ValueError(f"These regions have no voxel in the labels image: {missing}.")
+    unnamed = {"unknown", "nan", ""}
+    names = [
+        f"region {value:g}" if name.lower() in unnamed or name == str(value) else name
+        for name, value in zip(names, ids, strict=True)
+    ]
+    return names, np.array([centres[value] for value in ids]).reshape(-1, 3)
+
+
+def label_centres(image, background=0):
+    """Centre of mass of every label of an atlas image."""
+    # -> centres (3,).
+    data = np.asarray(image.dataobj).reshape(image.shape[:3])
+    data = np.nan_to_num(data) if data.dtype.kind == "f" else data
+    voxels = np.argwhere(data != background)
+    labels, inverse = np.unique(data[tuple(voxels.T)], return_inverse=True)
+    count = np.bincount(inverse)
+    centre = [np.bincount(inverse, voxels[:, axis]) / count for axis in range(3)]
+    pos = _to_metres(image.affine, np.stack(centre, axis=1))
+    return {label.item(): xyz for label, xyz in zip(labels, pos, strict=True)}
+
+
+def _maps_geometry(masker):
+    image = _load(masker.maps_img)
+    fitted = masker.maps_img_
+    if image.shape[3:] != fitted.shape[3:]:  # RegionExtractor splits the maps it is given
+        image = fitted
+    pos = map_centres(image)
+    kept = _maps_in_mask(masker)
+    names = [f"map {i + 1}" for i in range(len(pos))]
+    lut = table_beside(masker.maps_img) if isinstance(masker.maps_img, (str, Path)) else None
+    if lut is not None and len(lut) == len(pos):
+        names = lut["name"].astype(str).tolist()
+    empty = [names[i] for i in kept if not np.isfinite(pos[i]).all()]
+    if empty:
+        raise ValueError(f"These maps have no weight anywhere: {empty}. Leave them out.")
+    return [names[i] for i in kept], pos[kept]
+
+
+def map_centres(image):
+    """Centre of mass of the absolute weights of every map of an atlas image."""
+    # -> centres (n_maps, 3).
+    centres = np.full((image.shape[3], 3), np.nan)
+    for i in range(len(centres)):  # one map at a time: atlases of 1024 maps take gigabytes
+        weights = np.abs(np.nan_to_num(np.asarray(image.dataobj[..., i], dtype=np.float64)))
+        voxels = np.nonzero(weights)
+        weights = weights[voxels]
+        if weights.sum() > 0:
+            centre = np.array([np.average(axis, weights=weights) for axis in voxels])
+            centres[i] = _to_metres(image.affine, centre)
+    return centres
+
+
+def _maps_in_mask(masker):
+    """Indices of the maps that nilearn keeps: all, unless a mask leaves nothing of one."""
+    from nilearn.image import resample_to_img
+
+    maps, mask = masker.maps_img_, masker.mask_img_
+    if mask is None or masker.keep_masked_maps:
+        return np.arange(maps.shape[3])
+    if mask.shape[:3] != maps.shape[:3] or not np.allclose(mask.affine, maps.affine):
+        mask = resample_to_img(mask, maps, interpolation="nearest")
+    inside = np.asarray(maps.dataobj)[np.asarray(mask.dataobj).astype(bool)]
+    return np.flatnonzero(np.any(inside != 0, axis=0))
+
+
+def unique_names(names):
+    """Number those names that occur more than once."""
+    seen, out = {}, []
+    taken = set(names)
+    for name in names:
+        seen[name] = number = seen.get(name, 0) + 1
+        new = name if number == 1 else f"{name} ({number})"
+        while number > 1 and new in taken:
+            seen[name] = number = number + 1
+            new = f"{name} ({number})"
+        out.append(new)
+    return tuple(out)
+
+
+def _check_inside(names, pos):
+    far = np.flatnonzero(np.linalg.norm(pos, axis=1) > _MNI_RADIUS)
+    if len(far):
+        warn(
+            f"{len(far)} of {len(pos)} regions lie outside any head in MNI space, for example "
+            f"{names[far[0]]!r} at {np.round(pos[far[0]] * 1e3).astype(int).tolist()} mm. The "
+            "affine of the atlas must lead to MNI coordinates in mm."
+        )

@@ -1,0 +1,326 @@
+"""Region time series without an image -> Signals."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from ..signals import Signals
+from .image_checks import MIN_VOLUMES
+from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
+from .roi_tables import read_roi_table
+from .t_r import _check_seconds, split_bids_name
+
+#: No brain reaches farther from the origin of MNI space, in metres.
+_FARTHEST = 0.2
+_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
+
+
+def from_roi_timeseries(
+    data,
+    *,
+    t_r,
+    roi_positions=None,
+    labels_img=None,
+    labels=None,
+    ch_names=None,
+    variable=None,
+    subject=None,
+    session=None,
+    task=None,
+    run=None,
+):
+    """Take fMRI time series of regions, the form in which most derivatives are published.
+
+    Parameters
+    ----------
+    data : array-like | path-like | DataFrame | list | Series
+        Array of shape (n_samples, n_rois, n_volumes), or (n_rois, n_volumes) for one run; or a
+        DataFrame (volumes x regions); or the table of one run: text (``.txt``, ``.csv``,
+        ``.tsv``; volumes x regions, with or without a line of names), ``.mat`` or ``.npy``. Axes
+        of a file without names are told apart by the number of regions. A list holds one such
+        array (n_rois, n_volumes), DataFrame or path per run, which may differ in length.
+    t_r : float
+        Repetition time in seconds.
+    roi_positions : array-like, shape (n_rois, 3) | str | None
+        Centres of the regions in metres, MNI space; or the name of an atlas.
+    labels_img : str | path-like | Niimg-like | nilearn masker | None
+        Where positions and names come from instead: the name of an atlas, an atlas image or its
+        path, or a masker. Its regions are those of ``data`` in the same order, unless ``labels``
+        or names select some.
+    labels : sequence of int | None
+        Values in the 3-D image ``labels_img`` of the regions in ``data``, in order.
+    ch_names : sequence of str | None
+        Names of the regions in ``data``. ``None``: those of the table, the atlas or numbers. When
+        the atlas knows them all, positions are taken by name.
+    variable : str | None
+        Which variable of a ``.mat`` file; ``None`` takes the only matrix.
+    subject, session, task, run : str | sequence of str | None
+        Who and when: one for all, or one per sample. ``None``: as a file with a BIDS name says.
+
+    Returns
+    -------
+    signals : Signals | list of Signals
+        Modality fMRI, ``sfreq = 1 / t_r``. A list for a list, else one ``Signals``.
+
+    Raises
+    ------
+    ValueError
+        If positions are missing, not in metres or of another number than regions, ``t_r`` is no
+        time in seconds, values are not finite, or runs are shorter than 10 volumes.
+    FileNotFoundError
+        If a file does not exist.
+    TypeError
+        If something is of no accepted type.
+
+    See Also
+    --------
+    from_nifti : For images.
+
+    Examples
+    --------
+    Two runs of three regions, whose places are given in metres.
+
+    >>> import numpy as np
+    >>> from brainof_toolbox import from_roi_timeseries
+    >>> series = np.random.default_rng(0).normal(size=(2, 3, 100))
+    >>> places = [[-0.04, 0.02, 0.03], [0.04, 0.02, 0.03], [0.0, -0.07, 0.01]]
+    >>> from_roi_timeseries(series, t_r=2.0, roi_positions=places)
+    <Signals | fmri, 2 samples x 3 channels (bold) x 100 times at 0.5 Hz, 200 s>
+    """
+    t_r = _check_seconds("t_r", t_r)
+    atlas = _geometry(roi_positions, labels_img, labels)
+    if getattr(data, "ndim", 0) == 1 and hasattr(data, "tolist"):  # a Series or array of paths
+        data = data.tolist()
+    is_list = _is_list_of_runs(data)
+    items = list(data) if is_list else [data]
+    if not items:
+        raise ValueError("data is empty: no runs.")
+    runs = [
+        _read_item(item, _describe(item, i if is_list else None), len(atlas[1]), variable)
+        for i, item in enumerate(items)
+    ]
+    counts = [len(values) for values, *_ in runs]
+    who = {"subject": subject, "session": session, "task": task, "run": run}
+    who = {name: _per_sample(name, value, sum(counts)) for name, value in who.items()}
+    signals, first = [], 0
+    for item, (values, names, where), count in zip(items, runs, counts, strict=True):
+        own = _bids_entities(item)
+        fields = {
+            name: tuple(own.get(name) if v is None else v for v in value[first : first + count])
+            for name, value in who.items()
+        }
+        first += count
+        signals.append(_build(values, names, where, atlas, ch_names, t_r, fields))
+    return signals if is_list else signals[0]
+
+
+# --------------------------------------------------------------------------------------- positions
+def _geometry(roi_positions, labels_img, labels):
+    """Names (or None) and head positions of the regions."""
+    if roi_positions is not None and labels_img is not None:
+        raise ValueError("Pass either roi_positions= or labels_img=, not both.")
+    if isinstance(roi_positions, (str, os.PathLike)):
+        roi_positions, labels_img = None, roi_positions
+    if labels is not None and labels_img is None:
+        raise ValueError("labels= are values in an atlas image: pass it as labels_img=.")
+    if labels_img is not None:
+        return _atlas_geometry(resolve_masker(labels_img), labels)
+    if roi_positions is None:
+        raise ValueError(
+            "Region time series need positions: pass roi_positions= (n_rois, 3) in metres in MNI "
+            "space, or labels_img= (the atlas image, its path or name) that they were taken with."
+        )
+    return None, mni_to_head(_check_positions(roi_positions))
+
+
+def _atlas_geometry(masker, labels):
+    names, pos = region_geometry(masker)
+    if labels is None:
+        return names, pos
+    from nilearn.image import load_img
+
+    if not hasattr(masker, "labels_img"):
+        raise ValueError("labels= needs a 3-D image of labels as labels_img=.")
+    values = list(label_centres(load_img(masker.labels_img), masker.background_label))
+    unknown = [value for value in labels if value not in values]
+    if unknown:
+        raise ValueError(
+            f"labels_img has no label {unknown[:10]}; it has {len(values)} from {min(values)} to "
+            f"{max(values)}."
+        )
+    rows = [values.index(value) for value in labels]
+    return unique_names([names[i] for i in rows]), pos[rows]
+
+
+def _check_positions(roi_positions):
+    try:
+        pos = np.asarray(roi_positions, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"roi_positions must be numbers of shape (n_rois, 3), or the name of an atlas: {error}"
+        ) from error
+    if pos.ndim != 2 or pos.shape[1] != 3:
+        raise ValueError(f"roi_positions must have shape (n_rois, 3), got {pos.shape}.")
+    bad = np.flatnonzero(~np.isfinite(pos).all(axis=1)).tolist()
+    if bad:
+        raise ValueError(f"roi_positions has NaN or infinite values in rows {bad[:20]}.")
+    largest = np.abs(pos).max(initial=0.0)
+    if largest > 1.0:
+        raise ValueError(
+            f"roi_positions reach {largest:g}, which in metres is no head: they look like "
+            "millimetres. Pass roi_positions * 1e-3."
+        )
+    if largest > _FARTHEST:
+        raise ValueError(
+            f"roi_positions reach {largest:g} m, outside any head in MNI space. Metres are "
+            "expected, with the origin at the anterior commissure."
+        )
+    if not pos.any():
+        raise ValueError("roi_positions are all zero: positions are missing.")
+    if len(np.unique(pos.round(6), axis=0)) < len(pos):
+        warn("roi_positions has rows that are the same; check which region is where.")
+    return pos
+
+
+# -------------------------------------------------------------------------------------------- data
+def _is_list_of_runs(data):
+    """Whether a list holds runs rather than the numbers of one array."""
+    if not isinstance(data, (list, tuple)):
+        return False
+    return all(
+        isinstance(item, (str, os.PathLike)) or _is_frame(item) or np.ndim(item) == 2
+        for item in data
+    )
+
+
+def _is_frame(item):
+    return hasattr(item, "columns") and hasattr(item, "to_numpy")
+
+
+def _describe(item, index):
+    place = "data" if index is None else f"data[{index}]"
+    return f"{place} ({item})" if isinstance(item, (str, os.PathLike)) else place
+
+
+def _read_item(item, where, n_rois, variable):
+    """Values (n_samples, n_rois, n_volumes), names or None, and what to call them."""
+    names = None
+    if isinstance(item, (str, os.PathLike)):
+        values, names = read_roi_table(item, n_rois=n_rois, variable=variable)
+    elif _is_frame(item):
+        values, names = item.to_numpy().T, [str(name) for name in item.columns]
+        if names == [str(i) for i in range(len(names))]:
+            names = None
+    elif item is None or isinstance(item, (dict, set)) or not np.iterable(item):
+        raise TypeError(
+            f"{where} is of type {type(item).__name__}. Accepted are arrays (n_samples, n_rois, "
+            "n_volumes) or (n_rois, n_volumes), DataFrames (volumes x regions), paths of tables, "
+            "and lists of these."
+        )
+    else:
+        values = item
+    return _as_numbers(values, where), names, where
+
+
+def _as_numbers(values, where):
+    try:
+        values = np.asarray(values)
+        if values.dtype.kind == "O":
+            values = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} must hold real numbers in one shape: {error}") from error
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"{where} must hold real numbers, got dtype {values.dtype}.")
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise ValueError(
+            f"{where} must be (n_samples, n_rois, n_volumes) or (n_rois, n_volumes), got shape "
+            f"{values.shape}."
+        )
+    return values if values.ndim == 3 else values[None]
+
+
+def _build(values, names, where, atlas, ch_names, t_r, fields):
+    atlas_names, pos = atlas
+    n_rois, n_volumes = values.shape[1:]
+    if ch_names is not None:
+        names = [str(name) for name in ch_names]
+        if len(names) != n_rois:
+            _raise_count(where, values.shape, len(names), "ch_names", pos)
+    if names is not None and atlas_names is not None and set(names) <= set(atlas_names):
+        pos = pos[[atlas_names.index(name) for name in names]]
+    elif n_rois != len(pos):
+        _raise_count(where, values.shape, len(pos), "positions", pos)
+    names = names or atlas_names or [f"ROI {i + 1}" for i in range(n_rois)]
+    if n_volumes < MIN_VOLUMES:
+        raise ValueError(
+            f"{where} has {n_volumes} volumes (n_rois x n_volumes: {values.shape[-2:]}); the "
+            f"minimum is {MIN_VOLUMES}."
+        )
+    _check_values(values, names, where)
+    return Signals(
+        data=values,
+        sfreq=1.0 / t_r,
+        modality="fmri",
+        ch_names=names,
+        ch_types=("bold",) * n_rois,
+        ch_pos=pos,
+        **fields,
+    )
+
+
+def _raise_count(where, shape, n_expected, what, pos):
+    n_rois, n_volumes = shape[1:]
+    hint = ""
+    if n_volumes == n_expected:
+        hint = (
+            " The last axis has that many: the axis order must be (n_samples, n_rois, n_volumes), "
+            "or (n_rois, n_volumes); transpose the data."
+        )
+    elif what == "positions" and n_rois < n_expected:
+        hint = " For a part of an atlas pass labels= or ch_names= of the regions in the data."
+    raise ValueError(
+        f"{where} has {n_rois} regions and {n_volumes} volumes, but there are {n_expected} "
+        f"{what}.{hint}"
+    )
+
+
+def _check_values(values, names, where):
+    """Refuse NaN, name constant regions."""
+    is_bad = ~np.isfinite(values)
+    if is_bad.any():
+        counts = is_bad.sum(axis=(0, 2))
+        total = values.shape[0] * values.shape[2]
+        listed = ", ".join(
+            f"{names[i]!r} ({counts[i]} of {total})" for i in np.flatnonzero(counts)[:10]
+        )
+        raise ValueError(
+            f"{where}: NaN or infinite values in region {listed}. Interpolate these volumes or "
+            "leave the region out."
+        )
+    is_flat = np.all(values == values[:, :, :1], axis=2)  # (n_samples, n_rois)
+    if is_flat.all(axis=1).any():
+        raise ValueError(f"{where}: all regions are constant over time: there is no signal.")
+    flat = [names[i] for i in np.flatnonzero(is_flat.any(axis=0))]
+    if flat:
+        warn(f"{where}: constant over time, so without signal: {flat[:20]}.")
+
+
+# ------------------------------------------------------------------------------------------- whose
+def _per_sample(name, value, n_samples):
+    if value is None or isinstance(value, (str, int, np.integer)):
+        return [None if value is None else str(value)] * n_samples
+    value = [None if v is None else str(v) for v in value]
+    if len(value) != n_samples:
+        raise ValueError(f"{name} has {len(value)} entries but there are {n_samples} samples.")
+    return value
+
+
+def _bids_entities(item):
+    if not isinstance(item, (str, os.PathLike)):
+        return {}
+    entities, _ = split_bids_name(Path(item).with_suffix(""))
+    return {name: entities.get(key) for name, key in _ENTITIES.items()}

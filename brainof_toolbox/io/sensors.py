@@ -1,0 +1,310 @@
+"""MNE objects and arrays -> Signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from .._utils.logging import warn
+from .._utils.validation import check_number
+from ..signals import PairedSignals, Signals, as_parts
+from ..windows import cut_windows
+from .amplitude import check_amplitude
+from .channels import geometry, pick_channels
+
+#: Contiguous data are read and filtered in stretches of at most this many seconds, so that the
+#: memory a recording needs does not depend on double precision copies of the whole of it.
+_LONGEST_STRETCH = 600.0
+
+
+def from_epochs(epochs, *, missing_positions="raise"):
+    """Read the data channels of epochs, one sample per epoch.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        Epochs, loaded or on disk. They are not changed.
+    missing_positions : str
+        ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
+        placeholder positions by their order.
+
+    Returns
+    -------
+    signals : Signals | PairedSignals
+        Shape (n_epochs, n_channels, n_times), SI units; paired when EEG and MEG are both there.
+
+    Raises
+    ------
+    ValueError
+        If no epoch or no channel is left, positions are missing, values are not finite, or
+        amplitudes are impossible for their unit.
+
+    Examples
+    --------
+    >>> from brainof_toolbox import from_epochs
+    >>> from brainof_toolbox.datasets import make_epochs
+    >>> from_epochs(make_epochs(n_epochs=4, n_channels=8))
+    <Signals | eeg, 4 samples x 8 channels (eeg) x 256 times at 128 Hz, 2 s>
+    """
+    files = (epochs.filename, *getattr(getattr(epochs, "_raw", None), "filenames", ()))
+    if not getattr(epochs, "_bad_dropped", True):
+        with _naming(files):
+            epochs = epochs.copy().drop_bad(verbose="error")
+    if len(epochs) == 0:
+        raise ValueError(
+            "Epochs hold no epochs: all were dropped, see epochs.drop_log for the reasons."
+        )
+    sfreq = epochs.info["sfreq"]
+    events_sfreq = getattr(epochs, "_raw_sfreq", None) or sfreq  # decimation leaves events alone
+    fields = {
+        "sfreq": sfreq,
+        "onset": epochs.events[:, 0] / events_sfreq + epochs.tmin,
+        "has_baseline": epochs.baseline is not None,
+    }
+
+    def read(picks):
+        with _naming(files):
+            return epochs.get_data(picks, verbose="error", copy=False)
+
+    return _build(epochs.info, read, len(epochs), fields, missing_positions)
+
+
+@contextmanager
+def _naming(files):
+    """Name the file when reading fails: on a damaged one, in as many ways as there are readers."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        named = ", ".join(str(name) for name in files if name) or "the recording"
+        raise ValueError(
+            f"Cannot read the data of {named}: truncated or damaged "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def from_raw(raw, *, window=None, missing_positions="raise"):
+    """Read the data channels of a continuous recording, without spans annotated as bad.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Recording, loaded or on disk. It is not changed, nor loaded as a whole in double precision.
+        Spans annotated ``BAD...`` are left out, and nothing is filtered across them or across
+        ``EDGE`` annotations.
+    window : float | None
+        Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
+    missing_positions : str
+        ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
+        placeholder positions by their order.
+
+    Returns
+    -------
+    signals : Signals | PairedSignals
+        Shape (1, n_channels, n_times), or (n_windows, n_channels, n_window_times); SI units;
+        paired when EEG and MEG are both there.
+
+    Raises
+    ------
+    ValueError
+        If nothing but bad spans or bad channels is left, positions are missing, values are not
+        finite, or amplitudes are impossible for their unit.
+
+    Notes
+    -----
+    High-pass filters are longer than short windows. Where slow drifts matter, filter the
+    recording with MNE before cutting it with ``window=``.
+
+    Examples
+    --------
+    >>> from brainof_toolbox import from_raw
+    >>> from brainof_toolbox.datasets import make_raw
+    >>> from_raw(make_raw(n_channels=8, duration=20), window=4.0)
+    <Signals | eeg, 5 samples x 8 channels (eeg) x 1000 times at 250 Hz, 4 s>
+    """
+    sfreq = raw.info["sfreq"]
+    if window is not None:
+        check_number("window", window, low=1 / sfreq)
+    spans = good_spans(raw)
+    ends = np.cumsum([b - a for a, b in spans])
+    stretches = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
+
+    def read(picks):
+        data = np.empty((1, len(picks), stretches[-1][1]), dtype=np.float32)
+        with _naming(raw.filenames):
+            for (a, b), (start, stop) in zip(spans, stretches, strict=True):
+                data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
+        return data
+
+    fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
+    signals = _build(raw.info, read, 1, fields, missing_positions)
+    if window is None:
+        return signals
+    parts = {name: _cut(part, window, spans) for name, part in as_parts(signals).items()}
+    return PairedSignals(parts) if isinstance(signals, PairedSignals) else parts[signals.modality]
+
+
+def _cut(signals, window, spans):
+    """Cut into windows whose onset counts from the start of the recording, bad spans included."""
+    windows, _ = cut_windows(signals, window)
+    good_starts = np.array([start for start, _ in signals.stretches])
+    at = np.round((windows.onset - signals.onset[0]) * signals.sfreq).astype(int)
+    stretch = np.searchsorted(good_starts, at, side="right") - 1
+    skipped = np.array([start for start, _ in spans]) - good_starts
+    return windows.replace(onset=(at + skipped[stretch]) / signals.sfreq)
+
+
+def from_array(data, info, *, missing_positions="raise"):
+    """Take an array in the layout of :mod:`mne.decoding`.
+
+    Parameters
+    ----------
+    data : array-like, shape (n_samples, n_channels, n_times) or (n_samples, n_times)
+        SI units (V, T, T/m). Two dimensions mean one-channel series; implausible amplitudes are
+        then warned about and not refused, and means are kept.
+    info : mne.Info
+        Channels of ``data``, in order, and the sampling rate.
+    missing_positions : str
+        ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
+        placeholder positions by their order. One-channel series need none.
+
+    Returns
+    -------
+    signals : Signals | PairedSignals
+        One sample per row; paired when ``info`` holds EEG and MEG.
+
+    Raises
+    ------
+    ValueError
+        If ``info`` is missing or disagrees with the array, the axes are in another order, the
+        dtype is not real, values are not finite, or amplitudes are impossible for their unit.
+    """
+    data = _check_array(data, info)
+    is_table = data.ndim == 2
+    _check_channel_count(data.shape, len(info["ch_names"]))
+    if is_table:
+        data, missing_positions = data[:, None, :], "placeholder"
+    fields = {"sfreq": info["sfreq"], "has_baseline": is_table}
+    return _build(
+        info, lambda picks: data[:, picks], len(data), fields, missing_positions, is_table
+    )
+
+
+def _check_array(data, info):
+    data = np.asarray(data)
+    if data.dtype.kind in "OUS" and data.ndim == 2:  # tables may come as objects, signals not
+        try:
+            data = data.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Arrays must hold real numbers, got dtype {data.dtype}: {error}"
+            ) from error
+    if data.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: got dtype {data.dtype}; pass real signals.")
+    if data.dtype.kind not in "fiub":
+        raise ValueError(f"Arrays must hold real numbers, got dtype {data.dtype}.")
+    if data.ndim not in (2, 3):
+        raise ValueError(
+            "An array must be (n_samples, n_channels, n_times), or (n_samples, n_times) for "
+            f"one-channel series; got {data.ndim} dimension(s), shape {data.shape}. "
+            "Reshape your data."
+        )
+    if info is None:
+        raise ValueError(
+            "An array of EEG or MEG needs info=, which names channels, types and sampling rate: "
+            "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage(...). fMRI series of "
+            "regions are read by from_roi_timeseries(data, t_r=..., labels_img=...)."
+        )
+    if not isinstance(info, Mapping) or "ch_names" not in info:
+        raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
+    if data.dtype.kind in "iub":
+        warn(
+            f"The array has the integer dtype {data.dtype}, which looks like raw converter "
+            "counts: values are taken as SI units (volt, tesla). Multiply by the gain first."
+        )
+    return data
+
+
+def _check_channel_count(shape, n_info):
+    n_channels = shape[1] if len(shape) == 3 else 1
+    if n_channels == n_info:
+        return
+    said = f"axis 1 of shape {shape}" if len(shape) == 3 else f"2-D, shape {shape}"
+    hint = ""
+    if len(shape) == 3 and shape[2] == n_info:
+        hint = (
+            " The last axis has that many: the order must be (n_samples, n_channels, n_times); "
+            "use data.transpose(0, 2, 1)."
+        )
+    elif shape[0] == n_info:
+        hint = " The first axis has that many: a single sample is data[None]."
+    count = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
+    raise ValueError(f"The array has {count} ({said}) but info has {n_info}.{hint}")
+
+
+def _build(info, read, n_samples, fields, missing_positions, is_table=False):
+    """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
+    subject = (info.get("subject_info") or {}).get("his_id")
+    if isinstance(subject, str) and not subject.strip():  # an empty field names nobody
+        subject = None
+    parts = {}
+    for modality, picks in pick_channels(info).items():
+        pos, ori = (
+            _table_geometry() if is_table else geometry(info, picks, modality, missing_positions)
+        )
+        parts[modality] = Signals(
+            data=read(picks),
+            modality=modality,
+            ch_names=[info["ch_names"][i] for i in picks],
+            ch_types=info.get_channel_types(picks),
+            ch_pos=pos,
+            ch_ori=ori,
+            subject=(subject,) * n_samples,
+            highpass=info["highpass"],
+            **fields,
+        )
+        check_amplitude(parts[modality], where="The data", is_table=is_table)
+    return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
+
+
+def _table_geometry():
+    """A one-channel series sits at the vertex."""
+    return np.array([[0.0, 0.0, 0.1]]), np.zeros((1, 3))
+
+
+def good_spans(raw):
+    """Contiguous good spans of a recording."""
+    n_times, sfreq = len(raw.times), raw.info["sfreq"]
+    if n_times == 0:
+        raise ValueError(f"The recording holds no time points: {raw!r}.")
+    is_bad = np.zeros(n_times, dtype=bool)
+    cuts = {0, n_times}
+    for annotation in raw.annotations:
+        word = annotation["description"].lower()
+        if not word.startswith(("bad", "edge")):
+            continue
+        start = (annotation["onset"] - raw.first_time) * sfreq
+        stop = start + annotation["duration"] * sfreq
+        # Whole time points touched by the span; 1e-3 of one is rounding, not a touch.
+        start = int(np.clip(np.floor(start + 1e-3), 0, n_times))
+        stop = int(np.clip(np.ceil(stop - 1e-3), start, n_times))
+        cuts.update((start, stop))
+        if word.startswith("bad"):
+            is_bad[start:stop] = True
+    if is_bad.all():
+        raise ValueError(
+            f"All of the recording's {n_times / sfreq:.4g} s is annotated as BAD: no data are "
+            "left. Check raw.annotations."
+        )
+    edges = sorted(cuts)
+    longest = int(_LONGEST_STRETCH * sfreq)
+    spans = []
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        if not is_bad[start]:
+            n_parts = -(-(stop - start) // longest)
+            at = np.linspace(start, stop, n_parts + 1).astype(int)
+            spans.extend(zip(at[:-1].tolist(), at[1:].tolist(), strict=True))
+    return spans

@@ -1,0 +1,353 @@
+"""Recordings of any kind -> a corpus: in parallel, resumable, all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from .._utils.logging import progress, warn
+from .._utils.validation import check_number, check_option
+from ..io.images import check_memory
+from ..io.regions import resolve_masker
+from ..preprocessing import Preprocessing
+from ..samples import Reading
+from .build_keys import options_key, recording_keys
+from .build_part import BuildOptions, build_part
+from .build_sources import find_recordings
+from .corpus import Corpus
+from .format import DTYPES, HEADER, dump
+from .parts import write_whole
+from .shards import SHARD_SIZE, Shards, publish, writing
+
+_PACKAGES = ("brainof_toolbox", "mne", "nilearn", "numpy", "scipy")
+
+
+def build_corpus(
+    sources,
+    directory,
+    *,
+    preprocessing=None,
+    window=None,
+    fmri_volumes=320,
+    dtype="int16",
+    masker=None,
+    memory=None,
+    missing_positions="raise",
+    dataset=None,
+    licence=None,
+    bids=None,
+    n_jobs=1,
+    on_error="skip",
+    shard_size=SHARD_SIZE,
+    verbose=None,
+):
+    """Read recordings, preprocess them, cut them into samples and write a corpus.
+
+    Interrupted, even killed, it leaves no corpus, but what was finished: the same call goes on
+    from there and gives the same bytes. Neither the number of processes nor the order in which
+    they finish changes anything.
+
+    Parameters
+    ----------
+    sources : object
+        One source, or a list: a BIDS folder; a folder of recordings; a file that MNE or nilearn
+        reads; a ``.txt`` file with one such path per line; ``"simulated:8x120"`` for 8 simulated
+        subjects of 120 s with EEG, MEG and fMRI at once (``"simulated:8x120:7"`` with the seed
+        7); :class:`mne.io.Raw`, Epochs, images, Signals, PairedSignals; records and what
+        :func:`~brainof_toolbox.read_bids` or
+        :func:`~brainof_toolbox.datasets.make_paired_recordings` give.
+    directory : path-like
+        Where the corpus goes: absent, or an empty folder. Finished recordings wait beside it, in
+        ``.NAME.building``, until it is whole.
+    preprocessing : Preprocessing | None
+        What is done to the recordings; it travels with the corpus into the checkpoint.
+    window : dict of str -> float | None
+        Longest sample in seconds for ``"eeg"`` and ``"meg"``; ``None``: those of
+        ``preprocessing``, 10 s and 2 s.
+    fmri_volumes : int
+        Longest sample of fMRI in volumes: runs differ in their repetition time.
+    dtype : str
+        ``"int16"`` or ``"float16"``, both with one scale per sample and channel.
+    masker : object
+        Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`.
+    memory : str | joblib.Memory | None
+        Cache of region series.
+    missing_positions : str
+        What happens to sensors without a position: ``"raise"`` makes the recording unusable,
+        ``"placeholder"`` places them by order.
+    dataset, licence : str | sequence of (str | None) | None
+        Name and licence for all sources, or one per source. ``None``: what
+        ``dataset_description.json`` says, else the name of the folder, and no licence.
+    bids : dict | None
+        Options of :func:`~brainof_toolbox.read_bids`, for every BIDS folder.
+    n_jobs : int
+        Processes, through :class:`joblib.Parallel`; -1 for one per core.
+    on_error : str
+        ``"skip"`` leaves recordings out that cannot be used, and names them in the corpus;
+        ``"raise"`` stops.
+    shard_size : int
+        Bytes after which a new shard begins.
+    verbose : bool | None
+        Show a progress bar; by default on a terminal only.
+
+    Returns
+    -------
+    corpus : Corpus
+        The corpus, opened. When it is there already, made by the same call from the same
+        sources, it is opened at once.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a source does not exist.
+    FileExistsError
+        If the directory holds anything else, or an unfinished build with other options.
+    ValueError
+        If nothing is found, or nothing of it can be used.
+    OSError
+        If the corpus cannot be written, naming the path.
+
+    Notes
+    -----
+    *Subjects* are kept as hashes of their names: those of BIDS and of records; ``sub-XX`` in the
+    name of a file, else its stem; what an object says.
+
+    *Samples* cover a recording evenly and may overlap. Windows of zeros, in which no channel
+    varies, are left out and counted. A recording counts as changed when the size or the time of
+    its files does.
+    """
+    options = _check_options(
+        preprocessing,
+        window,
+        fmri_volumes,
+        dtype,
+        Reading(None, missing_positions, masker, memory),
+    )
+    check_option("on_error", on_error, ("skip", "raise"))
+    check_number("shard_size", shard_size, low=1, integer=True)
+    if not isinstance(n_jobs, int) or n_jobs == 0:
+        raise ValueError(f"The parameter 'n_jobs' must be a whole number but 0, got {n_jobs!r}.")
+    directory = Path(os.path.abspath(directory))
+    recordings = find_recordings(sources, dataset=dataset, licence=licence, bids=bids)
+    recordings, keys = recording_keys(recordings, options)
+    labels = [[r.dataset, r.licence] for r in recordings]
+    request = {"options": options_key(options), "sources": _digest([keys, labels, shard_size])}
+    folder = directory.with_name(f".{directory.name}.building")
+    existing = _open_existing(directory, request)
+    if existing is not None:
+        shutil.rmtree(folder, ignore_errors=True)  # left by a kill after the last rename
+        return existing
+    with _only_builder(folder, request["options"]):
+        with writing(folder):
+            shards = Shards(folder, dtype, shard_size)
+            n_done = shards.resume(keys)
+        try:
+            rest = list(zip(recordings, keys, strict=True))[n_done:]
+            with writing(folder):
+                _fill(shards, rest, options, n_jobs, on_error, verbose)
+                _refuse_nothing(shards, recordings, folder)
+                shards.finish(_labels(recordings), _header(options, request, recordings))
+                publish(folder, directory)
+        finally:
+            shards.abandon()
+    corpus = Corpus(directory)
+    _report(corpus, len(recordings))
+    return corpus
+
+
+def _check_options(preprocessing, window, fmri_volumes, dtype, reading):
+    preprocessing = Preprocessing() if preprocessing is None else preprocessing
+    if not isinstance(preprocessing, Preprocessing):
+        raise TypeError(
+            "The parameter 'preprocessing' must be a Preprocessing or None, got "
+            f"{preprocessing!r}."
+        )
+    if window is not None and not isinstance(window, dict):
+        raise TypeError(
+            f"The parameter 'window' must be a dict such as {{'eeg': 10.0, 'meg': 2.0}}, got "
+            f"{window!r}."
+        )
+    for name in window or ():
+        check_option("window", name, ("eeg", "meg"), "For fMRI give fmri_volumes.")
+    check_number("fmri_volumes", fmri_volumes, low=10, integer=True)
+    check_option("dtype", dtype, DTYPES)
+    check_option("missing_positions", reading.missing_positions, ("raise", "placeholder"))
+    check_memory(reading.memory)
+    if reading.masker is not None:
+        resolve_masker(reading.masker)  # raises, and says what is accepted
+    windows = {**preprocessing.window, **(window or {})}
+    return BuildOptions(replace(preprocessing, window=windows), fmri_volumes, dtype, reading)
+
+
+def _digest(value):
+    return hashlib.sha256(dump(value).encode()).hexdigest()
+
+
+def _open_existing(directory, request):
+    """The corpus that is there already, when the same call made it; refuse anything else."""
+    if not os.path.lexists(directory):
+        return None
+    if not directory.is_dir():
+        raise FileExistsError(errno.EEXIST, "This is no folder to put a corpus in", str(directory))
+    if not os.listdir(directory):
+        return None
+    if not (directory / HEADER).is_file():
+        raise FileExistsError(
+            errno.EEXIST, "The folder holds other files; give a new one", str(directory)
+        )
+    corpus = Corpus(directory)
+    if corpus.request == request:
+        return corpus
+    what = "options" if (corpus.request or {}).get("options") != request["options"] else "sources"
+    raise FileExistsError(
+        errno.EEXIST,
+        f"The folder holds a corpus that was built from other {what}; give a new folder, or "
+        "delete this one",
+        str(directory),
+    )
+
+
+@contextmanager
+def _only_builder(folder, key):
+    """Keep other builders out, and builds with other options apart."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "ab")
+    with lock:
+        _lock(lock, folder)
+        path = folder / "options"
+        if path.is_file() and path.read_text() != key:
+            raise FileExistsError(
+                errno.EEXIST,
+                "An unfinished build with other options is here. Build with the same options to "
+                "go on, or delete this folder",
+                str(folder),
+            )
+        with writing(folder):
+            write_whole(path, key.encode())
+        yield
+
+
+def _lock(file, folder):
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            error.errno, "Another process is building this corpus; wait for it", str(folder)
+        ) from error
+    except OSError:  # a file system without locks
+        pass
+
+
+def _fill(shards, rest, options, n_jobs, on_error, verbose):
+    """Build the recordings that are not done, and put them into shards in their order."""
+    stems = [shards.stem(key) for _, key in rest]
+    outcomes = _run([recording for recording, _ in rest], stems, options, n_jobs)
+    bar = progress(
+        zip(rest, outcomes, strict=True),
+        total=len(rest),
+        description="Building",
+        enabled=verbose is not False,
+    )
+    said = {}
+    try:
+        for (recording, key), (part, reason, messages) in bar:
+            for message in messages:
+                said.setdefault(message, []).append(recording.name)
+            if part is not None:
+                shards.add(key, part)
+            elif on_error == "raise":
+                raise ValueError(f"{recording.name}: {reason}")
+            else:
+                shards.skip(key, reason)
+    finally:
+        outcomes.close()  # no process writes once another builder may begin
+        for message, names in said.items():
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            warn(f"{names[0]}{others}: {message}")
+
+
+def _run(recordings, stems, options, n_jobs):
+    """Yield what came of each recording, in order."""
+    if n_jobs == 1:
+        for recording, stem in zip(recordings, stems, strict=True):
+            yield build_part(recording, stem, options)
+        return
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    parallel = Parallel(n_jobs, return_as="generator", pre_dispatch="2 * n_jobs", batch_size=1)
+    calls = (delayed(build_part)(*pair, options) for pair in zip(recordings, stems, strict=True))
+    outcomes = parallel(calls)
+    try:
+        for outcome in outcomes:  # noqa: UP028 (yield from would close it before the end below)
+            yield outcome
+    except TerminatedWorkerError as error:
+        raise RuntimeError(
+            "A process of the build was killed, most likely for lack of memory. What is finished "
+            f"is kept: build again with fewer than n_jobs={n_jobs}."
+        ) from error
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that tasks were cancelled
+            outcomes.close()
+
+
+def _refuse_nothing(shards, recordings, folder):
+    if any(item.get("rows") for item in shards.items):
+        return
+    reasons = [
+        f"{recording.name}: {item['reason']}"
+        for recording, item in zip(recordings, shards.items, strict=True)
+    ]
+    shutil.rmtree(folder, ignore_errors=True)
+    more = f" ... and {len(reasons) - 5} more" if len(reasons) > 5 else ""
+    raise ValueError(
+        f"None of the {len(reasons)} recordings can be used: {'; '.join(reasons[:5])}{more}"
+    )
+
+
+def _labels(recordings):
+    return [{"dataset": r.dataset, "licence": r.licence, "name": r.name} for r in recordings]
+
+
+def _header(options, request, recordings):
+    window = {name: options.preprocessing.window[name] for name in ("eeg", "meg")}
+    datasets = {}
+    for recording in recordings:
+        licences = datasets.setdefault(recording.dataset, {"licences": []})["licences"]
+        if recording.licence and recording.licence not in licences:
+            licences.append(recording.licence)
+    return {
+        "preprocessing": options.preprocessing.to_dict(),
+        "window": {**window, "fmri": options.fmri_volumes},
+        "datasets": datasets,
+        "request": request,
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _report(corpus, n_recordings):
+    """Say what was left out."""
+    if corpus.skipped:
+        first = corpus.skipped[0]
+        warn(
+            f"{len(corpus.skipped)} of {n_recordings} recordings cannot be used and were skipped; "
+            f"corpus.skipped names them. The first is {first['name']}: {first['reason']}"
+        )
+    if corpus.n_empty_windows:
+        warn(
+            f"{corpus.n_empty_windows} windows of zeros, in which no channel varies, were left "
+            "out."
+        )

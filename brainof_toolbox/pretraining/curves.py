@@ -1,0 +1,195 @@
+"""The curves of a run, from its log."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..models.config import MODALITIES
+from .log import read_log
+from .run_dir import LOG, RUN
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; line styles do so in grey.
+_LOOKS = {"eeg": ("#0072B2", "-"), "meg": ("#D55E00", "--"), "fmri": ("#009E73", "-.")}
+_NAMES = {"eeg": "EEG", "meg": "MEG", "fmri": "fMRI"}
+_GREY = "0.35"
+
+
+def plot_run(directory, path=None):
+    """Draw the log of a pretraining run."""
+    directory = Path(os.path.abspath(directory))
+    log = directory / LOG
+    if not log.is_file():
+        raise FileNotFoundError(
+            errno.ENOENT, "There is no log of a pretraining run: name its output_dir", str(log)
+        )
+    lines = read_log(log)
+    if not lines:
+        raise ValueError(f"{log} holds no line yet: wait for as many steps as 'log_every' says.")
+    path = directory / "curves.png" if path is None else Path(path)
+    figure = _draw(lines, _read_settings(directory / RUN), directory.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _read_settings(path):
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _draw(lines, settings, name):
+    """Six panels: what is learned above, how below."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    FigureCanvasAgg(figure)  # no window, whatever the backend
+    found = [m for m in MODALITIES if any(m in line.get("loss", {}) for line in lines)]
+    panels = figure.subplots(2, 3, sharex=True)
+    for axes, (term, title) in zip(
+        panels.flat,
+        (("loss", "loss"), ("time", "hidden patches"), ("frequency", "removed components")),
+    ):
+        for modality in found:
+            _plot_series(axes, lines, modality, term)
+        axes.set(title=title, ylabel="Smooth L1" if term != "loss" else "weighted sum")
+        axes.set_yscale("log")
+        _plain_ticks(axes)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    panels[0, 0].legend(handles, labels, frameon=False)
+    _plot_optimizer(panels[1, 0], lines, settings)
+    _plot_routing(panels[1, 1], lines, found)
+    _plot_load(panels[1, 2], lines, found)
+    for axes in panels[1]:
+        axes.set_xlabel("step")
+    for axes in panels.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+    last = lines[-1]
+    total = settings.get("total_steps")
+    speed = f"{last['tokens_per_second']:,.0f} tokens/s, waiting {100 * last['waiting']:.0f} %"
+    epochs = ", ".join(f"{_NAMES[m]} {last['epoch'][m]:.3g}" for m in found if m in last["epoch"])
+    steps = f"step {last['step']:,}" + (f" of {total:,}" if total else "")
+    figure.suptitle(f"{name}: {steps}; {speed}; passes over the data: {epochs}", fontsize=11)
+    return figure
+
+
+def _series(lines, term, modality):
+    """Steps and values where the modality was drawn."""
+    rows = [
+        (line["step"], line[term][modality]) for line in lines if modality in line.get(term, {})
+    ]
+    steps, values = zip(*rows) if rows else ((), ())
+    return np.array(steps), np.array(values)
+
+
+def _plot_series(axes, lines, modality, term):
+    """Thin: each line of the log; thick: their running mean."""
+    colour, style = _LOOKS[modality]
+    steps, values = _series(lines, term, modality)
+    smooth = smooth_curve(values)
+    if len(values) > 20:
+        axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
+    axes.plot(steps, smooth, style, color=colour, linewidth=1.8, label=_NAMES[modality])
+
+
+def smooth_curve(values):
+    """Centred mean over a tenth of the run, narrower at both ends."""
+    reach = len(values) // 20
+    if reach == 0:
+        return values
+    total = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), values]), axis=0)
+    here = np.arange(len(values))
+    width = np.minimum(reach, np.minimum(here, len(values) - 1 - here))
+    size = (2 * width + 1).reshape(-1, *[1] * (values.ndim - 1))
+    return (total[here + width + 1] - total[here - width]) / size
+
+
+def _plain_ticks(axes):
+    """Write 0.3 rather than 3 x 10^-1."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _plot_optimizer(axes, lines, settings):
+    """Gradient norm on the left, learning rate on the right."""
+    steps = np.array([line["step"] for line in lines])
+    norm = np.array([line["gradient_norm"] for line in lines])
+    if len(norm) > 20:
+        axes.plot(steps, norm, color="#0072B2", linewidth=0.6, alpha=0.35)
+    axes.plot(steps, smooth_curve(norm), color="#0072B2", linewidth=1.8)
+    clip = settings.get("training", {}).get("clip")
+    if clip is not None and norm.max() > 0.5 * clip:
+        axes.axhline(clip, color="#0072B2", linestyle=":", linewidth=1)
+        axes.annotate("clip", (steps[0], clip), (0, 2), textcoords="offset points", fontsize=8)
+    axes.set_yscale("log")
+    _plain_ticks(axes)
+    axes.set_ylabel("gradient norm", color="#0072B2")
+    axes.set_title("optimizer")
+    other = axes.twinx()
+    rate = [line["learning_rate"] for line in lines]
+    other.plot(steps, rate, "--", color=_GREY, linewidth=1.5)
+    other.set_ylim(0)
+    other.set_ylabel("learning rate", color=_GREY)
+    other.ticklabel_format(axis="y", scilimits=(0, 0))
+    other.spines["top"].set_visible(False)
+
+
+def _plot_routing(axes, lines, found):
+    """Entropy of the gates, beside that of an even choice."""
+    for modality in found:
+        _plot_series(axes, lines, modality, "routing_entropy")
+    n_experts = max(
+        (len(v) for line in lines for v in line.get("expert_load", {}).values()), default=0
+    )
+    axes.set_title("routing entropy")
+    axes.set_ylabel("nats")
+    if n_experts > 1:
+        highest = np.log(n_experts)
+        axes.axhline(highest, color=_GREY, linestyle=":", linewidth=1)
+        axes.annotate(
+            f"even choice of {n_experts} experts",
+            (1, highest),
+            (0, 3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+        )
+        axes.set_ylim(0, 1.12 * highest)
+
+
+def _plot_load(axes, lines, found):
+    """Share of the tokens that the busiest and the idlest expert get."""
+    axes.set_title("busiest and idlest expert")
+    axes.set_ylabel("share of the tokens")
+    highest, n_experts = 0.0, 0
+    for modality in found:
+        steps, load = _series(lines, "expert_load", modality)
+        if load.ndim < 2 or load.shape[1] == 0:
+            continue
+        colour, style = _LOOKS[modality]
+        for values in (load.max(axis=1), load.min(axis=1)):
+            axes.plot(steps, smooth_curve(values), style, color=colour, linewidth=1.5)
+        highest, n_experts = max(highest, load.max()), load.shape[1]
+    if n_experts:
+        axes.axhline(1 / n_experts, color=_GREY, linestyle=":", linewidth=1)
+        axes.annotate(
+            "even",
+            (1, 1 / n_experts),
+            (3, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_ylim(0, min(1.0, max(highest * 1.1, 0.1)))

@@ -1,0 +1,237 @@
+"""The directory of a run, its log and its checkpoints.
+
+::
+
+    output_dir/
+      run.json              corpus, network, configuration, seed and length of the run
+      log.jsonl             one line per interval
+      checkpoints/step-00000100/
+        config.json model.safetensors manifest.json     what the estimators load
+        training.safetensors                            optimizer, averages (or folder shards/)
+        training.json                                   step, run, log, sha256 of the files above
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .._utils.logging import warn
+from ..models.checkpoint import FILES
+from ..models.writing import remove, write_file
+from ._identity import FORMAT_VERSION, list_differences
+
+RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
+RECORD = "training.json"
+_STEP = re.compile(r"step-(\d{8,})")
+_LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A validated checkpoint of a run."""
+
+    path: Path  # Its directory
+    record: dict  # What ``training.json`` says
+
+    @property
+    def step(self):
+        """Number of steps that were done."""
+        return self.record["step"]
+
+
+def latest_checkpoint(output_dir):
+    """Find the newest checkpoint of a run that is whole.
+
+    All files of a checkpoint are compared with their sha256. A damaged one is passed over with a
+    warning.
+
+    Parameters
+    ----------
+    output_dir : path-like
+        What :func:`~brainof_toolbox.pretraining.pretrain` wrote to.
+
+    Returns
+    -------
+    directory : pathlib.Path
+        The checkpoint, for :class:`~brainof_toolbox.BrainOFEmbedder` among others.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no valid checkpoint.
+    """
+    return find_latest(output_dir).path
+
+
+def find_latest(output_dir):
+    """Find the newest checkpoint that is whole, and read its record."""
+    folder = Path(os.path.abspath(output_dir)) / CHECKPOINTS
+    damaged = []
+    for path in reversed(list_steps(folder)):
+        try:
+            return Saved(path, _validate(path))
+        except (ValueError, OSError) as error:
+            damaged.append(path.name)
+            warn(f"The checkpoint {path} is damaged and passed over: {error}")
+    found = f"only damaged ones ({', '.join(damaged)})" if damaged else "none"
+    raise FileNotFoundError(
+        errno.ENOENT,
+        f"A valid checkpoint of a pretraining run is needed here, found {found}. Name the "
+        f"output_dir of a run that has saved, or start afresh with resume=False in another one",
+        str(folder),
+    )
+
+
+def list_steps(folder):
+    """List the directories of checkpoints."""
+    if not folder.is_dir():
+        return []
+    paths = [path for path in folder.iterdir() if _STEP.fullmatch(path.name) and path.is_dir()]
+    return sorted(paths, key=_number)
+
+
+def _number(path):
+    return int(_STEP.fullmatch(path.name)[1])
+
+
+def _validate(path):
+    """Return the record of a checkpoint, or say what is wrong with it."""
+    record = json.loads((path / RECORD).read_bytes())
+    if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{RECORD} is not of format version {FORMAT_VERSION}")
+    content = dict(record)
+    if content.pop("sha256", None) != hash_record(content):
+        raise ValueError(f"{RECORD} does not fit its own sha256")
+    if not set(FILES) <= set(record["files"]):
+        raise ValueError(f"{RECORD} does not list {', '.join(FILES)}")
+    for name, sha256 in record["files"].items():
+        if hash_file(path / name) != sha256:
+            raise ValueError(f"{name} does not fit its sha256")
+    return record
+
+
+def hash_file(path):
+    """Return the sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_record(content):
+    """Return the sha256 of what a record says."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class RunDirectory:
+    """Where a run writes; only the main process does."""
+
+    def __init__(self, path):
+        self.path = Path(os.path.abspath(path))
+        self.checkpoints = self.path / CHECKPOINTS
+
+    def begin(self, run, ranks):
+        """Make the directory of a new run; every process must take part."""
+        if ranks.is_main:
+            self._begin(run)
+        ranks.barrier()
+
+    def _begin(self, run):
+        if list_steps(self.checkpoints):
+            raise FileExistsError(
+                errno.EEXIST,
+                "There is a pretraining run already: continue it with resume=True, or choose "
+                "another output_dir",
+                str(self.path),
+            )
+        # A run that was stopped before its first checkpoint holds nothing worth keeping.
+        if (self.path / LOG).exists() and not self._is_ours():
+            raise FileExistsError(
+                errno.EEXIST,
+                f"There is a {LOG} of another origin: choose another output_dir",
+                str(self.path),
+            )
+        with self._told():
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            (self.path / LOG).unlink(missing_ok=True)
+            self._clear_up()
+            self._describe(run)
+
+    def resume(self, run, ranks):
+        """Find where to continue; every process must take part."""
+        saved = self._resume(run) if ranks.is_main else None
+        step = int(ranks.gather(saved.step if ranks.is_main else 0)[0])
+        if saved is None:
+            path = self.step_path(step)
+            saved = Saved(path, json.loads((path / RECORD).read_bytes()))
+        return saved
+
+    def _resume(self, run):
+        saved = find_latest(self.path)
+        differences = list_differences(saved.record["run"], run)
+        if differences:
+            raise ValueError(
+                f"The run in {self.path} cannot be resumed, as it was started with other "
+                f"settings (old -> new): {'; '.join(differences)}. Give it the old ones, or "
+                f"another output_dir."
+            )
+        with self._told():
+            self._clear_up()
+            for path in list_steps(self.checkpoints):
+                if _number(path) > saved.step:
+                    _delete(path)  # damaged, as the newest valid one is older
+            self._describe(run)
+        return saved
+
+    def step_path(self, step):
+        """Return where the checkpoint of a step stands."""
+        return self.checkpoints / f"step-{step:08d}"
+
+    def prune(self, keep):
+        """Delete all but the latest checkpoints."""
+        for path in list_steps(self.checkpoints)[:-keep]:
+            with contextlib.suppress(OSError):
+                _delete(path)
+
+    def _is_ours(self):
+        try:
+            return "total_steps" in json.loads((self.path / RUN).read_bytes())
+        except (OSError, ValueError):
+            return False
+
+    def _describe(self, run):
+        """Replace run.json by renaming."""
+        aside = self.path / f".{RUN}.saving"
+        aside.unlink(missing_ok=True)
+        write_file(aside, json.dumps(run, indent=2).encode())
+        os.replace(aside, self.path / RUN)
+
+    def _clear_up(self):
+        """Delete what a killed process left."""
+        for path in self.checkpoints.iterdir():
+            if _LEFT_OVER.fullmatch(path.name):
+                remove(path)
+
+    @contextlib.contextmanager
+    def _told(self):
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                error.errno or errno.EIO,
+                f"The run cannot write there ({error.strerror or error}). Choose a writable "
+                f"output_dir with enough space",
+                str(self.path),
+            ) from error
+
+
+def _delete(path):
+    """Delete a checkpoint; what is half deleted must not be taken for a damaged one."""
+    gone = path.with_name(f".{path.name}.removing")
+    os.rename(path, gone)
+    remove(gone)

@@ -1,0 +1,270 @@
+"""Every accepted form of ``X`` -> sources of samples that are read when their batch comes."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .io import from_array, from_epochs, from_raw, read_recording
+from .io.amplitude import check_amplitude
+from .io.bids_recordings import read_bids_recording
+from .io.images import check_image, check_t_r, from_nifti, is_image
+from .io.records import check_record, describe_record, is_record, read_record
+from .preprocessing import preprocess
+from .signals import PairedSignals, Signals, as_parts
+from .windows import pair_windows
+
+ACCEPTED = (
+    "mne.Epochs, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of file paths "
+    "that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, 'subject': '01'}, "
+    "read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with info="
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How samples are read."""
+
+    info: object = None  # Needed by arrays
+    # What happens to channels without a position, ``"raise"`` or ``"placeholder"``
+    missing_positions: str = "raise"
+    masker: object = None  # Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`
+    memory: object = None  # Cache of masked series
+    # An item of a list that cannot be opened is a source of one sample, whose reading raises
+    keep_broken: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples that share a montage and can be read by slices."""
+
+    n_samples: int  # How many
+    read: Callable  # From a slice of samples to Signals or PairedSignals
+    where: str = "X"  # What to call it in messages
+    # A whole recording is one sample and is read alone, so that memory holds one at a time
+    is_recording: bool = False
+    is_table: bool = False  # A 2-D array of one-channel series
+    item: object = None  # What it was made from, where that was an item of a list
+
+
+def as_sources(X, reading=None):
+    """Take ``X`` apart without reading data."""
+    reading = reading or Reading()
+    if _is_column(X) or (isinstance(X, Sequence) and not isinstance(X, (str, bytes))):
+        X = list(X)
+    if isinstance(X, list):
+        if len(X) == 0:
+            raise ValueError("X is empty: no samples.")
+        if _is_numeric(X):
+            return [_array_source(_stack(X), reading)]
+        return [as_source(item, i, reading) for i, item in enumerate(X)]
+    if isinstance(X, (str, os.PathLike)) or is_record(X):
+        what = f"one path, {str(X)!r}; pass a list of paths"
+        if isinstance(X, Mapping):
+            what = f"one {type(X).__name__}; pass a list of records"
+        raise TypeError(f"X is {what}. Accepted are {ACCEPTED}.")
+    if _is_array(X) and not is_image(X):
+        return [_array_source(X, reading)]
+    return [_item_source(X, "X", reading)]
+
+
+def as_source(item, index, reading):
+    """Take one item of a list apart without reading data; an error says which item it was."""
+    where = name_item(item, index)
+    try:
+        return replace(_item_source(item, where, reading), item=item)
+    except (ValueError, TypeError, OSError) as error:
+        broken = _with_place(error, where)
+        if not reading.keep_broken:
+            raise broken from error
+
+    def read(rows):
+        raise broken
+
+    return Source(1, read, where, is_recording=True, item=item)
+
+
+def name_item(item, index):
+    """Name an item of a list in messages."""
+    if isinstance(item, (str, os.PathLike)):
+        return f"X[{index}] ({os.fspath(item)})"
+    if is_record(item) and describe_record(item):
+        return f"X[{index}] ({describe_record(item)})"
+    return f"X[{index}]"
+
+
+def _with_place(error, where):
+    if where in str(error):
+        return error
+    kind = FileNotFoundError if isinstance(error, FileNotFoundError) else type(error)
+    if kind not in (ValueError, TypeError, FileNotFoundError, OSError, RuntimeError):
+        kind = ValueError
+    return kind(f"{where}: {error}")
+
+
+def _item_source(item, where, reading):
+    import mne
+
+    if is_record(item):
+        check_record(item, masker=reading.masker)
+        options = {"masker": reading.masker, "memory": reading.memory}
+        options["missing_positions"] = reading.missing_positions
+        return Source(1, lambda rows: read_record(item, **options), where, is_recording=True)
+    if is_image(item):
+        check_image(item)
+        check_t_r(item, masker=reading.masker)
+        options = {"masker": reading.masker, "memory": reading.memory}
+        return Source(1, lambda rows: from_nifti(item, **options), where)
+    if hasattr(item, "find_matching_sidecar"):  # a BIDSPath: bad channels are in its sidecars
+        item = read_bids_recording(item)
+    elif isinstance(item, (str, os.PathLike)):
+        item = read_recording(item)
+    if isinstance(item, mne.io.BaseRaw):
+        return Source(
+            1,
+            lambda rows: from_raw(item, missing_positions=reading.missing_positions),
+            where,
+            is_recording=True,
+        )
+    if isinstance(item, mne.BaseEpochs):
+        if not getattr(item, "_bad_dropped", True):
+            item = item.copy().drop_bad(verbose="error")
+        if len(item) == 0:
+            from_epochs(item)  # raises, with the reason
+        return Source(
+            len(item),
+            lambda rows: from_epochs(
+                _slice_epochs(item, rows), missing_positions=reading.missing_positions
+            ),
+            where,
+        )
+    if isinstance(item, (Signals, PairedSignals)):
+        for modality, part in as_parts(item).items():
+            is_there = ~_missing(item)[modality]
+            if is_there.any():
+                check_amplitude(part[is_there], where=where)
+        return Source(len(item), lambda rows: item[rows], where)
+    raise TypeError(
+        f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are "
+        f"{ACCEPTED}."
+    )
+
+
+def _missing(signals):
+    """Which samples lack which modality; a single modality is never missing."""
+    if isinstance(signals, PairedSignals):
+        return signals.is_missing
+    return {signals.modality: np.zeros(len(signals), dtype=bool)}
+
+
+def _slice_epochs(epochs, rows):
+    return epochs if rows == slice(0, len(epochs)) else epochs[rows]
+
+
+def _is_column(X):
+    """Whether ``X`` is a one-dimensional array or Series of paths or objects."""
+    if getattr(X, "ndim", 0) != 1 or getattr(getattr(X, "dtype", None), "kind", "") not in "OUST":
+        return False
+    return not any(isinstance(item, numbers.Number) for item in X)
+
+
+def _stack(X):
+    """A list of arrays, or of nested lists of numbers, as one array."""
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        shapes = [getattr(item, "shape", type(item).__name__) for item in X[:3]]
+        raise ValueError(
+            f"The list X does not hold arrays of one shape: {shapes}{', ...' * (len(X) > 3)}. "
+            "Pass samples of different lengths as a list of Signals: from_array(x[None], info)."
+        ) from error
+
+
+def _is_numeric(X):
+    """Whether a list is an array written as nested lists."""
+    first = X[0] if len(X) else None
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    return isinstance(first, (int, float, complex, np.number, np.ndarray, np.bool_))
+
+
+def _is_array(X):
+    return hasattr(X, "__array__") or hasattr(X, "toarray")
+
+
+def _array_source(X, reading):
+    signals = from_array(X, reading.info, missing_positions=reading.missing_positions)
+    is_table = np.ndim(X) == 2
+    return Source(len(signals), lambda rows: signals[rows], "X", is_table=is_table)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Preprocessed windows of samples that share a montage."""
+
+    windows: dict  # By modality, in reading order, each cut to its own length
+    rows: dict  # (n_windows,) Which window of each modality the network reads together
+    is_missing: dict  # (n_windows,) Where a modality is not there to be read
+    sample: np.ndarray  # (n_windows,) Index in ``X`` of the sample each window belongs to
+
+    def __len__(self):
+        return len(self.sample)
+
+
+def iter_blocks(sources, preprocessing, *, window=None, n_at_once=64):
+    """Read, preprocess and cut samples, a bounded number at a time."""
+    # Neighbours with one montage, rate and length go together, which changes no value: nothing in
+    # the preprocessing looks across samples.
+    pending, first = [], 0
+    for signals, source in _read_in_pieces(sources, n_at_once):
+        n_pending = sum(len(item) for item, _ in pending)
+        fits = (
+            pending and not source.is_recording and pending[-1][0].signature == signals.signature
+        )
+        if pending and (not fits or n_pending + len(signals) > n_at_once):
+            yield _make_block(pending, first, preprocessing, window)
+            first, pending = first + n_pending, []
+        pending.append((signals, source))
+    yield _make_block(pending, first, preprocessing, window)
+
+
+def _read_in_pieces(sources, n_at_once):
+    for source in sources:
+        for start in range(0, source.n_samples, n_at_once):
+            rows = slice(start, min(start + n_at_once, source.n_samples))
+            try:
+                signals = source.read(rows)
+            except (ValueError, TypeError, OSError) as error:
+                raise _with_place(error, source.where) from error
+            yield signals, source
+
+
+def _make_block(pending, first, preprocessing, window):
+    where = pending[0][1].where
+    is_table = pending[0][1].is_table
+    items = [as_parts(signals) for signals, _ in pending]
+    parts = {name: Signals.concatenate([item[name] for item in items]) for name in items[0]}
+    missing = [_missing(signals) for signals, _ in pending]
+    is_missing = {name: np.concatenate([item[name] for item in missing]) for name in parts}
+    lengths = window if isinstance(window, dict) else dict.fromkeys(parts, window)
+    try:
+        windows = {
+            name: preprocess(part, preprocessing, window=lengths.get(name), is_table=is_table)
+            for name, part in parts.items()
+        }
+    except ValueError as error:
+        raise _with_place(error, where) from error
+    rows, sample = pair_windows({name: w.sample for name, w in windows.items()}, is_missing)
+    absent = {name: mask[sample] for name, mask in is_missing.items()}
+    return Block(windows, rows, absent, sample + first)
+
+
+def count_samples(sources):
+    """Number of samples in all sources."""
+    if not isinstance(sources, list):
+        return len(sources)
+    return sum(source.n_samples for source in sources)
