@@ -45,7 +45,7 @@ MEEG_PAGE = (
 
 """
     + _MADE_BY
-    + """Classical decoders (``brainof_toolbox/baselines/arrays.py``, ``benchmarks/_tangent.py``): common
+    + """Classical decoders (``brainof_toolbox.baselines``, ``benchmarks/_tangent.py``): common
 spatial patterns, log band power, shrinkage LDA on averaged samples, and logistic regression in the
 tangent space of covariances (pyRiemann; OAS; 8 to 30 Hz, a bank of five bands, and covariances
 with Xdawn responses). EEGNet and ShallowFBCSPNet are braindecode's with their own defaults, at the

@@ -25,6 +25,8 @@ import numpy as np
 
 from ._utils.validation import check_number, check_option
 
+__all__ = ["CHANNEL_TYPES", "MODALITIES", "PER_SAMPLE", "PairedSignals", "Signals"]
+
 #: Sensor types that each modality may hold, in MNE's spelling.
 CHANNEL_TYPES = {"fmri": ("bold",), "eeg": ("eeg",), "meg": ("mag", "grad")}
 #: The order in which simultaneous modalities are read (``brain_of_model``: fMRI, EEG, MEG).

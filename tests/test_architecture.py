@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import pkgutil
 import re
 import subprocess
 import sys
@@ -20,6 +19,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "brainof_toolbox"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAX_MODULE, MAX_FUNCTION = 450, 80
+# Rooms whose ``__all__`` is the public interface, and modules that are public as a whole.
+DOCUMENTED = (
+    "baselines",
+    "datasets",
+    "estimators",
+    "evaluation",
+    "inspection",
+    "io",
+    "models",
+    "preprocessing",
+    "pretraining",
+    "signals",
+)
 
 # Split, so that this file does not trip over itself.
 REFUSED = {
@@ -51,26 +63,47 @@ def _function_lengths(tree):
             yield node.name, node.lineno, node.end_lineno - first
 
 
-def _public_names():
-    """Every public class, function and method that is reached without an underscore."""
-    for info in pkgutil.walk_packages([str(PACKAGE)], "brainof_toolbox."):
-        if any(part.startswith("_") for part in info.name.split(".")):
-            continue
-        module = importlib.import_module(info.name)
-        for name in getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")]):
-            thing = getattr(module, name)
-            home = getattr(thing, "__module__", None) or ""
-            is_own = home.startswith(
-                "brainof_toolbox" if hasattr(module, "__all__") else info.name
-            )
-            if not is_own or not (inspect.isclass(thing) or inspect.isfunction(thing)):
-                continue
-            yield f"{info.name}.{name}"
-            if inspect.isclass(thing):
-                for method, value in vars(thing).items():
-                    value = getattr(value, "__func__", value)
-                    if not method.startswith("_") and inspect.isfunction(value):
-                        yield f"{info.name}.{name}.{method}"
+def _listed(name):
+    """Return the names in a module's ``__all__``, or those it defines."""
+    module = importlib.import_module(name)
+    own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == name]
+    return module, getattr(module, "__all__", [n for n in own if not n.startswith("_")])
+
+
+def _exported_names():
+    """Yield every exported class and function, and the public methods of exported classes."""
+    for name in ("", *(f".{room}" for room in DOCUMENTED)):
+        module, names = _listed(f"brainof_toolbox{name}")
+        for thing in (getattr(module, n) for n in names):
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield f"{thing.__module__}.{thing.__qualname__}"
+            for owner in thing.__mro__ if inspect.isclass(thing) else ():
+                if owner.__module__.startswith("brainof_toolbox"):
+                    for method, value in vars(owner).items():
+                        value = getattr(value, "__func__", getattr(value, "fn", value))
+                        if not method.startswith("_") and inspect.isfunction(value):
+                            yield f"{owner.__module__}.{owner.__qualname__}.{method}"
+
+
+def _bricks():
+    """Yield the classes that the modules of the network list in ``__all__``."""
+    for path in sorted((PACKAGE / "models").glob("*.py")):
+        name = f"brainof_toolbox.models.{path.stem}"
+        if path.stem != "__init__":
+            module = importlib.import_module(name)
+            yield from (f"{name}.{n}" for n in module.__all__ if inspect.isclass(vars(module)[n]))
+
+
+def _imports(path):
+    """Yield the module and the name of every import of this package in a file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split("."), "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = list(parts[: len(parts) - node.level]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from ((base, alias.name) for alias in node.names)
 
 
 def test_rooms_import_in_one_direction():
@@ -153,21 +186,64 @@ def test_table_of_contents_is_complete():
         brainof_toolbox.no_such_name  # noqa: B018
 
 
-def test_public_names_are_documented():
-    """Every public name has a numpydoc docstring; the codes checked stand in pyproject.toml."""
+def _numpydoc_errors(names):
+    """Return what numpydoc finds wrong; the codes checked stand in pyproject.toml."""
     from numpydoc.validate import validate
 
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     codes = set(config["tool"]["numpydoc_validation"]["checks"])
-    names = list(_public_names())
-    assert len(names) > 30
-    wrong = [
+    return [
         f"{name}: {code} {message}"
         for name in names
         for code, message in validate(name)["errors"]
         if code in codes
     ]
+
+
+def test_exported_names_are_documented():
+    """Every exported name and its public methods, and every brick of the network."""
+    names, bricks = sorted(set(_exported_names())), list(_bricks())
+    assert len(names) > 60 and len(bricks) > 10
+    wrong = _numpydoc_errors([*names, *bricks])
     assert not wrong, "\n".join(wrong)
+
+
+def test_internal_docstrings_are_short():
+    """A function that is not exported has a summary and no numpydoc sections."""
+    exported = {name.removeprefix("brainof_toolbox.") for name in _exported_names()}
+    n_checked, long = 0, []
+    for path in SOURCES:
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        owned = [(node, f"{module}.") for node in tree.body]
+        for node, prefix in owned:
+            if isinstance(node, ast.ClassDef):
+                owned += [(child, f"{prefix}{node.name}.") for child in node.body]
+            if not isinstance(node, ast.FunctionDef) or f"{prefix}{node.name}" in exported:
+                continue
+            text = ast.get_docstring(node) or ""
+            n_checked += 1
+            if text.count("\n") > 2 or re.search(r"^-{4,}$", text, re.M):
+                long.append(f"{prefix}{node.name}")
+    assert n_checked > 800
+    assert not long, "\n".join(long)
+
+
+PRIVATE_USERS = [*SOURCES, *(p for d in ("tests", "benchmarks") for p in (ROOT / d).rglob("*.py"))]
+
+
+def test_no_room_imports_a_private_module_of_another():
+    """A module or name that begins with an underscore is imported by its own room only."""
+    found = []
+    for path in PRIVATE_USERS:
+        own = path.relative_to(ROOT).parts[:2]
+        for module, name in _imports(path):
+            is_private = any(re.match("_[^_]", part) for part in (*module[2:], name))
+            is_ours = module[0] == "brainof_toolbox" and module[1:2] != ["_utils"]
+            if is_ours and is_private and tuple(module[:2]) != own:
+                found.append(f"{_name(path)} imports {'.'.join(module)}.{name}")
+    assert len(PRIVATE_USERS) > 200
+    assert not found, "\n".join(found)
 
 
 def test_references_of_docstrings_exist():

@@ -95,7 +95,7 @@ class Parts:
 
 
 def make_stamps(items, embedder, atlas):
-    """Make a string per recording that changes with its files and all else that decides its rows."""
+    """Make a string per recording that changes with everything that determines its rows."""
     from .. import __version__
 
     folders = {}

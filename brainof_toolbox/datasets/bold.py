@@ -91,7 +91,7 @@ def scanner_noise(rng, n, n_places, n_volumes, t_r, level, thermal):
 
 
 def regional_noise(rng, n, n_places, n_volumes, t_r, level):
-    """Noise of regional means: what is left of the voxels', and slow changes of the region's own."""
+    """Simulate noise of regional means: averaged voxel noise and slow regional changes."""
     # -> added (n, n_places, n_volumes).
     added = scanner_noise(rng, n, n_places, n_volumes, t_r, level, 0.0)
     return added + level * _local_noise(rng, added.shape, t_r)

@@ -49,7 +49,7 @@ def correlation(y, predicted):
 
 
 def determination(y, predicted):
-    """R2: one minus the squared errors over those of the mean of ``y``, NaN where y is constant."""
+    """Return R2, the coefficient of determination; NaN where ``y`` is constant."""
     # y, predicted (n_samples,).
     if len(y) < 2 or np.ptp(y) == 0:
         return np.nan

@@ -17,6 +17,8 @@ from .moe import Experts, Ledger, balance_loss
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
 
+__all__ = ["USUAL_GAIN", "BrainOF", "Layer"]
+
 USUAL_GAIN = 0.1
 
 

@@ -24,6 +24,19 @@ from .config import BrainOFConfig
 from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
 from .writing import previous, replacing, write_file
 
+__all__ = [
+    "CARD",
+    "FORMAT_VERSION",
+    "UNITS",
+    "WEIGHTS_FOLDER",
+    "Checkpoint",
+    "checkpoint_contents",
+    "describe_checkpoints",
+    "known_checkpoints",
+    "load_checkpoint",
+    "save_checkpoint",
+]
+
 FORMAT_VERSION = 1
 UNITS = {"position": "m", "time": "s", "duration": "s", "sfreq": "Hz", "amplitude": "SI"}
 CONFIG, WEIGHTS, MANIFEST = FILES = ("config.json", "model.safetensors", "manifest.json")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from .._utils.validation import check_number, check_option
 
+__all__ = ["MODALITIES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
+
 MODALITIES = ("eeg", "meg", "fmri")
 SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 

@@ -17,6 +17,8 @@ from torch import nn
 from .config import MODALITIES, SENSOR_TYPES
 from .layers import Fourier, Linear, soft_limit
 
+__all__ = ["DURATION_WAVELENGTHS", "ContentEmbedding", "PlaceEmbedding"]
+
 DURATION_WAVELENGTHS = (2.0, 32.0, 5)  # octaves of the duration in s: from 1 / 16 s to 4096 s
 
 

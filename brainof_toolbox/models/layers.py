@@ -12,6 +12,18 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+__all__ = [
+    "Fourier",
+    "LayerScale",
+    "Linear",
+    "RMSNorm",
+    "SwiGLU",
+    "call_block",
+    "gated",
+    "once",
+    "soft_limit",
+]
+
 
 class Linear(nn.Linear):
     """Linear map without bias whose weights come from a generator that is handed over.

@@ -14,6 +14,8 @@ from torch import nn
 
 from .layers import Linear, SwiGLU, gated
 
+__all__ = ["Experts", "Ledger", "MixtureOfExperts", "balance_loss", "dense_experts"]
+
 
 class Ledger(UserList):
     """The choices of all gates that a forward pass met, in their order.
@@ -70,7 +72,7 @@ class Experts(nn.Module):
         return torch.cat(outputs)  # (N K, D)
 
     def masked(self, x, counts):
-        """All experts on all tokens, of which each keeps its own: E times the work, fixed sizes."""
+        """Apply all experts to all tokens and keep the chosen: E times the work, fixed sizes."""
         # For compiled graphs only, where grouped products take no float32.
         # x (N K, D), counts (E,) -> x (N K, D).
         end = counts.cumsum(0)  # (E,)

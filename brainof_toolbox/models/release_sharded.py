@@ -13,6 +13,8 @@ from shlex import quote
 
 import torch
 
+__all__ = ["MAX_METADATA", "METADATA", "how_to_convert", "open_sharded"]
+
 METADATA = ".metadata"
 MAX_METADATA = 256 * 2**20  # bytes; some hundred per tensor and process
 #: Classes of a table of contents, by module; what is made of them is a record of their fields.

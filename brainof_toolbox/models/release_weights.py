@@ -12,6 +12,8 @@ import torch
 from .release_sharded import METADATA, how_to_convert, open_sharded
 from .strict import _some, refuse_nonfinite
 
+__all__ = ["HEAD", "HOW_TO_CONVERT", "PREFIXES", "WRAPPERS", "hash_checkpoint", "read_state"]
+
 #: Keys under which training scripts keep the weights beside other things.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "app")
 #: What data parallelism and compilation put before each name.

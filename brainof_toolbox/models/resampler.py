@@ -17,6 +17,15 @@ from torch import nn
 from .layers import LayerScale, Linear, RMSNorm, call_block, once
 from .moe import MixtureOfExperts, dense_experts
 
+__all__ = [
+    "HEAD_RADIUS",
+    "Arness",
+    "ArnessBlock",
+    "CrossAttention",
+    "FeedForward",
+    "latent_points",
+]
+
 HEAD_RADIUS = 0.095  # m
 
 

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from .._utils.validation import check_number, check_option
 from .config import MODALITIES, SENSOR_TYPES
 
+__all__ = ["TokenBatch", "make_tokens"]
+
 
 @dataclass(eq=False)
 class TokenBatch:

@@ -8,10 +8,12 @@ import os
 import shutil
 from pathlib import Path
 
+__all__ = ["previous", "remove", "replacing", "write_file"]
+
 
 @contextlib.contextmanager
 def replacing(directory, files):
-    """Give an empty folder to fill; afterwards it stands at ``directory``, or nothing has changed."""
+    """Yield an empty folder to fill that replaces ``directory`` as a whole, or not at all."""
     # A process that is killed leaves what was there before in place, or, for the instant between
     # two renames, under :func:`previous`. One writer per directory.
     directory = Path(os.path.abspath(directory))

@@ -150,7 +150,7 @@ def take_tokens(tokens, index):
 
 
 def gate_terms(gates, device):
-    """Compute the balance loss of the gates of a batch of one modality, and what to log of them."""
+    """Compute the balance loss and the logged statistics of the gates of one modality."""
     # -> balance (), load (E,), entropy ().
     gates = list(gates)
     if not gates:
