@@ -146,7 +146,9 @@ def test_embed_one_row_per_epoch(folder, tmp_path, micro):
 
 
 def _mean(text, name):
-    return float(re.search(rf"^{re.escape(name)}: ([\d.]+)", text, re.M)[1])
+    """Mean score of a decoder: its row of the comparison, or the last line of its scores."""
+    pattern = rf"^{re.escape(name)}(?: +|\n(?:.*\n)+.*?: )([\d.]+)"
+    return float(re.search(pattern, text, re.M)[1])
 
 
 def test_decode_events_of_runs(folder, micro, capsys):

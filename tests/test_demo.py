@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from brainof_toolbox import cross_validate
+from brainof_toolbox import compare
 from brainof_toolbox.cli import main
 from brainof_toolbox.cli.demo import VIEWS, run_demo
 
@@ -68,11 +68,12 @@ def test_scores_of_subjects(arguments, checkpoint, tmp_path, monkeypatch):
     monkeypatch.delenv("BRAINOF_DATA", raising=False)
     found = []
 
-    def score_a_guess(decoder, X, y, groups):
-        found.append(getattr(decoder, "checkpoint", "classical"))
-        return cross_validate(DummyClassifier(), np.zeros((len(y), 1)), y, groups=groups)
+    def score_guesses(decoders, X, y, groups):
+        found.extend(getattr(decoder, "checkpoint", "classical") for decoder in decoders.values())
+        guesses = dict.fromkeys(decoders, DummyClassifier())
+        return compare(guesses, np.zeros((len(y), 1)), y, groups=groups)
 
-    monkeypatch.setattr(evaluation, "cross_validate", score_a_guess)
+    monkeypatch.setattr(evaluation, "compare", score_guesses)
     scores = run_demo(figure=tmp_path / "demo.png", say=lambda text: None, **arguments)
     assert list(scores) == list(VIEWS) and found == [checkpoint, "classical"] * len(VIEWS)
     for row in scores.values():
@@ -87,5 +88,5 @@ def test_on_a_real_recording(tmp_path, micro_checkpoint, data_dir, capsys):
     assert main(["demo", "--figure", str(figure), *options]) == 0
     text = capsys.readouterr().out
     assert "real EEG" in text and "whole runs: 3 in all" in text and "45 trials" in text
-    assert float(re.search(r"^csp\+lda: ([\d.]+)", text, re.M)[1]) > 0.55
+    assert float(re.search(r"^csp\+lda +([\d.]+)", text, re.M)[1]) > 0.55
     assert _is_drawn(figure)

@@ -224,7 +224,7 @@ def _decode(options):
         random_state=0,
     )
     decoders = make_decoders(task, estimator, 0 if options.no_baselines else None)
-    print(format_scores(score(task, decoders, verbose=True), task))
+    print(format_scores(score(task, decoders, verbose=True), task, decoders))
 
 
 if __name__ == "__main__":

@@ -278,51 +278,28 @@ def make_decoders(task, classifier, n_baselines=None):
 
 
 def score(task, decoders, *, verbose=None):
-    """Cross-validate all decoders on the same folds."""
-    from ..evaluation import cross_validate
+    """Cross-validate the decoders on the same folds; one alone gives its scores."""
+    from ..evaluation import compare, cross_validate
 
-    return {
-        name: cross_validate(decoder, task.X, task.y, groups=task.groups, verbose=verbose)
-        for name, decoder in decoders.items()
-    }
+    options = {"groups": task.groups, "verbose": verbose}
+    if len(decoders) == 1:
+        (decoder,) = decoders.values()
+        return cross_validate(decoder, task.X, task.y, **options)
+    return compare(decoders, task.X, task.y, **options)
 
 
-def format_scores(scores, task):
-    """Write scores as a table for a terminal."""
-    from ..evaluation.results import MEASURES, left_out
-
-    first = next(iter(scores.values()))
-    lines = [f"Score: {MEASURES[first.metric]}. {len(task.y)} samples, {_describe(task.y)}."]
+def format_scores(found, task, decoders):
+    """Write what was decoded, how folds were made, and the scores."""
+    lines = [f"{len(task.y)} samples, {_describe(task.y)}."]
     if isinstance(task.groups, str):
         lines.append(
             "ATTENTION: one recording or no groups: folds are drawn from the samples themselves. "
-            "The score says nothing about other recordings or subjects."
+            "The score is no estimate for other recordings or subjects."
         )
     else:
         lines.append(f"Folds leave out whole {task.grouping}: {len(set(task.groups))} in all.")
-    names = [left_out(row) for row in first.folds.itertuples()]
-    width = max(len("left out"), *map(len, names))
-    head = ["left out".ljust(width), "n_test", "chance", *scores]
-    lines += ["", "  ".join(head)]
-    for i, row in enumerate(first.folds.itertuples()):
-        cells = [names[i].ljust(width), f"{row.n_test:6d}", f"{row.chance:6.3f}"]
-        cells += [f"{one.folds['score'][i]:{len(name)}.3f}" for name, one in scores.items()]
-        lines.append("  ".join(cells))
-    cells = ["mean".ljust(width), " " * 6, f"{first.chance:6.3f}"]
-    cells += [f"{one.mean:{len(name)}.3f}" for name, one in scores.items()]
-    lines += ["  ".join(cells), ""]
-    for name, one in scores.items():
-        low, high = one.interval
-        line = f"{name}: {one.mean:.3f}"
-        if np.isfinite(low):
-            over = f"{len(one.folds)} folds"
-            if one.interval_by == "groups":
-                over = f"{one.n_groups} {task.grouping}"
-            line += f", 95 % [{low:.3f}, {high:.3f}] over {over}"
-        r = one.correlations().get("r", np.nan)
-        line += f"; r {r:.3f} over all {len(one.predictions)} samples" if np.isfinite(r) else ""
-        lines.append(line)
-    return "\n".join(lines)
+    name = f"{next(iter(decoders))}\n" if len(decoders) == 1 else ""
+    return "\n".join([*lines, "", f"{name}{found}"])
 
 
 def _describe(y):

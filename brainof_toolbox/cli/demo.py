@@ -36,16 +36,17 @@ def _run_recording(files, classifier, figure, say):
     sfreq = epochs.info["sfreq"]
     say(f"{n} trials of {n_times / sfreq:.3g} s, {n_channels} channels, {sfreq:g} Hz\n")
     task = Task(epochs, y, groups, sfreq, "runs")
-    scores = score(task, make_decoders(task, classifier, 2), verbose=True)
-    say(format_scores(scores, task))
-    return {"EEG": scores}, plot_recording(scores, epochs, y, figure)
+    decoders = make_decoders(task, classifier, 2)
+    found = score(task, decoders, verbose=True)
+    say(format_scores(found, task, decoders))
+    return {"EEG": found.scores}, plot_recording(found, epochs, y, figure)
 
 
 def _run_simulated(files, classifier, figure, say):
     from .._utils.logging import progress
     from ..baselines.records import make_record_baselines
     from ..datasets import make_paired_signals
-    from ..evaluation import cross_validate
+    from ..evaluation import compare
 
     signals, y, subjects = make_paired_signals(10, n_subjects=8, random_state=0)
     say(
@@ -58,10 +59,7 @@ def _run_simulated(files, classifier, figure, say):
         X = signals if len(names) > 1 else signals.parts[names[0]]
         *_, classical = make_record_baselines(names).values()
         decoders = {decoder_name(classifier): classifier, "classical": classical}
-        scores[what] = {
-            name: cross_validate(decoder, X, y, groups=subjects)
-            for name, decoder in decoders.items()
-        }
+        scores[what] = compare(decoders, X, y, groups=subjects).scores
     say(f"\n{_format_paired(scores)}")
     return scores, plot_paired(scores, signals, y, figure)
 

@@ -9,15 +9,15 @@ import numpy as np
 from ..evaluation.plots import jitter
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; shapes do so in grey.
-_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#555555", "^"))
+_STYLES = (("#0072B2", "o"), ("#D55E00", "s"))
 _STATES = {"rest": ("#555555", "--"), "task": ("#0072B2", "-")}
 
 
-def plot_recording(scores, epochs, y, path):
+def plot_recording(comparison, epochs, y, path):
     """Draw scores by fold, and where mu power differs between the hands."""
     figure = _make_figure((9.5, 4.0))
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _plot_folds(left, scores)
+    comparison.plot(left)
     spectrum = epochs.compute_psd(fmin=8, fmax=13, picks="eeg", verbose="error")
     power = np.log10(spectrum.get_data(picks="eeg").mean(axis=2))
     difference = 10 * (power[y == "right"].mean(axis=0) - power[y == "left"].mean(axis=0))
@@ -57,24 +57,6 @@ def _save(figure, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
-
-
-def _plot_folds(axes, scores):
-    first = next(iter(scores.values()))
-    n_folds = len(first.folds)
-    for k, ((name, one), (colour, marker)) in enumerate(zip(scores.items(), _STYLES)):
-        shift = 0.2 * (k - (len(scores) - 1) / 2)
-        look = {"color": colour, "marker": marker, "linestyle": "none", "markeredgecolor": "black"}
-        axes.plot(np.arange(n_folds) + shift, one.folds["score"], ms=8, label=name, **look)
-        low, high = one.interval
-        reach = [[one.mean - low], [high - one.mean]]
-        axes.errorbar(n_folds + shift, one.mean, reach, ms=10, capsize=4, ecolor="black", **look)
-    axes.axvline(n_folds - 0.5, color="0.8", linewidth=1)
-    labels = [", ".join(map(str, groups)) for groups in first.folds["test_groups"]]
-    axes.set_xticks(range(n_folds + 1), [*labels, "mean, 95 %"])
-    axes.set(ylim=(0, 1.02), xlim=(-0.5, n_folds + 0.5), xlabel="left out")
-    _finish_scores(axes, first.chance)
-    axes.legend(frameon=False, loc="lower left", fontsize=9)
 
 
 def _plot_subjects(axes, scores):

@@ -137,6 +137,9 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
 
     _loss_label = "cross entropy (nats)"
 
+    #: ``predict`` gives the class of the largest probability of ``predict_proba``.
+    _predicts_most_probable = True
+
     def __init__(
         self,
         checkpoint="brainof-tiny",

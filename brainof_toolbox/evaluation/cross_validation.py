@@ -27,6 +27,7 @@ def cross_validate(
     random_state=0,
     n_jobs=None,
     verbose=None,
+    return_estimator=False,
 ):
     """Score an estimator on subjects that it has not seen.
 
@@ -67,11 +68,14 @@ def cross_validate(
         Folds, or permutations, computed in parallel.
     verbose : bool | None
         ``True`` shows a progress bar on a terminal.
+    return_estimator : bool
+        Keep the fitted estimator of each fold in ``scores.estimators``. A frozen network is then
+        applied again in every fold.
 
     Returns
     -------
     scores : Scores
-        Folds, scores by group, predictions, mean, interval, chance and p-value.
+        Folds, scores by group, predictions, probabilities, mean, interval, chance and p-value.
 
     Raises
     ------
@@ -118,7 +122,14 @@ def cross_validate(
     """
     task = Task(estimator, X, y, groups, cv, random_state)
     with warn_once():  # folds repeat each other
-        return task.run(estimator, scoring, n_permutations, n_jobs, verbose)
+        return task.run(
+            estimator,
+            scoring,
+            n_permutations,
+            n_jobs,
+            verbose,
+            return_estimator=return_estimator,
+        )
 
 
 def compare(

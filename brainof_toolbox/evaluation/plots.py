@@ -50,6 +50,30 @@ def plot_scores(scores, axes=None):
     return axes
 
 
+def plot_confusion(predictions, axes=None):
+    """Draw the confusion matrix of a table with columns ``y`` and ``predicted``."""
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    n_classes = len(set(predictions["y"]) | set(predictions["predicted"]))
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        size = 2.8 + 0.45 * n_classes
+        _, axes = plt.subplots(figsize=(size, size * 0.85), layout="constrained")
+    ConfusionMatrixDisplay.from_predictions(
+        predictions["y"],
+        predictions["predicted"],
+        normalize="true",
+        cmap="cividis",
+        values_format=".0%",
+        ax=axes,
+        im_kw={"vmin": 0, "vmax": 1},
+        xticks_rotation=45 if n_classes > 3 else "horizontal",
+    )
+    axes.set(xlabel="predicted", ylabel="true")
+    return axes
+
+
 def _draw_column(axes, k, places, heights, scores):
     colour, marker = _STYLES[k % len(_STYLES)]
     axes.plot(places, heights, marker, color=colour, alpha=0.65, ms=6, mec="white", mew=0.5)

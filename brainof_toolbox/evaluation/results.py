@@ -58,6 +58,11 @@ class Scores:
         Of the mean under permuted labels; ``None`` unless asked for.
     permuted : ndarray, shape (n_permutations,)
         Means with permuted labels.
+    probabilities : pandas.DataFrame
+        One row per row of ``predictions`` and one column per class. Empty for regressors, with
+        ``scoring`` and where the estimator has no ``predict_proba``.
+    estimators : tuple of estimator
+        The fitted estimator of each fold, with ``return_estimator=True``; else empty.
     permuted_by : str | None
         The level at which labels vary: ``"samples"``, ``"groups"``, ``"recordings within
         groups"`` or ``"within groups"``.
@@ -74,6 +79,8 @@ class Scores:
     n_groups: int
     p_value: float | None = None
     permuted: np.ndarray = field(default_factory=lambda: np.empty(0))
+    probabilities: pd.DataFrame = field(default_factory=pd.DataFrame)
+    estimators: tuple = ()
     permuted_by: str | None = None
 
     def to_dataframe(self):
@@ -118,6 +125,33 @@ class Scores:
         from .plots import plot_scores
 
         return plot_scores({"": self}, axes)
+
+    def plot_confusion(self, axes=None):
+        """Draw the confusion matrix of all test samples, as shares of each true class.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes | None
+            Where to draw; ``None`` makes a figure.
+
+        Returns
+        -------
+        axes : matplotlib.axes.Axes
+            The axes; the figure is ``axes.figure``.
+
+        Raises
+        ------
+        ValueError
+            If there are no predicted classes: a regressor, or ``scoring`` was given.
+        """
+        from .plots import plot_confusion
+
+        if self.metric != "balanced_accuracy" or self.predictions.empty:
+            raise ValueError(
+                "A confusion matrix needs predicted classes: a classifier, and scoring=None. "
+                f"These scores are of the measure {self.metric!r}."
+            )
+        return plot_confusion(self.predictions, axes)
 
     def __str__(self):
         return f"{_plain(_readable(self.folds))}\n\n{self._summary()}"
@@ -235,6 +269,9 @@ class Comparison:
                 "over": self.summary["interval_by"],
             }
         )
+        r = [self.scores[name].correlations().get("r", np.nan) for name in table["estimator"]]
+        if np.isfinite(r).any():
+            table["r"] = [f"{value:.3f}" for value in r]  # of all test samples together
         if self.summary["p_value"].notna().any():
             table["p (permutation)"] = self.summary["p_value"].map("{:.3g}".format)
         return table

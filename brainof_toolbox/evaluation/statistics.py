@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.metrics import r2_score
 
 N_BOOTSTRAP = 2000
 _N_FLIPS = 10000
@@ -34,12 +35,6 @@ def mean_over_folds(y, predicted):
     return float(np.mean([np.mean(found) for found in recall.values()]))
 
 
-def mean_absolute_error(y, predicted):
-    """Mean distance between target and prediction."""
-    # y, predicted (n_samples,).
-    return float(np.abs(y - predicted).mean())
-
-
 def correlation(y, predicted):
     """Pearson's r, NaN where one side does not vary."""
     # y, predicted (n_samples,).
@@ -53,7 +48,7 @@ def determination(y, predicted):
     # y, predicted (n_samples,).
     if len(y) < 2 or np.ptp(y) == 0:
         return np.nan
-    return float(1 - ((y - predicted) ** 2).sum() / ((y - np.mean(y)) ** 2).sum())
+    return float(r2_score(y, predicted))
 
 
 def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
@@ -152,13 +147,16 @@ def permutation_p_value(observed, permuted, *, is_error):
 
 
 def sign_flip(difference, random_state):
-    """Two-sided p-value of a mean difference when each unit's sign could be either."""
+    """Return the two-sided p-value of a mean difference under random signs of its units."""
     # difference (n_units,).
-    n = len(difference)
-    if n <= 12:
-        signs = np.array(list(itertools.product([1, -1], repeat=n)))
-    else:
-        signs = np.random.default_rng(random_state).choice([1, -1], size=(_N_FLIPS, n))
-        signs[0] = 1  # the observed one is one of the possible ones
-    means = np.abs(signs @ difference) / n
-    return float((means >= abs(difference.mean()) - _ROUNDING).mean())
+    if not np.any(difference):
+        return 1.0
+    found = stats.permutation_test(
+        (np.asarray(difference, dtype=float),),
+        lambda values, axis: values.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=_N_FLIPS,
+        rng=np.random.default_rng(random_state),
+    )
+    return float(found.pvalue)

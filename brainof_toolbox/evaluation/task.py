@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, mean_absolute_error
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -109,7 +110,7 @@ class Task:
             f"needs at least two {what}s, better more; there are {counts}."
         )
 
-    def run(self, estimator, scoring, n_permutations, n_jobs, verbose):
+    def run(self, estimator, scoring, n_permutations, n_jobs, verbose, *, return_estimator=False):
         """Score one estimator on all splits."""
         check_number("n_permutations", n_permutations, low=0, integer=True)
         if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
@@ -123,16 +124,18 @@ class Task:
                 estimator, self.y[train], self.groups[train], not self.is_regression
             )
         X, frozen = self.X, None
-        if not callable(scoring):  # a callable may look at the samples themselves
+        # A callable may look at the samples themselves, and returned estimators must take them.
+        if not callable(scoring) and not return_estimator:
             estimator, X, frozen = embed_once(estimator, X)
         jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
+        keep = ("probability", "estimator") if return_estimator else ("probability",)
         done = Parallel(n_jobs=n_jobs)(
-            delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring)
+            delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring, keep)
             for train, test in jobs
         )
-        warn_of_seen([*(seen for _, _, seen in done), self._seen_by(frozen)])
-        folds = self._fold_table([row for row, _, _ in done])
-        predictions = self._prediction_table([predicted for _, predicted, _ in done])
+        warn_of_seen([*(fold.seen for fold in done), self._seen_by(frozen)])
+        folds = self._fold_table([fold.row for fold in done])
+        predictions = self._prediction_table([fold.predicted for fold in done])
         by_group = self._group_table(predictions)
         permuted = self._permuted(estimator, X, scoring, n_permutations, n_jobs, verbose)
         mean = _mean_score(done, self.y, self.splits, self.is_regression)
@@ -146,6 +149,8 @@ class Task:
             folds=folds,
             by_group=by_group,
             predictions=predictions,
+            probabilities=self._probability_table(done),
+            estimators=tuple(fold.estimator for fold in done if fold.estimator is not None),
             p_value=p_value,
             permuted=permuted,
             permuted_by=self._permuted_by() if n_permutations else None,
@@ -186,6 +191,14 @@ class Task:
         columns = ["sample", "fold", "group", "y", "predicted"]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
+    def _probability_table(self, done):
+        """One row per test sample and one column per class; empty without probabilities."""
+        if self.is_regression or any(fold.probability is None for fold in done):
+            return pd.DataFrame()
+        return pd.DataFrame(
+            np.concatenate([fold.probability for fold in done]), columns=list(self.classes)
+        )
+
     def _group_table(self, predictions):
         """Score by group over all folds that test it."""
         rows = []
@@ -196,9 +209,7 @@ class Task:
         return pd.DataFrame(rows, columns=["group", "score", "n"])
 
     def _score(self, y, predicted):
-        return (st.mean_absolute_error if self.is_regression else st.balanced_accuracy)(
-            y, predicted
-        )
+        return (mean_absolute_error if self.is_regression else st.balanced_accuracy)(y, predicted)
 
     def _summary(self, mean, folds, predictions, scoring):
         scores = folds["score"].to_numpy()
@@ -270,38 +281,63 @@ def _run_permutation(estimator, task, X, seed, scoring):
 
 def _mean_score(done, y, splits, is_regression):
     """Mean of the folds' scores; of balanced accuracies by class, as folds may lack some."""
-    predicted = [guesses for _, guesses, _ in done]
+    predicted = [fold.predicted for fold in done]
     if is_regression or predicted[0] is None:
-        return float(np.mean([row["score"] for row, _, _ in done]))
+        return float(np.mean([fold.row["score"] for fold in done]))
     return st.mean_over_folds([y[test] for _, test in splits], predicted)
 
 
-def _run_fold(estimator, task, X, y, train, test, scoring):
-    """Fit on one side, score on the other; returns the row, predictions and subjects seen."""
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """Result of one fold."""
+
+    row: dict
+    predicted: np.ndarray | None = None  # (n_test,), None with a scorer
+    probability: np.ndarray | None = None  # (n_test, n_classes), in the order of Task.classes
+    seen: tuple = ()  # test subjects in the training data of the checkpoint
+    estimator: object = None
+
+
+def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
+    """Fit on one side of a split and score on the other; ``keep`` names optional results."""
     y_train, y_test = y[train], y[test]
     X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
     groups = None if task.groups is None else task.groups[train]
     estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
     who = task.groups if task.subjects is None else task.subjects
     seen = () if who is None else find_seen(estimator, in_order(who[test]))
+    kept = {"seen": seen, "estimator": estimator if "estimator" in keep else None}
     dummy = DummyRegressor(strategy="median") if task.is_regression else DummyClassifier()
     dummy.fit(np.zeros((len(train), 1)), y_train)
     blank = np.zeros((len(test), 1))
     if scoring is not None:
         scorer = check_scoring(estimator, scoring)
-        return (
-            {"score": scorer(estimator, X_test, y_test), "chance": scorer(dummy, blank, y_test)},
-            None,
-            seen,
-        )
-    predicted = np.asarray(estimator.predict(X_test))
-    if not task.is_regression:
-        score = st.balanced_accuracy(y_test, predicted)
-        return {"score": score, "chance": 1 / len(task.classes)}, predicted, seen
-    row = {
-        "score": st.mean_absolute_error(y_test, predicted),
-        "chance": st.mean_absolute_error(y_test, dummy.predict(blank)),
-        "r": st.correlation(y_test, predicted),
-        "r2": st.determination(y_test, predicted),
-    }
-    return row, predicted, seen
+        row = {"score": scorer(estimator, X_test, y_test), "chance": scorer(dummy, blank, y_test)}
+        return _Fold(row, **kept)
+    probability = None
+    if "probability" in keep and not task.is_regression:
+        probability = _probabilities(estimator, X_test, task.classes)
+    if probability is not None and getattr(estimator, "_predicts_most_probable", False):
+        predicted = task.classes[probability.argmax(axis=1)]  # one pass through the network
+    else:
+        predicted = np.asarray(estimator.predict(X_test))
+    if task.is_regression:
+        row = {
+            "score": float(mean_absolute_error(y_test, predicted)),
+            "chance": float(mean_absolute_error(y_test, dummy.predict(blank))),
+            "r": st.correlation(y_test, predicted),
+            "r2": st.determination(y_test, predicted),
+        }
+        return _Fold(row, predicted, **kept)
+    row = {"score": st.balanced_accuracy(y_test, predicted), "chance": 1 / len(task.classes)}
+    return _Fold(row, predicted, probability, **kept)
+
+
+def _probabilities(estimator, X, classes):
+    """Predict class probabilities; zero for classes that the training side lacks."""
+    # -> probability (n_test, n_classes), or None.
+    if not hasattr(estimator, "predict_proba"):
+        return None
+    probability = np.zeros((_num_samples(X), len(classes)))
+    probability[:, np.searchsorted(classes, estimator.classes_)] = estimator.predict_proba(X)
+    return probability

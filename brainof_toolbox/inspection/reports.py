@@ -9,14 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import _safe_indexing
 
 from .._utils.validation import check_number
-from ..evaluation import cross_validate
-from ..evaluation.fitting import find_seen, fit_with_groups, warn_of_seen
-from ..evaluation.groups import in_order
-from ..evaluation.task import Task
+from ..evaluation import Scores, cross_validate
 from . import _report_figures as figures
 from ._experts import expert_usage, plot_expert_usage
 from .occlusion import occlusion_importance
@@ -105,7 +101,16 @@ def report(
     check_number("n_mapped", n_mapped, low=0, integer=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = evaluate(estimator, X, y, groups, cv, random_state)
+        scores = cross_validate(
+            estimator,
+            X,
+            y,
+            groups=groups,
+            cv=cv,
+            random_state=random_state,
+            return_estimator=True,
+        )
+        found = Evaluation(X, np.asarray(y), scores)
         maps = _explain(found, n_mapped) if n_mapped else None
         usage = expert_usage(found.first, found.left_out(n_mapped or 24))
     page = _write(estimator, found, maps, usage, _told(caught), title)
@@ -113,88 +118,41 @@ def report(
     return path
 
 
-@dataclass
-class _Found:
-    """What the folds gave."""
+@dataclass(frozen=True)
+class Evaluation:
+    """Data and cross-validated scores, with the fitted estimator of each fold."""
 
-    task: Task
-    first: object  # the estimator of the first fold
-    predicted: np.ndarray
-    probability: np.ndarray | None
-    scores: object = None
+    X: object
+    y: np.ndarray
+    scores: Scores
+
+    @property
+    def first(self):
+        """The estimator of the first fold."""
+        return self.scores.estimators[0]
+
+    @property
+    def is_regression(self):
+        """Whether targets are numbers."""
+        return self.scores.metric == "mean_absolute_error"
 
     def left_out(self, n_samples):
-        """Some samples that the first fold was not fitted to, spread over all of them."""
-        return _safe_indexing(self.task.X, self.rows(n_samples))
+        """Return samples left out of the first fold, spread over all of them."""
+        return _safe_indexing(self.X, self.rows(n_samples))
 
     def rows(self, n_samples):
-        test = self.task.splits[0][1]
+        """Return the indices of the samples that ``left_out`` takes."""
+        table = self.scores.predictions
+        test = table["sample"][table["fold"] == 0].to_numpy(dtype=int)
         chosen = np.linspace(0, len(test) - 1, min(n_samples, len(test)))
         return test[np.unique(chosen.round().astype(int))]
-
-
-class _Replay(BaseEstimator):
-    """Says again what folds have said: samples are their numbers."""
-
-    def __init__(self, predicted=None):
-        self.predicted = predicted
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):
-        return self.predicted[np.asarray(X)[:, 0]]
-
-
-class _ReplayClassifier(ClassifierMixin, _Replay):
-    pass
-
-
-class _ReplayRegressor(RegressorMixin, _Replay):
-    pass
-
-
-def evaluate(estimator, X, y, groups, cv, random_state):
-    """Fit each fold once, and keep what is said of the samples left out."""
-    task = Task(estimator, X, y, groups, cv, random_state)
-    n_samples = len(task.y)
-    predicted, probability, first, seen = np.empty(n_samples, task.y.dtype), None, None, []
-    if task.is_regression:
-        predicted = np.full(n_samples, np.nan)
-    who = task.groups if task.subjects is None else task.subjects
-    for train, test in task.splits:
-        own = None if task.groups is None else task.groups[train]
-        fitted = fit_with_groups(clone(estimator), _safe_indexing(X, train), task.y[train], own)
-        left_out = _safe_indexing(X, test)
-        if task.is_regression:
-            predicted[test] = fitted.predict(left_out)
-        else:
-            if probability is None:
-                probability = np.full((n_samples, len(task.classes)), np.nan)
-            columns = np.searchsorted(task.classes, fitted.classes_)
-            said = fitted.predict_proba(left_out)
-            probability[test] = 0.0
-            probability[np.ix_(test, columns)] = said
-            predicted[test] = fitted.classes_[said.argmax(axis=1)]
-        seen.append(() if who is None else find_seen(fitted, in_order(who[test])))
-        first = fitted if first is None else first
-    warn_of_seen(seen)
-    found = _Found(task, first, predicted, probability)
-    replay = (_ReplayRegressor if task.is_regression else _ReplayClassifier)(predicted)
-    numbers = np.arange(n_samples)[:, None]
-    own = "none" if task.groups is None else task.groups
-    found.scores = cross_validate(
-        replay, numbers, task.y, groups=own, cv=task.splits, random_state=random_state
-    )
-    return found
 
 
 def _explain(found, n_mapped):
     """Maps by modality, from samples left out of the first fold."""
     rows = found.rows(n_mapped)
-    X = _safe_indexing(found.task.X, rows)
-    return occlusion_importance(found.first, X, found.task.y[rows], radius=0.03)
+    X = _safe_indexing(found.X, rows)
+    return occlusion_importance(found.first, X, found.y[rows], radius=0.03)
 
 
 def _told(caught):
@@ -216,13 +174,14 @@ def _write(estimator, found, importance, usage, told, title):
     info = {**found.first.checkpoint_info_, "adaptation": estimator.adaptation}
     page.add_html(_rows_of(info), "Checkpoint", tags=("checkpoint",))
     page.add_html(_rows_of(_describe_data(found)), "Data", tags=("data",))
-    page.add_html(found.scores._repr_html_(), "Scores", tags=("scores",))
-    drawn = [("Scores by group", found.scores.plot().figure, "scores")]
-    if found.task.is_regression:
-        drawn.append(("Predictions", figures.plot_predictions(found), "predictions"))
+    scores = found.scores
+    page.add_html(scores._repr_html_(), "Scores", tags=("scores",))
+    drawn = [("Scores by group", scores.plot().figure, "scores")]
+    if found.is_regression:
+        drawn.append(("Predictions", figures.plot_predictions(scores), "predictions"))
     else:
-        drawn.append(("Confusion matrix", figures.plot_confusion(found), "confusion"))
-        drawn.append(("Calibration", figures.plot_calibration(found), "calibration"))
+        drawn.append(("Confusion matrix", scores.plot_confusion().figure, "confusion"))
+        drawn.append(("Calibration", figures.plot_calibration(scores), "calibration"))
     drawn += _draw_maps(importance) if importance else []
     drawn.append(("Expert usage", plot_expert_usage(usage), "experts"))
     for title, figure, tag in drawn:
@@ -276,14 +235,13 @@ def _plain(value):
 
 def _describe_data(found):
     """Samples, groups, classes; and of each modality channels, rate and length."""
-    task, first = found.task, found.first
-    about = {"samples": len(task.y)}
-    about["groups"] = "none named" if task.groups is None else len(set(task.groups))
-    if task.is_regression:
-        low, middle, high = np.quantile(task.y.astype(float), [0, 0.5, 1])
+    first, scores = found.first, found.scores
+    about = {"samples": len(found.y), "groups": scores.n_groups or "none named"}
+    if found.is_regression:
+        low, middle, high = np.quantile(found.y.astype(float), [0, 0.5, 1])
         about["target"] = f"{low:.4g} to {high:.4g}, median {middle:.4g}"
     else:
-        counts = pd.Series(task.y).value_counts(sort=False)
+        counts = pd.Series(found.y).value_counts(sort=False)
         about["classes"] = [f"{label}: {count}" for label, count in counts.items()]
     blocks = first._blocks(first._as_sources(found.left_out(8), reset=False))
     for block in blocks:
@@ -293,5 +251,5 @@ def _describe_data(found):
             rate = f"{signals.sfreq:.4g} Hz"
             text = f"{signals.shape[1]} channels, windows of {seconds:.4g} s at {rate}"
             about.setdefault(f"{name} as the network sees it", text)
-    about["maps and experts"] = f"of samples left out of the first of {len(task.splits)} folds"
+    about["maps and experts"] = f"of samples left out of the first of {len(scores.folds)} folds"
     return about

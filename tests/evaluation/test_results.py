@@ -197,3 +197,52 @@ def test_matplotlib_is_loaded_when_needed():
         "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_probabilities_are_those_of_the_folds(scores, data):
+    """One row per prediction, in the same order; the largest is the predicted class."""
+    X, y, groups = data
+    probability = scores.probabilities
+    assert list(probability.columns) == [0, 1] and len(probability) == len(scores.predictions)
+    assert (probability.idxmax(axis=1) == scores.predictions["predicted"]).all()
+    train, test = next(GroupKFold(4).split(X, y, groups))
+    expected = LogisticRegression().fit(X[train], y[train]).predict_proba(X[test])
+    assert np.allclose(probability[scores.predictions["fold"] == 0], expected)
+    assert scores.estimators == ()
+
+
+def test_a_class_that_the_training_side_lacks_has_probability_zero():
+    X, y = np.arange(12.0)[:, None], np.repeat(["a", "b", "c"], 4)
+    splits = [(np.arange(8), np.arange(8, 12)), (np.arange(4, 12), np.arange(4))]
+    found = cross_validate(LogisticRegression(), X, y, groups="none", cv=splits)
+    assert list(found.probabilities.columns) == ["a", "b", "c"]
+    assert (found.probabilities["c"][:4] == 0).all() and (found.probabilities["a"][4:] == 0).all()
+    assert np.allclose(found.probabilities.sum(axis=1), 1)
+
+
+def test_fitted_estimators_are_returned_on_request(data):
+    X, y, groups = data
+    options = {"groups": groups, "cv": GroupKFold(4), "return_estimator": True}
+    found = cross_validate(LogisticRegression(), X, y, **options)
+    assert len(found.estimators) == 4
+    table = found.predictions
+    for fold, estimator in enumerate(found.estimators):
+        rows = table[table["fold"] == fold]
+        assert (estimator.predict(X[rows["sample"]]) == rows["predicted"]).all()
+
+
+def test_without_probabilities_the_table_is_empty(data):
+    X, y, groups = data
+    for estimator, options in ((Ridge(), {}), (LogisticRegression(), {"scoring": "accuracy"})):
+        assert cross_validate(estimator, X, y, groups=groups, **options).probabilities.empty
+
+
+def test_plot_of_the_confusion_matrix(scores, data):
+    X, y, groups = data
+    axes = scores.plot_confusion()
+    table = scores.predictions
+    shares = pd.crosstab(table["y"], table["predicted"], normalize="index").to_numpy()
+    assert np.allclose(axes.images[0].get_array(), shares)
+    regression = cross_validate(Ridge(), X, y, groups=groups)
+    with pytest.raises(ValueError, match="mean_absolute_error"):
+        regression.plot_confusion()

@@ -10,7 +10,7 @@ import pytest
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, cross_validate
 from brainof_toolbox.datasets import make_paired_signals, make_study
 from brainof_toolbox.inspection import report
-from brainof_toolbox.inspection.reports import evaluate
+from brainof_toolbox.inspection.reports import Evaluation
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +43,15 @@ def test_report_of_a_classifier(micro_checkpoint, study, tmp_path):
     assert not hasattr(estimator, "head_")  # a clone was fitted
 
 
-def test_folds_are_those_of_cross_validation(micro_checkpoint, study):
-    """Each fold is fitted once, and says what cross_validate says."""
+def test_maps_are_of_samples_left_out_of_the_first_fold(micro_checkpoint, study):
     X, y = study
     estimator = BrainOFClassifier(micro_checkpoint)
-    found = evaluate(estimator, X, y, None, None, 0)
-    scores = cross_validate(estimator, X, y)
-    np.testing.assert_allclose(found.scores.folds["score"], scores.folds["score"])
-    assert found.scores.interval == pytest.approx(scores.interval)
-    expected = scores.predictions.set_index("sample")["predicted"].sort_index()
-    np.testing.assert_array_equal(found.predicted, expected)
-    np.testing.assert_allclose(found.probability.sum(axis=1), 1.0)
-    assert set(found.rows(4)) <= set(found.task.splits[0][1])
+    scores = cross_validate(estimator, X, y, return_estimator=True)
+    found = Evaluation(X, y, scores)
+    table = scores.predictions
+    assert found.first is scores.estimators[0]
+    assert set(found.rows(4)) <= set(table["sample"][table["fold"] == 0])
+    assert len(found.rows(4)) == len(found.left_out(4)) == 4
 
 
 def test_report_of_a_regressor_of_three_modalities(micro_checkpoint, tmp_path):
