@@ -68,7 +68,9 @@ class Signals:
         Half-open spans of time points that are contiguous in the recording. Filters, resampling
         and windows never cross their borders. By default one stretch covers everything.
     highpass : float
-        Cut-off in Hz of the high-pass filter that the data already had.
+        Cut-off in Hz of the high-pass filter that the data already had, in all channels. Samples
+        shorter than the filter of :class:`Preprocessing` then keep their mean; longer ones are
+        filtered all the same.
     has_baseline : bool
         Whether values are relative to a reference level (baseline-corrected epochs), so that the
         mean of a short sample is signal rather than offset.

@@ -258,13 +258,49 @@ def test_offsets(duration, has_baseline):
     np.testing.assert_allclose(b - a, shift, atol=5e-3)
 
 
-@pytest.mark.parametrize("had, expected", [(0.0, 0.0), (0.1, 0.0), (0.5, 5.0), (1.0, 5.0)])
-def test_no_second_high_pass(had, expected):
-    """Data that had the filter are left alone: their (here artificial) level survives."""
-    moved = make_signals(20.0, highpass=had)
+@pytest.mark.parametrize("had", [0.0, 0.1, 0.5, 1.0])
+def test_long_stretches_are_filtered_whatever_is_stated(had):
+    """A filter that the data did not have, though stated, leaves no level behind."""
+    moved = make_signals(20.0)
     moved = moved.replace(data=moved.data + np.float32(1e-4))
-    level = run(moved, Preprocessing(clip=1e6)).signals.data.mean(axis=2)
-    np.testing.assert_allclose(level, expected, atol=0.1)
+    expected = run(moved, Preprocessing(clip=1e6)).signals.data
+    found = run(moved.replace(highpass=had), Preprocessing(clip=1e6)).signals.data
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found.mean(axis=2), 0.0, atol=0.1)
+
+
+@pytest.mark.parametrize("low", [0.5, 1.0])
+def test_a_second_high_pass_leaves_what_lies_above(low):
+    """Filtered data keep their spectrum above the cut-off."""
+    data = make_signals(60.0).data.astype(float)
+    data = mne.filter.filter_data(data, 200.0, low, None, verbose="error")
+    filtered = make_signals(60.0, data=data, highpass=low)
+    again = run(filtered, Preprocessing(clip=1e6)).signals.data
+    freqs, power = periodogram(run(filtered, AS_IT_IS).signals.data, 256.0)
+    above = freqs > 1.0
+    found = periodogram(again, 256.0)[1][..., above]
+    np.testing.assert_allclose(found, power[..., above], rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("duration", [1.0, 4.0])
+@pytest.mark.parametrize(
+    "had, level, expected",
+    [
+        (0.0, 1.0, 0.0),
+        (0.1, 1.0, 0.0),
+        (0.5, 1.0, 1.0),
+        (1.0, -1.5, -1.5),
+        (10.0, 3.0, 0.0),
+        (1.0, -50.0, 0.0),
+    ],
+)
+def test_mean_of_short_samples(duration, had, level, expected):
+    """An offset without the filter, slow signal with it; several spreads contradict the filter."""
+    data = make_signals(duration).data.astype(float) / 2e-5
+    data[:, 1] += level
+    out = run(make_signals(duration, data=data * 2e-5, highpass=had), Preprocessing(clip=1e6))
+    np.testing.assert_allclose(out.signals.data.mean(axis=2)[:, 1], expected, atol=0.02)
+    np.testing.assert_allclose(out.signals.data.mean(axis=2)[:, [0, 2, 3]], 0.0, atol=0.02)
 
 
 def test_notch():

@@ -154,7 +154,7 @@ def _epochs_task(files, options):
 
     parts, y, owners = [], [], []
     for file in files:
-        epochs = _cut(file, options)
+        epochs = cut_epochs(file, options)
         names = {code: name for name, code in epochs.event_id.items()}
         parts.append(from_epochs(epochs, missing_positions=options.missing_positions))
         y.extend(names[code] for code in epochs.events[:, 2])
@@ -170,7 +170,7 @@ def _epochs_task(files, options):
     return Task(X, np.array(y), groups, rates.pop() if len(rates) == 1 else None, grouping)
 
 
-def _cut(file, options):
+def cut_epochs(file, options):
     """Epochs of a file: its own, or cut around its events."""
     import mne
 
@@ -196,7 +196,7 @@ def _cut(file, options):
     elif len(event_id) > 6:
         raise ValueError(f"{file} has {len(event_id)} events; choose with --event-id NAME NAME.")
     tmin, tmax = time_span(options)
-    return mne.Epochs(
+    epochs = mne.Epochs(
         recording,
         events,
         event_id,
@@ -207,6 +207,10 @@ def _cut(file, options):
         event_repeated="drop",
         verbose="error",
     )
+    n_across = sum("BAD boundary" in reasons for reasons in epochs.drop_log)
+    if n_across:
+        warn(f"{file}: {n_across} epoch(s) that would span a gap are left out.")
+    return epochs
 
 
 def _events(raw, file):

@@ -61,7 +61,7 @@ class BrainOFModule(nn.Module):
         Factor from ``x`` to SI units (V, T, T/m): ``1e-6`` for microvolts.
     highpass : float | None
         Cut-off in Hz of a high-pass filter that the data have had; None: that of an ``mne.Info``,
-        or none. At 0.5 or above, the module does not filter again.
+        or none. At 0.5 or above, samples too short for a filter keep their mean.
     has_baseline : bool
         Whether values are relative to a baseline, so that means are signal rather than offset.
     missing_positions : str

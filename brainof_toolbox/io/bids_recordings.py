@@ -10,6 +10,8 @@ import numpy as np
 
 from .._utils.logging import warn
 from .datalad import check_present
+from .edf import correct_highpass
+from .edf_gaps import mark_gaps
 from .regions import mni_to_head
 
 #: What mne-bids says that changes nothing here, or that is said here in other words.
@@ -27,6 +29,7 @@ _QUIET = (
     "naming convention",
     "annotation(s) that were",
     "Leaving raw.info['meas_date'] unchanged",
+    "different highpass filters. Highest",
 )
 #: CTF's axes (x front, y left) in those of the head frame (x right, y front).
 _CTF_TO_HEAD = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -40,6 +43,9 @@ def read_bids_recording(bids_path):
     path = Path(bids_path.fpath)
     check_present(path)
     raw = _read(bids_path, path)
+    events = bids_path.find_matching_sidecar("events", ".tsv", on_error="ignore")
+    mark_gaps(raw, None if events is None else lambda: _annotations(events))
+    correct_highpass(raw)
     # mne-bids writes "sub-01" here, or nothing when participants.tsv does not list the subject.
     raw.info["subject_info"] = {**(raw.info["subject_info"] or {}), "his_id": bids_path.subject}
     for suffix, what in (("channels", ".tsv"), (bids_path.datatype, ".json")):
@@ -71,6 +77,15 @@ def _read(bids_path, path):
         if wanted and not any(words in message for words in _QUIET):
             warn(f"{path}: {message}")
     return raw
+
+
+def _annotations(events):
+    """Take the annotations of events.tsv; mne-bids leaves out what lies beyond the joined data."""
+    import mne
+    from mne_bids import events_file_to_annotation_kwargs
+
+    found = events_file_to_annotation_kwargs(events, verbose="error")
+    return mne.Annotations(found["onset"], found["duration"], found["description"])
 
 
 def _place_electrodes(raw, bids_path):

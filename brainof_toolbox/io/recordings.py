@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 
 from .._utils.logging import warn
+from .edf import correct_highpass
+from .edf_gaps import mark_gaps
 
 _EPOCHS_ENDINGS = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 _AVERAGE_ENDINGS = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
@@ -39,14 +41,23 @@ def read_recording(path):
     Returns
     -------
     recording : mne.io.BaseRaw | mne.BaseEpochs
-        Raw data stay on disk where the format allows it.
+        Raw data stay on disk where the format allows it. Gaps of discontinuous EDF+ and BDF+
+        files are marked as :func:`mne.concatenate_raws` marks them (``BAD boundary``), and
+        annotations lie where their data are: times do not count the gaps.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not a recording, or damaged; the message names it.
+        If the file is not a recording, or damaged, or a discontinuous one whose records have no
+        times or overlap; the message names it.
+
+    Warns
+    -----
+    RuntimeWarning
+        If annotations lie in gaps, where there are no data, and are left out, or a file that is
+        called continuous has gaps.
     """
     path = Path(path)
     if not path.exists():
@@ -66,11 +77,29 @@ def read_recording(path):
             f"Cannot read {path}: damaged, truncated or not a recording that MNE knows "
             f"({type(error).__name__}: {error})."
         ) from error
+    settled = _settle_records(recording, path)
     for entry in caught:  # MNE says what is odd in the file, but not in which
         message = str(entry.message)
-        if entry.category is RuntimeWarning and "naming convention" not in message:
+        is_settled = any(words in message for words in ("naming convention", *settled))
+        if entry.category is RuntimeWarning and not is_settled:
             warn(f"{path}: {message}")
     return recording
+
+
+def _settle_records(recording, path):
+    """Place records and filters as EDF and BDF files state them; give the warnings then void."""
+    if not hasattr(recording, "filenames"):  # epochs
+        return ()
+    correct_highpass(recording)
+    settled = ("different highpass filters. Highest",)
+    lost = mark_gaps(recording)
+    if lost:
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        warn(
+            f"{path}: {len(lost)} annotation(s) lie where the recording has no data, and are left "
+            f"out: {', '.join(lost[:5])}{more}."
+        )
+    return settled if lost is None else (*settled, "annotation(s) that were")
 
 
 def _read(path, name):

@@ -13,6 +13,8 @@ from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
 from .amplitude import check_amplitude
 from .channels import geometry, pick_channels
+from .edf import known_highpass
+from .edf_gaps import check_gaps
 
 #: Contiguous data are read and filtered in stretches of at most this many seconds, so that the
 #: memory a recording needs does not depend on double precision copies of the whole of it.
@@ -38,8 +40,9 @@ def from_epochs(epochs, *, missing_positions="raise"):
     Raises
     ------
     ValueError
-        If no epoch or no channel is left, positions are missing, values are not finite, or
-        amplitudes are impossible for their unit.
+        If no epoch or no channel is left, positions are missing, values are not finite,
+        amplitudes are impossible for their unit, or the epochs are read from a discontinuous EDF+
+        or BDF+ file whose gaps are not marked.
 
     Examples
     --------
@@ -48,7 +51,10 @@ def from_epochs(epochs, *, missing_positions="raise"):
     >>> from_epochs(make_epochs(n_epochs=4, n_channels=8))
     <Signals | eeg, 4 samples x 8 channels (eeg) x 256 times at 128 Hz, 2 s>
     """
-    files = (epochs.filename, *getattr(getattr(epochs, "_raw", None), "filenames", ()))
+    raw = getattr(epochs, "_raw", None)
+    if hasattr(raw, "filenames"):  # a recording, out of which the epochs are read here
+        check_gaps(raw)
+    files = (epochs.filename, *getattr(raw, "filenames", ()))
     if not getattr(epochs, "_bad_dropped", True):
         with _naming(files):
             epochs = epochs.copy().drop_bad(verbose="error")
@@ -68,7 +74,7 @@ def from_epochs(epochs, *, missing_positions="raise"):
         with _naming(files):
             return epochs.get_data(picks, verbose="error", copy=False)
 
-    return _build(epochs.info, read, len(epochs), fields, missing_positions)
+    return _build(epochs.info, read, len(epochs), fields, missing_positions, raw=raw)
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     raw : mne.io.BaseRaw
         Recording, loaded or on disk. It is not changed, nor loaded as a whole in double precision.
         Spans annotated ``BAD...`` are left out, and nothing is filtered across them or across
-        ``EDGE`` annotations.
+        the joints that ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision) mark.
     window : float | None
         Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
     missing_positions : str
@@ -111,10 +117,13 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     ------
     ValueError
         If nothing but bad spans or bad channels is left, positions are missing, values are not
-        finite, or amplitudes are impossible for their unit.
+        finite, amplitudes are impossible for their unit, or the recording is of a discontinuous
+        EDF+ or BDF+ file whose gaps are not marked.
 
     Notes
     -----
+    MNE reads discontinuous files as if they had no gaps; :func:`read_recording` marks the gaps.
+
     High-pass filters are longer than short windows. Where slow drifts matter, filter the
     recording with MNE before cutting it with ``window=``.
 
@@ -128,6 +137,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     sfreq = raw.info["sfreq"]
     if window is not None:
         check_number("window", window, low=1 / sfreq)
+    check_gaps(raw)
     spans = good_spans(raw)
     ends = np.cumsum([b - a for a, b in spans])
     stretches = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
@@ -140,7 +150,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
         return data
 
     fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
-    signals = _build(raw.info, read, 1, fields, missing_positions)
+    signals = _build(raw.info, read, 1, fields, missing_positions, raw=raw)
     if window is None:
         return signals
     parts = {name: _cut(part, window, spans) for name, part in as_parts(signals).items()}
@@ -245,7 +255,7 @@ def _check_channel_count(shape, n_info):
     raise ValueError(f"The array has {count} ({said}) but info has {n_info}.{hint}")
 
 
-def _build(info, read, n_samples, fields, missing_positions, is_table=False):
+def _build(info, read, n_samples, fields, missing_positions, is_table=False, raw=None):
     """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
     if isinstance(subject, str) and not subject.strip():  # an empty field names nobody
@@ -255,15 +265,16 @@ def _build(info, read, n_samples, fields, missing_positions, is_table=False):
         pos, ori = (
             _table_geometry() if is_table else geometry(info, picks, modality, missing_positions)
         )
+        names = [info["ch_names"][i] for i in picks]
         parts[modality] = Signals(
             data=read(picks),
             modality=modality,
-            ch_names=[info["ch_names"][i] for i in picks],
+            ch_names=names,
             ch_types=info.get_channel_types(picks),
             ch_pos=pos,
             ch_ori=ori,
             subject=(subject,) * n_samples,
-            highpass=info["highpass"],
+            highpass=known_highpass(info, names, raw),
             **fields,
         )
         check_amplitude(parts[modality], where="The data", is_table=is_table)
@@ -284,10 +295,12 @@ def good_spans(raw):
     cuts = {0, n_times}
     for annotation in raw.annotations:
         word = annotation["description"].lower()
-        if not word.startswith(("bad", "edge")):
+        is_joint = word == "boundary" or word.startswith("new segment")  # EEGLAB, BrainVision
+        if not (is_joint or word.startswith(("bad", "edge"))):
             continue
         start = (annotation["onset"] - raw.first_time) * sfreq
-        stop = start + annotation["duration"] * sfreq
+        # The duration of a joint counts data that were removed.
+        stop = start if is_joint else start + annotation["duration"] * sfreq
         # Whole time points touched by the span; 1e-3 of one is rounding, not a touch.
         start = int(np.clip(np.floor(start + 1e-3), 0, n_times))
         stop = int(np.clip(np.ceil(stop - 1e-3), start, n_times))

@@ -12,6 +12,7 @@ from ..signals import Signals
 from .bids import indices, read_bids
 from .bids_events import Dropped, choose_events, common_duration, find_events, read_events
 from .bids_files import DATATYPES
+from .edf_gaps import place_times
 
 _WHO = ("subject", "session", "task", "run")
 #: The fewest volumes of a trial.
@@ -152,7 +153,8 @@ def epochs_from_bids(
     -------
     epochs : mne.Epochs | Trials
         One sample per event, with ``metadata``: ``subject``, ``session``, ``task``, ``run``,
-        ``trial_type``, ``onset`` (s), ``duration`` (s). EEG and MEG are one
+        ``trial_type``, ``onset`` (s, as in ``events.tsv``: from the start of the recording, the
+        gaps of a discontinuous file included), ``duration`` (s). EEG and MEG are one
         :class:`mne.Epochs` when channels, their positions, bad channels and sampling rates are
         the same in all runs, else :class:`Trials` of one-epoch Epochs. fMRI is :class:`Trials` of
         :class:`~brainof_toolbox.Signals` with one sample: region series that were detrended and
@@ -169,8 +171,8 @@ def epochs_from_bids(
     Warns
     -----
     RuntimeWarning
-        Once, with counts: events without onset (``n/a``), in bad spans, or beyond the ends of
-        the recording are left out.
+        Once, with counts: events without onset (``n/a``), in bad spans or across gaps, in gaps,
+        or beyond the ends of the recording are left out.
 
     Notes
     -----
@@ -253,7 +255,10 @@ def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
     import mne
 
     sfreq, name = raw.info["sfreq"], Path(raw.filenames[0]).name
-    sample = np.round(table["onset"].to_numpy() * sfreq).astype(int)
+    onset, is_lost = place_times(raw, table["onset"].to_numpy())
+    dropped.add("where the recording has no data", is_lost.sum(), name)
+    table, onset = table[~is_lost], onset[~is_lost]
+    sample = np.round(onset * sfreq).astype(int)
     repeated = table.assign(sample=sample).duplicated(["sample", "trial_type"]).to_numpy()
     dropped.add("repeated", repeated.sum(), name)
     first, last = (sample + round(at * sfreq) for at in span)

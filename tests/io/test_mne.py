@@ -267,6 +267,14 @@ def test_spans_half_outside():
     assert good_spans(raw) == [(200, 1900)]
 
 
+@pytest.mark.parametrize("description", ["boundary", "New Segment/", "EDGE boundary"])
+def test_joints_of_other_programs_are_borders(description):
+    """Pieces joined by EEGLAB or BrainVision stay apart; what was removed lies in no piece."""
+    duration = 0.0 if description.startswith("EDGE") else 4.0
+    raw = annotate(make_raw(), (5.0, duration, description))
+    assert good_spans(raw) == [(0, 1000), (1000, 2000)]
+
+
 def test_overlapping_and_empty_spans():
     """Spans may overlap, touch or last nothing; what is not BAD or EDGE is no border."""
     rows = [

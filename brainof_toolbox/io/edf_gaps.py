@@ -1,0 +1,229 @@
+"""Discontinuous EDF+ and BDF+ files: where the gaps are, and what happened when."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.logging import warn
+from .edf import read_header
+
+#: The first annotation of a record is empty: its onset is that of the record.
+_RECORD_TIME = re.compile(rb"(?:^|\x00)([+-]\d+(?:\.\d*)?)\x14\x14")
+_ANNOTATION = re.compile(
+    rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?((?:\x14[^\x14\x00]*)*)\x14\x00"
+)
+
+
+def _annotation_bytes(path, header):
+    """Bytes of the annotation channels, (n_records, n_bytes); the signals are not read."""
+    sizes = header.width * np.array(header.n_values)
+    ends = np.cumsum(sizes)
+    shape = (header.n_records, int(ends[-1]))
+    values = np.memmap(path, np.uint8, "r", header.n_bytes, shape)
+    spans = [slice(ends[i] - sizes[i], ends[i]) for i in np.flatnonzero(header.is_annotation)]
+    return np.concatenate([np.array(values[:, span]) for span in spans], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """When each record of a file was recorded."""
+
+    onset: np.ndarray  # (n_records,) Start of each record in seconds from that of the first
+    duration: float  # Of a record, in seconds
+    tolerance: float  # Time in seconds that is neither a gap nor a shift
+    flag: str  # What the header states, ``"EDF+D"`` or ``"EDF+C"``
+
+    @property
+    def steps(self):
+        """How much later than at the end of the one before each further record begins (s)."""
+        return np.diff(self.onset) - self.duration
+
+    @property
+    def gaps(self):
+        """Where the data were interrupted, in seconds of data."""
+        return (np.flatnonzero(self.steps > self.tolerance) + 1) * self.duration
+
+    @property
+    def is_shifted(self):
+        """Whether any record begins elsewhere than its place among the records tells."""
+        even = np.arange(len(self.onset)) * self.duration
+        return bool((np.abs(self.onset - even) > self.tolerance).any())
+
+    def place(self, times):
+        """Find the place among the data of moments of the recording."""
+        times = np.asarray(times, dtype=float)
+        record = np.searchsorted(self.onset, times + self.tolerance, side="right") - 1
+        record = np.maximum(record, 0)
+        within = times - self.onset[record]
+        is_followed = np.append(self.steps <= self.tolerance, False)
+        late = np.where(is_followed[record], np.inf, self.duration - self.tolerance)
+        is_lost = (within < -self.tolerance) | (within > late)
+        return record * self.duration + np.clip(within, 0.0, self.duration), is_lost
+
+
+def read_timeline(path):
+    """Read when each record of an EDF+ or BDF+ file began."""
+    if path is None or not Path(path).is_file():
+        return None, None
+    found = os.stat(path)
+    return _read_timeline(os.fspath(path), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_timeline(path, size, changed):
+    """Read a file's timeline once, as long as the file is not changed."""
+    header = read_header(path)
+    if header is None or header.n_records < 2:
+        return None, None
+    is_gapped = header.flag in ("EDF+D", "BDF+D")
+    if not header.is_annotation.any():
+        if is_gapped:
+            raise ValueError(_no_times(path, header, "there is no annotation channel"))
+        return None, None
+    found = [_RECORD_TIME.search(row.tobytes()) for row in _annotation_bytes(path, header)]
+    missing = [i for i, match in enumerate(found) if match is None]
+    if missing:
+        if is_gapped:
+            raise ValueError(_no_times(path, header, f"record {missing[0] + 1} has none"))
+        return None, None  # a continuous file can do without
+    texts = [match[1] for match in found]
+    onset = np.array(texts, dtype=float)
+    timeline = Timeline(
+        onset - onset[0], header.duration, _tolerance(texts, header), header.flag or "EDF"
+    )
+    early = np.flatnonzero(timeline.steps < -timeline.tolerance)
+    if len(early):
+        at = early[0] + 1
+        words = (
+            f"record {at + 1} begins at {onset[at]:g} s, before the end of the record before it "
+            f"({onset[at - 1] + header.duration:g} s)"
+        )
+        if is_gapped:
+            raise ValueError(
+                f"{path}: the records of this discontinuous file ({header.flag}) overlap or are "
+                f"out of order: {words}. Repair the file."
+            )
+        return None, (
+            f"{path}: {words}, although the header calls the file continuous. Times of records "
+            "are not used, and it is read as continuous; check when its events happened."
+        )
+    if not timeline.is_shifted:
+        return None, None
+    if is_gapped or not len(timeline.gaps):  # clocks drift, which is no contradiction
+        return timeline, None
+    return timeline, (
+        f"{path}: the header calls the file continuous ({timeline.flag}), but the times of its "
+        f"records leave {len(timeline.gaps)} gap(s), the first after {timeline.gaps[0]:g} s. It "
+        "is read as discontinuous, by the times of the records."
+    )
+
+
+def _no_times(path, header, why):
+    return (
+        f"{path} is discontinuous ({header.flag}), but its records do not state when they began: "
+        f"{why}. Events and gaps cannot be placed; convert the file again."
+    )
+
+
+def _tolerance(texts, header):
+    """Half a time point, or what rounding the times to their digits can make of none."""
+    digits = max(len(text.partition(b".")[2]) for text in texts)
+    in_digits = header.duration * 10.0**digits
+    is_exact = abs(in_digits - round(in_digits)) < 1e-6
+    half = 0.5 / header.sfreq if header.sfreq else 0.0
+    return max(half, 1e-9 if is_exact else 1.01 * 10.0**-digits)
+
+
+def place_times(raw, times):
+    """Find the place among a recording's data of moments counted from its start."""
+    timeline, _ = read_timeline(raw.filenames[0])
+    if timeline is None:
+        return times, np.zeros(len(times), dtype=bool)
+    return timeline.place(times)
+
+
+def mark_gaps(raw, read=None, *, encoding="utf-8"):
+    """Mark the gaps of a discontinuous EDF+ or BDF+ file, and move annotations to their data."""
+    # MNE reads the records as if each followed the one before it.
+    path = raw.filenames[0]
+    timeline, message = read_timeline(path)
+    if message:
+        warn(message)
+    if timeline is None:
+        return None
+    annotations = _read_annotations(path, raw.ch_names, encoding) if read is None else read()
+    onset, is_lost = timeline.place(annotations.onset)
+    end, _ = timeline.place(annotations.onset + annotations.duration)
+    words = [str(word).lower() for word in annotations.description]
+    is_bad = np.array([word.startswith(("bad", "edge")) for word in words], dtype=bool)
+    is_in = ~is_lost | (is_bad & (end > onset))  # a bad span may begin in a gap
+    placed = annotations[np.flatnonzero(is_in)]
+    placed.onset[:] = onset[is_in]
+    placed.duration[:] = (end - onset)[is_in]
+    for gap in timeline.gaps:
+        placed.append(gap, 0.0, "BAD boundary")
+        placed.append(gap, 0.0, "EDGE boundary")
+    raw.set_annotations(placed, emit_warning=False)
+    return [
+        f"{annotations.description[i]!r} at {annotations.onset[i]:g} s"
+        for i in np.flatnonzero(is_lost & ~is_bad)
+    ]
+
+
+def _read_annotations(path, ch_names, encoding):
+    """Annotations of an EDF+ or BDF+ file, in seconds from the start of its first record."""
+    import mne
+
+    rows = _annotation_bytes(path, read_header(path))
+    first = float(_RECORD_TIME.search(rows[0].tobytes())[1])
+    found = []
+    for onset, duration, texts in _ANNOTATION.findall(rows.tobytes()):
+        for text in filter(None, texts.split(b"\x14")):
+            word, _, channel = text.decode(encoding).partition("@@")
+            if channel and channel not in ch_names:  # not a channel, but part of the text
+                word, channel = f"{word}@@{channel}", ""
+            found.append((float(onset) - first, float(duration or 0), word, channel))
+    channels = {}
+    for *event, channel in found:  # one annotation of several channels is written several times
+        if channel:
+            channels.setdefault(tuple(event), []).append(channel)
+    events = [tuple(event) for *event, channel in found if not channel]
+    events = [(*event, ()) for event in events]
+    events += [(*event, tuple(names)) for event, names in channels.items()]
+    events.sort(key=lambda event: event[0])
+    onset, duration, word, names = zip(*events, strict=True) if events else ((), (), (), ())
+    return mne.Annotations(onset, duration, word, ch_names=names)
+
+
+def check_gaps(raw):
+    """Refuse a recording of a discontinuous file whose gaps are not marked."""
+    sfreq, first_time = raw.info["sfreq"], raw.first_time
+    marks = [
+        (
+            annotation["onset"] - first_time,
+            annotation["onset"] - first_time + annotation["duration"],
+        )
+        for annotation in raw.annotations
+        if annotation["description"].lower().startswith(("bad", "edge"))
+    ]
+    at, near = 0.0, 1.5 / sfreq
+    for path, first, last in zip(raw.filenames, raw._first_samps, raw._last_samps, strict=True):
+        timeline, _ = read_timeline(path)
+        gaps = [] if timeline is None else at + timeline.gaps - first / sfreq
+        end = at + (last - first + 1) / sfreq
+        inside = [gap for gap in gaps if at + near < gap < end - near]
+        unmarked = [g for g in inside if not any(a - near <= g <= b + near for a, b in marks)]
+        if unmarked:
+            raise ValueError(
+                f"{path} is discontinuous ({timeline.flag}), but {len(unmarked)} of the gaps in "
+                "this recording are not marked by annotations: filters and epochs would cross "
+                "them, and annotations after a gap are misplaced. Read the file with "
+                "brainof_toolbox.io.read_recording, and filter and cut what it returns."
+            )
+        at = end
