@@ -12,7 +12,8 @@ from ..signals import Signals
 from .image_checks import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
-from .t_r import _check_seconds, split_bids_name
+from .sidecars import split_bids_name
+from .t_r import check_seconds
 
 #: No brain reaches farther from the origin of MNI space, in metres.
 _FARTHEST = 0.2
@@ -91,7 +92,7 @@ def from_roi_timeseries(
     >>> from_roi_timeseries(series, t_r=2.0, roi_positions=places)
     <Signals | fmri, 2 samples x 3 channels (bold) x 100 times at 0.5 Hz, 200 s>
     """
-    t_r = _check_seconds("t_r", t_r)
+    t_r = check_seconds("t_r", t_r)
     atlas = _geometry(roi_positions, labels_img, labels)
     if getattr(data, "ndim", 0) == 1 and hasattr(data, "tolist"):  # a Series or array of paths
         data = data.tolist()

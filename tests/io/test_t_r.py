@@ -11,7 +11,8 @@ from images import make_image, make_masker, save_image
 
 from brainof_toolbox.io import from_nifti
 from brainof_toolbox.io.images import check_t_r
-from brainof_toolbox.io.t_r import find_sidecar, resolve_t_r, sidecar_files, split_bids_name
+from brainof_toolbox.io.sidecars import read_sidecar, sidecar_files, split_bids_name
+from brainof_toolbox.io.t_r import resolve_t_r
 
 NAME = "sub-01_ses-a_task-rest_run-1_bold"
 
@@ -144,20 +145,20 @@ def test_damaged_sidecar_is_named(tmp_path):
     path = bids_file(tmp_path)
     path.with_name(f"{NAME}.json").write_text("{RepetitionTime")
     with pytest.raises(ValueError, match=rf"{NAME}\.json: damaged or not JSON"):
-        find_sidecar(path)
+        read_sidecar(path)
 
 
 def test_inheritance(tmp_path):
     """Nearer files win, more entities win, other runs and other suffixes say nothing."""
     path = bids_file(tmp_path)
-    assert find_sidecar(path) == {}
+    assert read_sidecar(path) == {}
     write_json(tmp_path / "bold.json", RepetitionTime=1.0, EchoTime=0.01, FlipAngle=70)
     write_json(tmp_path / "task-rest_bold.json", RepetitionTime=2.0, EchoTime=0.02)
     write_json(tmp_path / "task-rest_events.json", RepetitionTime=9.0)
     write_json(tmp_path / "task-nback_bold.json", RepetitionTime=8.0)
     write_json(tmp_path / "sub-01" / "sub-01_bold.json", RepetitionTime=3.0)
     write_json(path.with_name("sub-01_ses-a_task-rest_run-2_bold.json"), RepetitionTime=7.0)
-    assert find_sidecar(path) == {"RepetitionTime": 3.0, "EchoTime": 0.02, "FlipAngle": 70}
+    assert read_sidecar(path) == {"RepetitionTime": 3.0, "EchoTime": 0.02, "FlipAngle": 70}
     assert [file.name for file in sidecar_files(path)] == [
         "bold.json",
         "task-rest_bold.json",
@@ -168,21 +169,21 @@ def test_inheritance(tmp_path):
 def test_inheritance_stops_at_the_root(tmp_path):
     write_json(tmp_path / "task-rest_bold.json", RepetitionTime=9.0)
     path = bids_file(tmp_path / "dataset")
-    assert find_sidecar(path) == {}
+    assert read_sidecar(path) == {}
 
 
 def test_inheritance_without_a_root(tmp_path):
     path = bids_file(tmp_path)
     (tmp_path / "dataset_description.json").unlink()
     write_json(tmp_path / "task-rest_bold.json", RepetitionTime=2.0)
-    assert find_sidecar(path) == {"RepetitionTime": 2.0}
+    assert read_sidecar(path) == {"RepetitionTime": 2.0}
 
 
 def test_sidecar_of_a_file_that_is_not_bids(tmp_path):
     write_json(tmp_path / "scan.json", RepetitionTime=2.0)
     write_json(tmp_path / "bold.json", RepetitionTime=3.0)
-    assert find_sidecar(tmp_path / "scan.nii.gz") == {"RepetitionTime": 2.0}
-    assert find_sidecar(tmp_path / "other.nii") == {}
+    assert read_sidecar(tmp_path / "scan.nii.gz") == {"RepetitionTime": 2.0}
+    assert read_sidecar(tmp_path / "other.nii") == {}
 
 
 def test_names_are_taken_apart():
