@@ -50,10 +50,7 @@ def sidecar_files(path, suffix=None, extension=".json"):
 
 
 def nearest_sidecar(path, suffix, extension=".tsv", *, base=None):
-    """Return the sidecar that applies to a recording, or None.
-
-    ``base`` is another dataset root in which the recording's folders are looked up.
-    """
+    """Return the sidecar that applies to a recording, or None; ``base`` is another root."""
     path = Path(path)
     path = path.parent.absolute() / path.name
     entities, _ = split_bids_name(path)

@@ -73,11 +73,8 @@ def _guess(value):
 
 
 def t_r_from_sidecars(files, n_volumes=None, *, lenient=False):
-    """Return the repetition time in seconds and the entry that states it, or (None, None).
-
-    Evenly spaced ``VolumeTiming`` states its step. With ``lenient`` a ``RepetitionTime`` that
-    cannot be seconds is a warning.
-    """
+    """Return the repetition time in seconds and the entry that states it, or (None, None)."""
+    # With ``lenient`` a ``RepetitionTime`` that cannot be seconds is a warning.
     for file in reversed(files):
         values = read_json_sidecar(file)
         if "VolumeTiming" in values:
