@@ -14,6 +14,7 @@ from .io.amplitude import check_amplitude
 from .io.bids_recordings import read_bids_recording
 from .io.images import check_image, check_t_r, from_nifti, is_image
 from .io.records import check_record, describe_record, is_record, read_record
+from .io.sensors import make_levels, read_epochs
 from .preprocessing import preprocess
 from .signals import PairedSignals, Signals, as_parts
 from .windows import pair_windows
@@ -135,13 +136,17 @@ def _item_source(item, where, reading):
             item = item.copy().drop_bad(verbose="error")
         if len(item) == 0:
             from_epochs(item)  # raises, with the reason
-        return Source(
-            len(item),
-            lambda rows: from_epochs(
-                _slice_epochs(item, rows), missing_positions=reading.missing_positions
-            ),
-            where,
-        )
+        levels = make_levels(item)
+
+        def read(rows):
+            return read_epochs(
+                _slice_epochs(item, rows),
+                missing_positions=reading.missing_positions,
+                levels=levels,
+                first=rows.start,
+            )
+
+        return Source(len(item), read, where)
     if isinstance(item, (Signals, PairedSignals)):
         for modality, part in as_parts(item).items():
             is_there = ~_missing(item)[modality]

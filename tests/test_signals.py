@@ -118,7 +118,7 @@ def test_concatenate_undoes_indexing():
         {"n_times": 90},
         {"n_channels": 2},
         {"ch_names": ["E0", "E1", "X"]},
-        {"ch_pos": np.ones((3, 3))},
+        {"ch_pos": np.full((3, 3), 0.05)},
         {"ch_ori": np.ones((3, 3))},
         {"highpass": 1.0},
         {"has_baseline": True},

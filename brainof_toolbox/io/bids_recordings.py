@@ -11,6 +11,7 @@ from unittest import mock
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
 from .datalad import check_present
 from .edf import correct_highpass
 from .edf_gaps import mark_gaps
@@ -151,6 +152,10 @@ def _place_electrodes(raw, electrodes, coordsystem):
     if electrodes is None or coordsystem is None or not np.isfinite(pos).any():
         return
     values = read_json_sidecar(coordsystem)
+    where = (
+        f"{electrodes} (EEGCoordinateUnits {values.get('EEGCoordinateUnits')!r} in coordsystem)"
+    )
+    check_positions(pos, [raw.ch_names[i] for i in picks], "eeg", where=where)
     frame, landmarks = _frame_of(values), _landmarks(values)
     if landmarks is not None:
         if frame == "ctf_head":

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
 from .channels import template_montage
 from .maskers import resolve_masker, table_beside, volume_maskers
 
@@ -196,6 +197,7 @@ def unique_names(names):
 
 
 def _check_inside(names, pos):
+    check_positions(pos, names, "fmri", space="mni", where="The atlas")
     far = np.flatnonzero(np.linalg.norm(pos, axis=1) > _MNI_RADIUS)
     if len(far):
         warn(

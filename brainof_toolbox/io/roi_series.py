@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
 from ..signals import Signals
 from .image_checks import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
@@ -169,19 +170,16 @@ def _check_positions(roi_positions):
     bad = np.flatnonzero(~np.isfinite(pos).all(axis=1)).tolist()
     if bad:
         raise ValueError(f"roi_positions has NaN or infinite values in rows {bad[:20]}.")
-    largest = np.abs(pos).max(initial=0.0)
-    if largest > 1.0:
-        raise ValueError(
-            f"roi_positions reach {largest:g}, which in metres is no head: they look like "
-            "millimetres. Pass roi_positions * 1e-3."
-        )
-    if largest > _FARTHEST:
-        raise ValueError(
-            f"roi_positions reach {largest:g} m, outside any head in MNI space. Metres are "
-            "expected, with the origin at the anterior commissure."
-        )
     if not pos.any():
         raise ValueError("roi_positions are all zero: positions are missing.")
+    names = [f"row {i}" for i in range(len(pos))]
+    check_positions(pos, names, "fmri", space="mni", where="roi_positions")
+    largest = np.linalg.norm(pos, axis=1).max(initial=0.0)
+    if largest > _FARTHEST:
+        raise ValueError(
+            f"roi_positions reach {largest:.3g} m, outside any head in MNI space. Metres are "
+            "expected, with the origin at the anterior commissure."
+        )
     if len(np.unique(pos.round(6), axis=0)) < len(pos):
         warn("roi_positions has rows that are the same; check which region is where.")
     return pos
