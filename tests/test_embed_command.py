@@ -54,7 +54,7 @@ def embed(micro_checkpoint, tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Names of the recordings whose data were read."""
-    found, from_raw, from_epochs = [], samples.from_raw, samples.from_epochs
+    found, from_raw, from_epochs = [], samples.from_raw, samples.read_epochs
 
     def spy(function):
         def call(recording, **options):
@@ -65,7 +65,7 @@ def read(monkeypatch):
         return call
 
     monkeypatch.setattr(samples, "from_raw", spy(from_raw))
-    monkeypatch.setattr(samples, "from_epochs", spy(from_epochs))
+    monkeypatch.setattr(samples, "read_epochs", spy(from_epochs))
     return found
 
 
@@ -95,7 +95,7 @@ def restore(path, content):
 
 KILLED = """
 import sys, time
-from brainof_toolbox import _samples
+from brainof_toolbox import samples
 from brainof_toolbox.cli import main
 from_raw = samples.from_raw
 def slow(recording, **options):

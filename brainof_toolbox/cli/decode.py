@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
-from .bids_source import is_bids_root, modalities_of, read_root, read_trials, time_span
+from .bids_source import (
+    is_bids_root,
+    modalities_of,
+    read_root,
+    read_trials,
+    refuse_reader_options,
+    time_span,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +34,11 @@ class Task:
 
 def make_task(files, options):
     """Read what the options of ``brainof decode`` ask for."""
-    files = [Path(file) for file in files]
+    from ..io.splits import drop_later_parts
+
+    files = [Path(file) for file in drop_later_parts(files)]
     if is_bids_root(files):
+        refuse_reader_options(options)
         task = _bids_task(files[0], options)
     elif files[0].suffix == ".npy":
         task = _array_task(files, options)
@@ -104,7 +114,6 @@ def _array_task(files, options):
 
 
 def _recordings_task(files, options):
-    from ..io import read_recording
     from ..io.images import is_image
 
     if options.labels:
@@ -116,7 +125,7 @@ def _recordings_task(files, options):
         images = [{"fmri": file} for file in files]
         return Task(images, np.array(y), groups, None, grouping, None, ("fmri",))
     # On-disk recordings stay on disk; only their rates are looked at here.
-    recordings = [read_recording(file) for file in files]
+    recordings = [_read(file, options) for file in files]
     for file, recording in zip(files, recordings, strict=True):
         if hasattr(recording, "event_id") and len(recording) != 1:
             raise ValueError(
@@ -125,6 +134,12 @@ def _recordings_task(files, options):
     rates = {recording.info["sfreq"] for recording in recordings}
     sfreq = rates.pop() if len(rates) == 1 else None
     return Task(recordings, np.array(y), groups, sfreq, grouping)
+
+
+def _read(file, options):
+    from ..io import read_recording
+
+    return read_recording(file, encoding=options.encoding, allow_maxshield=options.allow_maxshield)
 
 
 def _labels_from_table(files, table, target):
@@ -174,7 +189,6 @@ def cut_epochs(file, options):
     """Epochs of a file: its own, or cut around its events."""
     import mne
 
-    from ..io import read_recording
     from ..io.images import is_image
 
     if is_image(file):
@@ -183,7 +197,7 @@ def cut_epochs(file, options):
             "--labels TABLE --target COLUMN or --label-from-name REGEX, or by events in a BIDS "
             "folder."
         )
-    recording = read_recording(file)
+    recording = _read(file, options)
     if isinstance(recording, mne.BaseEpochs):
         wanted = options.event_id
         return recording[wanted] if wanted else recording

@@ -25,6 +25,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.logging import progress
 from .._utils.validation import check_number
+from ..samples import check_parts
 from . import statistics as st
 from .fitting import embed_once, find_seen, fit_with_groups, warn_of_inner_splits, warn_of_seen
 from .groups import check_groups, in_order, own_occasions, own_subjects
@@ -46,6 +47,7 @@ class Task:
                 f"y is missing (NaN or None) in {int(pd.isna(self.y).sum())} of {n_samples} "
                 "samples; leave these samples out."
             )
+        check_parts(X)  # folds would have parts of one recording on both sides
         self.random_state = random_state
         self.is_regression = is_regressor(estimator)
         self.groups = check_groups(groups, X, n_samples)

@@ -15,8 +15,12 @@ from .._utils.positions import check_positions
 from .datalad import check_present
 from .edf import correct_highpass
 from .edf_gaps import mark_gaps
+from .fif import scan_fif
+from .reasons import check_beginning, check_signals, explain
+from .recordings import with_encoding
 from .regions import mni_to_head
 from .sidecars import nearest_sidecar, paired_by_space, read_json_sidecar, sidecar_files
+from .splits import note_later_part, note_unread_splits
 
 _READING = threading.RLock()  # one thread at a time replaces the search of mne-bids
 
@@ -83,23 +87,43 @@ def _sidecars_by_rule(path, chosen):
 def _read(bids_path, path, chosen):
     from mne_bids import read_raw_bids
 
+    def read(encoding):
+        extra = {"encoding": encoding} if path.suffix.lower() in (".edf", ".bdf") else None
+        # Names say which channel is which, whatever the order in channels.tsv.
+        options = {"on_ch_mismatch": "reorder", "extra_params": extra, "verbose": "warning"}
+        return read_raw_bids(bids_path, **options)
+
+    notes = []
     try:
         with _sidecars_by_rule(path, chosen), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # Names say which channel is which, whatever the order in channels.tsv.
-            raw = read_raw_bids(bids_path, on_ch_mismatch="reorder", verbose="warning")
+            check_beginning(path)
+            raw = with_encoding(read, None, notes)
+        check_signals(raw)
     except MemoryError:
         raise
     except Exception as error:  # readers raise anything on a damaged file; it must be named
         raise ValueError(
-            f"Cannot read {path} or a sidecar of it ({type(error).__name__}: {error})."
+            f"Cannot read {path} or a sidecar of it: {explain(path, error)}."
         ) from error
+    _note_splits(raw, notes)
     for entry in caught:
         message = " ".join(str(entry.message).split())
         wanted = issubclass(entry.category, RuntimeWarning)
         if wanted and not any(words in message for words in _QUIET):
-            warn(f"{path}: {message}")
+            notes.append(message)
+    for note in notes:
+        warn(f"{path}: {note}")
     return raw
+
+
+def _note_splits(raw, notes):
+    """Note what of a recording that is split over files is not read."""
+    first = Path(raw.filenames[0])
+    content = scan_fif(first, until_data=True)
+    if content is not None:
+        note_later_part(content, notes)
+        note_unread_splits(first, raw.filenames, notes)
 
 
 def _annotations(events):

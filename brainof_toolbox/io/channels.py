@@ -67,10 +67,15 @@ def pick_channels(info):
             m: sum(info["ch_names"][i] in info["bads"] for i in idx)
             for m, idx in everything.items()
         }
-        words = " and ".join(f"all {n} {m.upper()} channels" for m, n in n_bad.items() if n)
-        raise ValueError(
-            f"No channel is left: {words or 'all channels'} are marked bad (info['bads'])."
+        words = " and ".join(
+            f"{'all ' * (n == len(everything[m]))}{n} {m.upper()} channels"
+            for m, n in n_bad.items()
+            if n
         )
+        marked = f"{words} are marked bad (info['bads'])" if words else "none is marked bad"
+        by_name = len(everything["eeg"]) - n_bad["eeg"]
+        other = f", and {by_name} are by name no EEG" if by_name else ""
+        raise ValueError(f"No channel is left: {marked}{other}.")
     return picks
 
 
