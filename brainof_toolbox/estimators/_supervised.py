@@ -21,6 +21,10 @@ from .tuning import TunedBrainOF
 class SupervisedBrainOF(TunedBrainOF):
     """Targets, groups, weights, and the ways of adapting; not for direct use."""
 
+    #: Under scikit-learn's metadata routing these are asked for unless the user refuses them.
+    __metadata_request__fit = {"groups": True, "sample_weight": True}
+    __metadata_request__partial_fit = {"sample_weight": True}
+
     def embed_ahead(self, X):
         """Compute features once, for many fits on parts of the same samples.
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
-from .participants import MISSING, read_table
+from .._utils.unique import refuse_repeated
 from .sidecars import nearest_sidecar
+from .tables import MISSING, read_table
 
 
 class Dropped:
@@ -67,7 +68,7 @@ def read_events(path, column, dropped):
     """Read an events table."""
     import pandas as pd
 
-    table = read_table(path)
+    table = read_table(path, ("onset", "duration", column))
     for name, why in (("onset", ""), (column, " Pass column= to take another.")):
         if name not in table:
             raise ValueError(f"{path} has no column {name!r}; it has {list(table)}.{why}")
@@ -109,6 +110,7 @@ def choose_events(tables, event_id):
     elif not isinstance(event_id, dict):
         names = [event_id] if isinstance(event_id, str) else list(event_id)
         event_id = {name: number for number, name in enumerate(names, 1)}
+    refuse_repeated(event_id.values(), f"event_id: {list(event_id)} share codes")
     unknown = [name for name in event_id if name not in there]
     if unknown:
         raise ValueError(f"event_id: no event is called {unknown}; there are {there}.")

@@ -21,6 +21,7 @@ from .recordings import with_encoding
 from .regions import mni_to_head
 from .sidecars import nearest_sidecar, paired_by_space, read_json_sidecar, sidecar_files
 from .splits import note_later_part, note_unread_splits
+from .tables import check_names
 
 _READING = threading.RLock()  # one thread at a time replaces the search of mne-bids
 
@@ -84,6 +85,15 @@ def _sidecars_by_rule(path, chosen):
         yield
 
 
+def _check_sidecars(path, chosen):
+    """Refuse repeated names and keys, of which mne-bids would take the last."""
+    for table in (nearest_sidecar(path, "channels"), chosen["electrodes"]):
+        if table is not None:
+            check_names(table)
+    for file in sidecar_files(path):
+        read_json_sidecar(file)
+
+
 def _read(bids_path, path, chosen):
     from mne_bids import read_raw_bids
 
@@ -95,6 +105,7 @@ def _read(bids_path, path, chosen):
 
     notes = []
     try:
+        _check_sidecars(path, chosen)
         with _sidecars_by_rule(path, chosen), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             check_beginning(path)
@@ -176,9 +187,8 @@ def _place_electrodes(raw, electrodes, coordsystem):
     if electrodes is None or coordsystem is None or not np.isfinite(pos).any():
         return
     values = read_json_sidecar(coordsystem)
-    where = (
-        f"{electrodes} (EEGCoordinateUnits {values.get('EEGCoordinateUnits')!r} in coordsystem)"
-    )
+    unit = values.get("EEGCoordinateUnits")
+    where = f"{electrodes} (EEGCoordinateUnits {unit!r} in {coordsystem.name})"
     check_positions(pos, [raw.ch_names[i] for i in picks], "eeg", where=where)
     frame, landmarks = _frame_of(values), _landmarks(values)
     if landmarks is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.positions import check_positions
+from .._utils.unique import refuse_repeated
 from ..signals import Signals
 from .image_checks import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
@@ -154,6 +155,7 @@ def _atlas_geometry(masker, labels):
             f"labels_img has no label {unknown[:10]}; it has {len(values)} from {min(values)} to "
             f"{max(values)}."
         )
+    refuse_repeated(labels, "labels= names regions")
     rows = [values.index(value) for value in labels]
     return unique_names([names[i] for i in rows]), pos[rows]
 

@@ -6,13 +6,16 @@ folder the sidecar with most entities.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+from .._utils.unique import load_json
 
 _ENDINGS = (".gz", ".nii", ".img", ".hdr", ".mgz", ".mgh", ".json", ".tsv")
 #: Entities of sidecars that describe the sidecar itself: the space of its coordinates.
 _OF_SIDECARS = {"electrodes": ("space",), "coordsystem": ("space",)}
+#: Entities whose values are numbers: run-1 is run-01.
+_NUMBERS = ("run", "echo", "split", "flip", "inv")
 _LEVELS = re.compile(r"func|eeg|meg|(ses|sub)-.+")
 
 
@@ -80,8 +83,8 @@ def paired_by_space(path):
 def _coordinate_system(path, entities, space):
     for level in reversed(_folders(path, entities)):
         found = _by_space(_applicable(level, entities, "coordsystem", ".json"), path)
-        if space in found:
-            return found[space]
+        if space in found or None in found:
+            return found.get(space, found.get(None))
     return None
 
 
@@ -120,9 +123,16 @@ def _applicable(folder, entities, suffix, extension):
         for name in _OF_SIDECARS.get(suffix, ()):
             if name not in entities:
                 own.pop(name, None)
-        if own_suffix == suffix and own.items() <= entities.items():
+        if own_suffix == suffix and all(_is_same(n, v, entities.get(n)) for n, v in own.items()):
             found.append((len(own), file.name, file))
     return [file for _, _, file in sorted(found)]
+
+
+def _is_same(name, value, other):
+    """Whether two values of an entity are equal; numbers may have leading zeros."""
+    if name in _NUMBERS and value.isdecimal() and (other or "").isdecimal():
+        return int(value) == int(other)
+    return value == other
 
 
 def _folders(path, entities, base=None):
@@ -154,7 +164,7 @@ def read_sidecar(path):
 def read_json_sidecar(file):
     """Read one JSON sidecar."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
+        values = load_json(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"Cannot read the sidecar {file}: damaged or not JSON ({type(error).__name__}: "

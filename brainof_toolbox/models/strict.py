@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import struct
 
 import torch
+
+from .._utils.unique import load_json
 
 __all__ = [
     "CODE_KEYS",
@@ -31,7 +32,7 @@ def read_json(path):
     if path.stat().st_size > MAX_JSON:
         raise ValueError(f"{path} is larger than {MAX_JSON} bytes, and is refused.")
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not valid JSON ({error}). Fetch the checkpoint again."
@@ -64,7 +65,7 @@ def read_header(path):
         if length > min(size - 8, MAX_HEADER):
             raise damaged(path, f"{size} bytes cannot hold its header")
         try:
-            header = json.loads(file.read(length))
+            header = load_json(file.read(length))
             header.pop("__metadata__", None)
             end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
             table = {name: (e["dtype"], tuple(e["shape"])) for name, e in header.items()}

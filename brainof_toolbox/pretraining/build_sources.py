@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.unique import load_json
 from .._utils.validation import check_number
 from ..io.splits import describe_later_parts, find_later_parts
 from ..samples import as_sources
@@ -222,9 +222,11 @@ def _list_file(path, bids):
 def _bids(root, options):
     from ..io import read_bids
 
+    path = root / "dataset_description.json"
     try:
-        description = json.loads((root / "dataset_description.json").read_bytes())
-    except ValueError:
+        description = load_json(path.read_bytes())
+    except ValueError as error:
+        warn(f"{path}: {error} The data set is called {root.name!r}, without a licence.")
         description = {}
     if not isinstance(description, dict):
         description = {}

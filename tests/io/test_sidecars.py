@@ -25,6 +25,8 @@ RECORDING = "sub-01/ses-1/eeg/sub-01_ses-1_task-a_run-2_eeg.vhdr"
         ("sub-01/ses-1/sub-01_ses-1_task-a_events.tsv", True),
         ("sub-01/sub-01_task-a_events.tsv", True),
         ("task-a_events.tsv", True),
+        ("sub-01/ses-1/eeg/sub-01_ses-1_task-a_run-02_events.tsv", True),  # a number
+        ("sub-01/ses-1/eeg/sub-01_ses-01_task-a_run-2_events.tsv", False),  # a label
         ("sub-01/ses-1/eeg/sub-01_ses-1_task-a_acq-x_run-2_events.tsv", False),
         ("sub-01/ses-1/eeg/sub-01_ses-1_task-a_run-1_events.tsv", False),
         ("sub-01/ses-1/eeg/sub-01_ses-1_task-b_run-2_events.tsv", False),

@@ -334,6 +334,16 @@ def test_s16_broken_json_names_the_file(saved, name, content):
         load_checkpoint(saved)
 
 
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+def test_keys_named_twice_are_refused(saved, name):
+    """Of two values one reader takes the first, another the last."""
+    text = (saved / name).read_text()
+    key = next(iter(json.loads(text)))
+    (saved / name).write_text(text.rstrip().removesuffix("}") + f', "{key}": 1' + "}")
+    with pytest.raises(ValueError, match=rf"{name}.*more than once: \['{key}'\]"):
+        load_checkpoint(saved)
+
+
 @pytest.mark.parametrize("name", ["config.json", "manifest.json", WEIGHTS])
 def test_s16_missing_file_is_named(saved, name):
     (saved / name).unlink()
