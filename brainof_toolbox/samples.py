@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._utils.positions import check_positions
 from .io import from_array, from_epochs, from_raw, read_recording
 from .io.amplitude import check_amplitude
 from .io.bids_recordings import read_bids_recording
@@ -164,6 +165,7 @@ def _item_source(item, where, reading):
         return Source(len(item), read, where)
     if isinstance(item, (Signals, PairedSignals)):
         for modality, part in as_parts(item).items():
+            check_positions(part.ch_pos, part.ch_names, modality, where=where)
             is_there = ~_missing(item)[modality]
             if is_there.any():
                 check_amplitude(part[is_there], where=where)

@@ -23,7 +23,6 @@ from itertools import chain
 
 import numpy as np
 
-from ._utils.positions import check_positions
 from ._utils.validation import check_number, check_option
 
 __all__ = ["CHANNEL_TYPES", "MODALITIES", "PER_SAMPLE", "PairedSignals", "Signals"]
@@ -79,8 +78,7 @@ class Signals:
     Raises
     ------
     ValueError
-        If shapes disagree, names repeat, positions are missing or cannot be metres in a head, or
-        values are NaN or infinite.
+        If shapes disagree, names repeat, positions are missing, or values are NaN or infinite.
     """
 
     data: np.ndarray
@@ -141,7 +139,6 @@ class Signals:
             raise ValueError(f"stretches must be ordered and not empty, got {self.stretches}.")
         if ends[-1] > n_times:
             raise ValueError(f"stretches end at {ends[-1]} but data has {n_times} time points.")
-        check_positions(self.ch_pos, self.ch_names, self.modality)
         check_finite(self.data, self.ch_names)
 
     @property

@@ -67,7 +67,7 @@ def _look(path):
     if path.is_dir():
         if (path / "dataset_description.json").is_file():
             return "it is a BIDS dataset: take read_bids(path)"
-        return "it is a folder, and none in which MNE knows a recording"
+        return "it is a folder, and none that MNE reads as a recording"
     if not path.is_file():
         return None
     if path.stat().st_size == 0:

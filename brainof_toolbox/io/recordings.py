@@ -51,7 +51,7 @@ def read_recording(path, *, encoding=None, allow_maxshield=False):
     path : path-like
         A continuous recording (``.fif``, ``.edf``, ``.bdf``, ``.vhdr``, ``.set``, ``.sqd``,
         ``.ds``, a BTi/4D data file beside its config and head shape, and all else that
-        :func:`mne.io.read_raw` knows), epochs (FIF, or ``.set`` with epochs) or averages (FIF,
+        :func:`mne.io.read_raw` reads), epochs (FIF, or ``.set`` with epochs) or averages (FIF,
         each average one epoch). What a FIF file holds decides how it is read, whatever its name.
         A recording split over FIF files is read from its first file.
     encoding : str | None
@@ -155,7 +155,7 @@ def _read(path, encoding, allow_maxshield, notes):
     if ending in (".edf", ".bdf"):
         return _read_edf(path, encoding, notes)
     if ending == ".set":
-        return _read_eeglab(path, encoding)
+        return _read_eeglab(path, encoding, notes)
     options = {"encoding": encoding} if encoding and ending == ".eeg" else {}
     raw = mne.io.read_raw(path, **options, verbose="warning")
     check_signals(raw)
@@ -221,16 +221,23 @@ def with_encoding(read, encoding, notes):
     return read("latin1")
 
 
-def _read_eeglab(path, encoding):
+def _read_eeglab(path, encoding, notes):
     import mne
 
     options = {"uint16_codec": encoding, "verbose": "warning"}
     try:
-        return mne.io.read_raw_eeglab(path, **options)
+        recording = mne.io.read_raw_eeglab(path, **options)
     except TypeError as error:
         if "read_epochs_eeglab" not in str(error):  # what it advises when the file holds epochs
             raise
-    return mne.read_epochs_eeglab(path, **options)
+        recording = mne.read_epochs_eeglab(path, **options)
+    names = getattr(recording, "event_id", None) or recording.annotations.description
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in names):
+        notes.append(
+            "Letters in the names of its events could not be decoded. If they matter, give their "
+            "encoding: read_recording(path, encoding='latin1'), or --encoding on the command line."
+        )
+    return recording
 
 
 def bti_siblings(path):

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainof_toolbox import Signals, from_raw, from_roi_timeseries
+from brainof_toolbox import BrainOFEmbedder, PairedSignals, Signals, from_raw, from_roi_timeseries
 from brainof_toolbox._utils.positions import check_positions
 from brainof_toolbox.datasets import make_raw
 from brainof_toolbox.estimators import BrainOFModule
@@ -79,13 +79,19 @@ def test_unit_sphere():
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*untrained weights")
 def test_positions_of_hand_made_signals():
-    data, pos = np.random.default_rng(0).normal(size=(2, 12, 64)) * 1e-5, placeholder_positions(12)
-    names = [f"E{i}" for i in range(12)]
-    with pytest.raises(ValueError, match="'E0'.*millimetres"):
-        Signals(data, 128.0, "eeg", names, ["eeg"] * 12, pos * 1e3)
-    with pytest.raises(ValueError, match="'E0'.*region.*within.*kilometres|region.*'E0'.*within"):
-        Signals(data, 1.0, "fmri", names, ["bold"] * 12, mni_to_head(REGIONS * 1e-3))
+    """Alone, in a list, in a pair and in a record, of sensors and of regions."""
+    data, names = np.random.default_rng(0).normal(size=(1, 12, 256)) * 1e-5, [*"abcdefghijkl"]
+    eeg = Signals(data, 128.0, "eeg", names, ["eeg"] * 12, placeholder_positions(12) * 1e3)
+    bold = Signals(data, 1.0, "fmri", names, ["bold"] * 12, mni_to_head(REGIONS * 1e-3))
+    embedder = BrainOFEmbedder(pooling="mean", checkpoint=None)
+    for X in (eeg, [eeg], PairedSignals({"eeg": eeg}), [{"eeg": eeg}]):
+        with pytest.raises(ValueError, match="EEG electrodes.*'a'.*millimetres"):
+            embedder.fit_transform(X)
+    for X in (bold, [bold], PairedSignals({"fmri": bold}), [{"fmri": bold}]):
+        with pytest.raises(ValueError, match="regions.*'a'.*within.*kilometres"):
+            embedder.fit_transform(X)
 
 
 def test_module_refuses_other_units():

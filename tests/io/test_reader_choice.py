@@ -94,6 +94,8 @@ def test_other_encodings(raw, tmp_path):
 def test_eeglab_text(tmp_path):
     path = write_set(tmp_path / "a.set", text="ä", codec="latin-1")
     assert list(quiet(path, encoding="latin1").annotations.description) == ["ä"]
+    with pytest.warns(RuntimeWarning, match=r"a\.set: Letters in the names .* not be decoded"):
+        read_recording(path)
     assert list(quiet(write_set(tmp_path / "b.set", text="ä")).annotations.description) == ["ä"]
 
 
@@ -157,7 +159,7 @@ def _write_others(raw, epochs, folder):
 
 
 def test_other_contents_of_fif_are_named(raw, epochs, tmp_path):
-    """Under a name that says nothing and under one of a recording, what is there decides."""
+    """Under a neutral name and under that of a recording, what is there decides."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _write_others(raw, epochs, tmp_path)
@@ -339,7 +341,7 @@ def test_compressed_files(raw, tmp_path):
 
 
 def test_folders(tmp_path):
-    with pytest.raises(ValueError, match="it is a folder, and none in which MNE knows"):
+    with pytest.raises(ValueError, match="it is a folder, and none that MNE reads"):
         read_recording(tmp_path)
     with pytest.raises(ValueError, match=r"it is a BIDS dataset: take read_bids\(path\)"):
         read_recording(bids.describe(tmp_path / "set"))

@@ -73,7 +73,7 @@ def test_parts_are_found_by_what_files_refer_to(study, naming):
 
 
 def test_other_recordings_with_such_names_stay(study):
-    """Numbers in names say nothing."""
+    """Numbers in names alone decide nothing."""
     paths = others(study)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
