@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ from .groups import check_groups, in_order, own_occasions, own_subjects
 from .results import Scores
 
 _FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
+#: MNE's epochs lose their data where two threads take some of them at once.
+_INDEXING = threading.Lock()
 
 
 class Task:
@@ -303,7 +306,8 @@ class _Fold:
 def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
     """Fit on one side of a split and score on the other; ``keep`` names optional results."""
     y_train, y_test = y[train], y[test]
-    X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
+    with _INDEXING:
+        X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
     groups = None if task.groups is None else task.groups[train]
     estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
     who = task.groups if task.subjects is None else task.subjects

@@ -18,6 +18,7 @@ from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
 from ..models.config import MODALITIES, BrainOFConfig
+from ..models.isolate import isolate_torch
 from ._identity import describe_run
 from ._saving import Trained, load_step, save_step
 from ._stop import StopRequest
@@ -38,6 +39,7 @@ from .run_dir import LOG, RunDirectory
 from .sampler import Sampler
 
 
+@isolate_torch()
 def pretrain(
     corpus,
     output_dir,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import shutil
 import warnings
 
 import mne
@@ -264,3 +266,14 @@ def test_paired_modalities_are_indexed_in_step():
     rows = embed(paired)
     order = np.array([3, 0, 4])
     np.testing.assert_allclose(embed(paired[order]), rows[order], **CLOSE)
+
+
+@pytest.mark.parametrize("value", [1e9, -1.0, "256", None, True, float("nan"), 10**400])
+def test_sampling_rates_of_checkpoints_are_checked(value, small_checkpoint, tmp_path):
+    """What no recording is resampled to is refused when the network is loaded."""
+    folder = shutil.copytree(small_checkpoint, tmp_path / "model")
+    content = json.loads((folder / "config.json").read_text())
+    content["preprocessing"]["sfreq"] = value
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"model, config\.json: .*preprocessing\.sfreq"):
+        BrainOFEmbedder(folder).fit(noise_epochs(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,10 +14,11 @@ from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from brainof_toolbox import compare, cross_validate
 from brainof_toolbox._utils.logging import warn
+from brainof_toolbox.datasets import make_epochs
 from brainof_toolbox.evaluation.statistics import (
     balanced_accuracy,
     bootstrap_error,
@@ -336,3 +338,17 @@ def test_compare_needs_two(estimators):
 def test_compare_refuses_a_mix():
     with pytest.raises(ValueError, match="classifiers and regressors"):
         compare({"a": Ridge(), "b": DummyClassifier()}, np.zeros((4, 1)), [0, 1, 0, 1])
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_threads_take_turns_with_epochs():
+    """Folds in threads leave the samples of the epochs as they are."""
+    epochs = make_epochs(n_epochs=24, n_channels=3, random_state=0)
+    before, y = epochs.get_data(), epochs.events[:, 2]
+    flatten = FunctionTransformer(lambda part: [one.get_data().ravel() for one in part])
+    decoder = make_pipeline(flatten, DummyClassifier())
+    with joblib.parallel_config("threading", n_jobs=4):
+        splits = ShuffleSplit(40, random_state=0)
+        scores = cross_validate(decoder, epochs, y, groups=np.arange(24), cv=splits)
+    assert len(scores.folds) == 40
+    np.testing.assert_array_equal(epochs.get_data(), before)
