@@ -25,6 +25,7 @@ DOCUMENTED = (
     "datasets",
     "estimators",
     "evaluation",
+    "features",
     "inspection",
     "io",
     "models",

@@ -16,7 +16,7 @@ from simulated import noise_epochs, obvious_epochs
 from sklearn.base import clone
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox.estimators import lora
+from brainof_toolbox.estimators import adapters, lora
 from brainof_toolbox.estimators.reading import block_tokens
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
@@ -333,7 +333,7 @@ def test_sizes_of_adapters_are_checked_before_anything_is_made(
         path.write_text(json.dumps(content))
         other = type(fitted)(small_checkpoint, adaptation="lora", **(parameters or {}))
         with monkeypatch.context() as patch, pytest.raises(ValueError, match=match):
-            patch.setattr(_adapters, "_empty_network", never)
+            patch.setattr(adapters, "_empty_network", never)
             other.load_adapter(folder)
 
     refuse(r"shape \(32, .*needs \(1000000000, ", classifier, {"lora_rank": 10**9})
