@@ -190,7 +190,7 @@ def test_learns_an_obvious_effect(small_checkpoint):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clone_pickle_and_save(kind, small_checkpoint, tmp_path):
-    """K2, K5, A11: as any estimator; the merged network is a checkpoint for all of them."""
+    """As any estimator; the merged network is a checkpoint for all of them."""
     epochs = obvious_epochs(16)
     fitted = kind(small_checkpoint, **LORA).fit(epochs, epochs.events[:, 2])
     expected = fitted.predict(epochs)
@@ -214,7 +214,7 @@ def fit_one(kind, checkpoint, y=None, **kwargs):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("head", ["linear", "mlp"])
 def test_adapter_round_trip(kind, head, small_checkpoint, tmp_path):
-    """A11: same predictions, bit for bit, from the checkpoint and the adapter."""
+    """Same predictions, bit for bit, from the checkpoint and the adapter."""
     fitted, epochs = fit_one(kind, small_checkpoint, head=head)
     fitted.save_adapter(tmp_path / "adapter")
     other = kind(small_checkpoint, adaptation="lora", head=head)
@@ -271,7 +271,7 @@ def test_adapter_of_something_else_is_refused(small_checkpoint, other_checkpoint
 
 
 def test_damaged_adapters_are_refused(small_checkpoint, tmp_path):
-    """S5, S7, S9, S10, S11, S16: missing, cut, misshaped, not finite, asking for code."""
+    """Missing, cut, misshaped, not finite, asking for code."""
     fitted, _ = fit_one(BrainOFClassifier, small_checkpoint)
     folder = tmp_path / "adapter"
 

@@ -179,7 +179,7 @@ def test_backends_without_generators(small_checkpoint, paths, monkeypatch):
 
 
 def test_the_world_is_left_alone(small_checkpoint, paths, global_rng_untouched):
-    """D7, D10: threads, random numbers and warning filters here are as before."""
+    """Threads, random numbers and warning filters here are as before."""
 
     def state():
         return torch.get_num_threads(), torch.is_grad_enabled(), list(warnings.filters)
@@ -258,7 +258,7 @@ def test_nested_workers_start_no_processes(small_checkpoint, paths):
 
 
 def test_cross_validation_in_workers(small_checkpoint, paths):
-    """K9: folds in two processes, recordings of a fold in whatever is left."""
+    """Folds in two processes, recordings of a fold in whatever is left."""
     y = np.arange(6) % 2
     decoder = make_pipeline(BrainOFEmbedder(small_checkpoint, n_jobs=2), LogisticRegression())
     options = {"cv": KFold(3), "method": "predict_proba"}
@@ -274,7 +274,7 @@ def test_cross_validation_in_workers(small_checkpoint, paths):
     "backend", ["sequential", "threading", pytest.param("loky", marks=pytest.mark.slow)]
 )
 def test_a_broken_recording_is_named(backend, small_checkpoint, paths, broken):
-    """R42, R58: an error that says which one, from wherever it comes."""
+    """An error that says which one, from wherever it comes."""
     fitted = embedder(small_checkpoint)
     records = [{"eeg": path, "subject": path.name[4:6]} for path in (*paths[:2], broken)]
     with joblib.parallel_config(backend, n_jobs=2):
@@ -304,7 +304,7 @@ def test_one_broken_sample_in_a_group(small_checkpoint):
     """Of samples that are embedded together only the broken one is lost, with all its rows."""
     X = [noise_epochs(2, seed=i) for i in range(5)]
     rows = embedder(small_checkpoint).transform(X)
-    X[3]._data[1, 0, 0] = np.inf  # R30
+    X[3]._data[1, 0, 0] = np.inf
     with pytest.warns(RuntimeWarning, match=r"1 of 5 items.*X\[3\]"):
         found = embedder(small_checkpoint, on_error="nan").transform(X)
     assert np.isnan(found[6:8]).all()
@@ -333,7 +333,7 @@ def test_nothing_else_is_hidden(small_checkpoint, paths, monkeypatch):
 
 
 def test_warnings_of_workers_arrive(small_checkpoint, paths):
-    """R32: what a worker warns about is said here, at the line of the user."""
+    """What a worker warns about is said here, at the line of the user."""
     recordings = [raw(0), raw(1), raw(2)]
     recordings[1]._data[0] = 1e-5
     fitted = embedder(small_checkpoint, n_jobs=2)
@@ -347,7 +347,7 @@ def test_warnings_of_workers_arrive(small_checkpoint, paths):
     [("n_jobs", 0, ValueError), ("n_jobs", 1.5, TypeError), ("on_error", "skip", ValueError)],
 )
 def test_bad_parameters(name, value, error, small_checkpoint):
-    """K15"""
+    """Invalid parameter values (batch_size=0, device="gpu9", checkpoint=3)."""
     with pytest.raises(error, match=name):
         BrainOFEmbedder(small_checkpoint, **{name: value}).fit(noise_epochs(2))
 

@@ -67,7 +67,7 @@ def test_nothing_is_said_about_a_complete_recording(eeg):
 
 
 def test_missing_json_sidecar_is_said(eeg):
-    """R90."""
+    """BIDS: eeg.json sidecar missing."""
     sidecar(eeg[0], "_eeg.json").unlink()
     with pytest.warns(RuntimeWarning, match=r"_eeg\.vhdr has no eeg\.json"):
         raw = read_bids_recording(eeg[0])
@@ -75,7 +75,7 @@ def test_missing_json_sidecar_is_said(eeg):
 
 
 def test_missing_channels_table_is_said(eeg):
-    """R91."""
+    """BIDS: channels.tsv missing: works with a warning."""
     sidecar(eeg[0], "_channels.tsv").unlink()
     with pytest.warns(RuntimeWarning, match=r"_eeg\.vhdr has no channels\.tsv") as caught:
         raw = read_bids_recording(eeg[0])

@@ -173,7 +173,7 @@ def test_continued_fif_files_are_read_once(tmp_path):
 
 
 def test_unequal_recordings_stay_apart(tmp_path):
-    """R24, R52: other montages, rates and lengths; none changes another."""
+    """Other montages, rates and lengths; none changes another."""
     rng = np.random.default_rng(0)
     sources = [
         raw_of(0),

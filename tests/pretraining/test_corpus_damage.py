@@ -54,7 +54,7 @@ def test_another_file_in_place_of_a_shard(copy):
 
 
 def test_flipped_bit_is_found(copy):
-    """S5: sizes fit, values do not."""
+    """Sizes fit, values do not."""
     made = Corpus(copy)
     entry = made.entries[4]
     for name, place in (
@@ -130,7 +130,7 @@ def test_changed_head_and_index_are_refused(copy):
     ids=str,
 )
 def test_rows_outside_of_the_shards_are_refused(copy, change):
-    """S4: a signed index that points elsewhere; nothing outside of the folder is read."""
+    """A signed index that points elsewhere; nothing outside of the folder is read."""
     rewrite_row(copy, 11, **change)
     with pytest.raises(ValueError, match=r"index\.jsonl"):
         Corpus(copy)
@@ -149,7 +149,7 @@ def test_nonsense_about_shards_is_refused(copy, shards):
     "name", ["shards/00000.npy", "index.jsonl", "montages.npy", "corpus.json"]
 )
 def test_links_out_of_the_folder_are_refused(copy, tmp_path, name):
-    """S4: the same bytes, elsewhere."""
+    """The same bytes, elsewhere."""
     shutil.move(copy / name, tmp_path / "outside")
     (copy / name).symlink_to(tmp_path / "outside")
     with pytest.raises(ValueError, match="leads out of the corpus"):
