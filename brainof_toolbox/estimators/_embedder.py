@@ -76,8 +76,13 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     each recording, image or record of a list is a task. Paths, records and recordings that are
     not preloaded are sent as such and read by the worker; epochs and other samples in memory go
     32 or ``batch_size`` together. The weights travel once, and each worker process keeps one copy
-    of the network beside what one recording takes. Rows are those of one process, but for
-    rounding (1e-5), because batches may be composed and threads counted differently.
+    of the network beside what one recording takes. Forked processes (``"multiprocessing"``) use
+    one thread each. Rows are those of one process, but for rounding (1e-5), because batches may
+    be composed and threads counted differently.
+
+    *Settings of torch.* Rows do not depend on what the caller has set: gradients, inference mode,
+    autocast, default device and type, precision of products, kernels of attention. All of these
+    are afterwards as they were.
 
     References
     ----------

@@ -88,7 +88,8 @@ def build_corpus(
     bids : dict | None
         Options of :func:`~brainof_toolbox.read_bids`, for every BIDS folder.
     n_jobs : int
-        Processes, through :class:`joblib.Parallel`; -1 for one per core.
+        Processes, through :class:`joblib.Parallel`; -1 for one per core. A joblib backend that
+        gives no results early is replaced by ``"loky"``, with a warning.
     on_error : str
         ``"skip"`` leaves recordings out that cannot be used, and names them in the corpus;
         ``"raise"`` stops.
@@ -286,8 +287,17 @@ def _run(recordings, stems, options, n_jobs):
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from joblib.parallel import get_active_backend
 
-    parallel = Parallel(n_jobs, return_as="generator", pre_dispatch="2 * n_jobs", batch_size=1)
+    backend = None
+    if not get_active_backend()[0].supports_return_generator:
+        backend = "loky"
+        warn(
+            "The joblib backend in use gives no result before all are there: this build uses "
+            "'loky', processes of this machine."
+        )
+    how = {"return_as": "generator", "pre_dispatch": "2 * n_jobs", "batch_size": 1}
+    parallel = Parallel(n_jobs, backend=backend, **how)
     calls = (delayed(build_part)(*pair, options) for pair in zip(recordings, stems, strict=True))
     outcomes = parallel(calls)
     try:
