@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import and_more
 
 # Robust spread (interquartile range / 1.349) of plausible recordings, per sensor type:
 # (implausibly small, implausibly large, unit, small unit, factor to SI).
@@ -62,7 +63,7 @@ def _check_flat(signals, where, refuse):
     everywhere = flat.all(axis=1)
     if everywhere.any():
         index = np.flatnonzero(everywhere)
-        which = f"sample {index[0]}" + (f" and {len(index) - 1} more" if len(index) > 1 else "")
+        which = f"sample {index[0]}{and_more(len(index), 1)}"
         refuse(f"{where}: every channel is constant (flat) in {which}. Was the recording running?")
         return
     always = flat.all(axis=0)

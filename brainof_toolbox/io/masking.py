@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .._utils.messages import and_more
 from .image_checks import read_data
 from .regions import region_geometry
 
@@ -225,8 +226,7 @@ def _flatten_constant(series, varies, names, messages):
 
 
 def _shorten(names, limit=12):
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{list(names[:limit])}{more}"
+    return f"{list(names[:limit])}{and_more(len(names), limit)}"
 
 
 @contextmanager

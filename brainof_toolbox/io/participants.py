@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import join_some
 from .bids_files import check_root
 
 #: How tables of BIDS datasets write that a value is not known.
@@ -139,6 +140,4 @@ _ADVICE = (
 
 def _name(keys):
     names = [f"sub-{subject}" + (f" ses-{ses}" if ses else "") for subject, ses in keys]
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ", ".join(names[:20]) + more
+    return join_some(dict.fromkeys(names), 20)

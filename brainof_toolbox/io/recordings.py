@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from .._utils.logging import warn
+from .._utils.messages import join_some
 from .edf import correct_highpass
 from .edf_gaps import mark_gaps
 
@@ -94,10 +95,9 @@ def _settle_records(recording, path):
     settled = ("different highpass filters. Highest",)
     lost = mark_gaps(recording)
     if lost:
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         warn(
             f"{path}: {len(lost)} annotation(s) lie where the recording has no data, and are left "
-            f"out: {', '.join(lost[:5])}{more}."
+            f"out: {join_some(lost, 5)}."
         )
     return settled if lost is None else (*settled, "annotation(s) that were")
 

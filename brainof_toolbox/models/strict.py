@@ -7,6 +7,8 @@ import struct
 
 import torch
 
+from .._utils.messages import join_some
+
 __all__ = [
     "CODE_KEYS",
     "FLOATS",
@@ -97,8 +99,7 @@ def check_header(path, table, wanted):
 
 
 def _some(names):
-    shown = ", ".join(map(repr, names[:5])) or "none"
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return join_some(map(repr, names), 5) or "none"
 
 
 def refuse_nonfinite(state, origin):

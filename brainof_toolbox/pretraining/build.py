@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from .._utils.files import replace_file
 from .._utils.logging import progress, warn
+from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
 from ..io.regions import resolve_masker
@@ -23,7 +25,6 @@ from .build_part import BuildOptions, build_part
 from .build_sources import find_recordings
 from .corpus import Corpus
 from .format import DTYPES, HEADER, dump
-from .parts import write_whole
 from .shards import SHARD_SIZE, Shards, publish, writing
 
 _PACKAGES = ("brainof_toolbox", "mne", "nilearn", "numpy", "scipy")
@@ -230,8 +231,8 @@ def _only_builder(folder, key):
                 "go on, or delete this folder",
                 str(folder),
             )
-        with writing(folder):
-            write_whole(path, key.encode())
+        with writing(folder), replace_file(path) as file:
+            file.write(key.encode())
         yield
 
 
@@ -274,8 +275,7 @@ def _fill(shards, rest, options, n_jobs, on_error, verbose):
     finally:
         outcomes.close()  # no process writes once another builder may begin
         for message, names in said.items():
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            warn(f"{names[0]}{others}: {message}")
+            warn(f"{names[0]}{and_more(len(names), 1)}: {message}")
 
 
 def _run(recordings, stems, options, n_jobs):
@@ -312,10 +312,8 @@ def _refuse_nothing(shards, recordings, folder):
         for recording, item in zip(recordings, shards.items, strict=True)
     ]
     shutil.rmtree(folder, ignore_errors=True)
-    more = f" ... and {len(reasons) - 5} more" if len(reasons) > 5 else ""
-    raise ValueError(
-        f"None of the {len(reasons)} recordings can be used: {'; '.join(reasons[:5])}{more}"
-    )
+    shown = "; ".join(reasons[:5]) + and_more(len(reasons), 5)
+    raise ValueError(f"None of the {len(reasons)} recordings can be used: {shown}")
 
 
 def _labels(recordings):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.files import sha256_of
 from .._utils.validation import check_option
 from ._corpus_files import (
     FlatFile,
@@ -282,9 +283,7 @@ class Corpus:
             Naming the first shard, dataset and samples that were damaged.
         """
         montages = member(self.directory, MONTAGES)
-        with open(montages, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self._header["montages_sha256"]:
+        if sha256_of(montages) != self._header["montages_sha256"]:
             raise ValueError(f"{montages} is damaged: its sha256 does not fit.")
         for entry, first in zip(self.entries, self._first[:-1], strict=True):
             values, scales = self._shard(entry.shard)

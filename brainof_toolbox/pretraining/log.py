@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 
+from .._utils.files import replace_file
 from .._utils.validation import soft_import
 from ..models.config import MODALITIES
 
@@ -114,9 +114,8 @@ class Log:
         if self.path is None or not self.path.exists():
             return
         kept = [line for line in read_log(self.path) if line["step"] <= step]
-        aside = self.path.with_name(f".{self.path.name}.saving")
-        aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(aside, self.path)
+        with replace_file(self.path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
 
 def read_log(path):

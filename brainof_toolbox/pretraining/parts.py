@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from .._utils.files import replace_file, sync
 from .._utils.subjects import hash_subject
 from .format import SENSOR_TYPES, dump
 
@@ -144,8 +145,7 @@ class PartWriter:
         """Make the part valid: from now on it counts as done."""
         self._close_row()
         for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
             file.close()
         for name in _FILES:
             os.replace(_path(self._aside, name), _path(self.stem, name))
@@ -155,7 +155,8 @@ class PartWriter:
             "sizes": self._sizes,
             "n_empty_windows": self.n_empty_windows,
         }
-        write_whole(_path(self.stem, "json"), dump(part).encode())
+        with replace_file(_path(self.stem, "json")) as file:
+            file.write(dump(part).encode())
         return part
 
     def discard(self):
@@ -193,23 +194,3 @@ def part_file(stem, name):
 
 def _path(stem, name):
     return stem.with_name(f"{stem.name}.{name}")
-
-
-def write_whole(path, content):
-    """Write a file so that it is there as a whole, or not at all."""
-    aside = path.with_name(f"{path.name}.writing")
-    with open(aside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-
-
-def sync_folder(folder):
-    """Flush a folder's names to the disk, where the system knows how to."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

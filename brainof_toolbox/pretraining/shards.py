@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 
+from .._utils.files import replace_file, sha256_of, sync, sync_folder
 from .format import (
     FORMAT_VERSION,
     HEADER,
@@ -32,7 +33,7 @@ from .format import (
     header_bytes,
     shard_names,
 )
-from .parts import part_file, remove_part, sync_folder, write_whole
+from .parts import part_file, remove_part
 
 #: Bytes of values after which a new shard begins.
 SHARD_SIZE = 2**32
@@ -180,13 +181,13 @@ class Shards:
         ):
             file.seek(0)
             file.write(header_bytes(size, kind))
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
             file.close()
         self._files = None
         sync_folder(self.corpus / SHARDS)
         content = b"".join(content for _, _, content in self._new)
-        write_whole(self._journal / f"{number:05d}.montages", content)
+        with replace_file(self._journal / f"{number:05d}.montages") as file:
+            file.write(content)
         items = self.items[self._n_closed :]
         journal = {
             "items": items,
@@ -194,7 +195,8 @@ class Shards:
             "shard_size": self.shard_size,
             "montages": [(key, n_channels) for key, n_channels, _ in self._new],
         }
-        write_whole(self._journal / f"{number:05d}.json", dump(journal).encode())
+        with replace_file(self._journal / f"{number:05d}.json") as file:
+            file.write(dump(journal).encode())
         self._n_closed, self._new = len(self.items), []
         for item in items:
             remove_part(self.stem(item["key"]))
@@ -224,7 +226,8 @@ class Shards:
                 lines.append(dump(entry).encode() + b"\n")
             used += bool(item.get("rows"))
         index = b"".join(lines)
-        write_whole(self.corpus / INDEX, index)
+        with replace_file(self.corpus / INDEX) as file:
+            file.write(index)
         skipped = [
             {"dataset": source["dataset"], "name": source["name"], "reason": item["reason"]}
             for item, source in zip(self.items, sources, strict=True)
@@ -242,7 +245,8 @@ class Shards:
         }
         header["sha256"] = fingerprint(header)
         content = json.dumps(header, indent=1, sort_keys=True, allow_nan=False)
-        write_whole(self.corpus / HEADER, content.encode())
+        with replace_file(self.corpus / HEADER) as file:
+            file.write(content.encode())
         sync_folder(self.corpus)
 
     def _write_montages(self):
@@ -252,10 +256,8 @@ class Shards:
             file.write(header_bytes(self._n_rows * MONTAGE_WIDTH, np.dtype(np.float32)))
             for part in self._montage_files():
                 file.write(part.read_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            sync(file)
+        return sha256_of(path)
 
 
 def publish(folder, directory):
