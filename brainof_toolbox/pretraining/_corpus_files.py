@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..models.config import MODALITY_CODES
 from .format import (
     DTYPES,
     FORMAT_VERSION,
     HEAD,
     HEADER,
     INDEX,
-    MODALITIES,
     MONTAGE_WIDTH,
     RECORDINGS,
     Entry,
@@ -109,7 +109,7 @@ def check_entries(entries, directory):
             and type(entry.has_log_scale) is bool
             and type(entry.sfreq) is float
             and 0 < entry.sfreq < math.inf
-            and entry.modality in MODALITIES
+            and entry.modality in MODALITY_CODES
             and isinstance(entry.file, str)
             and _NAME.fullmatch(entry.file)
         ):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.validation import check_option
+from ..models.config import MODALITY_CODES
 from ._corpus_files import (
     FlatFile,
     check_entries,
@@ -26,7 +27,6 @@ from ._corpus_files import (
 )
 from .format import (
     HEAD,
-    MODALITIES,
     MONTAGE_WIDTH,
     RECORDINGS,
     Entry,
@@ -140,14 +140,14 @@ class Corpus:
             orientation=montage[:, 3:6].copy(),
             sensor_type=montage[:, 6].astype(np.int64),
             log_scale=log_scale,
-            modality=MODALITIES.index(entry.modality),
+            modality=MODALITY_CODES.index(entry.modality),
             dataset=entry.dataset,
             index=index,
         )
 
     def __repr__(self):
         found = {entry.modality for entry in self.entries}
-        kinds = ", ".join(name for name in MODALITIES if name in found)
+        kinds = ", ".join(name for name in MODALITY_CODES if name in found)
         return (
             f"<Corpus | {len(self)} samples ({kinds}) of {len(self.subjects)} subjects, "
             f"{len(self.datasets)} datasets>"
@@ -179,7 +179,7 @@ class Corpus:
     @cached_property
     def modality(self):
         """Modality of every sample, shape (n_samples,), index into ``("eeg", "meg", "fmri")``."""
-        return self._by_sample([MODALITIES.index(entry.modality) for entry in self.entries])
+        return self._by_sample([MODALITY_CODES.index(entry.modality) for entry in self.entries])
 
     def entry_of(self, index):
         """Find what a sample belongs to, without reading it.

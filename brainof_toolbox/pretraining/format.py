@@ -27,9 +27,6 @@ DTYPES = ("int16", "float16")
 HEAD = 128
 #: Values per channel of a montage.
 MONTAGE_WIDTH = 7
-#: In the order of the network's own lists, which a test compares.
-MODALITIES = ("eeg", "meg", "fmri")
-SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
 
 class Entry(NamedTuple):

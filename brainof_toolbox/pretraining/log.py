@@ -12,7 +12,7 @@ import math
 
 from .._utils.files import replace_file
 from .._utils.validation import soft_import
-from ..models.config import MODALITIES
+from ..models.config import MODALITY_CODES
 
 SMOOTHING = 0.98  # of the running mean that a loss is compared with
 MIN_STEPS = 10  # of a modality, before its loss may be called a spike
@@ -152,7 +152,7 @@ def _make_line(step, sums, rate, epochs):
         "learning_rate": rate,
         "gradient_norm": sums["norm"] / max(sums["n_steps"], 1),
     }
-    for modality in MODALITIES:
+    for modality in MODALITY_CODES:
         of_modality = dict(sums["terms"].get(modality, {}))
         count = of_modality.pop("n_steps", 0)
         if count:

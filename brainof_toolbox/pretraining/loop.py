@@ -18,7 +18,7 @@ from .._utils.logging import progress, warn
 from .._utils.messages import join_some
 from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
-from ..models.config import MODALITIES, BrainOFConfig
+from ..models.config import MODALITY_CODES, BrainOFConfig
 from ._identity import describe_run
 from ._saving import Trained, load_step, save_step
 from ._stop import StopRequest
@@ -268,12 +268,14 @@ def _train(run, trained, step, log, bar, stop, ranks):
                 waited += time.perf_counter() - asked
                 with ranks.no_sync(module, is_last=number == mine[-1]):
                     with torch.autocast(device.type, torch.bfloat16, config.precision == "bf16"):
-                        terms = module(grid.to(device, True), masks.to(device, True))
+                        terms = module(
+                            *(part.to(device, non_blocking=True) for part in (grid, masks))
+                        )
                     (terms["loss"] / len(mine)).backward()
                 totals.append(terms)
             terms = ranks.mean(_average(totals))
             norm = ranks.clip(parameters, config.clip)
-            modality = MODALITIES[grid.modality]
+            modality = MODALITY_CODES[grid.modality]
             problem = log.find_problem(modality, terms["loss"], norm)
             if problem:  # the weights are still those of before
                 _save(run, step, trained, log, ranks)

@@ -16,7 +16,8 @@ import numpy as np
 
 from .._utils.files import replace_file, sync
 from .._utils.subjects import hash_subject
-from .format import HEAD, SENSOR_TYPES, dump, file_names, header_bytes, name_files
+from ..models.config import SENSOR_TYPES
+from .format import HEAD, dump, file_names, header_bytes, name_files
 
 #: A window in which no channel varies by more than this holds nothing but zeros and what filters
 #: smear into them. In network units: 100 nV of EEG or 2 fT, below the noise of any instrument.
