@@ -17,6 +17,9 @@ from ._utils.validation import check_number, check_option
 from .signals import MODALITIES, Signals
 from .windows import cut_windows
 
+#: In Hz: above every EEG and MEG, and below what would fill the memory.
+MAX_SFREQ = 1e5
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -29,7 +32,7 @@ class Preprocessing:
     ----------
     sfreq : float
         EEG and MEG are resampled to this rate, in Hz. At 256 Hz patches of 64 points tile 2, 4,
-        8 and 10 s exactly. fMRI keeps its own.
+        8 and 10 s exactly. At most 1e5. fMRI keeps its own.
     highpass : float | None
         High-pass cut-off in Hz, against drifts and offsets that dwarf the signal. Every stretch
         that is as long as the filter (6.6 s at 0.5 Hz) is filtered, whatever filter is stated
@@ -82,7 +85,8 @@ class Preprocessing:
     min_sfreq: float = 64.0
 
     def __post_init__(self):
-        for name in ("sfreq", "clip", "min_duration", "min_sfreq"):
+        check_number("preprocessing.sfreq", self.sfreq, low=0, high=MAX_SFREQ, low_open=True)
+        for name in ("clip", "min_duration", "min_sfreq"):
             check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
         for name in ("highpass", "notch"):
             if getattr(self, name) is not None:
@@ -246,10 +250,12 @@ def _clean(data, signals, preprocessing):
 
     sfreq, n_times = signals.sfreq, data.shape[2]
     data = data.astype(np.float64, order="C")  # mne filters no other order in place
+    # The workers of a joblib.parallel_config are for recordings, not for the channels of one.
+    options = {"copy": False, "n_jobs": 1, "verbose": "error"}
     low = preprocessing.highpass
     if low is not None:
         if n_times >= _filter_length(preprocessing, sfreq) and low < sfreq / 2:
-            data = mne.filter.filter_data(data, sfreq, low, None, copy=False, verbose="error")
+            data = mne.filter.filter_data(data, sfreq, low, None, **options)
         elif not signals.has_baseline:
             data -= _offset(data, is_filtered=signals.highpass >= 0.99 * low)
     line = preprocessing.notch
@@ -258,7 +264,7 @@ def _clean(data, signals, preprocessing):
         # A harmonic within half its stop band and transition of Nyquist cannot be filtered.
         freqs = freqs[freqs * (1 + 1 / 400) + 0.5 < sfreq / 2]
         if len(freqs):
-            data = mne.filter.notch_filter(data, sfreq, freqs, copy=False, verbose="error")
+            data = mne.filter.notch_filter(data, sfreq, freqs, **options)
     if not np.isclose(sfreq, preprocessing.sfreq, rtol=1e-9):
         data = _resample(data, preprocessing.sfreq / sfreq)
     return data
@@ -287,7 +293,7 @@ def _resample(data, ratio):
     data = np.pad(data, ((0, 0), (0, 0), near), "reflect", reflect_type="odd")
     if (near < pads).any():
         data = np.pad(data, ((0, 0), (0, 0), pads - near), "edge")
-    data = mne.filter.resample(data, up=ratio, npad=0, verbose="error")
+    data = mne.filter.resample(data, up=ratio, npad=0, n_jobs=1, verbose="error")
     start = round(left * ratio)
     return data[:, :, start : start + max(1, round(n_times * ratio))]
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._utils.positions import check_positions
 from .io import from_array, from_epochs, from_raw, read_recording
 from .io.amplitude import check_amplitude
 from .io.bids_recordings import read_bids_recording
 from .io.images import check_image, check_t_r, from_nifti, is_image
 from .io.records import check_record, describe_record, is_record, read_record
+from .io.sensors import make_levels, read_epochs
+from .io.splits import describe_later_parts, find_later_parts
 from .preprocessing import preprocess
 from .signals import PairedSignals, Signals, as_parts
 from .windows import pair_windows
@@ -61,6 +64,7 @@ def as_sources(X, reading=None):
             raise ValueError("X is empty: no samples.")
         if _is_numeric(X):
             return [_array_source(_stack(X), reading)]
+        check_parts(X)
         return [as_source(item, i, reading) for i, item in enumerate(X)]
     if isinstance(X, (str, os.PathLike)) or is_record(X):
         what = f"one path, {str(X)!r}; pass a list of paths"
@@ -70,6 +74,19 @@ def as_sources(X, reading=None):
     if _is_array(X) and not is_image(X):
         return [_array_source(X, reading)]
     return [_item_source(X, "X", reading)]
+
+
+def check_parts(X):
+    """Refuse files of a list that are read with another item: data would be samples twice."""
+    is_list = isinstance(X, Sequence) and not isinstance(X, (str, bytes))
+    items = list(X) if is_list or _is_column(X) else []
+    parts = find_later_parts(items) if len(items) > 1 else {}
+    if parts:
+        names = [name_item(item, i) for i, item in enumerate(items)]
+        raise ValueError(
+            f"{describe_later_parts(parts, names)}: parts of one recording that was split over "
+            "files. It is read as a whole from its first file: pass that alone, with one label."
+        )
 
 
 def as_source(item, index, reading):
@@ -135,15 +152,20 @@ def _item_source(item, where, reading):
             item = item.copy().drop_bad(verbose="error")
         if len(item) == 0:
             from_epochs(item)  # raises, with the reason
-        return Source(
-            len(item),
-            lambda rows: from_epochs(
-                _slice_epochs(item, rows), missing_positions=reading.missing_positions
-            ),
-            where,
-        )
+        levels = make_levels(item)
+
+        def read(rows):
+            return read_epochs(
+                _slice_epochs(item, rows),
+                missing_positions=reading.missing_positions,
+                levels=levels,
+                first=rows.start,
+            )
+
+        return Source(len(item), read, where)
     if isinstance(item, (Signals, PairedSignals)):
         for modality, part in as_parts(item).items():
+            check_positions(part.ch_pos, part.ch_names, modality, where=where)
             is_there = ~_missing(item)[modality]
             if is_there.any():
                 check_amplitude(part[is_there], where=where)

@@ -39,7 +39,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def global_rng_untouched():
-    """D7: the random states of numpy, python and torch are the same after the test as before."""
+    """The random states of numpy, python and torch are the same after the test as before."""
     import random
 
     import numpy as np

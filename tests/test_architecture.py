@@ -25,6 +25,7 @@ DOCUMENTED = (
     "datasets",
     "estimators",
     "evaluation",
+    "features",
     "inspection",
     "io",
     "models",
@@ -166,7 +167,7 @@ assert "torch" in sys.modules and "nilearn" not in sys.modules
 
 
 def test_import_opens_no_socket():
-    """S15: nothing connects anywhere while every public name is imported."""
+    """Nothing connects anywhere while every public name is imported."""
     code = """
 import socket
 def refuse(*args, **kwargs):

@@ -256,7 +256,7 @@ def test_help_as_a_process():
     "effect, name", [("mu", "csp+lda"), ("mu", "band power+lr"), ("evoked", "samples+lda")]
 )
 def test_baselines_find_their_effect(effect, name):
-    """H1, K16: each on the effect it is made for, on unseen subjects, and at chance without it."""
+    """Each on the effect it is made for, on unseen subjects, and at chance without it."""
     for size, low, high in ((1.0, 0.65, 1.01), (0.0, 0.4, 0.6)):
         epochs = make_study(
             6, effect=effect, effect_size=size, n_epochs=30, n_channels=19, duration=1.5

@@ -219,7 +219,7 @@ def test_images_with_an_atlas(group_root, atlas, tmp_path, micro, capsys):
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
 )
 def test_failure_is_one_line(arguments, words, group_root, state_root, tmp_path, capsys):
-    """R92, R98, R99, R104, K14: what is wrong and what is there, without a traceback."""
+    """What is wrong and what is there, without a traceback."""
     image = next(group_root.glob("sub-01/func/*_bold.nii.gz"))
     places = {"GROUP": group_root, "STATE": state_root, "EMPTY": tmp_path, "IMAGE": image}
     assert main([str(places.get(word, word)) for word in arguments]) == 1

@@ -11,7 +11,7 @@ from brainof_toolbox.datasets.physics import dipole_field, dipole_potential
 
 @pytest.mark.parametrize("make", [make_raw, make_epochs, make_study])
 def test_same_seed_same_recording(make, global_rng_untouched):
-    """D1, D7: the seed decides everything; the global random state nothing."""
+    """The seed decides everything; the global random state nothing."""
     small = {"n_channels": 8, "duration": 1.0}
     one, same, other = (make(random_state=s, **small).get_data() for s in (3, 3, 4))
     assert np.array_equal(one, same)

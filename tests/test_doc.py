@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOC = ROOT / "doc"
 PAGES = sorted(DOC.glob("*.rst"))
 SCRIPTS = [*sorted((ROOT / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]
-ROOMS = ("datasets", "estimators", "evaluation", "inspection", "io", "models", "pretraining")
+ROOMS = ("datasets", "estimators", "evaluation", "features", "inspection", "io", "models")
+ROOMS += ("baselines", "pretraining")
 WITH_EXAMPLES = sorted(
     path
     for path in (ROOT / "brainof_toolbox").rglob("*.py")

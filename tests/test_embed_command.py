@@ -54,7 +54,7 @@ def embed(micro_checkpoint, tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Names of the recordings whose data were read."""
-    found, from_raw, from_epochs = [], samples.from_raw, samples.from_epochs
+    found, from_raw, from_epochs = [], samples.from_raw, samples.read_epochs
 
     def spy(function):
         def call(recording, **options):
@@ -65,7 +65,7 @@ def read(monkeypatch):
         return call
 
     monkeypatch.setattr(samples, "from_raw", spy(from_raw))
-    monkeypatch.setattr(samples, "from_epochs", spy(from_epochs))
+    monkeypatch.setattr(samples, "read_epochs", spy(from_epochs))
     return found
 
 
@@ -95,7 +95,7 @@ def restore(path, content):
 
 KILLED = """
 import sys, time
-from brainof_toolbox import _samples
+from brainof_toolbox import samples
 from brainof_toolbox.cli import main
 from_raw = samples.from_raw
 def slow(recording, **options):
@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on(files, embed, read, micro_checkpoint, capfd):
 
 
 def test_ctrl_c_keeps_what_is_done(files, embed, read, monkeypatch, capsys):
-    """A10 for tables: interrupted, and said how to go on."""
+    """For tables: interrupted, and said how to go on."""
     from_raw = samples.from_raw
 
     def interrupt(recording, **options):
@@ -216,7 +216,7 @@ def test_a_damaged_part_is_made_again(files, embed, read):
 
 
 def test_a_broken_recording_is_an_error(files, embed, capsys):
-    """R58: named; what was done before it is kept, and no table is written."""
+    """Named; what was done before it is kept, and no table is written."""
     cut(files[2])
     assert embed(files) == (1, None)
     text = capsys.readouterr().err
@@ -274,7 +274,7 @@ def test_a_broken_record_is_skipped(tmp_path, micro_checkpoint, capsys):
 
 
 def test_unwritable_output_is_noticed_first(files, embed, read, monkeypatch, capsys):
-    """A9: before anything is read."""
+    """Before anything is read."""
     from pathlib import Path
 
     embed.out.mkdir()
@@ -292,7 +292,7 @@ def test_unwritable_output_is_noticed_first(files, embed, read, monkeypatch, cap
 
 
 def test_a_failed_write_leaves_the_old_table(files, embed, read, monkeypatch, capsys):
-    """A2: disk full at the very end: the old table is whole, and nothing is embedded again."""
+    """Disk full at the very end: the old table is whole, and nothing is embedded again."""
     old = embed(files[:2])[1]
 
     def full(self, file, **options):

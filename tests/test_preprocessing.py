@@ -135,7 +135,7 @@ def test_regions_are_standardised():
 
 # ------------------------------------------------------------------------------ keeps its law
 def test_neighbours_change_nothing():
-    """D4, D5, D6: any order of samples and channels, or one alone, exactly."""
+    """Any order of samples and channels, or one alone, exactly."""
     signals = make_signals(n_samples=5)
     for preprocessing in (Preprocessing(), Preprocessing(scaling="robust", notch=50.0)):
         data = run(signals, preprocessing).signals.data
@@ -147,7 +147,7 @@ def test_neighbours_change_nothing():
 
 
 def test_input_is_not_changed():
-    """R50."""
+    """Any input: not changed by fit/transform (data, info, annotations)."""
     for kwargs in ({}, {"sfreq": 256.0}, {"stretches": [(0, 900), (900, 2000)]}):
         signals = make_signals(**kwargs)
         kept = signals.data.copy()
@@ -157,7 +157,7 @@ def test_input_is_not_changed():
 
 
 def test_stretches_are_never_crossed():
-    """R34: whatever happens in one stretch, or between two, the others stay bit-identical."""
+    """Whatever happens in one stretch, or between two, the others stay bit-identical."""
     signals = make_signals(30.0, stretches=[(0, 2000), (2000, 4000), (4500, 6000)])
     dirty = signals.data.copy()
     dirty[:, :, 2000:4500] = 1.0
@@ -178,7 +178,7 @@ def test_short_stretches_are_left_out():
 
 
 def test_double_precision_input():
-    """D8: float64 and float32 input agree."""
+    """Float64 and float32 input agree."""
     wide = np.random.default_rng(0).standard_normal((2, 4, 2000)) * 2e-5 + 1e-3
     a = run(make_signals(data=wide)).signals.data
     b = run(make_signals(data=wide.astype(np.float32))).signals.data
@@ -197,7 +197,7 @@ def test_any_order_in_memory(axes):
 
 @pytest.mark.parametrize("sfreq", [100.0, 128.0, 256.0, 333.333, 512.03, 1000.0, 5000.0])
 def test_any_rate_gives_the_same_signal(sfreq):
-    """R22, R23, R24: the same waves at any rate are the same 2560 points at 256 Hz."""
+    """The same waves at any rate are the same 2560 points at 256 Hz."""
     out = run(sines(sfreq), AS_IT_IS).signals
     assert out.shape == (1, 4, 2560) and out.sfreq == 256.0
     expected = sines(256.0).data / 2e-5
@@ -209,7 +209,7 @@ def test_any_rate_gives_the_same_signal(sfreq):
 @pytest.mark.parametrize("sfreq", [250.0, 333.333, 512.03, 5000.0])
 @pytest.mark.parametrize("n_times", [52, 250, 1001, 4999])
 def test_any_length_resamples_to_its_duration(sfreq, n_times):
-    """R24: round(duration * 256) points, finite, however short or prime."""
+    """Round(duration * 256) points, finite, however short or prime."""
     n_times = max(n_times, round(0.21 * sfreq))
     out = run(
         make_signals(data=np.ones((1, 4, n_times)).cumsum(axis=2) * 1e-8, sfreq=sfreq), AS_IT_IS
@@ -225,13 +225,13 @@ def test_any_length_resamples_to_its_duration(sfreq, n_times):
 
 
 def test_200_and_250_hz_agree():
-    """R26: cosine above 0.99 before the network has even seen them."""
+    """Cosine above 0.99 before the network has even seen them."""
     a, b = (run(sines(sfreq)).signals.data.ravel() for sfreq in (200.0, 250.0))
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999
 
 
 def test_low_rate():
-    """R25: said, with both numbers; a rate above the minimum is not."""
+    """Said, with both numbers; a rate above the minimum is not."""
     with pytest.warns(RuntimeWarning, match="sampling rate of 20 Hz is below 64 Hz"):
         run(make_signals(sfreq=20.0))
     with warnings.catch_warnings():
@@ -240,7 +240,7 @@ def test_low_rate():
 
 
 def test_average_reference():
-    """R51: a rank-deficient montage stays finite, and sums to zero without the soft limit."""
+    """A rank-deficient montage stays finite, and sums to zero without the soft limit."""
     data = make_signals().data
     signals = make_signals(data=data - data.mean(axis=1, keepdims=True))
     assert np.isfinite(run(signals).signals.data).all()
@@ -362,13 +362,13 @@ def test_long_recordings_need_little_more_than_their_size():
     ids=["R20", "R21"],
 )
 def test_too_short(n_times, words):
-    """R20, R21: what came and the minimum."""
+    """What came and the minimum."""
     with pytest.raises(ValueError, match=rf"{words}; the minimum duration is 0.2 s"):
         run(make_signals(data=np.ones((1, 4, n_times))))
 
 
 def test_longest_stretch_counts():
-    """R20: 10 s in snippets are still too short."""
+    """10 s in snippets are still too short."""
     spans = [(30 * i, 30 * i + 30) for i in range(60)]
     with pytest.raises(ValueError, match=r"longest good stretch lasts 0.15 s \(30 time points\)"):
         run(make_signals(stretches=spans))
@@ -376,7 +376,7 @@ def test_longest_stretch_counts():
 
 
 def test_tables_may_be_short():
-    """R45: two points of a one-channel series are enough, one is refused with its name."""
+    """Two points of a one-channel series are enough, one is refused with its name."""
     table = np.random.default_rng(0).standard_normal((5, 1, 2))
     one = {"n_channels": 1, "has_baseline": True}
     assert len(run(make_signals(data=table, **one), is_table=True).signals) == 5

@@ -98,7 +98,7 @@ def test_forms_of_samples(form):
 
 
 def test_what_is_missing_is_not_described(runs, trials):
-    """R110: keys that are absent or None, and samples marked as missing."""
+    """Keys that are absent or None, and samples marked as missing."""
     records = [{**runs[0], "meg": None}, {k: v for k, v in runs[1].items() if k != "eeg"}]
     described = DescribeRecords(("eeg", "meg")).transform(records)
     assert [set(sample) for sample in described] == [{"eeg"}, {"meg"}]
@@ -165,7 +165,7 @@ def test_one_decoder_per_modality_and_one_of_all():
 
 
 def test_decoders_find_a_shared_effect_in_unseen_subjects(trials):
-    """H1: far above chance with the effect, and at chance with labels that mean nothing."""
+    """Far above chance with the effect, and at chance with labels that mean nothing."""
     signals, y, groups = trials
     shuffled = np.concatenate(
         [np.random.default_rng(i).permutation(y[groups == g]) for i, g in enumerate(set(groups))]
@@ -177,7 +177,7 @@ def test_decoders_find_a_shared_effect_in_unseen_subjects(trials):
 
 
 def test_decoders_work_where_modalities_are_missing():
-    """R110: every sample is scored; what is missing is filled in from training samples."""
+    """Every sample is scored; what is missing is filled in from training samples."""
     signals, y, groups = make_paired_signals(
         10, n_subjects=6, views="shared", missing=0.3, random_state=2, **SMALL
     )

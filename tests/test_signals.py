@@ -118,7 +118,7 @@ def test_concatenate_undoes_indexing():
         {"n_times": 90},
         {"n_channels": 2},
         {"ch_names": ["E0", "E1", "X"]},
-        {"ch_pos": np.ones((3, 3))},
+        {"ch_pos": np.full((3, 3), 0.05)},
         {"ch_ori": np.ones((3, 3))},
         {"highpass": 1.0},
         {"has_baseline": True},
@@ -127,7 +127,7 @@ def test_concatenate_undoes_indexing():
     ids=lambda changes: next(iter(changes)),
 )
 def test_unequal_recordings_stay_apart(changes):
-    """R27, R28, R52: other rates, lengths and montages are a list, never one array."""
+    """Other rates, lengths and montages are a list, never one array."""
     with pytest.raises(ValueError, match="one montage, one rate and one length.*list of Signals"):
         Signals.concatenate([make_signals(), make_signals(**changes)])
 
@@ -171,14 +171,14 @@ def test_signature_ignores_values_and_people():
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_nonsense_is_refused(changes, words):
-    """R12, R49 and every shape that disagrees."""
+    """And every shape that disagrees."""
     with pytest.raises(ValueError, match=words):
         make_signals(**changes)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite(value):
-    """R29, R30: also when infinities of both signs cancel in a sum."""
+    """Also when infinities of both signs cancel in a sum."""
     data = make_signals().data.copy()
     data[1, 2, :7] = value
     data[2, 2, 0] = -value
@@ -188,7 +188,7 @@ def test_values_that_are_not_finite(value):
 
 
 def test_many_channels_with_nan():
-    """R31: ten are named and the rest counted."""
+    """Ten are named and the rest counted."""
     with pytest.raises(ValueError, match=r"'c9' \(5 of 5 values\) and 20 more"):
         check_finite(np.full((1, 30, 5), np.nan), [f"c{i}" for i in range(30)])
 
@@ -200,7 +200,7 @@ def test_huge_finite_values_pass():
 
 # --------------------------------------------------------------------------------- pairs
 def test_pairs_are_indexed_in_step():
-    """R17, R113: whatever the order in the dict, reading order; one key for all."""
+    """Whatever the order in the dict, reading order; one key for all."""
     pair = PairedSignals({"meg": make_meg(), "eeg": make_signals()})
     assert list(pair.parts) == ["eeg", "meg"] and pair.shape == (4, 2)
     part = pair[[2, 0]]
@@ -245,7 +245,7 @@ def make_pair():
     ids=str,
 )
 def test_missing_parts_are_indexed_in_step(key, expected):
-    """R110: which samples lack a modality stays with them."""
+    """Which samples lack a modality stays with them."""
     pair, part = make_pair(), make_pair()[key]
     for modality, mask in part.is_missing.items():
         assert np.array_equal(mask, pair.is_missing[modality][expected])

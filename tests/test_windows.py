@@ -124,7 +124,7 @@ def test_every_window_is_used_and_stays_with_its_sample():
 
 
 def test_a_missing_modality_does_not_lead():
-    """R110: what a sample lacks decides nothing about its windows."""
+    """What a sample lacks decides nothing about its windows."""
     samples = {"eeg": np.array([0, 0, 1]), "meg": np.array([0, 0, 0, 0, 1])}
     lacks = {"eeg": np.array([False, False]), "meg": np.array([True, False])}
     rows, owners = pair_windows(samples, lacks)

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 logger = logging.getLogger("brainof_toolbox")
 #: Packages whose lines a user cannot change, on the way from his call to a warning.
-_BETWEEN = ("brainof_toolbox", "joblib", "sklearn", "tqdm")
+_BETWEEN = ("brainof_toolbox", "contextlib", "joblib", "sklearn", "tqdm")
 #: What was said since :func:`warn_once` began; None outside of it.
 _SAID = ContextVar("said", default=None)
 

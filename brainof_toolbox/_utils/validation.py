@@ -35,11 +35,20 @@ def check_number(parameter, value, *, low=None, high=None, integer=False, low_op
         words += f" {'and' if low is not None else 'of'} at most {high}"
     if isinstance(value, bool) or not isinstance(value, kind):
         raise TypeError(f"The parameter {parameter!r} must be {words}, got {value!r}.")
-    value = int(value) if integer else float(value)
-    too_low = low is not None and (value <= low if low_open else value < low)
-    if not math.isfinite(value) or too_low or (high is not None and value > high):
+    number = _as_number(value, integer)
+    too_low = low is not None and (number <= low if low_open else number < low)
+    too_high = high is not None and number > high
+    if too_low or too_high or not (integer or math.isfinite(number)):
         raise ValueError(f"The parameter {parameter!r} must be {words}, got {value!r}.")
-    return value
+    return number
+
+
+def _as_number(value, integer):
+    """Return a Python number; infinity where a whole number is beyond floating point."""
+    try:
+        return int(value) if integer else float(value)
+    except OverflowError:
+        return math.inf
 
 
 def soft_import(module, purpose, extra=None):

@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from .bids_source import add_bids_options, is_bids_root
+from .bids_source import add_bids_options, add_reader_options, is_bids_root
 from .corpus import add_corpus_commands
 from .embed import (
     add_checkpoint_option,
@@ -129,6 +129,7 @@ def make_parser():
         choices=("raise", "placeholder"),
         help="channels without a position: an error (default), or placed by order",
     )
+    add_reader_options(network)
     add_bids_options(network)
 
     embed = commands.add_parser(

@@ -27,6 +27,28 @@ def add_bids_options(parser):
     images.add_argument("--memory", metavar="FOLDER", help="cache of region series")
 
 
+def add_reader_options(parser):
+    """Add the options of ``read_recording`` for plain files."""
+    group = parser.add_argument_group("recordings that need a decision")
+    group.add_argument(
+        "--encoding", metavar="NAME", help="of annotations that are not UTF-8, such as latin1"
+    )
+    group.add_argument(
+        "--allow-maxshield",
+        action="store_true",
+        help="read MEG with active shielding that was not processed with MaxFilter",
+    )
+
+
+def refuse_reader_options(options):
+    """Refuse the options of plain files for a BIDS folder, whose sidecars decide."""
+    if options.encoding or options.allow_maxshield:
+        options.parser.error(
+            "--encoding and --allow-maxshield are for files: the text of a BIDS folder is in its "
+            "events.tsv, and shielded MEG is read with a warning"
+        )
+
+
 def is_bids_root(files):
     """Whether the arguments are one BIDS folder."""
     paths = [Path(file) for file in files]

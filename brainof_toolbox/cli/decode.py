@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
-from .bids_source import is_bids_root, modalities_of, read_root, read_trials, time_span
+from .._utils.unique import refuse_repeated
+from .bids_source import (
+    is_bids_root,
+    modalities_of,
+    read_root,
+    read_trials,
+    refuse_reader_options,
+    time_span,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +35,11 @@ class Task:
 
 def make_task(files, options):
     """Read what the options of ``brainof decode`` ask for."""
-    files = [Path(file) for file in files]
+    from ..io.splits import drop_later_parts
+
+    files = [Path(file) for file in drop_later_parts(files)]
     if is_bids_root(files):
+        refuse_reader_options(options)
         task = _bids_task(files[0], options)
     elif files[0].suffix == ".npy":
         task = _array_task(files, options)
@@ -104,19 +115,18 @@ def _array_task(files, options):
 
 
 def _recordings_task(files, options):
-    from ..io import read_recording
     from ..io.images import is_image
 
     if options.labels:
         y, files = _labels_from_table(files, options.labels, options.target)
     else:
         y = [_match(options.label_from_name, file, "--label-from-name") for file in files]
-    groups, grouping = _groups_of(files, options.groups)
+    groups, grouping = groups_of(files, options.groups)
     if all(is_image(file) for file in files):
         images = [{"fmri": file} for file in files]
         return Task(images, np.array(y), groups, None, grouping, None, ("fmri",))
     # On-disk recordings stay on disk; only their rates are looked at here.
-    recordings = [read_recording(file) for file in files]
+    recordings = [_read(file, options) for file in files]
     for file, recording in zip(files, recordings, strict=True):
         if hasattr(recording, "event_id") and len(recording) != 1:
             raise ValueError(
@@ -127,25 +137,17 @@ def _recordings_task(files, options):
     return Task(recordings, np.array(y), groups, sfreq, grouping)
 
 
+def _read(file, options):
+    from ..io import read_recording
+
+    return read_recording(file, encoding=options.encoding, allow_maxshield=options.allow_maxshield)
+
+
 def _labels_from_table(files, table, target):
     """Labels by file name, else by subject; files without a label are an error."""
-    import pandas as pd
+    from ..io.label_table import read_labels
 
-    frame = pd.read_csv(table, sep="\t" if str(table).endswith(".tsv") else ",", dtype=str)
-    if target not in frame:
-        raise ValueError(f"{table} has no column {target!r}; it has {list(frame)}. Give --target.")
-    key = "file" if "file" in frame else frame.columns[0]
-    labels = dict(zip(frame[key], frame[target], strict=True))
-    y = []
-    for file in files:
-        subject = re.search(r"sub-[A-Za-z0-9]+", file.name)
-        names = [file.name, str(file), *([subject[0], subject[0][4:]] if subject else [])]
-        found = [labels[name] for name in names if isinstance(labels.get(name), str)]
-        if not found:
-            raise ValueError(f"{table} has no {target!r} for {file.name} in column {key!r}.")
-        y.append(found[0])
-    numbers = pd.to_numeric(pd.Series(y), errors="coerce")
-    return (y if numbers.isna().any() else numbers.to_numpy()), files
+    return read_labels(files, table, target), files
 
 
 def _epochs_task(files, options):
@@ -155,11 +157,12 @@ def _epochs_task(files, options):
     parts, y, owners = [], [], []
     for file in files:
         epochs = cut_epochs(file, options)
+        refuse_repeated(epochs.event_id.values(), f"{file}: names of events share codes")
         names = {code: name for name, code in epochs.event_id.items()}
         parts.append(from_epochs(epochs, missing_positions=options.missing_positions))
         y.extend(names[code] for code in epochs.events[:, 2])
         owners.extend([file] * len(epochs))
-    groups, grouping = _groups_of(owners, options.groups)
+    groups, grouping = groups_of(owners, options.groups)
     if len(parts) == 1:
         X = parts[0]
     elif all(isinstance(p, Signals) for p in parts) and len({p.signature for p in parts}) == 1:
@@ -174,7 +177,6 @@ def cut_epochs(file, options):
     """Epochs of a file: its own, or cut around its events."""
     import mne
 
-    from ..io import read_recording
     from ..io.images import is_image
 
     if is_image(file):
@@ -183,7 +185,7 @@ def cut_epochs(file, options):
             "--labels TABLE --target COLUMN or --label-from-name REGEX, or by events in a BIDS "
             "folder."
         )
-    recording = read_recording(file)
+    recording = _read(file, options)
     if isinstance(recording, mne.BaseEpochs):
         wanted = options.event_id
         return recording[wanted] if wanted else recording
@@ -238,7 +240,7 @@ def _match(pattern, file, option):
     return found[1] if found.groups() else found[0]
 
 
-def _groups_of(files, pattern):
+def groups_of(files, pattern):
     """Subjects from the file names, else the files, else none."""
     if pattern:
         groups = [_match(pattern, file, "--groups") for file in files]
@@ -247,7 +249,8 @@ def _groups_of(files, pattern):
     if all(subjects) and len({found[0] for found in subjects}) > 1:
         return np.array([found[0] for found in subjects]), "subjects"
     if len(set(files)) > 1 and len(set(files)) < len(files):
-        return np.array([file.name for file in files]), "files"
+        is_unique = len({file.name for file in files}) == len(set(files))
+        return np.array([file.name if is_unique else str(file) for file in files]), "files"
     return "none", ""
 
 

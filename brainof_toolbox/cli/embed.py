@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .._utils.files import replace_file
-from .bids_source import is_bids_root, read_root, rows_of
+from .bids_source import is_bids_root, read_root, refuse_reader_options, rows_of
 from .parts import Parts, make_stamps
 
 OUTPUTS = (".csv", ".npy", ".parquet")
@@ -110,15 +110,21 @@ def _check_output(options):
 
 def _find_items(options):
     """Items to embed, what to call them, and a table of whose they are (None: plain files)."""
+    from ..io.recordings import RecordingPath
     from ..io.records import describe_record
+    from ..io.splits import drop_later_parts
 
     if is_bids_root(options.files):
+        refuse_reader_options(options)
         records = read_root(options.files[0], options)
         return list(records), [describe_record(record) for record in records], rows_of(records)
     missing = [file for file in options.files if not Path(file).exists()]
     if missing and options.on_error == "raise":
         raise FileNotFoundError(f"No such recording: {missing[0]}.")
-    return list(options.files), list(options.files), None
+    files = drop_later_parts(options.files)
+    given = {name: getattr(options, name) for name in ("encoding", "allow_maxshield")}
+    given = {name: value for name, value in given.items() if value}
+    return [RecordingPath(file, **given) if given else file for file in files], files, None
 
 
 def _use_dask(address, stack):

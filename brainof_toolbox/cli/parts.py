@@ -118,7 +118,8 @@ def make_stamps(items, embedder, atlas):
 def _describe(item, folders):
     if not isinstance(item, dict):
         path = Path(item).absolute()
-        return json.dumps([str(path), _files_of(path, folders, whole=path.is_dir())])
+        options = [item.options] if hasattr(item, "options") else []
+        return json.dumps([str(path), _files_of(path, folders, whole=path.is_dir()), *options])
     said = []
     for key, value in sorted(item.items()):
         path = getattr(value, "fpath", value)

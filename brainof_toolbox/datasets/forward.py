@@ -109,9 +109,9 @@ def make_gain(info, table, scale=1.0):
     is_eeg = "eeg" in info.get_channel_types(unique=True)
     sphere = _sphere_model(scale)
     pos = {"rr": centre + places, "nn": moments}
-    space = mne.setup_volume_source_space(pos=pos, sphere=sphere, verbose="error")
+    space = mne.setup_volume_source_space(pos=pos, sphere=sphere, n_jobs=1, verbose="error")
     forward = mne.make_forward_solution(
-        info, None, space, sphere, meg=not is_eeg, eeg=is_eeg, verbose="error"
+        info, None, space, sphere, meg=not is_eeg, eeg=is_eeg, n_jobs=1, verbose="error"
     )
     free = forward["sol"]["data"].reshape(len(info["chs"]), len(places), 3)
     gain = np.einsum("csk,sk->cs", free, moments)

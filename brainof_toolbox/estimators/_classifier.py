@@ -310,7 +310,15 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         return {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
 
     def _take_outputs(self, outputs):
-        self.classes_ = np.array(outputs["classes"], dtype=np.dtype(outputs["dtype"]))
+        kind = np.dtype(outputs["dtype"])
+        if kind.kind not in "biufUO":
+            raise ValueError(f"classes of type {kind.str!r}")
+        # Text is as wide as its longest word, whatever width the file names.
+        classes = np.array(outputs["classes"], dtype=str if kind.kind == "U" else kind)
+        if classes.ndim != 1 or len(classes) < 2 or len(set(classes.tolist())) < len(classes):
+            raise ValueError("classes must be at least two, and each of them once")
+        self.classes_ = classes
+        return len(classes)
 
     def _fit_head(self):
         seed = as_seed(self.random_state)

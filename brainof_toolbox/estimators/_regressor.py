@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.validation import check_number
 from ..samples import count_samples
 from ._supervised import SupervisedBrainOF, trains_the_network
 from .base import as_seed
@@ -266,7 +267,9 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         return {"mean": self._mean, "spread": self._spread}
 
     def _take_outputs(self, outputs):
-        self._mean, self._spread = outputs["mean"], outputs["spread"]
+        self._mean = check_number("mean", outputs["mean"])
+        self._spread = check_number("spread", outputs["spread"], low=0, low_open=True)
+        return 1
 
     def _fit_head(self):
         seed = as_seed(self.random_state)

@@ -9,8 +9,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
 from ..models import BrainOF
+from ..models.isolate import isolate_torch
 from ..samples import count_samples
-from . import _adapters
+from . import adapters
 from ._embedded import Embedded
 from ._history import plot_history
 from .base import check_device, is_table
@@ -20,6 +21,10 @@ from .tuning import TunedBrainOF
 
 class SupervisedBrainOF(TunedBrainOF):
     """Targets, groups, weights, and the ways of adapting; not for direct use."""
+
+    #: Under scikit-learn's metadata routing these are asked for unless the user refuses them.
+    __metadata_request__fit = {"groups": True, "sample_weight": True}
+    __metadata_request__partial_fit = {"sample_weight": True}
 
     def embed_ahead(self, X):
         """Compute features once, for many fits on parts of the same samples.
@@ -89,6 +94,7 @@ class SupervisedBrainOF(TunedBrainOF):
             )
         return codes
 
+    @isolate_torch()
     def _outputs(self, X):
         """Outputs of the fine-tuned network (n_samples, n_outputs), float64."""
         sources = self._as_sources(X, reset=False)
@@ -98,6 +104,7 @@ class SupervisedBrainOF(TunedBrainOF):
         )
         return outputs.numpy()
 
+    @isolate_torch()
     def _fit_adapted(self, sources, targets, weight, groups, fit_head, before):
         """Fit head or network to class indices or standardised targets."""
         self._forget()
@@ -108,6 +115,7 @@ class SupervisedBrainOF(TunedBrainOF):
             return
         self._fit_tuned(sources, _as_tensor(targets), _as_tensor(weight), groups, fit_head, before)
 
+    @isolate_torch()
     def _fit_pass(self, sources, targets, weight, n_outputs, fit_head):
         """Go once over samples that came later."""
         self._fit_once(sources, _as_tensor(targets), _as_tensor(weight), n_outputs, fit_head)
@@ -163,6 +171,7 @@ class SupervisedBrainOF(TunedBrainOF):
             )
         return plot_history(self.history_, self._loss_label, axes)
 
+    @isolate_torch()
     def save_adapter(self, directory):
         """Save what LoRA has learned, and the head: what predictions need beside the checkpoint.
 
@@ -184,8 +193,9 @@ class SupervisedBrainOF(TunedBrainOF):
                 f"There is no adapter: save_adapter needs adaptation='lora', got "
                 f"{self.adaptation!r}. For other networks there is save_pretrained."
             )
-        _adapters.save(directory, self, self._describe_outputs())
+        adapters.save(directory, self, self._describe_outputs())
 
+    @isolate_torch()
     def load_adapter(self, directory):
         """Become the estimator that :meth:`save_adapter` was called on.
 
@@ -214,7 +224,7 @@ class SupervisedBrainOF(TunedBrainOF):
         self._check_parameters()
         self._load_backbone()
         self._forget()
-        self._take_outputs(_adapters.load(directory, self))
+        adapters.load(directory, self)
         return self
 
     def _features(self, X):

@@ -16,6 +16,7 @@ from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
 from ..io.regions import resolve_masker
 from ..models import BrainOF, BrainOFConfig, load_checkpoint, save_checkpoint
+from ..models.isolate import isolate_torch
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
 from ..samples import Reading, as_sources, count_samples, iter_blocks
@@ -61,6 +62,7 @@ class BaseBrainOF(BaseEstimator):
             as_seed(self.random_state)
         check_device(self.device)
 
+    @isolate_torch()
     def _load_backbone(self):
         """Load the checkpoint, or make untrained weights and say so."""
         if isinstance(self.checkpoint, ReleasedBrainOF):
@@ -104,7 +106,7 @@ class BaseBrainOF(BaseEstimator):
             return
         checkpoint = load_checkpoint(self.checkpoint)
         self.backbone_ = checkpoint.model
-        self.preprocessing_ = Preprocessing.from_dict(checkpoint.preprocessing)
+        self.preprocessing_ = read_preprocessing(checkpoint)
         manifest = checkpoint.manifest
         self.checkpoint_info_ = {
             "name": checkpoint.name,
@@ -158,6 +160,7 @@ class BaseBrainOF(BaseEstimator):
         config = self.backbone_.config
         return config.width * {"mean": 1, "mean+std": 2, "flat": config.n_latents}[self.pooling]
 
+    @isolate_torch()
     def _embed(self, sources):
         """Features (n_samples, n_features) float32 of the frozen backbone."""
         if isinstance(sources, Embedded):
@@ -202,6 +205,7 @@ class BaseBrainOF(BaseEstimator):
 
     # ---------------------------------------------------------------- saving
 
+    @isolate_torch()
     def save_pretrained(self, directory):
         """Save the backbone as a checkpoint that every estimator loads.
 
@@ -238,6 +242,7 @@ class BaseBrainOF(BaseEstimator):
             manifest=manifest,
         )
 
+    @isolate_torch()
     def __getstate__(self):
         """Pickle with the weights on the CPU, so that any machine can load them."""
         state = super().__getstate__()
@@ -267,6 +272,14 @@ class BaseBrainOF(BaseEstimator):
             for key, value in self.checkpoint_info_.items()
         )
         return f"{text}<details><summary>Checkpoint</summary><table>{rows}</table></details>"
+
+
+def read_preprocessing(checkpoint):
+    """Return the preprocessing of a checkpoint, or say which one states none that there is."""
+    try:
+        return Preprocessing.from_dict(checkpoint.preprocessing)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{checkpoint.name}, config.json: {error}") from error
 
 
 def is_table(X):

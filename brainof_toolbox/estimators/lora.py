@@ -41,7 +41,7 @@ class LowRank(nn.Module):
     def __init__(self, weight, rank, scaling, generator):
         super().__init__()
         n_out, n_in = weight.shape
-        a = torch.randn(rank, n_in, generator=generator) * n_in**-0.5
+        a = torch.randn(rank, n_in, generator=generator, dtype=torch.float32) * n_in**-0.5
         self.a = nn.Parameter(a.to(weight.device, weight.dtype))
         self.b = nn.Parameter(weight.new_zeros(n_out, rank))
         self.factor = scaling / rank

@@ -13,10 +13,11 @@ from .._utils.validation import check_number, check_option
 from ..io.amplitude import check_amplitude
 from ..io.channels import geometry, pick_channels
 from ..models import BrainOF, BrainOFConfig, load_checkpoint
+from ..models.isolate import isolate_torch
 from ..preprocessing import Preprocessing
 from ..samples import Source, iter_blocks
 from ..signals import PairedSignals, Signals
-from .base import POOLINGS, as_seed
+from .base import POOLINGS, as_seed, read_preprocessing
 from .heads import Rotate
 from .reading import block_tokens, pool
 
@@ -101,6 +102,7 @@ class BrainOFModule(nn.Module):
     .. footbibliography::
     """
 
+    @isolate_torch()
     def __init__(
         self,
         n_outputs,
@@ -177,6 +179,7 @@ class BrainOFModule(nn.Module):
         """
         return self.head((self.embed(x) - self.mean) * self.rate)
 
+    @isolate_torch()
     @torch.no_grad()
     def standardise(self, x):
         """Let the head read features less their mean and over their spread in these samples.
@@ -225,8 +228,9 @@ class BrainOFModule(nn.Module):
         """
         signals, n_samples = self._read(x), len(x)
         device = self.head.weight.device
-        total = torch.zeros(n_samples, self.head.in_features, device=device)
-        count = torch.zeros(n_samples, 1, device=device)
+        kind = {"device": device, "dtype": torch.float32}
+        total = torch.zeros(n_samples, self.head.in_features, **kind)
+        count = torch.zeros(n_samples, 1, **kind)
         source = Source(n_samples, lambda rows: signals[rows], "x")
         for block in iter_blocks(
             [source], self.preprocessing, window=self.window, n_at_once=n_samples
@@ -345,7 +349,7 @@ def _load_backbone(checkpoint, seed):
     if checkpoint is None:
         return BrainOF(BrainOFConfig.preset("tiny"), random_state=seed), Preprocessing()
     loaded = load_checkpoint(checkpoint)
-    return loaded.model, Preprocessing.from_dict(loaded.preprocessing)
+    return loaded.model, read_preprocessing(loaded)
 
 
 def _make_head(n_features, n_outputs, seed):

@@ -9,6 +9,7 @@ Threads are left alone: joblib and dask start workers with their share of the co
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -22,11 +23,22 @@ from safetensors.torch import save as pack
 
 from .._utils.logging import progress, warn
 from ..models import BrainOF
+from ..models.isolate import isolate_torch
 from ..samples import as_source, count_samples, name_item
 from ..signals import PairedSignals, Signals
 
 #: One reader at a time in a process: MNE and the list of warning filters know no threads.
 _READING = threading.RLock()
+
+
+def _renew_lock():
+    """Make the lock anew in a forked process: whoever held it may not be here."""
+    global _READING
+    _READING = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_renew_lock)
 #: The network that this process was sent, by the sha256 of its weights.
 _BACKBONES = {}
 
@@ -164,6 +176,7 @@ def _portable(item):
 # ------------------------------------------------------------------------------ in a worker
 
 
+@isolate_torch()
 def _work(plain, key, config, weights, group, on_error):
     """Embed a group where joblib has sent it; also returns what was warned about."""
     said = []

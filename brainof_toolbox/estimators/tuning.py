@@ -231,7 +231,7 @@ class TunedBrainOF(BaseBrainOF):
         task = Task(blocks, targets, weight, np.arange(len(targets)))
         _, done = fit_network(network, task, settings, optimizer)
         self._moments = optimizer.state_dict()
-        rows = [] if not before else self.history_.to_dict("records")
+        rows = self.history_.to_dict("records") if hasattr(self, "history_") else []
         self.history_ = pd.DataFrame([*rows, {**done, "epoch": len(rows) + 1}])
         self._keep(network, _subjects(blocks))
 

@@ -36,7 +36,9 @@ def cross_validate(
     estimator : estimator
         Any classifier or regressor with scikit-learn's interface. ``groups`` are handed to its
         ``fit`` when that takes them, so that inner splits respect them too; also through a
-        pipeline and through a search of hyper-parameters, ``GridSearchCV(..., cv=GroupKFold(3))``.
+        pipeline, through a search of hyper-parameters, ``GridSearchCV(..., cv=GroupKFold(3))``,
+        and through other estimators that hold estimators, whether scikit-learn's metadata routing
+        is on or off.
     X : object
         Samples that scikit-learn can index: :class:`mne.Epochs`, a list, records, an array,
         :class:`~brainof_toolbox.Signals`.

@@ -5,14 +5,20 @@ from __future__ import annotations
 import numbers
 import warnings
 from copy import deepcopy
+from inspect import signature
 
 import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.feature_selection import RFECV
-from sklearn.model_selection import check_cv
+from sklearn.ensemble import StackingClassifier, StackingRegressor
+from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import (
+    MetadataRequest,
+    MetadataRouter,
+    get_routing_for_object,
+)
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.logging import warn
@@ -21,30 +27,78 @@ from .._utils.subjects import hash_subject
 #: Where fitted estimators keep the estimators that they fitted.
 _INNER = ("best_estimator_", "estimator_", "regressor_", "classifier_", "final_estimator_")
 _INNER_LISTS = ("steps", "estimators_", "transformer_list", "transformers_")
+#: What is looked for in a routing: who takes groups in ``fit``.
+_GROUPS = ("fit", ["groups"])
+#: scikit-learn gives the last estimator of a stack all that the others asked for.
+_UNROUTED = (StackingClassifier, StackingRegressor)
 
 
 def fit_with_groups(estimator, X, y, groups):
     """Fit, handing the groups to whatever splits or validates inside."""
     # y (n_samples,), groups (n_samples,).
-    last = _last_step(estimator)
-    if groups is not None and isinstance(last, BaseSearchCV):
-        inner = _last_step(last.estimator)
-        if inner is last.estimator and has_fit_parameter(inner, "groups"):
-            # A search keeps ``groups`` for its splits; only routing hands them on as well.
-            with config_context(enable_metadata_routing=True):
-                inner.set_fit_request(groups=True)
-                return estimator.fit(X, y, groups=groups)
-    return estimator.fit(X, y, **_fit_arguments(estimator, groups))
+    if groups is None:
+        return estimator.fit(X, y)
+    routing = _route_groups(estimator)
+    if routing is None:
+        with config_context(enable_metadata_routing=False):
+            return estimator.fit(X, y, **_fit_arguments(estimator, groups))
+    if not isinstance(routing, MetadataRouter):
+        return estimator.fit(X, y, **({"groups": groups} if routing.consumes(*_GROUPS) else {}))
+    if not routing.consumes(*_GROUPS):
+        return estimator.fit(X, y)
+    with config_context(enable_metadata_routing=True):
+        return estimator.fit(X, y, groups=groups)
 
 
-def _last_step(estimator):
-    return _last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+def _route_groups(estimator):
+    """Have all parts that take groups ask for them; None where a part cannot be asked."""
+    with config_context(enable_metadata_routing=True):
+        for part in [estimator, *estimator.get_params(deep=True).values()]:
+            if isinstance(part, type) or not hasattr(part, "get_params"):
+                continue
+            if isinstance(part, _UNROUTED):
+                return None
+            if hasattr(part.get_params(deep=False).get("cv"), "split"):
+                part.set_params(cv=_asking_splitter(part.cv))
+            if not has_fit_parameter(part, "groups"):
+                continue
+            if not hasattr(part, "get_metadata_routing"):
+                return None
+            requests = part.get_metadata_routing()
+            is_open = isinstance(requests, MetadataRequest)
+            if is_open and requests.fit.requests.get("groups", False) is None:
+                part.set_fit_request(groups=True)
+        try:
+            return get_routing_for_object(estimator)
+        except RuntimeError:  # AdaBoost has no routing, nor has what holds it
+            return None
+
+
+def _asking_splitter(cv):
+    """A splitter of somebody's own gets groups without asking for them, as without routing."""
+    is_own = not type(cv).__module__.startswith("sklearn.")
+    takes = "groups" in signature(cv.split).parameters
+    is_asking = get_routing_for_object(cv).consumes("split", ["groups"])
+    return _AskingSplitter(cv) if is_own and takes and not is_asking else cv
+
+
+class _AskingSplitter(BaseCrossValidator):
+    """A splitter that asks for groups on behalf of another."""
+
+    __metadata_request__split = {"groups": True}
+
+    def __init__(self, cv):
+        self.cv = cv
+
+    def split(self, X, y=None, groups=None):
+        return self.cv.split(X, y, groups)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return self.cv.get_n_splits(X, y, groups)
 
 
 def _fit_arguments(estimator, groups):
-    """Keywords of ``fit`` that bring the groups to where they are taken."""
-    if groups is None:
-        return {}
+    """Keywords of ``fit`` that bring the groups to where they are taken, without routing."""
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
         return {f"{name}__{key}": value for key, value in _fit_arguments(last, groups).items()}
@@ -53,8 +107,7 @@ def _fit_arguments(estimator, groups):
         # Folds by number ignore groups, and say so on every call.
         is_number = estimator.cv is None or isinstance(estimator.cv, numbers.Integral)
         return inner if is_number else {**inner, "groups": groups}
-    is_taken = has_fit_parameter(estimator, "groups") or isinstance(estimator, RFECV)
-    return {"groups": groups} if is_taken else {}
+    return {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
 
 
 def warn_of_inner_splits(estimator, y, groups, is_classification):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -21,16 +21,20 @@ from sklearn.model_selection import (
     check_cv,
 )
 from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._utils.logging import progress
 from .._utils.validation import check_number
+from ..samples import check_parts
 from . import statistics as st
 from .fitting import embed_once, find_seen, fit_with_groups, warn_of_inner_splits, warn_of_seen
 from .groups import check_groups, in_order, own_occasions, own_subjects
 from .results import Scores
 
 _FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
+#: MNE's epochs lose their data where two threads take some of them at once.
+_INDEXING = threading.Lock()
 
 
 class Task:
@@ -46,6 +50,7 @@ class Task:
                 f"y is missing (NaN or None) in {int(pd.isna(self.y).sum())} of {n_samples} "
                 "samples; leave these samples out."
             )
+        check_parts(X)  # folds would have parts of one recording on both sides
         self.random_state = random_state
         self.is_regression = is_regressor(estimator)
         self.groups = check_groups(groups, X, n_samples)
@@ -301,7 +306,8 @@ class _Fold:
 def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
     """Fit on one side of a split and score on the other; ``keep`` names optional results."""
     y_train, y_test = y[train], y[test]
-    X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
+    with _INDEXING:
+        X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
     groups = None if task.groups is None else task.groups[train]
     estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
     who = task.groups if task.subjects is None else task.subjects

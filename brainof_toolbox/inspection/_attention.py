@@ -13,6 +13,7 @@ import torch
 
 from .._utils.validation import check_option
 from ..estimators.base import check_device
+from ..models.isolate import isolate_torch
 from ._experts import by_modality, network_of
 from .maps import CMAP, TITLES, make_axes, make_sensor_info, merge
 
@@ -69,6 +70,7 @@ class LatentAttention:
         return frame
 
 
+@isolate_torch()
 def latent_attention(estimator, X, *, modality=None):
     """Average the cross-attention of the encoder: where each latent looks.
 

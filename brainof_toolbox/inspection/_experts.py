@@ -10,12 +10,14 @@ from sklearn.utils.validation import check_is_fitted
 from ..estimators.base import check_device
 from ..estimators.reading import window_tokens
 from ..models import BrainOF
+from ..models.isolate import isolate_torch
 from ..models.moe import Ledger
 from .maps import CMAP
 
 _TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
 
+@isolate_torch()
 def expert_usage(estimator, X):
     """Count how tokens are shared out among the routed experts.
 

@@ -13,6 +13,7 @@ import torch
 from .._utils.validation import check_number, check_option
 from ..estimators.base import as_seed, check_device
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
+from ..models.isolate import isolate_torch
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
@@ -83,6 +84,7 @@ class Reconstruction:
         return _draw(self, sample, channels, axes)
 
 
+@isolate_torch()
 def reconstruct(
     estimator, X, *, modality=None, masked_patches=0.5, masked_components=0.3, random_state=None
 ):

@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from .._utils.validation import check_option
 from ..estimators.reading import window_tokens
+from ..models.isolate import isolate_torch
 from ._scoring import prepare
 from .maps import make_axes
 
@@ -26,6 +27,7 @@ _SCORES = {
 _NAMES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
 
+@isolate_torch()
 def modality_contributions(estimator, X, y=None, *, scoring=None):
     """Share the score of an estimator out among the modalities it reads: Shapley values.
 

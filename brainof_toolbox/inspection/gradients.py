@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from .._utils.validation import check_number
+from ..models.isolate import isolate_torch
 from ._scoring import prepare, take_tokens
 from .importance import Importance, PartImportance, in_band, usable_bands
 
 
+@isolate_torch()
 def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     """Map what a decoder goes by with integrated gradients.
 

@@ -7,10 +7,12 @@ from functools import partial
 import numpy as np
 
 from .._utils.validation import check_number
+from ..models.isolate import isolate_torch
 from ._scoring import prepare, take_tokens
 from .importance import Importance, PartImportance, in_band, usable_bands
 
 
+@isolate_torch()
 def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     """Map what a decoder goes by: the loss that hiding a channel, a time or a band costs.
 

@@ -1,68 +1,376 @@
-"""Whether values can be what they are said to be: volt, tesla, tesla per metre."""
+"""Whether values can be what they are said to be: volt, tesla, tesla per metre.
+
+A level is the interquartile range / 1.349 within one second, without the trend if that is less, so
+that neither an offset, a drift nor a few artefacts decide.
+
+S samples, K spans of one second, C channels of one type
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .._utils.logging import warn
-from .._utils.messages import and_more
+from .._utils.messages import and_more, join_some
+from .impostors import refuse_triggers
 
-# Robust spread (interquartile range / 1.349) of plausible recordings, per sensor type:
-# (implausibly small, implausibly large, unit, small unit, factor to SI).
+
+@dataclass(frozen=True)
+class _Plausible:
+    """Levels of one sensor type: below ``small`` and above ``large`` no set of sensors is."""
+
+    small: float
+    odd: float  # beyond what most sensors of a set show
+    large: float
+    usual: float
+    unit: str
+    other_units: tuple  # (name, factor to SI)
+
+
 _PLAUSIBLE = {
-    "eeg": (2e-8, 5e-3, "volt", "microvolt", "1e-6"),
-    "mag": (1e-15, 1e-8, "tesla", "femtotesla (fT)", "1e-15"),
-    "grad": (1e-14, 1e-6, "tesla per metre", "femtotesla per centimetre (fT/cm)", "1e-13"),
+    "eeg": _Plausible(
+        2e-8, 1e-3, 5e-3, 1e-5, "volt", (("microvolt", "1e-6"), ("millivolt", "1e-3"))
+    ),
+    "mag": _Plausible(
+        1e-15,
+        5e-11,
+        1e-8,
+        1e-13,
+        "tesla",
+        (("femtotesla (fT)", "1e-15"), ("picotesla (pT)", "1e-12"), ("nanotesla (nT)", "1e-9")),
+    ),
+    "grad": _Plausible(
+        1e-14,
+        5e-10,
+        1e-6,
+        3e-12,
+        "tesla per metre",
+        (("femtotesla per centimetre (fT/cm)", "1e-13"), ("nanotesla per metre", "1e-9")),
+    ),
 }
-_MOST_SAMPLES, _MOST_TIMES = 64, 2000
+#: Channels and samples differ by less than ``_ODD`` unless they are broken; from ``_OTHER_UNIT``
+#: on, and beyond plausible levels, they are in another unit; by less than ``_NOTHING``, flat.
+_ODD, _OTHER_UNIT, _NOTHING = 100.0, 300.0, 10**-7.5
+#: Not even a saturated amplifier reaches this multiple of ``large`` for half of a second.
+_IMPOSSIBLE = 100.0
+#: The standard deviation exceeds the level by this factor only where the level changes.
+_MIXED = 30.0
+_MOST_SPANS, _MOST_POINTS = 16, 128
 
 
 def check_amplitude(signals, *, where="X", is_table=False):
-    """Refuse impossible amplitudes, warn of odd ones and of flat channels."""
-    # The decision rests on the interquartile range over time, so that neither an offset nor a few
-    # artefacts decide.
-    if signals.modality == "fmri":
-        return
-    data = _subsample(signals)
-    if data.shape[2] < 2:
-        return  # the duration check has the better words
-    refuse = warn if is_table else _raise
-    _check_flat(signals, where, refuse)
-    low, high = np.percentile(data, [25, 75], axis=2)
-    spread = (high - low) / 1.349  # (n_samples, n_channels)
-    for ch_type in sorted(set(signals.ch_types)):
-        rows = [i for i, kind in enumerate(signals.ch_types) if kind == ch_type]
-        typical = float(np.median(spread[:, rows]))
-        too_small, too_large, unit, small_unit, factor = _PLAUSIBLE[ch_type]
-        names = [signals.ch_names[i] for i in rows[:3]]
+    """Refuse impossible amplitudes and triggers, warn of odd ones and of flat channels."""
+    Levels(len(signals)).add(signals, where=where, is_table=is_table)
+
+
+@dataclass
+class Levels:
+    """Levels of all samples of one source, which may come in pieces and in any order."""
+
+    n_samples: int
+    subject: tuple | None = None
+    found: dict = field(default_factory=dict)  # modality -> (n_samples, n_channels)
+    read: dict = field(default_factory=dict)  # modality -> which samples, in this pass
+
+    def add(self, signals, first=0, *, where="X", is_table=False):
+        """Check one piece, which begins at sample ``first``, alone and against the others."""
+        if signals.modality == "fmri" or signals.shape[2] < 2:
+            return  # the duration check has the better words
+        refuse = warn if is_table else _raise
+        if not is_table:
+            refuse_triggers(signals, where=where)
+        _check_flat(signals, first, where, refuse)
+        spans = _levels(signals)  # (S, K, C)
+        shape = (self.n_samples, spans.shape[2])
+        known = self.found.setdefault(signals.modality, np.full(shape, np.nan, np.float32))
+        known[first : first + len(spans)] = _median(spans, 1)
+        if self.subject is None:
+            self.subject = (None,) * self.n_samples
+        subject = [
+            own if own is not None else self.subject[first + i]
+            for i, own in enumerate(signals.subject)
+        ]
+        self.subject = (*self.subject[:first], *subject, *self.subject[first + len(subject) :])
+        read = self.read.setdefault(signals.modality, set())
+        read.update(range(first, first + len(spans)))
+        is_whole = len(read) == self.n_samples
+        if is_whole:  # another pass begins anew
+            self.read[signals.modality] = set()
+        for ch_type in sorted(set(signals.ch_types)):
+            rows = np.array([kind == ch_type for kind in signals.ch_types])
+            names = [name for name, row in zip(signals.ch_names, rows, strict=True) if row]
+            judge = _Judge(_PLAUSIBLE[ch_type], ch_type, names, where, refuse)
+            if is_whole:  # comparisons wait for all samples, so that no order decides
+                units = known[:, rows]
+                if self.n_samples < 4:
+                    units = spans[:, :, rows].reshape(-1, rows.sum())
+                judge.check_channels(units)
+                judge.check_samples(known[:, rows], self.subject)
+            piece = slice(0, None) if is_whole else slice(first, first + len(spans))
+            judge.check_typical(known[piece, rows], signals.data, piece, self.subject)
+            judge.check_spans(spans[:, :, rows], signals, first)
+
+
+@dataclass
+class _Judge:
+    """Rules for channels of one type."""
+
+    limits: _Plausible
+    ch_type: str
+    names: list
+    where: str
+    refuse: object
+
+    def check_typical(self, levels, data, piece, subject):
+        """Judge all channels and samples by absolute limits."""
+        typical, limits = float(_median(levels.ravel(), 0)), self.limits
         said = (
-            f"{where}: {ch_type} channels ({names[0]!r}, ...) have a typical amplitude of "
-            f"{typical:.3g} {unit}"
+            f"{self.where}: {self.ch_type} channels ({self.names[0]!r}, ...) have a typical "
+            f"amplitude of {typical:.3g} {limits.unit}"
         )
-        if typical > too_large:
-            refuse(
-                f"{said}, which is impossible for {unit}. They look like {small_unit}: "
-                f"multiply the data by {factor} so that they are in {unit}."
+        if piece.start or piece.stop:
+            whose = _whose(range(piece.start, piece.stop), subject)
+            said += f" in samples {piece.start} to {piece.stop - 1}{whose}"
+        if typical > limits.large and (data == np.rint(data)).all():
+            self.refuse(
+                f"{said}, which is impossible, and hold whole numbers only: they look like raw "
+                f"counts of the converter. Multiply each channel by its gain ({limits.unit} per "
+                "count)."
             )
-        elif 0 < typical < too_small:
+        elif typical > limits.large:
+            unit, factor = self._unit(typical)
+            self.refuse(
+                f"{said}, which is impossible for {limits.unit}. They look like {unit}: multiply "
+                f"the data by {factor} so that they are in {limits.unit}."
+            )
+        elif 0 < typical < limits.small:
             warn(
-                f"{said}, implausibly small for {unit}. Were they scaled twice, or is the unit "
-                f"larger than {unit}?"
+                f"{said}, implausibly small for {limits.unit}. Were they scaled twice, or is the "
+                f"unit larger than {limits.unit}?"
             )
 
+    def check_channels(self, units):
+        """Compare channels with the others of their type; ``units`` (n_units, C)."""
+        if units.shape[1] < 2:
+            return
+        usual = _low_median(units, 1)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = units / usual
+        level, typical = _median(units, 0), _median(ratio, 0)
+        usual = float(_low_median(usual.ravel(), 0))
+        is_impossible = (units > _IMPOSSIBLE * self.limits.large) & (ratio > _OTHER_UNIT)
+        for is_large in (True, False):
+            beyond = ratio >= _ODD if is_large else (ratio <= 1 / _ODD) & (ratio > _NOTHING)
+            n_units = np.isfinite(units).sum(axis=0)
+            is_lasting = (beyond.sum(axis=0) >= 0.75 * n_units) & (n_units >= 4)
+            is_odd = np.isfinite(typical) & (typical > _NOTHING)
+            is_odd &= typical >= _ODD if is_large else typical <= 1 / _ODD
+            far = typical >= _OTHER_UNIT if is_large else typical <= 1 / _OTHER_UNIT
+            sure = is_lasting & far & self._is_implausible(level, usual, is_large)
+            if is_large:
+                rare = is_impossible.any(axis=0) & ~is_odd
+                sure |= is_impossible.any(axis=0)
+                level = np.where(rare, np.nanmax(np.where(rare, units, 0), axis=0), level)
+            self._report_channels(sure, is_odd | sure, level, usual, is_large)
 
-def _subsample(signals):
-    n_samples, _, n_times = signals.shape
-    return signals.data[
-        :: max(1, n_samples // _MOST_SAMPLES), :, :: max(1, n_times // _MOST_TIMES)
-    ]
+    def _report_channels(self, sure, is_odd, level, usual, is_large):
+        listed = [self.names[i] for i in np.flatnonzero(is_odd)]
+        if not listed:
+            return
+        size = "larger" if is_large else "smaller"
+        start = f"{self.where}: {self.ch_type} channels {listed[:20]}"
+        advice = "mark them bad (info['bads']) if they are broken."
+        if not sure.any():
+            warn(
+                f"{start} are more than {_ODD:g} times {size} than most others: are they in "
+                f"another unit, or had they no contact? Convert them to {self.limits.unit}, or "
+                f"{advice}"
+            )
+            return
+        worst = np.flatnonzero(sure)[0]
+        self.refuse(
+            f"{start} are {size} than most others ({level[worst]:.3g} against {usual:.3g} "
+            f"{self.limits.unit}). {self._advise(level[worst], usual)} Bring all channels to "
+            f"{self.limits.unit}, or {advice}"
+        )
+
+    def check_samples(self, levels, subject):
+        """Compare samples with the others; ``levels`` (S, C)."""
+        typical = _low_median(levels, 1)
+
+        def is_lasting(beyond):
+            """Whether it is more than a loose cap or the padding at the end of a recording."""
+            whole = {who for who in subject if who is not None} - {
+                who for who, found in zip(subject, beyond, strict=True) if not found
+            }
+            return beyond.sum() >= max(2, 0.1 * len(beyond)) or bool(whole)
+
+        self._compare(
+            typical,
+            lambda odd: f"{len(odd)} of {len(typical)} samples {_list(odd)}{_whose(odd, subject)}",
+            is_lasting,
+        )
+
+    def check_spans(self, spans, signals, first):
+        """Compare stretches of a long sample, then its seconds, which are only warned about."""
+        starts = _starts(signals)[0]
+        ends = np.array([end for _, end in signals.stretches])
+        for i, levels in enumerate(_low_median(spans, 2)):  # (K,)
+            part = np.searchsorted(ends, starts, side="right")
+            if len(levels) < 4:
+                continue
+            usual = float(_low_median(levels, 0))
+            parts = [number for number in np.unique(part) if (part == number).sum() > 1]
+            means = np.array([_median(levels[part == number], 0) for number in parts])
+            when = [starts[part == number][0] / signals.sfreq for number in parts]
+            place = f"sample {first + i}, "
+            self._compare(
+                means,
+                lambda odd, when=when, place=place: (
+                    f"{place}the part that begins at "
+                    f"{', '.join(f'{when[k]:.4g}' for k in odd[:5])} s"
+                ),
+            )
+            odd = (levels >= _OTHER_UNIT * usual) & (levels > self.limits.odd)
+            impossible = odd & (levels > _IMPOSSIBLE * self.limits.large)
+            small = (levels <= usual / _OTHER_UNIT) & (levels > _NOTHING * usual)
+            small &= levels < self.limits.small
+            if small.sum() < 2 or np.ptp(np.log10(levels[small])) > 1:
+                small[:] = False  # where padding begins, a filter rings out
+            for found, act in ((impossible, self.refuse), (odd | small, warn)):
+                if found.any():
+                    times = [f"{starts[k] / signals.sfreq:.4g}" for k in np.flatnonzero(found)]
+                    act(
+                        f"{self.where}: {self.ch_type} channels of {place}around "
+                        f"{', '.join(times[:5])} s are more than {_OTHER_UNIT:g} times "
+                        f"{'smaller' if small.any() else 'larger'} than at most other times "
+                        f"({levels[found][0]:.3g} against {usual:.3g} {self.limits.unit}). Was "
+                        f"another unit joined to the recording? Bring all of it to "
+                        f"{self.limits.unit}, or annotate this span as BAD."
+                    )
+                    break
+
+    def _compare(self, typical, describe, is_lasting=lambda beyond: True):
+        """Compare levels of samples or parts with each other; refuse or warn."""
+        usual = float(_low_median(typical, 0))
+        if not usual > 0:
+            return
+        ratio = typical / usual
+        for is_large in (True, False):
+            beyond = ratio >= _OTHER_UNIT if is_large else ratio <= 1 / _OTHER_UNIT
+            beyond &= ratio > _NOTHING
+            sure = beyond & self._is_implausible(typical, usual, is_large)
+            if not is_lasting(beyond):
+                sure = beyond & (typical > self.limits.large)
+            odd = np.flatnonzero(sure if sure.any() else beyond)
+            if not len(odd):
+                continue
+            said = (
+                f"{self.where}: {self.ch_type} channels in {describe(odd)} are more than "
+                f"{_OTHER_UNIT:g} times {'larger' if is_large else 'smaller'} than in most others "
+                f"({typical[odd[0]]:.3g} against {usual:.3g} {self.limits.unit})"
+            )
+            if sure.any():
+                self.refuse(
+                    f"{said}. {self._advise(typical[odd[0]], usual)} Bring all to "
+                    f"{self.limits.unit}, or leave them out."
+                )
+            else:
+                warn(f"{said}. Was the recording running, and is their unit the same?")
+
+    def _is_implausible(self, level, usual, is_large):
+        """Whether one side of a comparison is at no plausible level."""
+        if is_large:
+            return (level > self.limits.odd) | (usual < self.limits.small)
+        return (level < self.limits.small) | (usual > self.limits.odd)
+
+    def _unit(self, level):
+        """The unit in which a level would be usual."""
+        return min(
+            self.limits.other_units,
+            key=lambda unit: abs(np.log10(level * float(unit[1]) / self.limits.usual)),
+        )
+
+    def _advise(self, level, usual):
+        """Name the unit of the larger side if it is implausible, else the smaller one's scale."""
+        larger, which = (level, "They look") if level > usual else (usual, "The others look")
+        if larger > self.limits.odd:
+            unit, factor = self._unit(larger)
+            return f"{which} like {unit}: multiply by {factor}."
+        which = "They look" if level < usual else "The others look"
+        return f"{which} as if scaled twice: divide by the factor that was applied again."
 
 
-def _check_flat(signals, where, refuse):
+def _starts(signals):
+    """First time points of the spans in which levels are taken, and their length."""
+    n_times = signals.shape[2]
+    length = min(n_times, max(16, round(signals.sfreq)))
+    n_spans = int(np.clip(n_times // length, 1, _MOST_SPANS))
+    return np.linspace(0, n_times - length, n_spans).astype(int), length
+
+
+def _levels(signals):
+    """Robust spread of each sample, span and channel; NaN where nothing changes."""
+    starts, length = _starts(signals)
+    step = max(1, length // _MOST_POINTS)
+    small = np.array([_PLAUSIBLE[kind].small for kind in signals.ch_types])
+    out = np.empty((len(signals), len(starts), signals.shape[1]), dtype=np.float32)
+    for first in range(0, len(signals), 64):
+        for k, start in enumerate(starts):
+            data = signals.data[first : first + 64, :, start : start + length : step]
+            low, high = np.percentile(data, [25, 75], axis=2)
+            flat_low, flat_high = np.percentile(data - _trend(data), [25, 75], axis=2)
+            level = np.minimum(high - low, flat_high - flat_low) / 1.349
+            # Half a second of recording and half of padding are at no one level.
+            is_mixed = (level < 10 * small) & (data.std(axis=2) > _MIXED * level)
+            out[first : first + 64, k] = np.where(is_mixed, np.nan, level)
+    out[out == 0] = np.nan
+    return out
+
+
+def _trend(data):
+    """The line through the means of both halves, which an electrode's drift follows."""
+    n = data.shape[2]
+    rise = data[..., n - n // 2 :].mean(axis=2) - data[..., : n // 2].mean(axis=2)
+    time = np.linspace(-1, 1, n, dtype=np.float32)
+    return rise[..., None] * time + data.mean(axis=2, keepdims=True)
+
+
+def _median(values, axis):
+    """The median of what is there, NaN where nothing is."""
+    return (_middle(values, axis, 0) + _middle(values, axis, 1)) / 2
+
+
+def _low_median(values, axis):
+    """The lower of the two middle values, so that one of two differs from it."""
+    return _middle(values, axis, 0)
+
+
+def _middle(values, axis, upper):
+    values = np.sort(values, axis=axis)  # NaN comes last
+    n = np.isfinite(values).sum(axis=axis, keepdims=True)
+    index = np.maximum(n - 1 + upper, 0) // 2
+    return np.take_along_axis(values, index, axis).squeeze(axis)
+
+
+def _list(indices, limit=10):
+    """Indices as text, the first few."""
+    return f"({join_some(indices, limit)})"
+
+
+def _whose(indices, subject):
+    """The subjects of samples, where known."""
+    names = list(dict.fromkeys(str(subject[i]) for i in indices if subject[i] is not None))
+    return f" of subject {', '.join(names[:10])}" if names else ""
+
+
+def _check_flat(signals, first, where, refuse):
     flat = (signals.data == signals.data[:, :, :1]).all(axis=2)  # (n_samples, n_channels)
     everywhere = flat.all(axis=1)
     if everywhere.any():
-        index = np.flatnonzero(everywhere)
+        index = np.flatnonzero(everywhere) + first
         which = f"sample {index[0]}{and_more(len(index), 1)}"
         refuse(f"{where}: every channel is constant (flat) in {which}. Was the recording running?")
         return

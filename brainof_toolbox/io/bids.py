@@ -21,7 +21,8 @@ from .bids_files import (
 )
 from .bids_pairing import describe_missing, pair
 from .datalad import absent_files
-from .t_r import find_sidecar
+from .sidecars import read_sidecar, sidecar_files
+from .t_r import t_r_from_sidecars
 
 _FILTERS = {"subjects": "subject", "sessions": "session", "task": "task", "runs": "run"}
 _PREFIXES = {"subject": "sub-", "session": "ses-", "task": "task-", "run": "run-"}
@@ -364,10 +365,13 @@ def _make_record(who, found, root):
 
 
 def _repetition_time(file, root):
-    """RepetitionTime (s) beside the image, or of the raw image it was made from."""
-    value = find_sidecar(file.path).get("RepetitionTime")
+    """Return the repetition time (s) stated beside the image, or beside its raw image."""
+    value = read_sidecar(file.path).get("RepetitionTime")
     if value is None and file.root != root:
-        value = find_sidecar(root / _raw_name(file)).get("RepetitionTime")
+        raw = root / _raw_name(file)
+        value = read_sidecar(raw).get("RepetitionTime")
+        if value is None:  # a derivative has the volumes of its raw image, evenly spaced or not
+            value, _ = t_r_from_sidecars(sidecar_files(raw), lenient=True)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # What cannot be seconds is left to the reader of the image, which names the sidecar.
     return float(value) if is_number and 0.01 <= value <= 60 else None

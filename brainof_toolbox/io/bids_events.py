@@ -9,8 +9,9 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.messages import join_some
-from .bids_files import entities_of
-from .participants import MISSING, read_table
+from .._utils.unique import refuse_repeated
+from .sidecars import nearest_sidecar
+from .tables import MISSING, read_table
 
 
 class Dropped:
@@ -37,47 +38,37 @@ class Dropped:
 
 
 def find_events(path, datatype, root):
-    """Find the events table of a recording."""
-    if datatype == "func":
-        found, expected = _events_of_image(Path(path), Path(root).expanduser().absolute())
-    else:
-        found = path.find_matching_sidecar("events", ".tsv", on_error="ignore")
-        named = path.copy().update(suffix="events", extension=".tsv", split=None, check=False)
-        expected = named.directory / named.basename
+    """Find the events table of a recording (an mne_bids.BIDSPath, or the path of an image)."""
+    # Preprocessed images have their events in the raw dataset ``root``.
+    path = Path(getattr(path, "fpath", path))
+    root = Path(root).expanduser().absolute()
+    found = nearest_sidecar(path, "events", base=root if datatype == "func" else None)
+    if found is None and datatype == "func":
+        found = nearest_sidecar(path, "events")
     if found is None:
         raise FileNotFoundError(
-            f"No events for {Path(getattr(path, 'fpath', path)).name}: expected {expected}. "
+            f"No events for {path.name}: expected {_expected_events(path, datatype, root)}. "
             "Recordings without events go to the estimators as they are, with read_bids."
         )
-    return Path(found)
+    return found
 
 
-def _events_of_image(path, root):
-    """The table found, or None, and where it is expected."""
-    # By BIDS's inheritance: the nearest folder, and in it the most specific name, whose entities
-    # the image all has.
-    image = entities_of(path)
-    subject = next(p for p in path.parents if p.name == f"sub-{image['subject']}")
-    inside = path.parent.relative_to(subject.parent)
-    new = ("space-", "desc-", "res-", "cohort-", "echo-", "part-")
-    parts = [part for part in path.name.split("_")[:-1] if not part.startswith(new)]
-    expected = root / inside / "_".join([*parts, "events.tsv"])
-    for base in dict.fromkeys((root, subject.parent)):
-        for folder in (base / inside, *(base / inside).parents):
-            fitting = {p: entities_of(p) for p in sorted(folder.glob("*_events.tsv"))}
-            fitting = {p: e for p, e in fitting.items() if e.items() <= image.items()}
-            if fitting:
-                return max(fitting, key=lambda p: len(fitting[p])), expected
-            if folder == base:
-                break
-    return None, expected
+def _expected_events(path, datatype, root):
+    """Where the events table of a recording is expected."""
+    derived = ("space-", "desc-", "res-", "cohort-", "echo-", "part-", "split-")
+    parts = [part for part in path.name.split("_")[:-1] if not part.startswith(derived)]
+    folder = path.parent
+    if datatype == "func":
+        subject = next(p for p in path.parents if p.name.startswith("sub-"))
+        folder = root / path.parent.relative_to(subject.parent)
+    return folder / "_".join([*parts, "events.tsv"])
 
 
 def read_events(path, column, dropped):
     """Read an events table."""
     import pandas as pd
 
-    table = read_table(path)
+    table = read_table(path, ("onset", "duration", column))
     for name, why in (("onset", ""), (column, " Pass column= to take another.")):
         if name not in table:
             raise ValueError(f"{path} has no column {name!r}; it has {list(table)}.{why}")
@@ -119,6 +110,7 @@ def choose_events(tables, event_id):
     elif not isinstance(event_id, dict):
         names = [event_id] if isinstance(event_id, str) else list(event_id)
         event_id = {name: number for number, name in enumerate(names, 1)}
+    refuse_repeated(event_id.values(), f"event_id: {list(event_id)} share codes")
     unknown = [name for name in event_id if name not in there]
     if unknown:
         raise ValueError(f"event_id: no event is called {unknown}; there are {there}.")

@@ -70,8 +70,8 @@ def _name_runs(files):
             for f, e in zip(same, extras, strict=True)
         ]
         for i, name in enumerate(names):
-            if name in names[:i]:
-                other = same[names.index(name)]
+            other = next((same[k] for k in range(i) if _normal(names[k]) == _normal(name)), None)
+            if other is not None:
                 raise ValueError(
                     f"Two files hold one recording: {other.path} and {same[i].path}. Keep one "
                     "of them."

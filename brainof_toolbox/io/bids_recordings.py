@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import threading
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
 from .datalad import check_present
 from .edf import correct_highpass
 from .edf_gaps import mark_gaps
+from .fif import scan_fif
+from .reasons import check_beginning, check_signals, explain
+from .recordings import with_encoding
 from .regions import mni_to_head
+from .sidecars import nearest_sidecar, paired_by_space, read_json_sidecar, sidecar_files
+from .splits import note_later_part, note_unread_splits
+from .tables import check_names
+
+_READING = threading.RLock()  # one thread at a time replaces the search of mne-bids
 
 #: What mne-bids says that changes nothing here, or that is said here in other words.
 _QUIET = (
@@ -42,41 +53,88 @@ def read_bids_recording(bids_path):
     # ``electrodes.tsv`` and ``coordsystem.json``, annotations from ``events.tsv``.
     path = Path(bids_path.fpath)
     check_present(path)
-    raw = _read(bids_path, path)
-    events = bids_path.find_matching_sidecar("events", ".tsv", on_error="ignore")
+    try:
+        electrodes, coordsystem = _choose_electrodes(path)
+    except ValueError as error:
+        raise ValueError(f"Cannot read {path} with its sidecars: {error}") from error
+    raw = _read(bids_path, path, {"electrodes": electrodes, "coordsystem": coordsystem})
+    events = nearest_sidecar(path, "events")
     mark_gaps(raw, None if events is None else lambda: _annotations(events))
     correct_highpass(raw)
     # mne-bids writes "sub-01" here, or nothing when participants.tsv does not list the subject.
     raw.info["subject_info"] = {**(raw.info["subject_info"] or {}), "his_id": bids_path.subject}
     for suffix, what in (("channels", ".tsv"), (bids_path.datatype, ".json")):
-        if bids_path.find_matching_sidecar(suffix, what, on_error="ignore") is None:
+        if not sidecar_files(path, suffix, what):
             lost = "bad channels and types are" if what == ".tsv" else "the line frequency is"
             warn(f"{path} has no {suffix}{what} beside it: {lost} taken from the recording.")
     if bids_path.datatype == "eeg":
-        _place_electrodes(raw, bids_path)
+        _place_electrodes(raw, electrodes, coordsystem)
     return raw
 
 
-def _read(bids_path, path):
+@contextmanager
+def _sidecars_by_rule(path, chosen):
+    """Let mne-bids read the sidecars that apply to ``path``; its own search takes others too."""
+
+    def find(bids_path, suffix=None, extension=None, on_error="raise"):
+        if suffix in chosen:
+            return chosen[suffix]
+        return nearest_sidecar(path, suffix, extension)
+
+    with _READING, mock.patch("mne_bids.read._find_matching_sidecar", find):
+        yield
+
+
+def _check_sidecars(path, chosen):
+    """Refuse repeated names and keys, of which mne-bids would take the last."""
+    for table in (nearest_sidecar(path, "channels"), chosen["electrodes"]):
+        if table is not None:
+            check_names(table)
+    for file in sidecar_files(path):
+        read_json_sidecar(file)
+
+
+def _read(bids_path, path, chosen):
     from mne_bids import read_raw_bids
 
+    def read(encoding):
+        extra = {"encoding": encoding} if path.suffix.lower() in (".edf", ".bdf") else None
+        # Names say which channel is which, whatever the order in channels.tsv.
+        options = {"on_ch_mismatch": "reorder", "extra_params": extra, "verbose": "warning"}
+        return read_raw_bids(bids_path, **options)
+
+    notes = []
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        _check_sidecars(path, chosen)
+        with _sidecars_by_rule(path, chosen), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # Names say which channel is which, whatever the order in channels.tsv.
-            raw = read_raw_bids(bids_path, on_ch_mismatch="reorder", verbose="warning")
+            check_beginning(path)
+            raw = with_encoding(read, None, notes)
+        check_signals(raw)
     except MemoryError:
         raise
     except Exception as error:  # readers raise anything on a damaged file; it must be named
         raise ValueError(
-            f"Cannot read {path} or a sidecar of it ({type(error).__name__}: {error})."
+            f"Cannot read {path} or a sidecar of it: {explain(path, error)}."
         ) from error
+    _note_splits(raw, notes)
     for entry in caught:
         message = " ".join(str(entry.message).split())
         wanted = issubclass(entry.category, RuntimeWarning)
         if wanted and not any(words in message for words in _QUIET):
-            warn(f"{path}: {message}")
+            notes.append(message)
+    for note in notes:
+        warn(f"{path}: {note}")
     return raw
+
+
+def _note_splits(raw, notes):
+    """Note what of a recording that is split over files is not read."""
+    first = Path(raw.filenames[0])
+    content = scan_fif(first, until_data=True)
+    if content is not None:
+        note_later_part(content, notes)
+        note_unread_splits(first, raw.filenames, notes)
 
 
 def _annotations(events):
@@ -88,22 +146,51 @@ def _annotations(events):
     return mne.Annotations(found["onset"], found["duration"], found["description"])
 
 
-def _place_electrodes(raw, bids_path):
-    """Move positions from the coordinate system of coordsystem.json to the head frame."""
-    import mne
+def _choose_electrodes(path):
+    """Return the electrodes.tsv of a recording and its coordsystem.json, or (None, None)."""
+    # Of several spaces, the first of these that is there: a system with landmarks, one that is the
+    # head frame, one that is the head frame turned, a template.
+    pairs = paired_by_space(path)
+    ranked = sorted((_rank(coordsystem), i) for i, (_, coordsystem) in enumerate(pairs))
+    if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
+        best = [str(pairs[i][0]) for rank, i in ranked if rank == ranked[0][0]]
+        raise ValueError(
+            f"Several electrodes.tsv fit {path.name} equally well: {' and '.join(best)}. Keep "
+            "one, or add AnatomicalLandmarkCoordinates to the coordsystem.json of the one to use."
+        )
+    return pairs[ranked[0][1]] if pairs else (None, None)
+
+
+def _rank(coordsystem):
+    """How directly a coordinate system is related to the head; 0 is best."""
+    if coordsystem is None:
+        return 5
+    values = read_json_sidecar(coordsystem)
+    frame = _frame_of(values)
+    if _landmarks(values) is not None:
+        return 0
+    return {"head": 1, "ctf_head": 2, "mni_tal": 3}.get(frame, 4)
+
+
+def _frame_of(values):
     from mne_bids.config import BIDS_TO_MNE_FRAMES
 
-    find = bids_path.find_matching_sidecar
-    coordsystem = find("coordsystem", ".json", on_error="ignore")
-    electrodes = find("electrodes", ".tsv", on_error="ignore")
+    return BIDS_TO_MNE_FRAMES.get(values.get("EEGCoordinateSystem"))
+
+
+def _place_electrodes(raw, electrodes, coordsystem):
+    """Move positions from the coordinate system of coordsystem.json to the head frame."""
+    import mne
+
     picks = mne.pick_types(raw.info, eeg=True, exclude=[])
     pos = np.array([raw.info["chs"][i]["loc"][:3] for i in picks])
     if electrodes is None or coordsystem is None or not np.isfinite(pos).any():
         return
-    says = json.loads(Path(coordsystem).read_text(encoding="utf-8-sig"))
-    system = says.get("EEGCoordinateSystem")
-    frame = BIDS_TO_MNE_FRAMES.get(system)
-    landmarks = _landmarks(says)
+    values = read_json_sidecar(coordsystem)
+    unit = values.get("EEGCoordinateUnits")
+    where = f"{electrodes} (EEGCoordinateUnits {unit!r} in {coordsystem.name})"
+    check_positions(pos, [raw.ch_names[i] for i in picks], "eeg", where=where)
+    frame, landmarks = _frame_of(values), _landmarks(values)
     if landmarks is not None:
         if frame == "ctf_head":
             landmarks = landmarks @ _CTF_TO_HEAD.T
@@ -114,9 +201,10 @@ def _place_electrodes(raw, bids_path):
         return
     else:
         warn(
-            f"{electrodes}: positions are in the coordinate system {system!r} and "
-            f"{Path(coordsystem).name} has no AnatomicalLandmarkCoordinates to relate it to the "
-            "head; positions are not used. Add the landmarks NAS, LPA and RPA."
+            f"{electrodes}: positions are in the coordinate system "
+            f"{values.get('EEGCoordinateSystem')!r} and {coordsystem.name} has no "
+            "AnatomicalLandmarkCoordinates to relate it to the head; positions are not used. Add "
+            "the landmarks NAS, LPA and RPA."
         )
         pos = np.full_like(pos, np.nan)
     _set_positions(raw, picks, pos)
@@ -133,13 +221,13 @@ def _set_positions(raw, picks, pos):
         raw.set_montage(montage, on_missing="ignore", verbose="error")
 
 
-def _landmarks(says):
+def _landmarks(values):
     """Nasion, left and right preauricular points in metres (3, 3), or None."""
-    points = says.get("AnatomicalLandmarkCoordinates")
+    points = values.get("AnatomicalLandmarkCoordinates")
     if not isinstance(points, dict):
         return None
-    system = says.get("EEGCoordinateSystem")
-    if says.get("AnatomicalLandmarkCoordinateSystem", system) != system:
+    system = values.get("EEGCoordinateSystem")
+    if values.get("AnatomicalLandmarkCoordinateSystem", system) != system:
         return None
     found = []
     for names in (("NAS", "nasion", "Nz"), ("LPA",), ("RPA",)):
@@ -150,7 +238,7 @@ def _landmarks(says):
         return None
     if found.shape != (3, 3) or not np.isfinite(found).all():
         return None
-    unit = says.get("AnatomicalLandmarkCoordinateUnits", says.get("EEGCoordinateUnits"))
+    unit = values.get("AnatomicalLandmarkCoordinateUnits", values.get("EEGCoordinateUnits"))
     found = found * _TO_METRES.get(unit, np.nan)
     across, front = found[2] - found[1], found[0] - found[1]
     is_head = (

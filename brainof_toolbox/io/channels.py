@@ -9,29 +9,18 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.messages import and_more
+from .._utils.positions import check_positions
 from .._utils.validation import check_option
 from ..signals import check_unique_names
+from .impostors import PREFIX, SUBTRAHEND, without_impostors
 
-#: What an EEG-typed channel is not, going by its name: "VEOG", "ECG ECG", "Left EOG", "STI 014".
-_NOT_EEG = re.compile(
-    r"(?:^|.*[\s_\-.])[HVLRI]?(?:EOG|ECG|EKG|EMG)(?:$|[\s\d_\-.+LRXYUDVHI])|"
-    r"^(?:EDF )?(?:RESP|GSR|EDA|PPG|STATUS|STI|STIM|TRIG|TRIGGER|EXG|PHOTIC|SPO2|PULSE|MARKER|"
-    r"EVENTS?|ANNOTATIONS?)(?:$|[\s\d_\-.+XY])",
-    re.IGNORECASE,
-)
-_REFERENCES = re.compile(r"^(?:[AM][12]\s*-\s*[AM][12]|REF(?:ERENCE)?|GND|GROUND)$", re.IGNORECASE)
-_PREFIX = re.compile(r"^(?:EEG|POL)[\s_:\-]+", re.IGNORECASE)
-#: What was subtracted ("Fp1-REF", "C3:M2", "Cz - Avg"), or the number MNE adds to a repeated name.
-_SUBTRAHEND = re.compile(
-    r"(?:\s*[-_:/]\s*|\s+)(?:REF|LE|RE|AVG|AR|CAR|M[12]|A[12]|A1A2)$|[-_]\d$", re.IGNORECASE
-)
 #: Placeholder positions lie on a sphere of this radius, in metres.
 _HEAD_RADIUS = 0.095
 
 
 def canonical_name(name):
     """Bring an electrode name to the spelling of the 10-05 system."""
-    text = _SUBTRAHEND.sub("", _PREFIX.sub("", name.strip(" ."))).strip(" .")
+    text = SUBTRAHEND.sub("", PREFIX.sub("", name.strip(" ."))).strip(" .")
     old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     text = old.get(text.upper(), text)
     return _template()[0].get(text.upper(), text)
@@ -70,8 +59,8 @@ def pick_channels(info):
     picks = {}
     for modality, indices in everything.items():
         good = [i for i in indices if info["ch_names"][i] not in info["bads"]]
-        if modality == "eeg":
-            good = _without_impostors(info, good)
+        kept = without_impostors([info["ch_names"][i] for i in good], modality)
+        good = [i for i in good if info["ch_names"][i] in kept]
         if good:
             picks[modality] = np.array(good)
     if not picks:
@@ -79,10 +68,15 @@ def pick_channels(info):
             m: sum(info["ch_names"][i] in info["bads"] for i in idx)
             for m, idx in everything.items()
         }
-        words = " and ".join(f"all {n} {m.upper()} channels" for m, n in n_bad.items() if n)
-        raise ValueError(
-            f"No channel is left: {words or 'all channels'} are marked bad (info['bads'])."
+        words = " and ".join(
+            f"{'all ' * (n == len(everything[m]))}{n} {m.upper()} channels"
+            for m, n in n_bad.items()
+            if n
         )
+        marked = f"{words} are marked bad (info['bads'])" if words else "none is marked bad"
+        by_name = len(everything["eeg"]) - n_bad["eeg"]
+        other = f", and {by_name} are by name no EEG" if by_name else ""
+        raise ValueError(f"No channel is left: {marked}{other}.")
     return picks
 
 
@@ -95,23 +89,6 @@ def _check_some_channels(info, everything):
         )
 
 
-def _without_impostors(info, picks):
-    """Leave out channels typed EEG whose name says that they are something else."""
-    names = [info["ch_names"][i] for i in picks]
-    stripped = [_PREFIX.sub("", name.strip()) for name in names]
-    wrong = {
-        n
-        for n, s in zip(names, stripped, strict=True)
-        if _NOT_EEG.match(s) or _REFERENCES.match(s)
-    }
-    if wrong:
-        warn(
-            f"Left out {sorted(wrong)}: typed EEG, but by name a reference or no EEG channel. "
-            "Set the right type with set_channel_types(), or rename a channel that is EEG."
-        )
-    return [i for i, name in zip(picks, names, strict=True) if name not in wrong]
-
-
 def geometry(info, picks, modality, missing_positions="raise"):
     """Positions and orientations of channels in the head frame."""
     # -> ch_pos (n_channels, 3), ch_ori (n_channels, 3).
@@ -121,6 +98,7 @@ def geometry(info, picks, modality, missing_positions="raise"):
     pos = np.array([ch["loc"][:3] for ch in chs], dtype=float)
     missing = ~np.isfinite(pos).all(axis=1) | ~np.any(pos, axis=1)
     if modality == "meg":
+        check_positions(pos, names, modality, space="device")  # the move hides what is too small
         ori = np.array([_orientation(ch) for ch in chs])
         pos, ori = _to_head(info, chs, pos, ori)
     else:
@@ -129,6 +107,7 @@ def geometry(info, picks, modality, missing_positions="raise"):
             missing = _fill_from_template(names, pos, missing)
     if missing.any():
         _place_or_raise(names, pos, missing, missing_positions)
+    check_positions(pos, names, modality)
     ori[~np.isfinite(ori).all(axis=1)] = 0.0
     _warn_overlap(names, [ch["kind"] for ch in chs], pos, ori)
     return pos, ori

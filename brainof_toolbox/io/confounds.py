@@ -11,6 +11,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.messages import and_more
+from .._utils.unique import find_repeated
 from .datalad import check_present
 
 #: Names under which the confounds beside an fMRIPrep image are asked for.
@@ -82,6 +83,7 @@ def _read_file(file):
     options = {"sep": separator, "comment": "#" if separator == r"\s+" else None}
     try:
         table = pd.read_csv(file, header=None, nrows=1, **options)
+        head = table.iloc[0].dropna()
         has_names = any(not _is_number(value) for value in table.iloc[0])
         table = pd.read_csv(file, header=0 if has_names else None, **options)
     except Exception as error:  # parsers raise anything on a damaged file; it must be named
@@ -89,10 +91,18 @@ def _read_file(file):
             f"Cannot read the confounds {file}: damaged or no table ({type(error).__name__}: "
             f"{error})."
         ) from error
+    if has_names:  # pandas calls the second of two columns "name.1"
+        _refuse_repeated(head.astype(str).str.strip(), file)
     first = table.columns[0]
     if str(first).startswith("Unnamed") and np.array_equal(table[first], np.arange(len(table))):
         return table.drop(columns=first)  # the row numbers that pandas writes are no confound
     return table
+
+
+def _refuse_repeated(names, where):
+    repeated = find_repeated(names)
+    if repeated:
+        raise ValueError(f"{where}: columns {repeated} occur twice. Keep one of each.")
 
 
 def _is_number(value):
@@ -129,9 +139,7 @@ def _as_numbers(table, where):
         table = table.to_frame()
     if isinstance(table, pd.DataFrame):
         names = [str(name) for name in table.columns]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"{where}: columns {repeated} occur twice. Keep one of each.")
+        _refuse_repeated(names, where)
         numbers = table.apply(pd.to_numeric, errors="coerce")
         texts = [n for n, name in zip(names, table.columns) if _has_text(table[name])]
         if texts:

@@ -148,7 +148,7 @@ def place_times(raw, times):
     return timeline.place(times)
 
 
-def mark_gaps(raw, read=None, *, encoding="utf-8"):
+def mark_gaps(raw, read=None, *, encoding=None):
     """Mark the gaps of a discontinuous EDF+ or BDF+ file, and move annotations to their data."""
     # MNE reads the records as if each followed the one before it.
     path = raw.filenames[0]
@@ -176,6 +176,16 @@ def mark_gaps(raw, read=None, *, encoding="utf-8"):
     ]
 
 
+def _decode(text, encoding):
+    """Decode as UTF-8, else as Latin-1 like the reader of recordings; or as the encoding given."""
+    try:
+        return text.decode(encoding or "utf-8")
+    except UnicodeDecodeError:
+        if encoding is not None:
+            raise
+    return text.decode("latin1")
+
+
 def _read_annotations(path, ch_names, encoding):
     """Annotations of an EDF+ or BDF+ file, in seconds from the start of its first record."""
     import mne
@@ -185,7 +195,7 @@ def _read_annotations(path, ch_names, encoding):
     found = []
     for onset, duration, texts in _ANNOTATION.findall(rows.tobytes()):
         for text in filter(None, texts.split(b"\x14")):
-            word, _, channel = text.decode(encoding).partition("@@")
+            word, _, channel = _decode(text, encoding).partition("@@")
             if channel and channel not in ch_names:  # not a channel, but part of the text
                 word, channel = f"{word}@@{channel}", ""
             found.append((float(onset) - first, float(duration or 0), word, channel))

@@ -26,9 +26,10 @@ from .image_checks import (
 )
 from .masking import MAX_VOXELS, is_voxelwise, mask_image
 from .regions import resolve_masker
-from .t_r import find_sidecar, resolve_t_r, split_bids_name
+from .sidecars import split_bids_name
+from .t_r import resolve_t_r
 
-__all__ = ["MAX_VOXELS", "check_image", "check_t_r", "find_sidecar", "from_nifti", "is_image"]
+__all__ = ["MAX_VOXELS", "check_image", "check_t_r", "from_nifti", "is_image"]
 
 _ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 #: Parameters of maskers that do not change what is extracted.

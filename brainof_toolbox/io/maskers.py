@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.unique import refuse_repeated
 from .._utils.validation import check_number
 from .atlases import ATLAS_NAMES, find_atlas, split_atlas_name
+from .tables import read_table
 
 _IMAGE_ENDINGS = (".nii", ".nii.gz", ".img", ".hdr", ".mgz", ".mgh")
 
@@ -31,14 +33,24 @@ def resolve_masker(masker=None, *, t_r=None):
     elif hasattr(masker, "get_fdata") or hasattr(masker, "affine"):
         masker = _masker_from_image(masker, "The atlas")
     else:
-        raise TypeError(
-            f"masker is of type {type(masker).__name__}, which is not accepted. Accepted are None "
-            "(the default parcellation), the name of an atlas, a 3-D or 4-D atlas image or its "
-            "path, NiftiLabelsMasker, NiftiMapsMasker, NiftiSpheresMasker and NiftiMasker."
-        )
+        _refuse(masker)
     if t_r is not None and masker.t_r is None:
         masker.t_r = float(t_r)
     return masker
+
+
+def _refuse(masker):
+    """Say what may be given instead of what is no masker of volumes."""
+    kind, hint = type(masker).__name__, ""
+    if isinstance(masker, type):
+        kind, hint = f"class {masker.__name__}", f" Call it: {masker.__name__}(...)."
+    elif "Surface" in kind or "Gifti" in kind or "Cifti" in kind:
+        hint = " Of surfaces give the series of regions by from_roi_timeseries()."
+    raise TypeError(
+        f"masker is a {kind}, which is not accepted. Accepted are None (the default "
+        "parcellation), the name of an atlas, a 3-D or 4-D atlas image or its path, "
+        f"NiftiLabelsMasker, NiftiMapsMasker, NiftiSpheresMasker and NiftiMasker.{hint}"
+    )
 
 
 def volume_maskers():
@@ -51,6 +63,15 @@ def volume_maskers():
         maskers.NiftiSpheresMasker,
         maskers.NiftiMasker,
     )
+
+
+def clone_masker(masker, **parameters):
+    """Clone a masker, with other parameters, to be fitted without drawing a report."""
+    from sklearn.base import clone
+
+    # nilearn keeps what it brings to a target_shape among the data of the report in any case.
+    is_kept = getattr(masker, "target_shape", None) is not None
+    return clone(masker).set_params(reports=is_kept, **parameters)
 
 
 def _copy_masker(masker):
@@ -145,8 +166,6 @@ def _lut(names):
 
 def table_beside(path):
     """Read the table of names next to an atlas file."""
-    import pandas as pd
-
     if path is None:
         return None
     name = Path(path).name
@@ -155,5 +174,19 @@ def table_beside(path):
     table = Path(path).with_name(f"{name}.tsv")
     if not table.is_file():
         return None
-    lut = pd.read_csv(table, sep="\t")
-    return lut if {"index", "name"} <= set(lut.columns) else None
+    lut = read_table(table, ("index", "name"))
+    if not {"index", "name"} <= set(lut.columns):
+        return None
+    lut["index"] = _as_indices(lut["index"], table)
+    lut = lut.drop_duplicates(["index", "name"])
+    refuse_repeated(lut["index"].tolist(), f"{table} gives different names to the regions")
+    return lut.sort_values("index", ignore_index=True)
+
+
+def _as_indices(cells, path):
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(cells)
+    except ValueError as error:
+        raise ValueError(f"{path}: the column 'index' must hold numbers ({error}).") from error

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._utils.messages import and_more
 from .image_checks import read_data
+from .maskers import clone_masker
 from .regions import region_geometry
 
 #: Most voxels that a NiftiMasker may make channels of.
@@ -27,7 +28,7 @@ _CLEANING = (
 _CHATTER = re.compile(
     r"[Rr]esampling|following labels were removed|maps with the following indices|"
     r"Generation of a mask|imgs are being resampled|contains NaN|[Nn]on-finite|will be removed|"
-    r"deprecated|non-diagonal|overwrit|standardiz|encountered in",
+    r"deprecated|non-diagonal|overwrit|standardiz|encountered in|name collisions",
 )
 
 
@@ -102,13 +103,12 @@ def _reorient(image, masker):
 def _fit(masker, volumes, t_r):
     """A masker fitted to the image, and how many regions it has anywhere."""
     from nilearn.image import load_img
-    from sklearn.base import clone
 
     if masker.mask_img is not None and not np.asarray(load_img(masker.mask_img).dataobj).any():
         raise ValueError("the mask is empty: no voxel of masker.mask_img is above 0")
     if is_voxelwise(masker):
         if not masker.__sklearn_is_fitted__():
-            masker = clone(masker).set_params(t_r=t_r, reports=False)
+            masker = clone_masker(masker, t_r=t_r)
             masker.fit(None if masker.mask_img is not None else volumes)
         n_voxels = int(np.count_nonzero(np.asarray(masker.mask_img_.dataobj)))
         if n_voxels > MAX_VOXELS:
@@ -119,7 +119,7 @@ def _fit(masker, volumes, t_r):
         masker = copy.copy(masker)  # parameters are set on it below
         masker.t_r = t_r
         return masker, n_voxels
-    masker = clone(masker).set_params(t_r=t_r, reports=False)
+    masker = clone_masker(masker, t_r=t_r)
     if hasattr(masker, "seeds"):
         n_regions = len(masker.seeds)
         return _drop_empty_spheres(masker, volumes).fit(volumes), n_regions
@@ -132,10 +132,9 @@ def _fit(masker, volumes, t_r):
 
 def _drop_empty_spheres(masker, volumes):
     """Leave out spheres without a voxel, which nilearn refuses."""
-    from sklearn.base import clone
-
     try:
-        clone(masker).fit(volumes).transform(volumes.slicer[..., :1])
+        plain = clone_masker(masker, **_without_cleaning(masker))  # one volume cannot be filtered
+        plain.fit(volumes).transform(volumes.slicer[..., :1])
     except ValueError as error:
         if "spheres are empty" not in str(error):
             raise
@@ -151,11 +150,15 @@ def _shares(masker, facts):
     """In which share of a region's voxels each of some facts is true (n_facts, n_regions)."""
     if hasattr(masker, "maps_img_"):
         return _shares_in_maps(masker, facts)
-    parameters = inspect.signature(type(masker)).parameters
-    plain = {name: parameters[name].default for name in _CLEANING if name in parameters}
-    masker.set_params(**plain)
+    masker.set_params(**_without_cleaning(masker))
     masker.clean_args_ = {}
     return np.atleast_2d(masker.transform(facts))
+
+
+def _without_cleaning(masker):
+    """Parameters with which a masker averages over voxels and does nothing else."""
+    parameters = inspect.signature(type(masker)).parameters
+    return {name: parameters[name].default for name in _CLEANING if name in parameters}
 
 
 def _shares_in_maps(masker, facts):
@@ -200,11 +203,11 @@ def _say_missing(masker, n_regions, names, found):
         return []
     listed = [name for name, is_there in zip(names, found, strict=True) if not is_there]
     if not is_voxelwise(masker):
-        from sklearn.base import clone
-
+        unmasked = {"mask_img": None}
+        unmasked |= {"resampling_target": "data"} if hasattr(masker, "resampling_target") else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            known = region_geometry(clone(masker).set_params(mask_img=None))[0]
+            known = region_geometry(clone_masker(masker, **unmasked))[0]
         there = {name for name, is_there in zip(names, found, strict=True) if is_there}
         listed = [name for name in known if name not in there] or listed
     what = "voxels of the mask" if is_voxelwise(masker) else "regions"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from .._utils.logging import warn
 from .._utils.messages import join_some
+from .._utils.unique import find_repeated
 from .bids_files import check_root
+from .tables import (
+    MISSING,
+    as_targets,
+    entity_columns,
+    matching_rows,
+    plain_label,
+    read_table,
+    take_values,
+)
 
-#: How tables of BIDS datasets write that a value is not known.
-MISSING = ("n/a", "N/A", "na", "NA", "nan", "NaN", "")
+_WHO = ("subject", "session", "task", "run")
 
 
 def read_participants(root, column, records):
@@ -38,8 +44,13 @@ def read_participants(root, column, records):
     FileNotFoundError
         If the dataset or its ``participants.tsv`` does not exist.
     ValueError
-        If the column does not exist, or a subject (or session) is not in the table or has no
-        value (``n/a``); the message names them.
+        If the column does not exist, a subject (or session) is not in the table or has no value
+        (``n/a``), or rows that are about one record differ; the message names them.
+
+    Notes
+    -----
+    ``participants.tsv`` has one row per subject. Where it has several, the one counts whose
+    ``session_id`` (or ``session``, ``task``, ``run``) is the record's.
     """
     root = check_root(root)
     path = root / "participants.tsv"
@@ -47,83 +58,66 @@ def read_participants(root, column, records):
         raise FileNotFoundError(
             f"No participants.tsv in {root}: {column!r} was asked from {path}."
         )
-    table = read_table(path)
-    who = [(_plain(item.get("subject")), _plain(item.get("session"))) for item in records]
-    if any(subject is None for subject, _ in who):
+    table = read_table(path, ("participant_id", column))
+    who = [{name: _plain(name, item.get(name)) for name in _WHO} for item in records]
+    if any(item["subject"] is None for item in who):
         raise ValueError("Each record must name its 'subject', to find it in participants.tsv.")
     if column in table:
-        values = _by_subject(table, column, path)
-        found = [values.get(subject) for subject, _ in who]
+        found = _from_participants(table, column, who, path)
     else:
         found = _from_sessions(root, column, who, sorted(table))
         path = f"the sessions.tsv files of {root}"
     _check_found(found, who, column, path)
-    is_text = [not _is_number(value) for value in found]
-    if not any(is_text):
-        return np.array(found, dtype=np.float64)
-    if not all(is_text):
-        odd = sorted({value for value, text in zip(found, is_text, strict=True) if text})
-        warn(
-            f"{column!r} is taken as text: some values in {path} are numbers, but not "
-            f"{odd[:10]}. Correct these, or leave their records out, to have numbers."
-        )
-    return np.array(found, dtype=str)
+    return as_targets(found, column, path)
 
 
-def read_table(path):
-    """Read a BIDS table as text."""
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        raise ValueError(f"Cannot read {path}: {error}.") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    return table.fillna("n/a").apply(lambda values: values.str.strip())
+def _plain(entity, label):
+    return None if label is None else plain_label(entity, label)
 
 
-def _plain(label):
-    return None if label is None else str(label).removeprefix("sub-").removeprefix("ses-")
-
-
-def _is_number(text):
-    try:
-        return np.isfinite(float(text)) and "_" not in text  # Python reads 1_2 as 12
-    except ValueError:
-        return False
-
-
-def _by_subject(table, column, path):
+def _from_participants(table, column, who, path):
+    """Values of participants.tsv, by subject; by session, task and run where subjects repeat."""
     if "participant_id" not in table:
         raise ValueError(f"{path} has no column participant_id; it has {list(table)}.")
-    subjects = [_plain(name) for name in table["participant_id"]]
-    repeated = sorted({name for name in subjects if subjects.count(name) > 1})
-    if repeated:
-        raise ValueError(f"{path} names subjects more than once: {repeated}.")
-    return dict(zip(subjects, table[column], strict=True))
+    subjects = [plain_label("subject", name) for name in table["participant_id"]]
+    columns = entity_columns(table, column, is_certain=not find_repeated(subjects))
+    columns["subject"] = "participant_id"
+    wanted = [(_name_of(item), *matching_rows(table, columns, item)) for item in who]
+    return take_values(table, column, wanted, path)
 
 
 def _from_sessions(root, column, who, columns):
     """Values of sub-*_sessions.tsv, by subject and session."""
-    values, known = {}, set()
-    for subject in dict.fromkeys(subject for subject, _ in who):
+    import pandas as pd
+
+    tables = []
+    for subject in dict.fromkeys(item["subject"] for item in who):
         path = Path(root) / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
-        if not path.is_file():
-            continue
-        table = read_table(path)
-        known |= set(table)
-        if column in table and "session_id" in table:
-            sessions = [_plain(name) for name in table["session_id"]]
-            values |= {(subject, s): v for s, v in zip(sessions, table[column], strict=True)}
-    if column not in known:
-        also = f"; the sessions.tsv files have {sorted(known)}" if known else ""
+        if path.is_file():
+            tables.append(read_table(path, ("session_id", column)).assign(participant_id=subject))
+    tables = [table for table in tables if "session_id" in table]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if column not in table:
+        known = sorted(set(table) - {"participant_id"})
+        also = f"; the sessions.tsv files have {known}" if known else ""
         raise ValueError(
             f"No column {column!r} in {Path(root) / 'participants.tsv'}: it has {columns}{also}."
         )
-    return [values.get(key) for key in who]
+    table = table[table[column].notna()]
+    keys = {"subject": "participant_id", "session": "session_id"}
+    wanted = [(_name_of(item), *matching_rows(table, keys, item)) for item in who]
+    path = f"The sessions.tsv files of {root}"
+    found = take_values(table, column, wanted, path)
+    return [None if item["session"] is None else v for item, v in zip(who, found, strict=True)]
+
+
+def _name_of(item):
+    session = item["session"]
+    return item["subject"] + (f" ses-{session}" if session else "")
 
 
 def _check_found(found, who, column, path):
+    who = [(item["subject"], item["session"]) for item in who]
     absent = [key for key, value in zip(who, found, strict=True) if value is None]
     if absent:
         raise ValueError(f"{_name(absent)} of the records not in {path}. {_ADVICE}")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import warnings
 from pathlib import Path
 
 from .._utils.logging import warn
 from .._utils.messages import join_some
+from .averages import read_averages
+from .datalad import check_present
 from .edf import correct_highpass
 from .edf_gaps import mark_gaps
+from .fif import scan_fif
+from .reasons import RecordingError, check_beginning, check_signals, explain, is_undecodable
+from .splits import note_later_part
 
-_EPOCHS_ENDINGS = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
-_AVERAGE_ENDINGS = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
+#: How MNE's derived files are called; what they hold decides, where that can be read.
 _OTHER_FIF = (
     "cov",
     "fwd",
@@ -28,7 +34,17 @@ _OTHER_FIF = (
 )
 
 
-def read_recording(path):
+class RecordingPath(os.PathLike):
+    """A path with the options of :func:`read_recording`, for lists that hold paths."""
+
+    def __init__(self, path, **options):
+        self.path, self.options = os.fspath(path), options
+
+    def __fspath__(self):
+        return self.path
+
+
+def read_recording(path, *, encoding=None, allow_maxshield=False):
     """Read a recording with the MNE reader that fits the file.
 
     Parameters
@@ -36,8 +52,16 @@ def read_recording(path):
     path : path-like
         A continuous recording (``.fif``, ``.edf``, ``.bdf``, ``.vhdr``, ``.set``, ``.sqd``,
         ``.ds``, a BTi/4D data file beside its config and head shape, and all else that
-        :func:`mne.io.read_raw` knows), epochs (``*-epo.fif``, ``.set`` with epochs) or averages
-        (``*-ave.fif``, each average one epoch).
+        :func:`mne.io.read_raw` reads), epochs (FIF, or ``.set`` with epochs) or averages (FIF,
+        each average one epoch). What a FIF file holds decides how it is read, whatever its name.
+        A recording split over FIF files is read from its first file.
+    encoding : str | None
+        Of the text in annotations, for example ``"latin1"``; for EDF, BDF, EEGLAB and Nihon Kohden
+        files, of no effect on others. ``None``: UTF-8, and Latin-1 with a warning for
+        annotations of EDF and BDF that are no UTF-8.
+    allow_maxshield : bool | str
+        Read FIF files that were recorded with active shielding (MaxShield) and not yet processed
+        with MaxFilter: ``True`` warns, ``"yes"`` does not. Of no effect on other files.
 
     Returns
     -------
@@ -49,98 +73,171 @@ def read_recording(path):
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or its content was never downloaded.
     ValueError
-        If the file is not a recording, or damaged, or a discontinuous one whose records have no
-        times or overlap; the message names it.
+        If the file is not a recording, holds no signals, or cannot be read; the message names it,
+        what it holds instead, and the reader's reason. Also if averages in one file differ in
+        channels, positions, rate or times, or if the records of a discontinuous file have no
+        times or overlap.
 
     Warns
     -----
     RuntimeWarning
-        If annotations lie in gaps, where there are no data, and are left out, or a file that is
-        called continuous has gaps.
+        If data sets of an averages file are left out because they are no averages (standard
+        errors), averages differ in their baseline, the encoding was guessed, the file is a later
+        part of a split recording, annotations lie in gaps, where there are no data, and are left
+        out, a file that is called continuous has gaps, or MNE warns; the message names the file.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"No such recording: {path}.")
-    name = path.name.lower()
-    stem_end = name.removesuffix(".gz").removesuffix(".fif").replace("_", "-").split("-")[-1]
-    if ".fif" in name and stem_end in _OTHER_FIF:
-        raise ValueError(
-            f"{path} is no recording: it ends in {stem_end!r}, one of MNE's derived files."
-        )
+    if isinstance(path, RecordingPath):
+        options = {"encoding": encoding, "allow_maxshield": allow_maxshield, **path.options}
+        return read_recording(path.path, **options)
+    path, notes = Path(path), []
+    if encoding is not None:
+        _check_encoding(encoding)
+    check_present(path)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            recording = _read(path, name)
+            recording = _read(path, encoding, allow_maxshield, notes)
+    except MemoryError:
+        raise
     except Exception as error:  # readers raise anything on a damaged file; the file must be named
-        raise ValueError(
-            f"Cannot read {path}: damaged, truncated or not a recording that MNE knows "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    settled = _settle_records(recording, path)
+        raise ValueError(f"Cannot read {path}: {explain(path, error)}.") from error
+    settled = _settle_records(recording, encoding, notes)
     for entry in caught:  # MNE says what is odd in the file, but not in which
         message = str(entry.message)
         is_settled = any(words in message for words in ("naming convention", *settled))
         if entry.category is RuntimeWarning and not is_settled:
-            warn(f"{path}: {message}")
+            notes.append(message)
+    for note in notes:
+        warn(f"{path}: {note}")
     return recording
 
 
-def _settle_records(recording, path):
-    """Place records and filters as EDF and BDF files state them; give the warnings then void."""
+def _settle_records(recording, encoding, notes):
+    """Place records and filters as EDF and BDF files state them; return the warnings then void."""
     if not hasattr(recording, "filenames"):  # epochs
         return ()
     correct_highpass(recording)
     settled = ("different highpass filters. Highest",)
-    lost = mark_gaps(recording)
+    lost = mark_gaps(recording, encoding=encoding)
     if lost:
-        warn(
-            f"{path}: {len(lost)} annotation(s) lie where the recording has no data, and are left "
-            f"out: {join_some(lost, 5)}."
+        notes.append(
+            f"{len(lost)} annotation(s) lie where the recording has no data, and are left out: "
+            f"{join_some(lost, 5)}."
         )
     return settled if lost is None else (*settled, "annotation(s) that were")
 
 
-def _read(path, name):
+def _check_encoding(encoding):
+    try:
+        codecs.lookup(encoding)
+    except (LookupError, TypeError) as error:
+        raise ValueError(
+            f"The parameter 'encoding' must be the name of a text encoding, such as 'latin1', got "
+            f"{encoding!r}."
+        ) from error
+
+
+def _read(path, encoding, allow_maxshield, notes):
     import mne
 
-    if name.endswith(_EPOCHS_ENDINGS):
-        return mne.read_epochs(path, preload=False, verbose="warning")
-    if name.endswith(_AVERAGE_ENDINGS):
-        return _read_averages(path)
+    content = scan_fif(path, until_data=True)
+    if content is not None:
+        return _read_fif(content, allow_maxshield, notes)
+    _check_name(path)
+    check_beginning(path)
     bti = bti_siblings(path)
     if bti is not None:
         config, head_shape = bti
         return mne.io.read_raw_bti(path, config, head_shape, verbose="warning")
-    if name.endswith(".edf"):
-        return mne.io.read_raw_edf(path, infer_types=True, verbose="warning")
-    if name.endswith(".set"):
-        return _read_eeglab(path)
-    return mne.io.read_raw(path, verbose="warning")
+    ending = path.suffix.lower()
+    if ending in (".edf", ".bdf"):
+        return _read_edf(path, encoding, notes)
+    if ending == ".set":
+        return _read_eeglab(path, encoding, notes)
+    options = {"encoding": encoding} if encoding and ending == ".eeg" else {}
+    raw = mne.io.read_raw(path, **options, verbose="warning")
+    check_signals(raw)
+    return raw
 
 
-def _read_averages(path):
+def _check_name(path):
+    """Name what a file would hold, by how MNE calls it, where its content cannot be read."""
+    stem, is_fif, _ = path.name.lower().partition(".fif")
+    kind = stem.replace("_", "-").split("-")[-1]
+    if is_fif and kind in _OTHER_FIF:
+        raise RecordingError(
+            f"{path.name} is no recording: it ends in {kind!r}, one of MNE's derived files"
+        )
+
+
+def _read_fif(content, allow_maxshield, notes):
+    """Read a FIF file by what it holds."""
     import mne
 
-    evokeds = mne.read_evokeds(path, verbose="warning")
-    baselines = {evoked.baseline for evoked in evokeds}
-    return mne.EpochsArray(
-        [evoked.data for evoked in evokeds],
-        evokeds[0].info,
-        tmin=evokeds[0].times[0],
-        baseline=baselines.pop() if len(baselines) == 1 else None,
-        verbose="warning",
-    )
+    path = content.path
+    if not path.suffix:  # MNE opens by the ending
+        raise RecordingError(
+            f"it is a FIF file by its content, without an ending. Rename it to {path.name}.fif"
+        )
+    if content.kind == "averages":
+        return read_averages(path, allow_maxshield, notes)
+    if content.kind == "epochs":
+        recording = mne.read_epochs(path, preload=False, verbose="warning")
+    elif content.kind in ("raw data", None) or content.is_cut_short:
+        recording = mne.io.read_raw_fif(path, allow_maxshield=allow_maxshield, verbose="warning")
+    else:
+        raise RecordingError(f"{path.name} is no recording: it holds {content.kind}")
+    note_later_part(content, notes)
+    return recording
 
 
-def _read_eeglab(path):
+def _read_edf(path, encoding, notes):
     import mne
 
+    def read(encoding):
+        if path.suffix.lower() == ".bdf":
+            return mne.io.read_raw_bdf(path, encoding=encoding, verbose="warning")
+        return mne.io.read_raw_edf(path, infer_types=True, encoding=encoding, verbose="warning")
+
+    raw = with_encoding(read, encoding, notes)
+    check_signals(raw)
+    return raw
+
+
+def with_encoding(read, encoding, notes):
+    """Read annotations as UTF-8, else, unless an encoding was given, as Latin-1 with a note."""
     try:
-        return mne.io.read_raw_eeglab(path, verbose="warning")
-    except TypeError:  # what MNE raises when the file holds epochs
-        return mne.read_epochs_eeglab(path, verbose="warning")
+        return read(encoding or "utf8")
+    except Exception as error:  # MNE raises no narrower one here
+        if encoding is not None or not is_undecodable(error):
+            raise
+    notes.append(
+        "The text of its annotations is not UTF-8 and is read as Latin-1, which is a guess. The "
+        "signals do not depend on it. If the text matters, give its encoding: "
+        "read_recording(path, encoding='latin1'), or --encoding on the command line."
+    )
+    return read("latin1")
+
+
+def _read_eeglab(path, encoding, notes):
+    import mne
+
+    options = {"uint16_codec": encoding, "verbose": "warning"}
+    try:
+        recording = mne.io.read_raw_eeglab(path, **options)
+    except TypeError as error:
+        if "read_epochs_eeglab" not in str(error):  # what it advises when the file holds epochs
+            raise
+        recording = mne.read_epochs_eeglab(path, **options)
+    names = getattr(recording, "event_id", None) or recording.annotations.description
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in names):
+        notes.append(
+            "Letters in the names of its events could not be decoded. If they matter, give their "
+            "encoding: read_recording(path, encoding='latin1'), or --encoding on the command line."
+        )
+    return recording
 
 
 def bti_siblings(path):

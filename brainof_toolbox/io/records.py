@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
 from ..signals import MODALITIES, PER_SAMPLE, PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
 from .recordings import read_recording
@@ -146,7 +147,9 @@ def _part_of(signals, modality):
         raise ValueError(
             f"record[{modality!r}] holds {' and '.join(parts)}, but no {modality.upper()}."
         )
-    return parts[modality]
+    part = parts[modality]
+    check_positions(part.ch_pos, part.ch_names, modality, where=f"record[{modality!r}]")
+    return part
 
 
 def _unusable(modality, item):

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
+from .._utils.unique import refuse_repeated
 from .channels import template_montage
-from .maskers import resolve_masker, table_beside, volume_maskers
+from .maskers import clone_masker, resolve_masker, table_beside, volume_maskers
 
 __all__ = ["head_to_mni", "mni_to_head", "region_geometry", "resolve_masker"]
 
@@ -81,16 +83,13 @@ def region_geometry(masker):
 
 def _fit_without_data(masker):
     from nilearn.maskers import NiftiMasker
-    from sklearn.base import clone
 
     if isinstance(masker, NiftiMasker) and masker.mask_img is None:
         raise ValueError(
             "This NiftiMasker has no mask_img and was not fitted, so it has no voxels yet. "
             "Fit it to an image, or give it a mask_img."
         )
-    masker = clone(masker)
-    masker.reports = False
-    return masker.fit()
+    return clone_masker(masker).fit()
 
 
 def _mm(xyz):
@@ -108,6 +107,7 @@ def _load(image):
 
 
 def _labels_geometry(masker):
+    refuse_repeated(masker.lut_["index"].tolist(), "The look-up table of the masker names regions")
     ids = [value for key, value in masker.region_ids_.items() if key != "background"]
     known = masker.lut_.set_index("index")["name"].to_dict()
     # The atlas as given, not as resampled to the data: a region is where it is in any image.
@@ -116,7 +116,7 @@ def _labels_geometry(masker):
     missing = [name for name, value in zip(names, ids, strict=True) if value not in centres]
     if missing:
         raise ValueError(f"These regions have no voxel in the labels image: {missing}.")
-    unnamed = {"unknown", "nan", ""}
+    unnamed = {"unknown", "nan", "n/a", ""}
     names = [
         f"region {value:g}" if name.lower() in unnamed or name == str(value) else name
         for name, value in zip(names, ids, strict=True)
@@ -196,6 +196,7 @@ def unique_names(names):
 
 
 def _check_inside(names, pos):
+    check_positions(pos, names, "fmri", space="mni", where="The atlas")
     far = np.flatnonzero(np.linalg.norm(pos, axis=1) > _MNI_RADIUS)
     if len(far):
         warn(

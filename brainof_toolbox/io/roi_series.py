@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.positions import check_positions
+from .._utils.unique import refuse_repeated
 from ..signals import Signals
 from .image_checks import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
-from .t_r import _check_seconds, split_bids_name
+from .sidecars import split_bids_name
+from .t_r import check_seconds
 
 #: No brain reaches farther from the origin of MNI space, in metres.
 _FARTHEST = 0.2
@@ -91,7 +94,7 @@ def from_roi_timeseries(
     >>> from_roi_timeseries(series, t_r=2.0, roi_positions=places)
     <Signals | fmri, 2 samples x 3 channels (bold) x 100 times at 0.5 Hz, 200 s>
     """
-    t_r = _check_seconds("t_r", t_r)
+    t_r = check_seconds("t_r", t_r)
     atlas = _geometry(roi_positions, labels_img, labels)
     if getattr(data, "ndim", 0) == 1 and hasattr(data, "tolist"):  # a Series or array of paths
         data = data.tolist()
@@ -152,6 +155,7 @@ def _atlas_geometry(masker, labels):
             f"labels_img has no label {unknown[:10]}; it has {len(values)} from {min(values)} to "
             f"{max(values)}."
         )
+    refuse_repeated(labels, "labels= names regions")
     rows = [values.index(value) for value in labels]
     return unique_names([names[i] for i in rows]), pos[rows]
 
@@ -168,19 +172,16 @@ def _check_positions(roi_positions):
     bad = np.flatnonzero(~np.isfinite(pos).all(axis=1)).tolist()
     if bad:
         raise ValueError(f"roi_positions has NaN or infinite values in rows {bad[:20]}.")
-    largest = np.abs(pos).max(initial=0.0)
-    if largest > 1.0:
-        raise ValueError(
-            f"roi_positions reach {largest:g}, which in metres is no head: they look like "
-            "millimetres. Pass roi_positions * 1e-3."
-        )
-    if largest > _FARTHEST:
-        raise ValueError(
-            f"roi_positions reach {largest:g} m, outside any head in MNI space. Metres are "
-            "expected, with the origin at the anterior commissure."
-        )
     if not pos.any():
         raise ValueError("roi_positions are all zero: positions are missing.")
+    names = [f"row {i}" for i in range(len(pos))]
+    check_positions(pos, names, "fmri", space="mni", where="roi_positions")
+    largest = np.linalg.norm(pos, axis=1).max(initial=0.0)
+    if largest > _FARTHEST:
+        raise ValueError(
+            f"roi_positions reach {largest:.3g} m, outside any head in MNI space. Metres are "
+            "expected, with the origin at the anterior commissure."
+        )
     if len(np.unique(pos.round(6), axis=0)) < len(pos):
         warn("roi_positions has rows that are the same; check which region is where.")
     return pos

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.unique import refuse_repeated
+
 _TEXT = (".txt", ".csv", ".tsv", ".1d", ".dat")
 ENDINGS = (*_TEXT, ".mat", ".npy")
 
@@ -53,16 +55,16 @@ def _read_text(path):
         sep = next((s for s in "\t;," if s in first), r"\s+")
         tokens = [t.strip(" \"'") for t in re.split(sep, first)]
         has_names = not all(_is_number(token) for token in tokens)
-        table = pd.read_csv(
-            path,
-            sep=sep,
-            header=0 if has_names else None,
-            comment="#",
-            decimal="," if sep == ";" and "," in "".join(lines) else ".",
-            na_values=["n/a"],
-            skipinitialspace=True,
-            encoding="utf-8-sig",
-        )
+        options = {
+            "sep": sep,
+            "comment": "#",
+            "decimal": "," if sep == ";" and "," in "".join(lines) else ".",
+            "na_values": ["n/a"],
+            "skipinitialspace": True,
+            "encoding": "utf-8-sig",
+        }
+        table = pd.read_csv(path, header=0 if has_names else None, **options)
+        head = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
     except StopIteration:
         raise ValueError(f"{path} is empty: no table.") from None
     except (OSError, ValueError) as error:  # pandas' ParserError is a ValueError
@@ -71,6 +73,7 @@ def _read_text(path):
             f"({type(error).__name__}: {error})."
         ) from error
     names = [str(name).strip() for name in table.columns] if has_names else _commented(lines)
+    refuse_repeated(head.str.strip() if has_names else names or (), f"{path} names regions")
     return _numbers(table, names, has_names, path)
 
 

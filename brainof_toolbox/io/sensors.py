@@ -11,7 +11,7 @@ from .._utils.logging import warn
 from .._utils.validation import check_number
 from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
-from .amplitude import check_amplitude
+from .amplitude import Levels
 from .channels import geometry, pick_channels
 from .edf import known_highpass
 from .edf_gaps import check_gaps
@@ -51,6 +51,11 @@ def from_epochs(epochs, *, missing_positions="raise"):
     >>> from_epochs(make_epochs(n_epochs=4, n_channels=8))
     <Signals | eeg, 4 samples x 8 channels (eeg) x 256 times at 128 Hz, 2 s>
     """
+    return read_epochs(epochs, missing_positions=missing_positions)
+
+
+def read_epochs(epochs, *, missing_positions="raise", levels=None, first=0):
+    """Read epochs that are samples ``first`` and on of those whose ``levels`` are collected."""
     raw = getattr(epochs, "_raw", None)
     if hasattr(raw, "filenames"):  # a recording, out of which the epochs are read here
         check_gaps(raw)
@@ -74,7 +79,22 @@ def from_epochs(epochs, *, missing_positions="raise"):
         with _naming(files):
             return epochs.get_data(picks, verbose="error", copy=False)
 
-    return _build(epochs.info, read, len(epochs), fields, missing_positions, raw=raw)
+    return _build(
+        epochs.info,
+        read,
+        len(epochs),
+        fields,
+        missing_positions,
+        raw=raw,
+        levels=levels or make_levels(epochs),
+        first=first,
+    )
+
+
+def make_levels(epochs):
+    """Collect the levels of epochs, whose subjects are in their metadata if anywhere."""
+    subject = getattr(epochs.metadata, "get", lambda name: None)("subject")
+    return Levels(len(epochs), None if subject is None else tuple(subject))
 
 
 @contextmanager
@@ -190,7 +210,8 @@ def from_array(data, info, *, missing_positions="raise"):
     ------
     ValueError
         If ``info`` is missing or disagrees with the array, the axes are in another order, the
-        dtype is not real, values are not finite, or amplitudes are impossible for their unit.
+        dtype is not real or an integer (counts), values are not finite, or amplitudes are
+        impossible for their unit.
     """
     data = _check_array(data, info)
     is_table = data.ndim == 2
@@ -231,11 +252,17 @@ def _check_array(data, info):
     if not isinstance(info, Mapping) or "ch_names" not in info:
         raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
     if data.dtype.kind in "iub":
-        warn(
-            f"The array has the integer dtype {data.dtype}, which looks like raw converter "
-            "counts: values are taken as SI units (volt, tesla). Multiply by the gain first."
+        act = warn if data.ndim == 2 else _raise
+        act(
+            f"The array has the integer dtype {data.dtype}, which is impossible for volt or "
+            "tesla: these look like raw counts of the converter. Multiply each channel by its "
+            "gain (volt or tesla per count)."
         )
     return data
+
+
+def _raise(message):
+    raise ValueError(message)
 
 
 def _check_channel_count(shape, n_info):
@@ -255,12 +282,23 @@ def _check_channel_count(shape, n_info):
     raise ValueError(f"The array has {count} ({said}) but info has {n_info}.{hint}")
 
 
-def _build(info, read, n_samples, fields, missing_positions, is_table=False, raw=None):
+def _build(
+    info,
+    read,
+    n_samples,
+    fields,
+    missing_positions,
+    is_table=False,
+    *,
+    raw=None,
+    levels=None,
+    first=0,
+):
     """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
     if isinstance(subject, str) and not subject.strip():  # an empty field names nobody
         subject = None
-    parts = {}
+    parts, levels = {}, levels or Levels(n_samples)
     for modality, picks in pick_channels(info).items():
         pos, ori = (
             _table_geometry() if is_table else geometry(info, picks, modality, missing_positions)
@@ -277,7 +315,7 @@ def _build(info, read, n_samples, fields, missing_positions, is_table=False, raw
             highpass=known_highpass(info, names, raw),
             **fields,
         )
-        check_amplitude(parts[modality], where="The data", is_table=is_table)
+        levels.add(parts[modality], first, where="The data", is_table=is_table)
     return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
 
 

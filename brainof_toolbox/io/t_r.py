@@ -2,91 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import numbers
-import re
-from pathlib import Path
+
+import numpy as np
 
 from .._utils.logging import warn
+from .sidecars import read_json_sidecar, sidecar_files
 
 #: Repetition times outside this range, in seconds, are in another unit.
 _SHORTEST, _LONGEST = 0.01, 60.0
 #: Two statements of one repetition time that differ by more than this share are said.
 _TOLERANCE = 0.01
 _UNITS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
-_ENDINGS = (".gz", ".nii", ".img", ".hdr", ".mgz", ".mgh", ".json", ".tsv")
-
-
-def split_bids_name(path):
-    """Take a BIDS file name apart."""
-    stem = _stem(path)
-    *parts, suffix = stem.split("_")
-    found = [re.fullmatch(r"([A-Za-z0-9]+)-([^_]+)", part) for part in parts]
-    return {match[1]: match[2] for match in found if match}, suffix
-
-
-def _stem(path):
-    stem = Path(path).name
-    for ending in _ENDINGS:
-        if stem.lower().endswith(ending):
-            stem = stem[: -len(ending)]
-    return stem
-
-
-def find_sidecar(path):
-    """Read what BIDS says beside a file, by the inheritance principle."""
-    values = {}
-    for file in sidecar_files(path):
-        values.update(_read_json(file))
-    return values
-
-
-def sidecar_files(path):
-    """List the sidecars of a file."""
-    path = Path(path)
-    path = path.parent.absolute() / path.name  # a datalad link is looked for where it lies
-    entities, suffix = split_bids_name(path)
-    files = []
-    for folder in _folders(path, entities):
-        found = []
-        for file in folder.glob(f"*{suffix}.json") if entities else ():
-            own, own_suffix = split_bids_name(file)
-            if own_suffix == suffix and own.items() <= entities.items():
-                found.append((len(own), file.name, file))
-        files.extend(file for _, _, file in sorted(found))
-    beside = path.with_name(f"{_stem(path)}.json")
-    if beside not in files and beside.is_file():
-        files.append(beside)
-    return files
-
-
-def _folders(path, entities):
-    """Folders that may hold sidecars, from the dataset's root down to the file's own."""
-    if not entities:
-        return []
-    folders = [path.parent, *path.parent.parents]
-    for i, folder in enumerate(folders):
-        if (folder / "dataset_description.json").is_file():
-            return folders[i::-1]
-    # Without a root, only folders that are named as in BIDS are left upwards.
-    top = 0
-    while top < len(folders) - 1 and re.fullmatch(r"func|(ses|sub)-.+", folders[top].name):
-        top += 1
-    return folders[top::-1]
-
-
-def _read_json(file):
-    try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"Cannot read the sidecar {file}: damaged or not JSON ({type(error).__name__}: "
-            f"{error})."
-        ) from error
-    if not isinstance(values, dict):
-        raise ValueError(f"The sidecar {file} must hold a JSON object ({{...}}).")
-    return values
 
 
 def resolve_t_r(image, *, where="The image", path=None, t_r=None, masker_t_r=None):
@@ -97,11 +25,12 @@ def resolve_t_r(image, *, where="The image", path=None, t_r=None, masker_t_r=Non
     said = []  # (who, seconds), the most trusted first
     for name, value in (("t_r", t_r), ("masker.t_r", masker_t_r)):
         if value is not None:
-            said.append((name, _check_seconds(name, value)))
+            said.append((name, check_seconds(name, value)))
     files = sidecar_files(path) if path is not None else []
-    value, source = _from_sidecars(files, lenient=bool(said))
+    n_volumes = image.shape[3] if len(image.shape) > 3 else None
+    value, source = t_r_from_sidecars(files, n_volumes, lenient=bool(said))
     if value is not None:
-        said.append((f"RepetitionTime in {source}", value))
+        said.append((source, value))
     value, doubt = _from_header(image.header, where)
     if said:
         if value is not None and doubt != "default":
@@ -123,7 +52,7 @@ def resolve_t_r(image, *, where="The image", path=None, t_r=None, masker_t_r=Non
     return value
 
 
-def _check_seconds(name, value):
+def check_seconds(name, value):
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}.")
     value = float(value)
@@ -143,21 +72,59 @@ def _guess(value):
     return f"most likely it was divided by 1000 once too often ({value * 1e3:g} s)"
 
 
-def _from_sidecars(files, lenient):
-    """Seconds and the file that says so; with ``lenient`` a senseless value is warned about."""
+def t_r_from_sidecars(files, n_volumes=None, *, lenient=False):
+    """Return the repetition time in seconds and the entry that states it, or (None, None)."""
+    # With ``lenient`` a ``RepetitionTime`` that cannot be seconds is a warning.
     for file in reversed(files):
-        values = _read_json(file)
+        values = read_json_sidecar(file)
+        if "VolumeTiming" in values:
+            step = _step_of(values["VolumeTiming"], f"VolumeTiming in {file}", n_volumes)
+            if "RepetitionTime" in values:
+                name = f"RepetitionTime in {file}"
+                _compare(step, check_seconds(name, values["RepetitionTime"]), file)
+            return step, f"VolumeTiming in {file}"
         if "RepetitionTime" not in values:
             continue
+        name = f"RepetitionTime in {file}"
         try:
-            name = f"RepetitionTime in {file}"
-            return _check_seconds(name, values["RepetitionTime"]), file
+            return check_seconds(name, values["RepetitionTime"]), name
         except (TypeError, ValueError) as error:
             if not lenient:
                 raise ValueError(f"{error} Correct the sidecar, or pass t_r=.") from error
             warn(f"{error} It is ignored, as t_r is given.")
-            return None, file
+            return None, None
     return None, None
+
+
+def _step_of(onsets, name, n_volumes):
+    """Return the step of evenly spaced volume onsets; other onsets are an error."""
+    is_list = isinstance(onsets, list) and all(
+        isinstance(v, numbers.Real) and not isinstance(v, bool) for v in onsets
+    )
+    if not is_list or len(onsets) < 2 or not np.isfinite(np.array(onsets, dtype=float)).all():
+        raise ValueError(f"{name} must be a list of at least two onsets in seconds.")
+    if n_volumes is not None and len(onsets) != n_volumes:
+        raise ValueError(f"{name} has {len(onsets)} onsets but the image has {n_volumes} volumes.")
+    steps = np.diff(np.array(onsets, dtype=float))
+    if (steps <= 0).any():
+        raise ValueError(f"{name} does not increase: onset {np.argmax(steps <= 0) + 1} is early.")
+    step = check_seconds(f"The step of {name}", float(np.median(steps)))
+    if np.abs(steps - step).max() > _TOLERANCE * step:
+        raise ValueError(
+            f"{name}: the volumes are {steps.min():g} to {steps.max():g} s apart (sparse or "
+            "clustered acquisition), but a series needs one repetition time. Resample the image "
+            "to even steps and remove VolumeTiming, or leave the run out."
+        )
+    return step
+
+
+def _compare(step, t_r, file):
+    """Refuse a repetition time that contradicts the onsets in the same sidecar."""
+    if abs(step - t_r) > _TOLERANCE * step:
+        raise ValueError(
+            f"{file}: RepetitionTime is {t_r:g} s but the volumes of VolumeTiming are {step:g} s "
+            "apart. Remove the wrong one; BIDS allows one of them."
+        )
 
 
 def _from_header(header, where):

@@ -12,6 +12,7 @@ from .._utils.validation import check_number
 from .attention import DintAttention, PlainAttention
 from .config import MODALITY_CODES, BrainOFConfig
 from .embedding import ContentEmbedding, PlaceEmbedding
+from .isolate import isolate_torch
 from .layers import LayerScale, Linear, RMSNorm, call_block
 from .moe import Experts, Ledger, balance_loss
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
@@ -73,6 +74,7 @@ class BrainOF(nn.Module):
     .. footbibliography::
     """
 
+    @isolate_torch()
     def __init__(self, config=None, random_state=0):
         super().__init__()
         config = BrainOFConfig() if config is None else config

@@ -22,6 +22,8 @@ from .._utils.files import previous, replace_directory, sha256_of, write_file
 from .._utils.validation import soft_import
 from .brainof import BrainOF
 from .config import BrainOFConfig
+from .isolate import isolate_torch
+from .sizes import check_sizes, wanted_shapes
 from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
 
 __all__ = [
@@ -78,6 +80,7 @@ class Checkpoint:
 # ---------------------------------------------------------------------------------- saving
 
 
+@isolate_torch()
 def save_checkpoint(directory, model, *, preprocessing, manifest):
     """Write a checkpoint: afterwards the directory holds all of the new one, or all of the old.
 
@@ -160,6 +163,7 @@ def checkpoint_contents(model, *, preprocessing, manifest, state=None):
 # --------------------------------------------------------------------------------- loading
 
 
+@isolate_torch()
 def load_checkpoint(path_or_name):
     """Load a checkpoint: strictly, and without executing anything in it.
 
@@ -190,8 +194,10 @@ def load_checkpoint(path_or_name):
     config, preprocessing = _read_config(_member(directory, CONFIG, root))
     manifest = read_json(_member(directory, MANIFEST, root))
     weights = _member(directory, WEIGHTS, root)
+    table = read_header(weights)
+    check_sizes(weights, table, config, CONFIG)
+    check_header(weights, table, wanted_shapes(config))
     model = BrainOF(config, random_state=None)
-    check_header(weights, read_header(weights), model.state_dict())
     sha256 = sha256_of(weights)
     if manifest.get("sha256", sha256) != sha256:
         raise ValueError(

@@ -14,6 +14,9 @@ __all__ = ["MODALITY_CODES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
 MODALITY_CODES = ("eeg", "meg", "fmri")
 SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
+#: The Fourier basis of a patch grows with the square of its length.
+MAX_PATCH = 4096
+
 PRESETS = {
     "tiny": {"n_layers": 6, "width": 128, "n_heads": 4, "n_routed": 4},
     "base": {"n_layers": 12, "width": 256, "n_heads": 4, "n_routed": 4},
@@ -43,7 +46,7 @@ class BrainOFConfig:
     n_latents : int
         Number of latents M.
     patch_size : int
-        Time points P of a patch.
+        Time points P of a patch, at most 4096.
     n_encoder_blocks, n_decoder_blocks : int
         [D] ARNESS blocks that write to the latents and that read from them. Two of each: the
         second look is steered by what the first one found, and the published totals fit.
@@ -165,8 +168,9 @@ class BrainOFConfig:
         check_option("latent_init", self.latent_init, ("located", "random"))
         for name in ("n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_routed"):
             check_number(name, getattr(self, name), low=1, integer=True)
-        for name in ("width", "n_latents", "patch_size"):
+        for name in ("width", "n_latents"):
             check_number(name, getattr(self, name), low=2, integer=True)
+        check_number("patch_size", self.patch_size, low=2, high=MAX_PATCH, integer=True)
         check_number("n_chosen", self.n_chosen, low=1, high=self.n_routed, integer=True)
         positive = ("expert_ratio", "spectrum_floor", "waveform_corner", "content_limit")
         for name in (*positive, "latent_span", "norm_eps"):

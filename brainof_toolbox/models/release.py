@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from .._utils.validation import check_number, check_option
+from .isolate import isolate_torch
 from .release_import import Clone, fixed_randomness, read_commit
 from .release_weights import hash_checkpoint, read_state
 
@@ -77,6 +78,7 @@ class ReleasedBrainOF(nn.Module):
         self._transform, self._clone, self._arguments = transform, clone, arguments
         self.training = False
 
+    @isolate_torch()
     def forward(self, samples):
         """Embed samples, each by itself.
 
@@ -256,6 +258,7 @@ def _kind(variant):
     return found[0] if found else check_option("variant", variant, tuple(EMBEDDING_SIZES))
 
 
+@isolate_torch()
 def _build(arguments):
     root, checkpoint = (Path(arguments[key]) for key in ("repository", "checkpoint"))
     if not checkpoint.exists():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 import struct
 
 import torch
 
 from .._utils.messages import join_some
+from .._utils.unique import load_json
 
 __all__ = [
     "CODE_KEYS",
@@ -25,7 +26,7 @@ __all__ = [
 MAX_JSON = 64 * 2**20  # bytes; a manifest may list many hashed subjects
 MAX_HEADER = 100 * 2**20  # bytes, the limit of the safetensors format
 CODE_KEYS = ("auto_map", "_target_", "trust_remote_code", "custom_pipelines", "__reduce__")
-FLOATS = ("F64", "F32", "F16", "BF16")
+FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number
 
 
 def read_json(path):
@@ -33,7 +34,7 @@ def read_json(path):
     if path.stat().st_size > MAX_JSON:
         raise ValueError(f"{path} is larger than {MAX_JSON} bytes, and is refused.")
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not valid JSON ({error}). Fetch the checkpoint again."
@@ -66,19 +67,27 @@ def read_header(path):
         if length > min(size - 8, MAX_HEADER):
             raise damaged(path, f"{size} bytes cannot hold its header")
         try:
-            header = json.loads(file.read(length))
+            header = load_json(file.read(length))
             header.pop("__metadata__", None)
             end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-            table = {name: (e["dtype"], tuple(e["shape"])) for name, e in header.items()}
+            table = {name: (str(e["dtype"]), tuple(e["shape"])) for name, e in header.items()}
+            lengths = {
+                name: e["data_offsets"][1] - e["data_offsets"][0] for name, e in header.items()
+            }
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise damaged(path, "its header is not that of a safetensors file") from error
     if 8 + length + end != size:
         raise damaged(path, f"{size} bytes, but its header promises {8 + length + end}")
+    for name, (dtype, shape) in table.items():
+        is_shape = all(type(n) is int and n >= 0 for n in shape)
+        n_bytes = math.prod(shape) * FLOATS[dtype] if is_shape and dtype in FLOATS else None
+        if not is_shape or n_bytes not in (None, lengths[name]):
+            raise damaged(path, f"tensor {name!r} of shape {shape} has {lengths[name]} bytes")
     return table
 
 
 def check_header(path, table, wanted):
-    """Refuse weights that are not exactly those of the network, and name them."""
+    """Refuse weights that have not exactly the names and shapes of the network, and name them."""
     missing = [name for name in wanted if name not in table]
     extra = [name for name in table if name not in wanted]
     if missing or extra:
@@ -87,10 +96,10 @@ def check_header(path, table, wanted):
             f"{_some(extra)}. The weights belong to another network or version."
         )
     for name, (dtype, shape) in table.items():
-        if shape != tuple(wanted[name].shape):
+        if shape != wanted[name]:
             raise ValueError(
-                f"{path}: tensor {name!r} has shape {shape}, the model needs "
-                f"{tuple(wanted[name].shape)}. The configuration belongs to other weights."
+                f"{path}: tensor {name!r} has shape {shape}, the model needs {wanted[name]}. "
+                "The configuration belongs to other weights."
             )
         if dtype not in FLOATS:
             raise ValueError(

@@ -107,7 +107,7 @@ class TokenBatch(TensorFields):
         if isinstance(rows, (int, np.integer)):
             rows = [int(rows)]
         if isinstance(rows, (list, np.ndarray)):
-            rows = torch.as_tensor(np.asarray(rows))
+            rows = torch.as_tensor(np.asarray(rows), device="cpu")
         names = [field.name for field in dataclasses.fields(self)]
         names = [n for n in names if not (self.is_shared and n in LAYOUT)]
         return self._map(lambda tensor: tensor[rows], names)
@@ -229,7 +229,7 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
     position = _as_float("ch_pos", ch_pos, (n_channels, 3))
     orientation = _as_float("ch_ori", ch_ori, (n_channels, 3))
     if log_scale is None:
-        log_scale = torch.zeros(n_samples, n_channels)
+        log_scale = np.zeros((n_samples, n_channels))
     log_scale = _as_float("log_scale", log_scale, (n_samples, n_channels))
     if len(ch_types) != n_channels:
         raise ValueError(f"ch_types has {len(ch_types)} entries for {n_channels} channels.")
@@ -239,22 +239,23 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
 
     n_patches = -(-n_times // patch_size)
     values = F.pad(data, (0, n_patches * patch_size - n_times))  # (n, C, N P)
-    start = torch.arange(n_patches) * patch_size
+    values = values.reshape(n_samples, n_channels * n_patches, patch_size)
+    start = torch.arange(n_patches, device="cpu") * patch_size
     n_valid = (n_times - start).clamp(max=patch_size)
 
     def spread(tensor):  # (n or 1, C or 1, N or 1, ...) -> (n or 1, S, ...)
         return tensor.expand(-1, n_channels, n_patches, *tensor.shape[3:]).flatten(1, 2)
 
     return TokenBatch(
-        values=values.reshape(n_samples, n_channels * n_patches, patch_size),
+        values=values,
         position=spread(position[None, :, None]),
         orientation=spread(orientation[None, :, None]),
-        time=spread(((start + n_valid / 2) / sfreq)[None, None]),
-        duration=spread((n_valid / sfreq)[None, None]),
-        sensor_type=spread(torch.tensor(types)[None, :, None]),
+        time=spread(((start + n_valid.float() / 2) / sfreq)[None, None]),
+        duration=spread((n_valid.float() / sfreq)[None, None]),
+        sensor_type=spread(torch.tensor(types, device="cpu")[None, :, None]),
         log_scale=spread(log_scale[:, :, None]),
-        is_padding=torch.zeros(n_samples, n_channels * n_patches, dtype=torch.bool),
-        modality=torch.tensor([MODALITY_CODES.index(modality)]),
+        is_padding=torch.zeros(n_samples, values.shape[1], dtype=torch.bool, device="cpu"),
+        modality=torch.tensor([MODALITY_CODES.index(modality)], device="cpu"),
     )
 
 

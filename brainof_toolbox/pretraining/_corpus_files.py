@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import math
 import mmap
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.unique import load_json
 from ..models.config import MODALITY_CODES
 from .format import (
     DTYPES,
@@ -55,7 +55,7 @@ def read_header(directory):
         )
     path = member(directory, HEADER)
     try:
-        header = json.loads(path.read_bytes())
+        header = load_json(path.read_bytes())
     except ValueError as error:  # UnicodeDecodeError too
         raise ValueError(f"{path} is damaged: {error}. Fetch the corpus again.") from error
     if not isinstance(header, dict) or "format_version" not in header:
@@ -88,7 +88,7 @@ def read_index(directory, sha256):
             "corpus again."
         )
     try:
-        entries = tuple(Entry(**json.loads(line)) for line in content.splitlines())
+        entries = tuple(Entry(**load_json(line)) for line in content.splitlines())
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} has a row that is no entry: {error}.") from error
     if not entries:

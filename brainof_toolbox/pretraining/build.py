@@ -120,7 +120,7 @@ def build_corpus(
 
     *Samples* cover a recording evenly and may overlap. Windows of zeros, in which no channel
     varies, are left out and counted. A recording counts as changed when the size or the time of
-    its files does.
+    its files does. A recording split over FIF files is one, read from its first file.
     """
     options = _check_options(
         preprocessing,

@@ -61,10 +61,10 @@ def _identity(item, reading, folders):
     if isinstance(item, Simulated):
         return [item.number, item.duration, item.seed]
     if paths_of(item):
-        return [_neighbourhood(path, folders) for path in paths_of(item)]
+        return [neighbourhood(path, folders) for path in paths_of(item)]
     filenames = getattr(item, "filenames", None)
     if filenames and all(filenames) and getattr(item, "preload", True) is False:
-        return [_raw_identity(item), [_neighbourhood(Path(f), folders) for f in filenames]]
+        return [_raw_identity(item), [neighbourhood(Path(f), folders) for f in filenames]]
     if isinstance(item, dict):
         return {
             str(key): _identity(value, reading, folders)
@@ -97,7 +97,7 @@ def _image_identity(image, folders):
     head = [np.asarray(image.affine), getattr(image.header, "binaryblock", None)]
     filename = image.get_filename() if hasattr(image, "get_filename") else None
     if filename and nibabel.is_proxy(image.dataobj):
-        return [joblib.hash(head), _neighbourhood(Path(filename).absolute(), folders)]
+        return [joblib.hash(head), neighbourhood(Path(filename).absolute(), folders)]
     return joblib.hash([*head, np.asarray(image.dataobj)])
 
 
@@ -114,17 +114,19 @@ def _content(item, reading):
     return digest.hexdigest()
 
 
-def _neighbourhood(path, folders):
+def neighbourhood(path, folders):
     """Stamp a file and those beside it that belong to it: headers, data, sidecars."""
     # They share the first word of its name; ``.json`` and ``.tsv`` above it, as far as a dataset
     # reaches, may apply to it too.
     stamps = list(_list(path.parent, folders).get(_first_word(path.name), ()))
     if path.is_dir():
         stamps += [_stamp(inside) for inside in sorted(path.rglob("*")) if inside.is_file()]
+    sidecars = []
     for folder in list(path.parents)[:4]:
         rows = [row for group in _list(folder, folders).values() for row in group]
+        sidecars += [row for row in rows if row[0].endswith(_SIDECARS)]
         if any(row[0] == "dataset_description.json" for row in rows):
-            stamps += [row for row in rows if row[0].endswith(_SIDECARS)]
+            stamps += sidecars
             break
     return [os.fspath(path), stamps]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -11,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.logging import warn
+from .._utils.unique import load_json
 from .._utils.validation import check_number
+from ..io.splits import describe_later_parts, find_later_parts
 from ..samples import as_sources
 from ..signals import PairedSignals, as_parts
 
@@ -81,7 +83,8 @@ def read_samples(item, reading):
 
 
 def find_recordings(sources, *, dataset=None, licence=None, bids=None):
-    """List all recordings of the sources, in order, reading names only."""
+    """List all recordings of the sources, in order, without opening them."""
+    # Of FIF files in one folder it is read which of them continue others: these are left out.
     is_list = isinstance(sources, (list, tuple))
     if not is_list:
         sources = [sources]
@@ -96,7 +99,19 @@ def find_recordings(sources, *, dataset=None, licence=None, bids=None):
         recordings = _expand(source, f"sources[{number}]" if is_list else "sources", bids or {})
         given = {key: values[number] for key, values in names.items() if values[number]}
         found += [replace(recording, **given) for recording in recordings]
-    return found
+    return _without_parts(found, is_said=True)
+
+
+def _without_parts(recordings, *, is_said):
+    """Leave out files that are read together with another one."""
+    parts = find_later_parts([recording.item for recording in recordings])
+    if parts and is_said:
+        said = describe_later_parts(parts, [recording.name for recording in recordings])
+        warn(
+            f"{len(parts)} of {len(recordings)} recordings are later parts of a split recording, "
+            f"which is read from its first file, and are left out: {said}."
+        )
+    return [recording for i, recording in enumerate(recordings) if i not in parts]
 
 
 def _one_each(parameter, value, n_sources):
@@ -207,9 +222,11 @@ def _list_file(path, bids):
 def _bids(root, options):
     from ..io import read_bids
 
+    path = root / "dataset_description.json"
     try:
-        description = json.loads((root / "dataset_description.json").read_bytes())
-    except ValueError:
+        description = load_json(path.read_bytes())
+    except ValueError as error:
+        warn(f"{path}: {error} The data set is called {root.name!r}, without a licence.")
         description = {}
     if not isinstance(description, dict):
         description = {}
@@ -238,13 +255,14 @@ def paths_of(value):
 
 
 def _folder(folder, bids):
-    """All recordings below a folder; BIDS datasets below it are read as such."""
+    """All recordings below a folder, split ones by their first file; BIDS datasets as such."""
     found = []
     for path, is_root in _walk(folder):
         if is_root:
             found += _bids(path, bids)
         else:
             found.append(_file(path, folder))
+    found = _without_parts(found, is_said=False)
     if not found:
         raise ValueError(
             f"No recordings in {folder}: looked for files that end in {', '.join(ENDINGS)}. "
@@ -257,7 +275,6 @@ def _walk(folder):
     from ..io.recordings import bti_siblings
 
     inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    names = {path.name for path in inside}
     for path in inside:
         lower = path.name.lower()
         if path.is_dir() and path.suffix.lower() not in _FOLDERS:
@@ -266,23 +283,10 @@ def _walk(folder):
             else:
                 yield from _walk(path)
         elif lower.endswith(ENDINGS):
-            if not _continues(path.name, names):
-                yield path, False
+            yield path, False
         elif (not path.suffix or "," in lower) and bti_siblings(path):
             if not {"hs", "config"} & set(lower.split("_")):
                 yield path, False
-
-
-def _continues(name, names):
-    """Whether a FIF file is read together with the one that it continues."""
-    stem, ending = re.fullmatch(r"(.*?)(\.fif(?:\.gz)?)?", name).groups()
-    if not ending:
-        return False
-    first = re.sub(r"-\d+$", "", stem)
-    if first != stem and first + ending in names:
-        return True
-    split = re.search(r"_split-(\d+)_", name)
-    return bool(split) and int(split[1]) > 1
 
 
 def _file(path, folder):

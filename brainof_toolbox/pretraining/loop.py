@@ -19,6 +19,7 @@ from .._utils.messages import join_some
 from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
 from ..models.config import MODALITY_CODES, BrainOFConfig
+from ..models.isolate import isolate_torch
 from ._identity import describe_run
 from ._saving import Trained, load_step, save_step
 from ._stop import StopRequest
@@ -39,6 +40,7 @@ from .run_dir import LOG, RunDirectory
 from .sampler import Sampler
 
 
+@isolate_torch()
 def pretrain(
     corpus,
     output_dir,

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from .._utils.files import remove, replace_file, sha256_of
 from .._utils.logging import warn
+from .._utils.unique import load_json
 from ..models.checkpoint import FILES
 from ._identity import FORMAT_VERSION, list_differences
 
@@ -103,7 +104,7 @@ def _number(path):
 
 def _validate(path):
     """Return the record of a checkpoint, or say what is wrong with it."""
-    record = json.loads((path / RECORD).read_bytes())
+    record = load_json((path / RECORD).read_bytes())
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{RECORD} is not of format version {FORMAT_VERSION}")
     content = dict(record)
@@ -162,7 +163,7 @@ class RunDirectory:
         step = int(ranks.gather(saved.step if ranks.is_main else 0)[0])
         if saved is None:
             path = self.step_path(step)
-            saved = Saved(path, json.loads((path / RECORD).read_bytes()))
+            saved = Saved(path, load_json((path / RECORD).read_bytes()))
         return saved
 
     def _resume(self, run):
@@ -194,7 +195,7 @@ class RunDirectory:
 
     def _is_ours(self):
         try:
-            return "total_steps" in json.loads((self.path / RUN).read_bytes())
+            return "total_steps" in load_json((self.path / RUN).read_bytes())
         except (OSError, ValueError):
             return False
 

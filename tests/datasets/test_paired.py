@@ -48,7 +48,7 @@ def states():
 
 
 def test_same_seed_same_recordings(global_rng_untouched, no_network):
-    """D1, D7: the seed decides everything; the global random state and the network nothing."""
+    """The seed decides everything; the global random state and the network nothing."""
     one, same, other = (make_paired_recordings(1, random_state=s, **SMALL)[0] for s in (3, 3, 4))
     assert _same(one, same)
     one, other = _arrays(one), _arrays(other)
@@ -276,7 +276,7 @@ def test_views_are_separate():
 
 
 def test_missing_modalities():
-    """R110: some are gone, never all; what is left is what it was."""
+    """Some are gone, never all; what is left is what it was."""
     whole = make_paired_recordings(8, **SMALL)
     some = make_paired_recordings(8, missing=0.5, **SMALL)
     present = [set(_arrays(record)) for record in some.records]

@@ -82,7 +82,7 @@ def test_participants_and_description(written):
 
 
 def test_sparse_datasets_lack_files(tmp_path):
-    """R110: what a record lacks is not written; one run needs no number."""
+    """What a record lacks is not written; one run needs no number."""
     made = make_paired_recordings(4, missing=0.5, write_bids=tmp_path / "sparse", **SMALL)
     folders = {"fmri": "func", "eeg": "eeg", "meg": "meg"}
     lacking = 0

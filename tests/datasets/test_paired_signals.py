@@ -24,7 +24,7 @@ def atlas():
 
 
 def test_same_seed_same_signals(atlas):
-    """D1: the seed decides; more subjects do not change the first ones."""
+    """The seed decides; more subjects do not change the first ones."""
     X, y, groups = make_paired_signals(masker=atlas, **SMALL)
     again, y_again, _ = make_paired_signals(masker=atlas, **SMALL)
     more, y_more, _ = make_paired_signals(masker=atlas, **{**SMALL, "n_subjects": 3})
@@ -51,7 +51,7 @@ def test_shapes_and_positions(atlas):
 
 
 def test_missing_parts(atlas):
-    """R110: a sample lacks some modalities, never all of them."""
+    """A sample lacks some modalities, never all of them."""
     whole, _, _ = make_paired_signals(masker=atlas, **SMALL)
     some, _, _ = make_paired_signals(masker=atlas, missing=0.6, **SMALL)
     gone = np.array([some.is_missing[name] for name in some.parts])

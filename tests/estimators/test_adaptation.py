@@ -377,7 +377,7 @@ def test_plot_history(kind, small_checkpoint, epochs, y):
 
 
 def test_noise_stays_at_chance(small_checkpoint):
-    """H1: no way of adapting finds what is not there."""
+    """No way of adapting finds what is not there."""
     epochs = noise_epochs(60)
     y = epochs.events[:, 2]
     for how in ({"head": "mlp"}, *TRAINED):

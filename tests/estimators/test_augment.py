@@ -132,7 +132,7 @@ def test_dropped_channels_become_padding():
 
 
 def test_training_repeats_and_differs(small_checkpoint):
-    """D1: the same seed gives the same weights; no augmentation gives others."""
+    """The same seed gives the same weights; no augmentation gives others."""
     epochs = obvious_epochs(16)
     y = epochs.events[:, 2]
     how = {"adaptation": "full", "max_epochs": 2, "learning_rate": 1e-3}

@@ -22,7 +22,7 @@ def make(checkpoint, adaptation="probe", **kwargs):
 @BOTH
 @pytest.mark.parametrize("kind", ["eeg", "eeg+meg"])
 def test_obvious_effect_is_learned(adaptation, kind, small_checkpoint):
-    """K16, R17: on epochs that were not trained on."""
+    """On epochs that were not trained on."""
     train, test = obvious_epochs(32, kind=kind), obvious_epochs(24, seed=1, kind=kind)
     classifier = make(small_checkpoint, adaptation, max_epochs=8)
     classifier.fit(train, train.events[:, 2])
@@ -44,7 +44,7 @@ def test_obvious_effect_is_learned(adaptation, kind, small_checkpoint):
     ids=["str", "gapped", "float", "bool", "object", "category", "string"],
 )
 def test_labels_of_any_kind(adaptation, labels, small_checkpoint):
-    """K11: classes are sorted; predictions come from them."""
+    """Classes are sorted; predictions come from them."""
     epochs = obvious_epochs(16)
     y = labels[epochs.events[:, 2] - 1]
     y = y.reset_index(drop=True) if isinstance(y, pd.Series) else y
@@ -59,7 +59,7 @@ def test_labels_of_any_kind(adaptation, labels, small_checkpoint):
 @BOTH
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_probabilities(adaptation, n_classes, small_checkpoint):
-    """K12: rows sum to one, the largest is predicted, the decision function agrees."""
+    """Rows sum to one, the largest is predicted, the decision function agrees."""
     epochs, y = noise_epochs(24), np.arange(24) % n_classes
     classifier = make(small_checkpoint, adaptation).fit(epochs, y)
     probability = classifier.predict_proba(epochs)
@@ -79,7 +79,7 @@ def test_probabilities(adaptation, n_classes, small_checkpoint):
 
 @BOTH
 def test_same_seed_same_predictions(adaptation, small_checkpoint, global_rng_untouched):
-    """D1, D3, D5, D7: repetition changes nothing, nor do batch size and order at prediction."""
+    """Repetition changes nothing, nor do batch size and order at prediction."""
     epochs = noise_epochs(20)
     y, order = epochs.events[:, 2], np.random.default_rng(0).permutation(20)
     first = make(small_checkpoint, adaptation, random_state=3).fit(epochs, y)
@@ -96,7 +96,7 @@ def test_same_seed_same_predictions(adaptation, small_checkpoint, global_rng_unt
 
 
 def test_probe_does_not_depend_on_the_seed(small_checkpoint):
-    """D12: what is not random does not listen to ``random_state``."""
+    """What is not random does not listen to ``random_state``."""
     epochs = noise_epochs(20)
     a, b = (
         make(small_checkpoint, random_state=state).fit(epochs, epochs.events[:, 2])
@@ -134,7 +134,7 @@ def test_class_weight(adaptation, small_checkpoint):
     ],
 )
 def test_targets_that_are_refused(y, words, small_checkpoint):
-    """K13, K14"""
+    """Y of another length / NaN in y / None: error naming y and both numbers."""
     with pytest.raises(ValueError, match=words):
         make(small_checkpoint).fit(noise_epochs(8), y)
 

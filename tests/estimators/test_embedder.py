@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import shutil
 import warnings
 
 import mne
@@ -27,7 +29,7 @@ def embed(X, *checkpoint, **kwargs):
 
 @pytest.mark.parametrize("pooling", ["mean", "mean+std", "flat"])
 def test_rows_are_rows(pooling):
-    """D1, D3, D5, D6: neither repetition, batch size, order nor neighbours change a row."""
+    """Neither repetition, batch size, order nor neighbours change a row."""
     epochs, order = noise_epochs(9), np.random.default_rng(0).permutation(9)
     rows = embed(epochs, pooling=pooling)
     np.testing.assert_array_equal(embed(epochs, pooling=pooling), rows)
@@ -36,7 +38,7 @@ def test_rows_are_rows(pooling):
     np.testing.assert_allclose(embed(epochs[order], pooling=pooling), rows[order], **CLOSE)
     alone = np.concatenate([embed(epochs[i], pooling=pooling) for i in range(9)])
     np.testing.assert_allclose(alone, rows, **CLOSE)
-    # D11: what all this compares with does differ.
+    # what all this compares with does differ.
     assert (np.abs(rows[1:] - rows[0]).max(axis=1) > 1e-2).all()
 
 
@@ -50,7 +52,7 @@ def test_pooling():
 
 
 def test_channel_order():
-    """D4"""
+    """Channel order permuted: <= 1e-5."""
     for kind in ("eeg", "eeg+meg"):
         epochs = noise_epochs(3, kind=kind)
         names = list(np.random.default_rng(0).permutation(epochs.ch_names))
@@ -64,7 +66,7 @@ def test_channel_order():
 
 
 def test_dtype():
-    """D8"""
+    """Float32 vs float64 input: <= 1e-4."""
     epochs = noise_epochs(3)
     X = epochs.get_data()
     rows = embed(X, info=epochs.info)
@@ -75,7 +77,7 @@ def test_dtype():
 
 @pytest.mark.filterwarnings("ignore:.*untrained:RuntimeWarning")
 def test_other_weights(small_checkpoint, other_checkpoint):
-    """D11, D12: rows depend on the checkpoint, and on ``random_state`` only without one."""
+    """Rows depend on the checkpoint, and on ``random_state`` only without one."""
     epochs = noise_epochs(3)
     for checkpoint in (small_checkpoint, "brainof-tiny"):
         rows = embed(epochs, checkpoint, random_state=0)
@@ -88,7 +90,7 @@ def test_other_weights(small_checkpoint, other_checkpoint):
 
 
 def test_untrained(global_rng_untouched):
-    """H8, D7, D12: no checkpoint means a warning, and weights drawn from ``random_state``."""
+    """No checkpoint means a warning, and weights drawn from ``random_state``."""
     epochs, rows = noise_epochs(2, n_channels=3), {}
     for state in (None, 0, 1):
         embedder = BrainOFEmbedder(None, random_state=state, pooling="mean")
@@ -138,7 +140,7 @@ def test_warnings_point_to_the_caller():
 
 
 def test_global_states(small_checkpoint, global_rng_untouched):
-    """D7, D10: random numbers, gradient mode, dtype, determinism and threads stay as they were."""
+    """Random numbers, gradient mode, dtype, determinism and threads stay as they were."""
 
     def state():
         return (
@@ -167,12 +169,12 @@ def test_global_states(small_checkpoint, global_rng_untouched):
 
 
 def test_no_network(no_network):
-    """S15: import is tested in a fresh process; fit and transform here."""
+    """Import is tested in a fresh process; fit and transform here."""
     assert embed([raw()]).shape == (1, 128 * 128)
 
 
 def test_fit_learns_nothing():
-    """H4, H5: the fitted state depends neither on X nor on y, and transform does not change it."""
+    """The fitted state depends neither on X nor on y, and transform does not change it."""
     train, test = noise_epochs(6), noise_epochs(5, seed=1)
     embedder = BrainOFEmbedder().fit(train, train.events[:, 2])
     fitted = pickle.dumps(embedder)
@@ -193,7 +195,7 @@ def test_fit_learns_nothing():
 
 @pytest.mark.parametrize("checkpoint", ["brainof-tiny", "small", None])
 def test_save_and_load(checkpoint, small_checkpoint, tmp_path):
-    """A11: the same rows, bitwise, from the directory that was saved."""
+    """The same rows, bitwise, from the directory that was saved."""
     epochs = noise_epochs(3, n_channels=3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -223,7 +225,7 @@ def test_refit_forgets_the_checkpoint(small_checkpoint, tmp_path):
 
 
 def test_labels_in_epochs_do_not_leak(small_checkpoint):
-    """H9: labels in metadata, event codes and annotations of noise decode at chance."""
+    """Labels in metadata, event codes and annotations of noise decode at chance."""
     import pandas as pd
 
     epochs = noise_epochs(80, seed=3)
@@ -236,7 +238,7 @@ def test_labels_in_epochs_do_not_leak(small_checkpoint):
 
 
 def test_labels_in_recordings_do_not_leak(small_checkpoint):
-    """H9, R15: labels in a stimulus channel and in annotations of noise decode at chance."""
+    """Labels in a stimulus channel and in annotations of noise decode at chance."""
     rng, y = np.random.default_rng(1), np.arange(60) % 2
     recordings = []
     for label in y:
@@ -259,8 +261,19 @@ def test_leak_detector_works(small_checkpoint):
 
 
 def test_paired_modalities_are_indexed_in_step():
-    """D5, D6 for simultaneous EEG and MEG."""
+    """For simultaneous EEG and MEG."""
     paired = from_epochs(noise_epochs(5, kind="eeg+meg"))
     rows = embed(paired)
     order = np.array([3, 0, 4])
     np.testing.assert_allclose(embed(paired[order]), rows[order], **CLOSE)
+
+
+@pytest.mark.parametrize("value", [1e9, -1.0, "256", None, True, float("nan"), 10**400])
+def test_sampling_rates_of_checkpoints_are_checked(value, small_checkpoint, tmp_path):
+    """What no recording is resampled to is refused when the network is loaded."""
+    folder = shutil.copytree(small_checkpoint, tmp_path / "model")
+    content = json.loads((folder / "config.json").read_text())
+    content["preprocessing"]["sfreq"] = value
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"model, config\.json: .*preprocessing\.sfreq"):
+        BrainOFEmbedder(folder).fit(noise_epochs(2))

@@ -383,7 +383,7 @@ def test_fine_tuning_on_mixtures(small_checkpoint):
 
 @pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
 def test_saved_backbone_is_the_tuned_one(kind, small_checkpoint, tmp_path):
-    """A11: bitwise the embedding of the fine-tuned network; the manifest says so, and of whom."""
+    """Bitwise the embedding of the fine-tuned network; the manifest says so, and of whom."""
     epochs = obvious_epochs(16)
     epochs.info["subject_info"] = {"his_id": "sub-07"}
     fitted = kind(small_checkpoint, adaptation="full", max_epochs=2, validation_fraction=0)

@@ -16,7 +16,7 @@ from simulated import noise_epochs, obvious_epochs
 from sklearn.base import clone
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox.estimators import lora
+from brainof_toolbox.estimators import adapters, lora
 from brainof_toolbox.estimators.reading import block_tokens
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
@@ -190,7 +190,7 @@ def test_learns_an_obvious_effect(small_checkpoint):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clone_pickle_and_save(kind, small_checkpoint, tmp_path):
-    """K2, K5, A11: as any estimator; the merged network is a checkpoint for all of them."""
+    """As any estimator; the merged network is a checkpoint for all of them."""
     epochs = obvious_epochs(16)
     fitted = kind(small_checkpoint, **LORA).fit(epochs, epochs.events[:, 2])
     expected = fitted.predict(epochs)
@@ -214,7 +214,7 @@ def fit_one(kind, checkpoint, y=None, **kwargs):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("head", ["linear", "mlp"])
 def test_adapter_round_trip(kind, head, small_checkpoint, tmp_path):
-    """A11: same predictions, bit for bit, from the checkpoint and the adapter."""
+    """Same predictions, bit for bit, from the checkpoint and the adapter."""
     fitted, epochs = fit_one(kind, small_checkpoint, head=head)
     fitted.save_adapter(tmp_path / "adapter")
     other = kind(small_checkpoint, adaptation="lora", head=head)
@@ -271,7 +271,7 @@ def test_adapter_of_something_else_is_refused(small_checkpoint, other_checkpoint
 
 
 def test_damaged_adapters_are_refused(small_checkpoint, tmp_path):
-    """S5, S7, S9, S10, S11, S16: missing, cut, misshaped, not finite, asking for code."""
+    """Missing, cut, misshaped, not finite, asking for code."""
     fitted, _ = fit_one(BrainOFClassifier, small_checkpoint)
     folder = tmp_path / "adapter"
 
@@ -311,3 +311,75 @@ def test_foreign_files_stay(small_checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"holds other files \(results.csv\)"):
         fitted.save_adapter(tmp_path)
     assert os.listdir(tmp_path) == ["results.csv"]
+
+
+def test_sizes_of_adapters_are_checked_before_anything_is_made(
+    small_checkpoint, tmp_path, monkeypatch
+):
+    """Ranks, classes and types that the factors do not have, in both kinds of estimators."""
+    classifier, _ = fit_one(BrainOFClassifier, small_checkpoint)
+    regressor, _ = fit_one(BrainOFRegressor, small_checkpoint)
+
+    def never(*args, **kwargs):
+        raise AssertionError("a network was made")
+
+    def refuse(match, fitted, parameters=None, **outputs):
+        folder = tmp_path / "adapter"
+        fitted.save_adapter(folder)
+        path = folder / "adapter.json"
+        content = json.loads(path.read_text())
+        content["parameters"].update(parameters or {})
+        content["outputs"].update(outputs)
+        path.write_text(json.dumps(content))
+        other = type(fitted)(small_checkpoint, adaptation="lora", **(parameters or {}))
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match=match):
+            patch.setattr(adapters, "_empty_network", never)
+            other.load_adapter(folder)
+
+    refuse(r"shape \(32, .*needs \(1000000000, ", classifier, {"lora_rank": 10**9})
+    refuse("has shape", classifier, classes=list(range(10**5)), dtype="<i8")
+    for outputs in (
+        {"dtype": "V1000000000"},
+        {"dtype": "no type"},
+        {"classes": [1, 1]},
+        {"classes": 10**9},
+        {"classes": [[1, 2]]},
+        {"classes": ["a", "b"], "dtype": "<i8"},
+        {"classes": [1, 10**30], "dtype": "<i8"},
+    ):
+        refuse(
+            r"adapter\.json: the outputs are not those of a BrainOFClassifier",
+            classifier,
+            **outputs,
+        )
+    for outputs in ({"mean": float("nan")}, {"spread": 0.0}, {"mean": "1"}, {"spread": 10**400}):
+        refuse(
+            r"adapter\.json: the outputs are not those of a BrainOFRegressor", regressor, **outputs
+        )
+
+
+def test_text_is_as_wide_as_its_words(small_checkpoint, tmp_path):
+    """A width of text in the file allocates nothing; the classes come back."""
+    fitted, epochs = fit_one(
+        BrainOFClassifier, small_checkpoint, np.array(["a", "bc"])[np.arange(16) % 2]
+    )
+    fitted.save_adapter(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter.json"
+    content = json.loads(path.read_text())
+    content["outputs"]["dtype"] = "<U100000000"
+    path.write_text(json.dumps(content))
+    other = BrainOFClassifier(small_checkpoint, adaptation="lora")
+    other.load_adapter(tmp_path / "adapter")
+    assert other.classes_.dtype == np.dtype("<U2")
+    np.testing.assert_array_equal(other.predict(epochs), fitted.predict(epochs))
+
+
+def test_training_goes_on_from_a_loaded_adapter(small_checkpoint, tmp_path):
+    """A loaded adapter has no history; one pass over more samples begins it."""
+    fitted, epochs = fit_one(BrainOFClassifier, small_checkpoint)
+    fitted.save_adapter(tmp_path / "adapter")
+    other = BrainOFClassifier(small_checkpoint, adaptation="lora")
+    other.load_adapter(tmp_path / "adapter").partial_fit(
+        epochs, np.resize(fitted.classes_, len(epochs))
+    )
+    assert other.history_["epoch"].tolist() == [1]

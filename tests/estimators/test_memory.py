@@ -66,14 +66,14 @@ def check(checkpoint, folder, megabytes):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no peak memory from the system")
 def test_peak_memory(small_checkpoint, tmp_path):
-    """A12 with recordings of 20 MB."""
+    """With recordings of 20 MB."""
     check(small_checkpoint, tmp_path, 20)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no peak memory from the system")
 def test_peak_memory_of_large_recordings(small_checkpoint, tmp_path):
-    """A12 with recordings of 100 MB."""
+    """With recordings of 100 MB."""
     check(small_checkpoint, tmp_path, 100)
 
 

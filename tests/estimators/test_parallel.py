@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import joblib
 import mne
@@ -17,8 +21,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, Records, from_epochs
+from brainof_toolbox import (
+    BrainOFClassifier,
+    BrainOFEmbedder,
+    Preprocessing,
+    Records,
+    from_epochs,
+)
+from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.estimators import parallel
+from brainof_toolbox.preprocessing import preprocess
 from brainof_toolbox.samples import as_sources
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -167,7 +179,7 @@ def test_backends_without_generators(small_checkpoint, paths, monkeypatch):
 
 
 def test_the_world_is_left_alone(small_checkpoint, paths, global_rng_untouched):
-    """D7, D10: threads, random numbers and warning filters here are as before."""
+    """Threads, random numbers and warning filters here are as before."""
 
     def state():
         return torch.get_num_threads(), torch.is_grad_enabled(), list(warnings.filters)
@@ -175,6 +187,56 @@ def test_the_world_is_left_alone(small_checkpoint, paths, global_rng_untouched):
     before = state()
     embedder(small_checkpoint, n_jobs=2).transform(paths)
     assert state() == before and parallel._BACKBONES == {}
+
+
+# -------------------------------------------------------------------------------- backends
+
+KINDS = ["paths", "records", "on disk", "in memory", "epochs", "lists of epochs", "signals"]
+KINDS += ["one signals", "arrays", "images"]
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+def run_forking(checkpoint, folder, backend, names, timeout):
+    """Differences by name, from a process that has used torch with several threads."""
+    script = Path(__file__).with_name("forking.py")
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    env["OMP_WAIT_POLICY"] = "passive"  # threads that wait take no time from other tests
+    call = [sys.executable, script, checkpoint, folder, backend, *names]
+    done = subprocess.run(call, env=env, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(map(json.loads, done.stdout.splitlines()))
+
+
+@needs_fork
+def test_forked_processes_embed(small_checkpoint, tmp_path):
+    """After torch has used several threads, its forked copies finish, with the same rows."""
+    names = ["paths", "epochs", "lists of epochs", "pool", "fork", "probe"]
+    found = run_forking(small_checkpoint, tmp_path, "multiprocessing", names, 120)
+    assert list(found) == names and max(found.values()) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky", "multiprocessing"])
+def test_every_backend_and_kind(backend, small_checkpoint, tmp_path):
+    """All local backends, all kinds of samples, and whole fits in workers."""
+    if backend == "multiprocessing" and not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    names = [*KINDS, "probe", "lora", "grid search"]
+    found = run_forking(small_checkpoint, tmp_path, backend, names, 200)
+    assert list(found) == names and max(found.values()) < 1e-4
+
+
+def test_filters_leave_the_workers_to_recordings(monkeypatch):
+    """MNE does not take up the backend that is meant for recordings, nor do simulations."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("joblib was asked for workers")
+
+    monkeypatch.setattr(joblib, "Parallel", refuse)
+    options = Preprocessing(notch=50.0)
+    with joblib.parallel_config("multiprocessing", n_jobs=2):
+        preprocess(from_epochs(noise_epochs(2, n_times=2000, sfreq=200.0)), options)
+        make_paired_signals(2, n_subjects=1)
 
 
 # -------------------------------------------------------------------------------- nesting
@@ -196,7 +258,7 @@ def test_nested_workers_start_no_processes(small_checkpoint, paths):
 
 
 def test_cross_validation_in_workers(small_checkpoint, paths):
-    """K9: folds in two processes, recordings of a fold in whatever is left."""
+    """Folds in two processes, recordings of a fold in whatever is left."""
     y = np.arange(6) % 2
     decoder = make_pipeline(BrainOFEmbedder(small_checkpoint, n_jobs=2), LogisticRegression())
     options = {"cv": KFold(3), "method": "predict_proba"}
@@ -212,7 +274,7 @@ def test_cross_validation_in_workers(small_checkpoint, paths):
     "backend", ["sequential", "threading", pytest.param("loky", marks=pytest.mark.slow)]
 )
 def test_a_broken_recording_is_named(backend, small_checkpoint, paths, broken):
-    """R42, R58: an error that says which one, from wherever it comes."""
+    """An error that says which one, from wherever it comes."""
     fitted = embedder(small_checkpoint)
     records = [{"eeg": path, "subject": path.name[4:6]} for path in (*paths[:2], broken)]
     with joblib.parallel_config(backend, n_jobs=2):
@@ -242,7 +304,7 @@ def test_one_broken_sample_in_a_group(small_checkpoint):
     """Of samples that are embedded together only the broken one is lost, with all its rows."""
     X = [noise_epochs(2, seed=i) for i in range(5)]
     rows = embedder(small_checkpoint).transform(X)
-    X[3]._data[1, 0, 0] = np.inf  # R30
+    X[3]._data[1, 0, 0] = np.inf
     with pytest.warns(RuntimeWarning, match=r"1 of 5 items.*X\[3\]"):
         found = embedder(small_checkpoint, on_error="nan").transform(X)
     assert np.isnan(found[6:8]).all()
@@ -271,7 +333,7 @@ def test_nothing_else_is_hidden(small_checkpoint, paths, monkeypatch):
 
 
 def test_warnings_of_workers_arrive(small_checkpoint, paths):
-    """R32: what a worker warns about is said here, at the line of the user."""
+    """What a worker warns about is said here, at the line of the user."""
     recordings = [raw(0), raw(1), raw(2)]
     recordings[1]._data[0] = 1e-5
     fitted = embedder(small_checkpoint, n_jobs=2)
@@ -285,7 +347,7 @@ def test_warnings_of_workers_arrive(small_checkpoint, paths):
     [("n_jobs", 0, ValueError), ("n_jobs", 1.5, TypeError), ("on_error", "skip", ValueError)],
 )
 def test_bad_parameters(name, value, error, small_checkpoint):
-    """K15"""
+    """Invalid parameter values (batch_size=0, device="gpu9", checkpoint=3)."""
     with pytest.raises(error, match=name):
         BrainOFEmbedder(small_checkpoint, **{name: value}).fit(noise_epochs(2))
 

@@ -75,14 +75,14 @@ def test_forms_of_images(embed, tmp_path):
 
 
 def test_images_of_any_length_are_read_as_alone(embed):
-    """R27 for images: lengths and repetition times may differ."""
+    """For images: lengths and repetition times may differ."""
     images = [bold(0), bold(1, n_volumes=70), bold(2, t_r=0.8), bold(3)]
     alone = np.concatenate([embed(image) for image in images])
     np.testing.assert_allclose(embed(images), alone, **CLOSE)
 
 
 def test_every_input_gives_rows_of_one_length(records):
-    """K17, R114: the same fitted object takes Epochs, Raw, images and records, also mixed."""
+    """The same fitted object takes Epochs, Raw, images and records, also mixed."""
     embedder = BrainOFEmbedder(masker=atlas()).fit(noise_epochs(2))
     mixed = [noise_epochs(1), raw(), bold(), records[0]]
     rows = [embedder.transform(X) for X in (noise_epochs(2), raw(), bold(), records, mixed)]
@@ -94,7 +94,7 @@ def test_every_input_gives_rows_of_one_length(records):
 
 
 def test_masker_and_image_are_left_alone():
-    """R50, K4: neither the masker given nor the image changes."""
+    """Neither the masker given nor the image changes."""
     masker, image = NiftiLabelsMasker(atlas()), bold()
     before, values = set(vars(masker)), image.get_fdata().copy()
     BrainOFEmbedder(masker=masker).fit([image]).transform([image])
@@ -105,13 +105,13 @@ def test_masker_and_image_are_left_alone():
     "masker", [3, "no such atlas", object()], ids=["number", "name", "object"]
 )
 def test_impossible_maskers(embed, masker):
-    """K15: refused at fit, by name, also when no image is there yet."""
+    """Refused at fit, by name, also when no image is there yet."""
     with pytest.raises((TypeError, ValueError), match="masker"):
         BrainOFEmbedder(masker=masker).fit(noise_epochs(2))
 
 
 def test_impossible_memory():
-    """K15: refused at fit."""
+    """Refused at fit."""
     with pytest.raises(TypeError, match="memory must be a folder.*got int"):
         BrainOFEmbedder(memory=3).fit(noise_epochs(2))
 
@@ -133,7 +133,7 @@ def test_masked_series_are_cached(tmp_path, monkeypatch):
 
 
 def test_unknown_repetition_time_is_refused_at_fit():
-    """R60: before any image is read; the masker or the record may say it."""
+    """Before any image is read; the masker or the record may say it."""
     image = bold(t_r=0)
     embedder = BrainOFEmbedder(masker=atlas())
     for X in ([image], [{"fmri": image}]):
@@ -146,7 +146,7 @@ def test_unknown_repetition_time_is_refused_at_fit():
 
 
 def test_short_runs_name_volumes(embed):
-    """R71: too few volumes for a z-score; a trial relative to its run may be shorter."""
+    """Too few volumes for a z-score; a trial relative to its run may be shorter."""
     with pytest.raises(ValueError, match="3 volumes.*minimum is 10"):
         embed([bold(n_volumes=3)])
     trial = from_nifti(bold(), masker=atlas())
@@ -167,7 +167,7 @@ def test_level_of_a_trial_is_signal(embed):
 
 # -------------------------------------------------------------------------------- records
 def test_lacking_a_modality_changes_no_other_row(embed, records):
-    """R110: rows are finite, and each equals the row of that record alone."""
+    """Rows are finite, and each equals the row of that record alone."""
     rows = embed(records)
     assert rows.shape == (3, 128 * 128) and np.isfinite(rows).all()
     for record, row in zip(records, rows, strict=True):
@@ -176,7 +176,7 @@ def test_lacking_a_modality_changes_no_other_row(embed, records):
 
 
 def test_each_modality_reaches_the_row(embed, records):
-    """R110, D11: leaving any modality out, or changing it, changes the row."""
+    """Leaving any modality out, or changing it, changes the row."""
     row = embed(records[:1])
     for name, other in (("fmri", bold(9)), ("eeg", raw(9)), ("meg", raw(9, kind="meg"))):
         assert_far(embed([{**records[0], name: None}]), row)
@@ -184,7 +184,7 @@ def test_each_modality_reaches_the_row(embed, records):
 
 
 def test_order_of_modalities_has_no_effect(embed, records):
-    """R113"""
+    """Records: order of modalities in the dict: no effect."""
     turned = [dict(reversed(record.items())) for record in records]
     assert np.array_equal(embed(turned), embed(records))
 
@@ -201,7 +201,7 @@ def test_one_recording_with_both_equals_its_record(embed):
 
 @pytest.mark.filterwarnings("ignore:.*without a position")
 def test_a_bids_path_is_read_with_its_sidecars(embed, tmp_path):
-    """R5: bad channels of channels.tsv are not used, whether or not a record holds the path."""
+    """Bad channels of channels.tsv are not used, whether or not a record holds the path."""
     recording = raw()
     recording.info["bads"] = recording.ch_names[:2]
     path = mne_bids.BIDSPath(root=tmp_path, subject="01", task="a", datatype="eeg")
@@ -214,7 +214,7 @@ def test_a_bids_path_is_read_with_its_sidecars(embed, tmp_path):
 
 
 def test_eeg_in_the_file_of_meg_is_said(embed, tmp_path):
-    """R17: BIDS keeps EEG that was recorded with MEG in one file, under meg/."""
+    """BIDS keeps EEG that was recorded with MEG in one file, under meg/."""
     both = raw(kind="eeg+meg", duration=8.0)
     path = mne_bids.BIDSPath(root=tmp_path, subject="01", task="a", datatype="meg")
     mne_bids.write_raw_bids(both, path, allow_preload=True, format="FIF", verbose="error")
@@ -239,7 +239,7 @@ def test_recordings_of_any_length_make_a_record(embed):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 32])
 def test_missing_parts_of_trials(embed, batch_size):
-    """R110, D3: trials in one container, parts missing at random, equal the trials alone."""
+    """Trials in one container, parts missing at random, equal the trials alone."""
     rng = np.random.default_rng(0)
     lacks = {"eeg": rng.random(12) < 0.4}
     lacks["meg"] = (rng.random(12) < 0.4) & ~lacks["eeg"]
@@ -253,7 +253,7 @@ def test_missing_parts_of_trials(embed, batch_size):
 
 
 def test_a_part_that_all_samples_lack(embed):
-    """R110: what a splitter takes may hold none that has EEG; alone or not, a row is the same."""
+    """What a splitter takes may hold none that has EEG; alone or not, a row is the same."""
     pair = paired(6, {"eeg": np.arange(6) % 2 == 0})
     rows = embed(pair)
     np.testing.assert_allclose(embed(pair[::2]), rows[::2], **CLOSE)
@@ -261,7 +261,7 @@ def test_a_part_that_all_samples_lack(embed):
 
 
 def test_what_is_missing_is_never_read(embed):
-    """R110: zeros or noise in the place of a missing part, the row is the same."""
+    """Zeros or noise in the place of a missing part, the row is the same."""
     lacks = {"eeg": np.array([True, False, False])}
     pair = paired(3, lacks)
     eeg = pair.parts["eeg"]
@@ -291,7 +291,7 @@ def test_what_is_missing_is_never_read(embed):
     ids="unknown empty nothing other epochs confounds number image path image-path".split(),
 )
 def test_impossible_records(embed, record, words):
-    """R111, R112, R58: the error says which record, and what to do."""
+    """The error says which record, and what to do."""
     with pytest.raises((ValueError, TypeError, FileNotFoundError), match=words):
         embed([{"eeg": raw()}, record])
 
@@ -326,7 +326,7 @@ def test_classifier_learns_from_whatever_is_there(small_checkpoint, adaptation):
 
 
 def test_records_in_cross_validation(small_checkpoint):
-    """K7, K8: scikit-learn splits lists of records; groups keep a subject together."""
+    """Scikit-learn splits lists of records; groups keep a subject together."""
     X = [{"subject": f"{i // 2:02d}", "eeg": raw(i)} for i in range(12)]
     for i in range(0, 12, 3):
         X[i]["fmri"] = bold(i, n_volumes=20)
@@ -347,7 +347,7 @@ def test_window_by_modality(embed, window):
 
 
 def test_window_of_an_unknown_modality(embed):
-    """K15"""
+    """Invalid parameter values (batch_size=0, device="gpu9", checkpoint=3)."""
     with pytest.raises(ValueError, match="'window'.*got 'ecg'"):
         embed([raw()], window={"ecg": 1.0})
 

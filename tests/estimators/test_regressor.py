@@ -30,7 +30,7 @@ def graded_epochs(n_epochs, seed=0):
 
 @BOTH
 def test_graded_effect_is_learned(adaptation, small_checkpoint):
-    """K16 for numbers."""
+    """For numbers."""
     train, y = graded_epochs(48)
     test, truth = graded_epochs(32, seed=1)
     regressor = make(small_checkpoint, adaptation, max_epochs=12).fit(train, y)
@@ -50,7 +50,7 @@ def test_units_of_the_target(adaptation, small_checkpoint):
 
 @BOTH
 def test_same_seed_same_predictions(adaptation, small_checkpoint, global_rng_untouched):
-    """D1, D3, D5, D7"""
+    """Same seed twice, same process: identical embedding / predictions."""
     epochs, y = graded_epochs(16)
     first = make(small_checkpoint, adaptation).fit(epochs, y)
     expected = first.predict(epochs)
@@ -89,7 +89,7 @@ def test_targets_of_any_kind(y, small_checkpoint):
     ],
 )
 def test_targets_that_are_refused(y, words, small_checkpoint):
-    """K13"""
+    """Y of another length / NaN in y / None: error naming y and both numbers."""
     with pytest.raises(ValueError, match=words):
         make(small_checkpoint).fit(noise_epochs(8), y)
 

@@ -41,7 +41,7 @@ def assert_far(a, b):
 
 
 def test_forms_of_epochs(embed):
-    """R56: Epochs, lists of one-epoch Epochs, arrays, Signals and objects: the same rows."""
+    """Epochs, lists of one-epoch Epochs, arrays, Signals and objects: the same rows."""
     epochs = noise_epochs(6)
     rows = embed(epochs)
     assert rows.shape == (6, 128 * 128) and rows.dtype == np.float32 and np.isfinite(rows).all()
@@ -62,7 +62,7 @@ def test_forms_of_epochs(embed):
 
 
 def test_forms_of_recordings(embed, tmp_path):
-    """R2, R41: Raw, loaded or on disk, lists, paths in any container: the same finite rows."""
+    """Raw, loaded or on disk, lists, paths in any container: the same finite rows."""
     recordings = [raw(0), raw(1, duration=3.0)]
     rows = embed(recordings)
     assert rows.shape == (2, 128 * 128) and np.isfinite(rows).all()
@@ -81,7 +81,7 @@ def test_forms_of_recordings(embed, tmp_path):
 
 
 def test_epochs_on_disk(embed, tmp_path):
-    """R41: epochs that were not loaded stay so."""
+    """Epochs that were not loaded stay so."""
     epochs = noise_epochs(5)
     epochs.save(tmp_path / "some-epo.fif", fmt="double", verbose="error")
     on_disk = mne.read_epochs(tmp_path / "some-epo.fif", preload=False, verbose="error")
@@ -100,7 +100,7 @@ def test_epochs_from_raw_that_drop_some(embed):
 
 
 def test_two_dimensional(embed):
-    """R45: one-channel series, as array, table or nested list."""
+    """One-channel series, as array, table or nested list."""
     X = noise_epochs(5).get_data()[:, 0]
     info = mne.create_info(["x"], 128.0, "eeg")
     rows = embed(X, info=info)
@@ -111,7 +111,7 @@ def test_two_dimensional(embed):
 
 
 def test_eeg_and_meg(embed):
-    """R17: both are read; changing either changes the row; PairedSignals are the same."""
+    """Both are read; changing either changes the row; PairedSignals are the same."""
     recording = raw(kind="eeg+meg", n_channels=6)
     rows = embed(recording)
     for kind in ("eeg", "mag", "grad"):
@@ -127,7 +127,7 @@ def test_eeg_and_meg(embed):
 
 
 def test_mixed_montages(embed):
-    """R27, R28, R52: rates, lengths, montages and modalities differ; each row is as alone."""
+    """Rates, lengths, montages and modalities differ; each row is as alone."""
     items = [
         raw(0),
         raw(1, sfreq=250.0),
@@ -146,7 +146,7 @@ def test_mixed_montages(embed):
 
 
 def test_features_are_as_many_for_every_input(embed):
-    """K17"""
+    """Number of features is the same for every input type: one n_features."""
     info = noise_epochs(1).info
     for pooling, n in (("mean", 128), ("mean+std", 256), ("flat", 128 * 128)):
         for X in (
@@ -196,7 +196,7 @@ def test_blocks_are_bounded():
 
 
 def test_bad_channels(embed):
-    """R5"""
+    """Info["bads"] set."""
     recording = raw()
     bad = recording.copy()
     bad.info["bads"] = recording.ch_names[:2]
@@ -206,7 +206,7 @@ def test_bad_channels(embed):
 
 @pytest.mark.filterwarnings("ignore:.*without a position:RuntimeWarning")
 def test_spellings(embed):
-    """R13: old and odd spellings get the same template position."""
+    """Old and odd spellings get the same template position."""
     names = ["Fp1", "Fz", "T7", "T8", "P7", "P8"]
     odd = ["FP1", "fz", "T3", "T4", "T5", "EEG T6-REF"]
     data = np.random.default_rng(0).normal(size=(6, 512)) * 2e-5
@@ -222,7 +222,7 @@ def test_spellings(embed):
 
 
 def test_other_channel_types(embed):
-    """R14, R15: EOG, ECG, EMG, STIM, MISC and RESP never enter, whatever they hold."""
+    """EOG, ECG, EMG, STIM, MISC and RESP never enter, whatever they hold."""
     recording, rng = raw(), np.random.default_rng(0)
     n = len(recording.times)
     extra = with_channels(
@@ -244,7 +244,7 @@ def test_other_channel_types(embed):
 
 
 def test_unsupported_channels_only(embed):
-    """R16"""
+    """No supported channel (only MISC)."""
     info = mne.create_info(["a", "b"], 128.0, "misc")
     with pytest.raises(ValueError, match=r"types \['misc'\], accepted are 'eeg', 'mag'"):
         embed([mne.io.RawArray(np.zeros((2, 512)), info, verbose="error")])
@@ -252,7 +252,7 @@ def test_unsupported_channels_only(embed):
 
 @pytest.mark.parametrize("word", ["BAD_muscle", "bad", "BAD_ACQ_SKIP"])
 def test_bad_spans(embed, word):
-    """R34, R36: what lies in a span annotated as bad changes nothing."""
+    """What lies in a span annotated as bad changes nothing."""
     recording = annotate(raw(), (1.0, 0.5, word))
     wild, zeros = recording.copy(), recording.copy()
     wild._data[:, 128:192] = 1.0
@@ -264,7 +264,7 @@ def test_bad_spans(embed, word):
 
 
 def test_metadata(embed):
-    """R37: metadata and event codes are neither used nor changed."""
+    """Metadata and event codes are neither used nor changed."""
     epochs = noise_epochs(4)
     rows = embed(epochs)
     epochs.metadata = pd.DataFrame({"label": list("abab"), "subject": list("xyxy")})
@@ -277,7 +277,7 @@ def test_metadata(embed):
 
 @pytest.mark.parametrize("form", ["raw", "epochs", "array", "table", "signals"])
 def test_input_is_not_changed(embed, form):
-    """R50: data, info and annotations are as before, and read-only arrays will do."""
+    """Data, info and annotations are as before, and read-only arrays will do."""
     epochs, recording = noise_epochs(3), annotate(raw(), (0.5, 0.5, "BAD_x"))
     recording.info["bads"] = recording.ch_names[:1]
     info = epochs.info
@@ -301,13 +301,13 @@ def test_input_is_not_changed(embed, form):
 
 
 def test_average_reference(embed):
-    """R51: rank-deficient data give finite rows."""
+    """Rank-deficient data give finite rows."""
     recording = raw().set_eeg_reference("average", verbose="error")
     assert np.isfinite(embed(recording)).all()
 
 
 def test_low_sampling_rate(embed):
-    """R25"""
+    """20 Hz (below what the model needs): warn/err naming sampling rate."""
     info = noise_epochs(1).info
     slow = mne.create_info(info["ch_names"], 20.0, "eeg").set_montage(info.get_montage())
     data = np.random.default_rng(0).normal(size=(1, 6, 100)) * 2e-5
@@ -316,7 +316,7 @@ def test_low_sampling_rate(embed):
 
 
 def test_sampling_rates_agree(embed):
-    """R26: the same signal at 200 and at 250 Hz has the same embedding."""
+    """The same signal at 200 and at 250 Hz has the same embedding."""
     rng = np.random.default_rng(0)
     names = noise_epochs(1).info["ch_names"]
     fine = mne.filter.filter_data(rng.normal(size=(6, 4000)), 1000.0, 1.0, 40.0, verbose="error")
@@ -335,7 +335,7 @@ def test_sampling_rates_agree(embed):
 
 
 def test_types_that_are_refused(embed):
-    """R54: the error names the type that came and lists those that are accepted."""
+    """The error names the type that came and lists those that are accepted."""
     epochs = noise_epochs(2)
     for X in (
         None,
@@ -359,7 +359,7 @@ def test_types_that_are_refused(embed):
 
 
 def test_empty(embed):
-    """R55"""
+    """Empty list: error: no samples."""
     for X in ([], (), np.array([], dtype=object), pd.Series([], dtype=object)):
         with pytest.raises(ValueError, match="no samples"):
             embed(X)
@@ -370,13 +370,13 @@ def test_empty(embed):
 
 
 def test_path_that_does_not_exist(embed, tmp_path):
-    """R59"""
+    """Path that does not exist: FileNotFoundError naming it."""
     with pytest.raises(FileNotFoundError, match="nowhere_raw.fif"):
         embed([tmp_path / "nowhere_raw.fif"])
 
 
 def test_broken_item_is_named(embed, tmp_path):
-    """R42, R58: which item of a list, and which file, at fit or when its batch comes."""
+    """Which item of a list, and which file, at fit or when its batch comes."""
     good, path = raw(), tmp_path / "some_raw.fif"
     good.save(path, verbose="error")
     whole = path.read_bytes()

@@ -101,7 +101,7 @@ def test_tags(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_init_stores_parameters_only(kind, no_network):
-    """K1: whatever is given is stored as it is, and nothing is done about it."""
+    """Whatever is given is stored as it is, and nothing is done about it."""
     given = {name: object() for name in kind().get_params()}
     estimator = kind(**given)
     assert vars(estimator) == given
@@ -111,7 +111,7 @@ def test_init_stores_parameters_only(kind, no_network):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clone_and_repr(kind, small_checkpoint):
-    """K2: clones are equal and unfitted; the HTML names the checkpoint once it is known."""
+    """Clones are equal and unfitted; the HTML names the checkpoint once it is known."""
     estimator = kind(small_checkpoint, pooling="mean", random_state=3)
     copy = clone(estimator.fit(noise_epochs(8), [0, 1] * 4))
     assert copy.get_params() == estimator.get_params()
@@ -136,7 +136,7 @@ def test_clone_and_repr(kind, small_checkpoint):
 )
 @pytest.mark.parametrize("X", [noise_epochs(2), np.zeros((2, 5))], ids=["epochs", "array"])
 def test_not_fitted(kind, method, X, tmp_path):
-    """K3: before fit, every method says so; a failed fit is no fit."""
+    """Before fit, every method says so; a failed fit is no fit."""
     estimator = kind("no-such-checkpoint")
     for _ in range(2):
         with pytest.raises(NotFittedError):
@@ -149,14 +149,14 @@ def test_not_fitted(kind, method, X, tmp_path):
 
 
 def test_names_not_fitted():
-    """K3"""
+    """Transform before fit: NotFittedError (subclass of ValueError)."""
     with pytest.raises(NotFittedError):
         BrainOFEmbedder().get_feature_names_out()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_is_idempotent(kind, small_checkpoint):
-    """K4: fit returns self, leaves parameters alone, and twice is like once."""
+    """Fit returns self, leaves parameters alone, and twice is like once."""
     epochs, y = noise_epochs(12), np.arange(12) % 2
     estimator = kind(small_checkpoint, random_state=1)
     before = dict(estimator.get_params())
@@ -208,7 +208,7 @@ BAD_WEIGHTS = [
     + [(BrainOFClassifier, "class_weight", *bad) for bad in BAD_WEIGHTS],
 )
 def test_bad_parameters(kind, name, value, error, said, small_checkpoint):
-    """K15: an error at fit, not before, that names the parameter and what came."""
+    """An error at fit, not before, that names the parameter and what came."""
     estimator = kind(**{"checkpoint": small_checkpoint, name: value})
     with pytest.raises(error, match=name) as caught:
         estimator.fit(noise_epochs(4), [0, 1, 0, 1])
@@ -217,14 +217,14 @@ def test_bad_parameters(kind, name, value, error, said, small_checkpoint):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_checkpoint_of_wrong_type(kind):
-    """K15"""
+    """Invalid parameter values (batch_size=0, device="gpu9", checkpoint=3)."""
     with pytest.raises(TypeError, match="checkpoint is a name or a directory, got int"):
         kind(3).fit(noise_epochs(4), [0, 1, 0, 1])
 
 
 @pytest.mark.parametrize("name", ["brainof-gigantic", "tiny"])
 def test_unknown_checkpoint_name(name, no_network):
-    """S14: a quick error that lists the known names, without asking anybody."""
+    """A quick error that lists the known names, without asking anybody."""
     with pytest.raises(ValueError, match=f"{name}.*Known names: brainof-tiny"):
         BrainOFEmbedder(name).fit(noise_epochs(2))
 
@@ -239,7 +239,7 @@ def make_decoder(*checkpoint, **kwargs):
 
 
 def test_pipeline_on_epochs():
-    """K6"""
+    """Pipeline(embedder, StandardScaler, LogisticRegression): works."""
     epochs = obvious_epochs(40)
     y = epochs.events[:, 2]
     decoder = make_decoder().fit(epochs[:30], y[:30])
@@ -248,7 +248,7 @@ def test_pipeline_on_epochs():
 
 @pytest.mark.parametrize("kind", ["probe", "pipeline"])
 def test_cross_val_score_on_epochs(kind):
-    """K7: an Epochs object, labels and subjects go straight in."""
+    """An Epochs object, labels and subjects go straight in."""
     epochs = obvious_epochs(40)
     y, subject = epochs.events[:, 2], np.repeat(list("abcd"), 10)
     decoder = {
@@ -261,7 +261,7 @@ def test_cross_val_score_on_epochs(kind):
 
 @pytest.mark.parametrize("as_paths", [False, True], ids=["raw", "paths"])
 def test_cross_val_score_on_recordings(as_paths, small_checkpoint, tmp_path):
-    """K7: a list of Raw or of paths, one label per recording."""
+    """A list of Raw or of paths, one label per recording."""
     recordings, y = [raw(seed) for seed in range(12)], np.arange(12) % 2
     for recording, label in zip(recordings, y, strict=True):
         recording.apply_function(lambda data, label=label: data * (1 + 2 * label))
@@ -277,7 +277,7 @@ def test_cross_val_score_on_recordings(as_paths, small_checkpoint, tmp_path):
 
 @pytest.mark.parametrize("n_dim", [2, 3])
 def test_cross_val_score_on_arrays(n_dim, small_checkpoint):
-    """K7: arrays with ``info``, three- and two-dimensional."""
+    """Arrays with ``info``, three- and two-dimensional."""
     epochs = obvious_epochs(40)
     X, y, info = epochs.get_data(), epochs.events[:, 2], epochs.info
     if n_dim == 2:
@@ -302,7 +302,7 @@ def test_cross_val_score_on_signals(small_checkpoint):
 
 
 def test_grid_search(small_checkpoint):
-    """K8: parameters of embedder and head are searched together."""
+    """Parameters of embedder and head are searched together."""
     epochs = obvious_epochs(24)
     grid = {"brainofembedder__pooling": ["mean", "flat"], "logisticregression__C": [0.01, 1.0]}
     search = GridSearchCV(make_decoder(small_checkpoint), grid, cv=2, error_score="raise")
@@ -312,7 +312,7 @@ def test_grid_search(small_checkpoint):
 
 
 def test_n_jobs(small_checkpoint):
-    """K9: two processes, the same scores."""
+    """Two processes, the same scores."""
     epochs = noise_epochs(20)
     y, cv = epochs.events[:, 2], KFold(4)
     classifier = BrainOFClassifier(small_checkpoint)
@@ -343,7 +343,7 @@ def test_pipeline_with_memory(small_checkpoint, tmp_path, monkeypatch):
 
 
 def test_set_output(small_checkpoint):
-    """K10: a DataFrame whose names are unique and the estimator's own."""
+    """A DataFrame whose names are unique and the estimator's own."""
     epochs = noise_epochs(5)
     embedder = BrainOFEmbedder(small_checkpoint, pooling="mean").set_output(transform="pandas")
     table = embedder.fit_transform(epochs)
@@ -399,7 +399,7 @@ np.savez(f"{folder}/out.npz", **out)
 
 
 def test_fresh_process(small_checkpoint, tmp_path, no_network):
-    """K5, D2, S15: what was pickled here predicts the same elsewhere; no socket is opened."""
+    """What was pickled here predicts the same elsewhere; no socket is opened."""
     epochs = obvious_epochs(16)
     X, y, common = epochs.get_data(), epochs.events[:, 2], {"info": epochs.info}
     full = {"adaptation": "full", "max_epochs": 2, **common}
@@ -424,7 +424,7 @@ def test_fresh_process(small_checkpoint, tmp_path, no_network):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pickle_round_trip(kind, small_checkpoint):
-    """K5: bitwise the same rows, and the pickled estimator works on."""
+    """Bitwise the same rows, and the pickled estimator works on."""
     epochs = noise_epochs(10)
     estimator = kind(small_checkpoint).fit(epochs, epochs.events[:, 2])
     method = "transform" if kind is BrainOFEmbedder else "predict"

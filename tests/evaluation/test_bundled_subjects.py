@@ -33,7 +33,7 @@ def trained(eeg_study):
 
 
 def test_subjects_of_the_corpus_are_known(trained):
-    """H7: by data set and name; folders of file formats have no subjects but files."""
+    """By data set and name; folders of file formats have no subjects but files."""
     for dataset, there in names("pretraining").items():
         expected = () if dataset.endswith("formats") else tuple(there)
         assert find_seen(trained, there) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,10 +14,11 @@ from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from brainof_toolbox import compare, cross_validate
 from brainof_toolbox._utils.logging import warn
+from brainof_toolbox.datasets import make_epochs
 from brainof_toolbox.evaluation.statistics import (
     balanced_accuracy,
     bootstrap_error,
@@ -34,7 +36,7 @@ def _data(n_groups=12, n_each=20, effect=0.0, seed=0):
 
 
 def test_noise_is_at_chance():
-    """H1: on noise the interval holds chance, over many data sets most of the time."""
+    """On noise the interval holds chance, over many data sets most of the time."""
     covered = 0
     for seed in range(20):
         X, y, groups = _data(seed=seed)
@@ -107,7 +109,7 @@ def test_folds_repeat_no_warning():
 
 
 def test_groups_are_demanded():
-    """H2: groups forgotten, a subject's fingerprint decodes perfectly; so they are asked for."""
+    """Groups forgotten, a subject's fingerprint decodes perfectly; so they are asked for."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(12), 20)
     y = groups % 2
@@ -128,7 +130,7 @@ def test_groups_are_demanded():
 @pytest.mark.filterwarnings("ignore:The groups parameter")
 @pytest.mark.parametrize("cv", [KFold(4, shuffle=True, random_state=0), [([0, 1, 2], [2, 3])]])
 def test_shared_groups_are_refused(cv):
-    """H3: no group, and no sample, on both sides of a split."""
+    """No group, and no sample, on both sides of a split."""
     X, y, groups = _data()
     with pytest.raises(ValueError, match="Fold 0 .* on both sides"):
         cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv)
@@ -137,7 +139,7 @@ def test_shared_groups_are_refused(cv):
 
 
 def test_imbalance_is_not_rewarded():
-    """H6: nine to one, always the frequent class: 0.5; accuracy comes with its true chance."""
+    """Nine to one, always the frequent class: 0.5; accuracy comes with its true chance."""
     y = (np.arange(200) % 10 == 0).astype(int)
     X, groups = np.zeros((200, 1)), np.repeat(np.arange(10), 20)
     scores = cross_validate(DummyClassifier(), X, y, groups=groups)
@@ -171,7 +173,7 @@ def test_chance_where_each_group_has_one_label():
 
 @pytest.mark.parametrize("cv", [LeaveOneGroupOut(), GroupKFold(5), 5], ids=str)
 def test_guessing_the_larger_class_is_chance_where_folds_lack_classes(cv):
-    """H6: eight subjects against two, one label each; always the larger class is 0.5."""
+    """Eight subjects against two, one label each; always the larger class is 0.5."""
     groups = np.repeat(np.arange(10), 6)
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.where(groups < 2, "F", "M")
     pair = {"larger": DummyClassifier(), "right": LogisticRegression()}
@@ -336,3 +338,17 @@ def test_compare_needs_two(estimators):
 def test_compare_refuses_a_mix():
     with pytest.raises(ValueError, match="classifiers and regressors"):
         compare({"a": Ridge(), "b": DummyClassifier()}, np.zeros((4, 1)), [0, 1, 0, 1])
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_threads_take_turns_with_epochs():
+    """Folds in threads leave the samples of the epochs as they are."""
+    epochs = make_epochs(n_epochs=24, n_channels=3, random_state=0)
+    before, y = epochs.get_data(), epochs.events[:, 2]
+    flatten = FunctionTransformer(lambda part: [one.get_data().ravel() for one in part])
+    decoder = make_pipeline(flatten, DummyClassifier())
+    with joblib.parallel_config("threading", n_jobs=4):
+        splits = ShuffleSplit(40, random_state=0)
+        scores = cross_validate(decoder, epochs, y, groups=np.arange(24), cv=splits)
+    assert len(scores.folds) == 40
+    np.testing.assert_array_equal(epochs.get_data(), before)

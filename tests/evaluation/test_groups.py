@@ -63,13 +63,13 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_samples_name_their_groups(form):
-    """H2: nobody needs to type what the samples know."""
+    """Nobody needs to type what the samples know."""
     scores = cross_validate(DummyClassifier(), FORMS[form](), LABELS)
     assert scores.folds["test_groups"].tolist() == [(name,) for name in NAMES]
 
 
 def test_epochs_name_their_subjects(eeg_study):
-    """H2: a column of the metadata, of the whole and of single epochs."""
+    """A column of the metadata, of the whole and of single epochs."""
     y, single = eeg_study.events[:, 2], [eeg_study[i] for i in range(len(eeg_study))]
     for X in (eeg_study, single):
         scores = cross_validate(DummyClassifier(), X, y)
@@ -78,7 +78,7 @@ def test_epochs_name_their_subjects(eeg_study):
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_paths_name_their_subjects(kind):
-    """H2: BIDS names say whose a file is; other names say nothing."""
+    """BIDS names say whose a file is; other names say nothing."""
     X = [
         kind(f"data/sub-{who[-1]}/eeg/sub-{who[-1]}_run-{i}_eeg.fif") for i, who in enumerate(WHO)
     ]
@@ -100,7 +100,7 @@ def test_groups_come_before_subjects():
 
 
 def test_records_and_trials():
-    """H2: what reads BIDS folders names its groups, and says when it cannot."""
+    """What reads BIDS folders names its groups, and says when it cannot."""
     from brainof_toolbox.io.bids import Records
     from brainof_toolbox.io.trials import Trials
 
@@ -135,7 +135,7 @@ def test_records_and_trials():
     ids=["one subject", "some unnamed", "dicts", "signals", "table of features"],
 )
 def test_unknown_groups_are_asked_for(X, said):
-    """H2: one subject is no group to leave out, and a column of features is no group."""
+    """One subject is no group to leave out, and a column of features is no group."""
     with pytest.raises(ValueError, match=said):
         cross_validate(DummyClassifier(), X, LABELS)
 
@@ -189,7 +189,7 @@ SEARCHES = {
 @pytest.mark.parametrize("kind", [Watcher, Coded])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_inner_splits_hold_whole_groups(search, kind):
-    """H3 inside: searches split by subject, and tell groups to an estimator that takes them."""
+    """Inside: searches split by subject, and tell groups to an estimator that takes them."""
     Watcher.fits.clear()
     codes = np.repeat(np.arange(4), 6)
     estimator = SEARCHES[search](kind())
@@ -204,7 +204,7 @@ def test_inner_splits_hold_whole_groups(search, kind):
 @pytest.mark.parametrize("cv", [None, 4, KFold(2, shuffle=True, random_state=0)])
 @pytest.mark.parametrize("wrap", [lambda e: e, lambda e: make_pipeline(StandardScaler(), e)])
 def test_inner_splits_that_share_groups_are_warned_of(cv, wrap):
-    """H3 inside: a number of folds splits subjects, and the score is still given."""
+    """Inside: a number of folds splits subjects, and the score is still given."""
     search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=cv)
     X = np.random.default_rng(0).normal(size=(24, 2))
     with pytest.warns(RuntimeWarning, match=r"GridSearchCV\(cv=.*cv=GroupKFold\(3\)") as said:
@@ -226,7 +226,7 @@ def test_groups_reach_other_fits():
 
 @pytest.mark.parametrize("form", ["Signals", "epochs", "dicts"])
 def test_search_on_every_form_of_samples(form, eeg_study):
-    """K8: scikit-learn's searches index what the toolbox reads."""
+    """Scikit-learn's searches index what the toolbox reads."""
 
     class Blind(Watcher):
         def fit(self, X, y, groups=None):
@@ -274,7 +274,7 @@ WRAPS = {
 
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_known_test_subjects_are_warned_of(wrap):
-    """H7: subjects of the corpus, however deep the pretrained estimator sits."""
+    """Subjects of the corpus, however deep the pretrained estimator sits."""
     X = np.random.default_rng(0).normal(size=(24, 2))
     with pytest.warns(RuntimeWarning, match=r"1 test subject.* sub-2\."):
         cross_validate(WRAPS[wrap](Pretrained(("2", "77"))), X, LABELS, groups=WHO)
@@ -285,6 +285,6 @@ def test_known_test_subjects_are_warned_of(wrap):
 
 @pytest.mark.parametrize("groups", ["none", np.arange(24) % 3])
 def test_known_subjects_behind_other_groups(groups):
-    """H7: with runs as groups, or none, it is still the samples' subjects that count."""
+    """With runs as groups, or none, it is still the samples' subjects that count."""
     with pytest.warns(RuntimeWarning, match=r"1 test subject.* sub-2\."):
         cross_validate(Pretrained(("2",)), signals(), LABELS, groups=groups)

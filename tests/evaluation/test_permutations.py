@@ -44,7 +44,7 @@ def diagnoses(effect=0.0, n_groups=12, n_each=5, seed=0):
 
 
 def test_labels_move_over_whole_groups():
-    """H2: one label per group stays one label per group, and every order comes up."""
+    """One label per group stays one label per group, and every order comes up."""
     groups = np.array(["b", "b", "a", "c", "c", "c"])
     y = np.array([1, 1, 0, 2, 2, 2])
     assert permutation_level(y, groups) == "groups"
@@ -111,7 +111,7 @@ def conditions(seed):
 
 
 def test_p_value_is_calibrated_where_labels_hold_for_recordings():
-    """H1: no effect, yet windows of one recording are alike: rarely as small as it can be.
+    """No effect, yet windows of one recording are alike: rarely as small as it can be.
 
     With labels permuted window by window, 8 of the 24 data sets give the smallest p-value.
     """
@@ -176,7 +176,7 @@ def test_p_value_finds_an_effect(make, global_rng_untouched):
 
 
 def test_permutations_in_two_processes():
-    """K9, D1: the same ones."""
+    """The same ones."""
     X, y, groups = trials()
     one, two = (
         cross_validate(
@@ -189,7 +189,7 @@ def test_permutations_in_two_processes():
 
 @pytest.mark.parametrize("make", [trials, diagnoses])
 def test_p_value_is_calibrated(make):
-    """H1: on noise, fingerprints or not, it is below 0.2 about one time in five."""
+    """On noise, fingerprints or not, it is below 0.2 about one time in five."""
     small = 0
     for seed in range(30):
         X, y, groups = make(seed=seed)
@@ -255,7 +255,7 @@ def test_permutations_that_cannot_be_fitted_say_so():
 
 
 def test_frozen_features_are_computed_once(eeg_study, micro_checkpoint, monkeypatch):
-    """H4, H5: an embedder in front of a pipeline is taken out, and nothing else changes."""
+    """An embedder in front of a pipeline is taken out, and nothing else changes."""
     study = eeg_study[::4]
     y, groups = study.events[:, 2], study.metadata["subject"].to_numpy()
     pipeline = make_pipeline(

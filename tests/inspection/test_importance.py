@@ -223,7 +223,7 @@ def test_trained_networks(method, adaptation, micro_checkpoint, eeg):
 
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
 def test_batches_change_nothing(method, micro_checkpoint, eeg, decoder):
-    """D3: however many windows go together."""
+    """However many windows go together."""
     X, y = eeg
     tables = []
     for batch_size in (32, 5):

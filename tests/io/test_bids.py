@@ -68,7 +68,7 @@ def test_subjects_are_chosen_with_and_without_prefix(study, subject):
 
 
 def test_sessions_and_runs_are_records(names_only):
-    """R96: one record each, runs in their numerical order."""
+    """One record each, runs in their numerical order."""
     root = names_only(
         *(
             f"sub-01/ses-{ses}/func/sub-01_ses-{ses}_task-rest_run-{run}_bold.nii.gz"
@@ -205,7 +205,7 @@ def test_pairing(names_only, eeg, func, expected):
 
 
 def test_missing_modalities_are_said_once(names_only):
-    """R110: absent keys, one warning that counts and names."""
+    """Absent keys, one warning that counts and names."""
     subjects = [f"{i:02d}" for i in range(1, 7)]
     root = names_only(
         *(f"sub-{s}/eeg/sub-{s}_task-a_eeg.edf" for s in subjects),
@@ -227,7 +227,7 @@ def test_unpaired_tasks_are_said(names_only):
 
 # ------------------------------------------------------------------------------- what is not there
 def test_folder_that_is_no_dataset(tmp_path, study):
-    """R98."""
+    """Not a BIDS folder / missing root: error naming path and dataset_description.json."""
     with pytest.raises(FileNotFoundError, match="nowhere.*dataset_description.json"):
         read_bids(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="dataset_description.json") as caught:
@@ -251,7 +251,7 @@ def test_folder_that_is_no_dataset(tmp_path, study):
     ],
 )
 def test_unknown_value_lists_what_is_there(study, asked, there):
-    """R99."""
+    """Unknown subject asked: error listing subjects available."""
     with pytest.raises(ValueError, match=there):
         read_bids(study, **asked)
 

@@ -50,14 +50,14 @@ def prepared(tmp_path):
 
 
 def test_derivatives_are_not_counted_twice(prepared):
-    """R97."""
+    """BIDS: derivatives/ folder present: raw files not counted twice."""
     records = quiet(prepared)
     assert paths(records, "fmri") == [f"sub-{s}_task-a_bold.nii.gz" for s in ("01", "02")]
     assert "confounds" not in records[0] and records[0]["t_r"] == 1.5
 
 
 def test_several_spaces_must_be_chosen(prepared):
-    """R95."""
+    """BIDS: several space- entities for one run: error listing spaces, asks for space=."""
     with pytest.raises(ValueError, match="space=") as caught:
         read_bids(prepared, derivatives="fmriprep")
     assert MNI in str(caught.value) and "T1w" in str(caught.value)
@@ -139,7 +139,7 @@ def test_unknown_derivatives_list_those_there(prepared):
 
 # --------------------------------------------------------------------------------- repetition time
 def test_unknown_repetition_time(tmp_path):
-    """R100."""
+    """BIDS: bold.json without RepetitionTime and pixdim 0: error naming RepetitionTime."""
     root = bids.describe(tmp_path)
     image = bids.make_image(t_r=0)
     bids.write_image(root, "sub-01_task-a_bold", image=image, sidecar={"TaskName": "a"})
@@ -150,7 +150,7 @@ def test_unknown_repetition_time(tmp_path):
 
 
 def test_repetition_time_that_differs_from_the_header(tmp_path):
-    """R101: the sidecar is used; both are said."""
+    """The sidecar is used; both are said."""
     root = bids.describe(tmp_path)
     image = bids.make_image(t_r=2.0)
     bids.write_image(root, "sub-01_task-a_bold", image=image, sidecar={"RepetitionTime": 1.25})

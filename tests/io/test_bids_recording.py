@@ -67,7 +67,7 @@ def test_nothing_is_said_about_a_complete_recording(eeg):
 
 
 def test_missing_json_sidecar_is_said(eeg):
-    """R90."""
+    """BIDS: eeg.json sidecar missing."""
     sidecar(eeg[0], "_eeg.json").unlink()
     with pytest.warns(RuntimeWarning, match=r"_eeg\.vhdr has no eeg\.json"):
         raw = read_bids_recording(eeg[0])
@@ -75,7 +75,7 @@ def test_missing_json_sidecar_is_said(eeg):
 
 
 def test_missing_channels_table_is_said(eeg):
-    """R91."""
+    """BIDS: channels.tsv missing: works with a warning."""
     sidecar(eeg[0], "_channels.tsv").unlink()
     with pytest.warns(RuntimeWarning, match=r"_eeg\.vhdr has no channels\.tsv") as caught:
         raw = read_bids_recording(eeg[0])
@@ -205,6 +205,8 @@ def test_split_recording_is_read_from_its_first_file(tmp_path):
         raw.copy().crop(6.0 * (number - 1), 6.0 * number - 0.01).save(piece, verbose="error")
     path.fpath.unlink()
     (record,) = read_bids(root)
-    first = read_bids_recording(record["meg"])
+    # Both files are whole recordings, and the first does not lead to the second.
+    with pytest.warns(RuntimeWarning, match=r"does not lead to sub-01_task-hands_split-02_meg"):
+        first = read_bids_recording(record["meg"])
     assert record["meg"].split == "01" and first.times[-1] == pytest.approx(5.99)
     assert first.info["bads"] == raw.info["bads"] and len(first.annotations) > 0

@@ -100,7 +100,7 @@ def montage_positions(ch_names):
     }.items(),
 )
 def test_odd_spellings_are_understood(name, expected):
-    """R13: EDF prefixes, references, dots, capitals and the names of 1958."""
+    """EDF prefixes, references, dots, capitals and the names of 1958."""
     assert canonical_name(name) == expected
 
 
@@ -137,7 +137,7 @@ IMPOSTORS = (
 
 @pytest.mark.parametrize("name", IMPOSTORS)
 def test_impostors_are_left_out(name):
-    """R14: what is typed EEG (as EDF types everything) but named otherwise, with a warning."""
+    """What is typed EEG (as EDF types everything) but named otherwise, with a warning."""
     info = make_info(["Fp1", name, "Cz"])
     with pytest.warns(RuntimeWarning, match="Left out") as record:
         picks = pick_channels(info)
@@ -166,14 +166,14 @@ def test_template_names_are_never_impostors():
 
 
 def test_other_types_never_enter():
-    """R14: EOG, ECG, EMG, STIM, MISC, RESP and reference channels are not data."""
+    """EOG, ECG, EMG, STIM, MISC, RESP and reference channels are not data."""
     kinds = ["eeg", "eog", "ecg", "emg", "stim", "misc", "resp", "ref_meg", "mag", "grad", "seeg"]
     picks = pick_channels(make_info([f"{kind}-x" for kind in kinds], kinds))
     assert {name: idx.tolist() for name, idx in picks.items()} == {"eeg": [0], "meg": [8, 9]}
 
 
 def test_bad_channels_never_enter():
-    """R5: the picks are those of the good channels, in their order."""
+    """The picks are those of the good channels, in their order."""
     info = make_info(TEN_TWENTY)
     info["bads"] = ["F3", "O2"]
     kept = [info["ch_names"][i] for i in pick_channels(info)["eeg"]]
@@ -182,7 +182,7 @@ def test_bad_channels_never_enter():
 
 @pytest.mark.parametrize("kind, word", [("eeg", "all 19 EEG channels"), ("mag", "all 19 MEG")])
 def test_all_bad(kind, word):
-    """R6."""
+    """Every channel marked bad."""
     info = make_info(TEN_TWENTY, kind)
     info["bads"] = list(TEN_TWENTY)
     with pytest.raises(ValueError, match=rf"{word}.* marked bad \(info\['bads'\]\)"):
@@ -190,7 +190,7 @@ def test_all_bad(kind, word):
 
 
 def test_no_supported_channel():
-    """R16: what was found, what is accepted."""
+    """What was found, what is accepted."""
     info = make_info(["a", "b", "c"], ["misc", "stim", "eog"])
     with pytest.raises(ValueError, match=r"'eog', 'misc', 'stim'.*'eeg', 'mag' and 'grad'"):
         pick_channels(info)
@@ -211,7 +211,7 @@ def test_measured_positions_are_taken_as_they_are():
 
 @pytest.mark.parametrize("names", [TEN_TWENTY, OLD_SPELLING], ids=["canonical", "old"])
 def test_template_equals_set_montage(names):
-    """R8, R13: without a montage a name gives the position that ``set_montage`` gives."""
+    """Without a montage a name gives the position that ``set_montage`` gives."""
     with pytest.warns(RuntimeWarning, match=r"placed by name.*set_montage") as record:
         pos, _ = everything(make_info(names))
     expected = montage_positions([canonical_name(name) for name in names])
@@ -220,7 +220,7 @@ def test_template_equals_set_montage(names):
 
 
 def test_unknown_names():
-    """R7: the error names the channels and the ways out."""
+    """The error names the channels and the ways out."""
     info = make_info(["Fp1", "CH_A", "CH_B"])
     with (
         pytest.warns(RuntimeWarning, match="Fp1"),
@@ -238,7 +238,7 @@ def test_unknown_names():
 
 
 def test_two_positions_missing():
-    """R9: exactly these two are named; the other 17 keep theirs."""
+    """Exactly these two are named; the other 17 keep theirs."""
     info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     for ch in info["chs"]:
         ch["loc"][:3] += 0.002
@@ -254,7 +254,7 @@ def test_two_positions_missing():
 
 
 def test_one_position():
-    """R10: both channels are named, and only they."""
+    """Both channels are named, and only they."""
     info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     info["chs"][4]["loc"][:3] = info["chs"][7]["loc"][:3]
     with pytest.warns(RuntimeWarning, match=r"share one position: \[\['Fz', 'T7'\]\]"):
@@ -263,7 +263,7 @@ def test_one_position():
 
 @pytest.mark.parametrize("names", [TEN_TWENTY, ["CH_A", "CH_B"]], ids=["sites", "unknown"])
 def test_all_positions_zero(names):
-    """R11: zeros were written by somebody, so nothing is guessed."""
+    """Zeros were written by somebody, so nothing is guessed."""
     info = make_info(names)
     for ch in info["chs"]:
         ch["loc"][:] = 0.0
@@ -282,7 +282,7 @@ def test_all_positions_zero(names):
     ids=["BioSemi 64", "BioSemi 16", "BioSemi 256", "EGI 128"],
 )
 def test_sockets_are_no_sites(names):
-    """R7: BioSemi's "A1" is no earlobe, its "F3" not frontal: an error, or places by order."""
+    """BioSemi's "A1" is no earlobe, its "F3" not frontal: an error, or places by order."""
     info = make_info(names)
     with pytest.raises(
         ValueError, match=rf"{len(names)} channels without a position.*'{names[0]}'"
@@ -302,7 +302,7 @@ def test_earlobes_beside_sites_are_earlobes():
 
 @pytest.mark.parametrize("n_channels", [1, 2, 19, 320])
 def test_placeholders_are_distinct_and_on_the_head(n_channels):
-    """R39, R40: any number of channels; always the same places; none inside another."""
+    """Any number of channels; always the same places; none inside another."""
     pos = placeholder_positions(n_channels)
     assert np.array_equal(pos, placeholder_positions(n_channels))
     np.testing.assert_allclose(np.linalg.norm(pos, axis=1), 0.095, rtol=1e-6)
@@ -365,7 +365,7 @@ def test_missing_device_transform_is_said(trans):
 @pytest.mark.parametrize("trans", [None, some_transform()], ids=["no transform", "transform"])
 @pytest.mark.parametrize("value", [np.nan, 0.0])
 def test_meg_without_positions(value, trans):
-    """R7, R11: the transform must not turn "nowhere" into a place in the helmet."""
+    """The transform must not turn "nowhere" into a place in the helmet."""
     locs = random_locs(4)
     locs[1:3] = value
     info = make_meg_info(locs, "mag", [FIFF.FIFFV_COIL_VV_MAG_T3] * 4, trans)
@@ -420,7 +420,7 @@ def test_orientation_by_coil(ch_type, coil_type, axis):
 
 
 def test_geometry_does_not_change_info():
-    """R50."""
+    """Any input: not changed by fit/transform (data, info, annotations)."""
     info = make_meg_info(random_locs(4), "mag", [FIFF.FIFFV_COIL_VV_MAG_T3] * 4, some_transform())
     before = [ch["loc"].copy() for ch in info["chs"]]
     everything(info, "meg")
@@ -432,7 +432,7 @@ def test_geometry_does_not_change_info():
 
 
 def test_channel_order_only_reorders():
-    """D4: any order of channels gives the same places by name."""
+    """Any order of channels gives the same places by name."""
     info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     order = np.random.default_rng(1).permutation(len(TEN_TWENTY))
     pos, _ = geometry(info, np.arange(len(order)), "eeg")

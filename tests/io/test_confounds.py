@@ -102,8 +102,8 @@ def test_one_column():
     assert read_confounds(pd.Series(noise(1)[:, 0]), N)[0].shape == (N, 1)
 
 
-def test_r76_rows_differ_from_volumes():
-    """R76: both numbers are said, and that the table may be transposed."""
+def test_rows_differ_from_volumes():
+    """Both numbers are said, and that the table may be transposed."""
     with pytest.raises(ValueError, match="37 rows, but the image has 40 volumes"):
         read_confounds(noise(n_rows=37), N)
     with pytest.raises(ValueError, match="3 rows, but the image has 40 volumes.*transposed"):
@@ -116,8 +116,8 @@ def test_too_many_columns():
     assert read_confounds(noise(38), N)[0].shape == (N, 38)
 
 
-def test_r75_nan_in_the_first_row():
-    """R75: derivatives start at 0, levels at their next value; both are said by name."""
+def test_nan_in_the_first_row():
+    """Derivatives start at 0, levels at their next value; both are said by name."""
     table = pd.DataFrame(noise(), columns=["trans_x", "trans_x_derivative1", "dvars"])
     table.iloc[0] = np.nan
     with pytest.warns(RuntimeWarning, match=r"0 in \['trans_x_derivative1', 'dvars'\]") as caught:
@@ -125,12 +125,12 @@ def test_r75_nan_in_the_first_row():
     assert "next value in ['trans_x']" in str(caught[0].message) and len(caught) == 1
     np.testing.assert_array_equal(values[0], [table["trans_x"][1], 0.0, 0.0])
     np.testing.assert_array_equal(values[1:], table.to_numpy()[1:])
-    assert table.iloc[0].isna().all()  # R50: the user's table stays as it was
+    assert table.iloc[0].isna().all()  # the user's table stays as it was
 
 
 @pytest.mark.parametrize("rows", [[5], [0, 5], [0, 1, 2], range(N)])
-def test_r75_nan_elsewhere(rows):
-    """R75: NaN later on is refused by name."""
+def test_nan_elsewhere(rows):
+    """NaN later on is refused by name."""
     table = pd.DataFrame(noise(), columns=["a", "fd", "c"])
     table.loc[list(rows), "fd"] = np.nan
     with pytest.raises(ValueError, match=r"NaN or infinite values in fd \(\d+ of 40 rows\)"):

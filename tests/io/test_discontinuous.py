@@ -318,7 +318,9 @@ def test_decoded_events_belong_to_their_data(tmp_path):
     """The third epoch would span the gap; the fourth begins right after it."""
     events = [(m, 0, kind) for m, kind in zip(MOMENTS, KINDS, strict=True)]
     path = write(tmp_path / "a.edf", data=shaped(), events=events)
-    options = argparse.Namespace(event_id=["left", "right"], tmin=0.0, tmax=0.99)
+    options = argparse.Namespace(
+        event_id=["left", "right"], tmin=0.0, tmax=0.99, encoding=None, allow_maxshield=False
+    )
     with pytest.warns(RuntimeWarning, match=r"a.edf: 1 epoch\(s\) that would span a gap"):
         epochs = cut_epochs(Path(path), options)
     codes = [epochs.event_id["left"] == code for code in epochs.events[:, 2]]

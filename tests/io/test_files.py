@@ -40,7 +40,7 @@ def read_quietly(path, missing_positions="raise"):
 
 # ----------------------------------------------------------------------------- written here
 def test_raw_file(tmp_path):
-    """R41: read lazily, equal to what was written."""
+    """Read lazily, equal to what was written."""
     raw = make_raw()
     raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
     parts, _, recording = read_quietly(tmp_path / "a_raw.fif")
@@ -73,7 +73,7 @@ def test_averages_file(tmp_path):
 
 @pytest.mark.parametrize("path", ["missing_raw.fif", "no/such/folder/a.edf", "missing"])
 def test_missing_file(tmp_path, path):
-    """R59."""
+    """Path that does not exist: FileNotFoundError naming it."""
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / path))):
         read_recording(tmp_path / path)
 
@@ -95,7 +95,7 @@ def test_missing_file(tmp_path, path):
     ],
 )
 def test_files_that_are_no_recording(tmp_path, name, content):
-    """R42, R59: nothing from the inside of a reader without the file's name."""
+    """Nothing from the inside of a reader without the file's name."""
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"Cannot read {re.escape(str(path))}"):
@@ -118,7 +118,7 @@ def test_derived_files(tmp_path, name):
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.2, 0.5, 0.95])
 @pytest.mark.parametrize("name", ["a_raw.fif", "a-epo.fif"])
 def test_truncated_file(tmp_path, name, share):
-    """R42: reading or adapting names the file, wherever it was cut."""
+    """Reading or adapting names the file, wherever it was cut."""
     if name.endswith("_raw.fif"):
         make_raw().save(tmp_path / name, verbose="error")
     else:
@@ -181,7 +181,7 @@ def _first(part, n_times):
 
 
 def test_real_spellings_agree(data_dir):
-    """R13: "Fc5." of one file and "FP1" of another sit where the template puts FC5 and Fp1."""
+    """ "Fc5." of one file and "FP1" of another sit where the template puts FC5 and Fp1."""
     places = {}
     for path in (
         "eeg-motor-imagery/S001R03.edf",
@@ -248,7 +248,7 @@ def test_bti_names_with_dots(data_dir, tmp_path):
 
 
 def test_truncated_real_file(data_dir, tmp_path):
-    """R42: a header cut short is an error; EDF data cut short are read as far as they go, said."""
+    """A header cut short is an error; EDF data cut short are read as far as they go, said."""
     whole = data_dir / "eeg-mental-arithmetic/sub-00_task-rest_eeg.edf"
     content, cut = whole.read_bytes(), tmp_path / "half.edf"
     cut.write_bytes(content[:100])
@@ -270,7 +270,7 @@ def test_truncated_real_file(data_dir, tmp_path):
 
 
 def test_truncated_companion(data_dir, tmp_path):
-    """R42: the half that holds the values is the one that is named."""
+    """The half that holds the values is the one that is named."""
     for name in ("eeglab_data.set", "eeglab_data.fdt"):
         content = (data_dir / "eeg-formats/eeglab" / name).read_bytes()
         end = len(content) if name.endswith("set") else len(content) // 2

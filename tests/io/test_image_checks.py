@@ -35,16 +35,16 @@ def refuse(image, match, error=ValueError, **kwargs):
 
 # ------------------------------------------------------------------------------- shapes and spaces
 @pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 4, 1, 20)])
-def test_r66_r67_dimensions(shape):
-    """R66, R67: 3-D and 5-D."""
+def test_dimensions(shape):
+    """3-D and 5-D."""
     image = Nifti1Image(np.ones(shape, dtype=np.float32), AFFINE)
     refuse(image, f"{len(shape)}-D, shape .*: 4-D expected")
     with pytest.raises(ValueError, match="4-D expected"):
         check_image(image)
 
 
-def test_r68_space():
-    """R68: identity affine, and an image beside the brain."""
+def test_space():
+    """Identity affine, and an image beside the brain."""
     data = np.random.default_rng(0).random((60, 60, 60, 10))
     with pytest.warns(RuntimeWarning) as caught:
         from_nifti(make_image(data, affine=np.eye(4)), masker=make_masker())
@@ -63,8 +63,8 @@ def test_r68_space():
     refuse(image, "affine is not finite or singular")
 
 
-def test_r68_space_by_name_and_code(tmp_path):
-    """R68: BIDS says that it is the subject's own space; the header says nothing."""
+def test_space_by_name_and_code(tmp_path):
+    """BIDS says that it is the subject's own space; the header says nothing."""
     path = save_image(tmp_path / "sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz")
     with pytest.warns(RuntimeWarning, match="space-T1w is the subject's own, not MNI space"):
         from_nifti(path, masker=make_masker())
@@ -76,8 +76,8 @@ def test_r68_space_by_name_and_code(tmp_path):
 
 
 @pytest.mark.parametrize("codes, is_scanner", [((1, 1), 1), ((0, 1), 1), ((4, 1), 0), ((2, 0), 0)])
-def test_r68_scanner_space_by_code(tmp_path, codes, is_scanner):
-    """R68: a raw image, wherever its centre is; a name with space-MNI is believed more."""
+def test_scanner_space_by_code(tmp_path, codes, is_scanner):
+    """A raw image, wherever its centre is; a name with space-MNI is believed more."""
     image = make_image()
     image.header["sform_code"], image.header["qform_code"] = codes
     if is_scanner:
@@ -90,14 +90,14 @@ def test_r68_scanner_space_by_code(tmp_path, codes, is_scanner):
     read(path)
 
 
-def test_r71_too_few_volumes():
-    """R71: both numbers are named; ten are enough."""
+def test_too_few_volumes():
+    """Both numbers are named; ten are enough."""
     refuse(make_image(n_volumes=3), "has 3 volumes.*minimum is 10")
     assert read(make_image(n_volumes=10)).shape[2] == 10
 
 
-def test_r81_images_without_signal():
-    """R81: zero, NaN, or constant throughout."""
+def test_images_without_signal():
+    """Zero, NaN, or constant throughout."""
     data = make_data()
     refuse(make_image(data * 0), "all voxels are zero")
     refuse(make_image(data * np.nan), "all voxels are zero")
@@ -107,8 +107,8 @@ def test_r81_images_without_signal():
 
 # ------------------------------------------------------------------------------------------- files
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.99])
-def test_r79_truncated(tmp_path, kept):
-    """R79: cut in the header or in the data, compressed or not."""
+def test_truncated(tmp_path, kept):
+    """Cut in the header or in the data, compressed or not."""
     for name in ("a.nii", "a.nii.gz"):
         path = save_image(tmp_path / name)
         content = path.read_bytes()
@@ -116,7 +116,7 @@ def test_r79_truncated(tmp_path, kept):
         refuse(path, rf"Cannot read .*{name}.*truncated or damaged")
 
 
-def test_r79_flipped_bits(tmp_path):
+def test_flipped_bits(tmp_path):
     path = save_image(tmp_path / "a.nii.gz")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -124,8 +124,8 @@ def test_r79_flipped_bits(tmp_path):
     refuse(path, "a.nii.gz.*truncated or damaged")
 
 
-def test_r82_other_formats(tmp_path):
-    """R82: text, GIfTI and CIFTI by whatever name."""
+def test_other_formats(tmp_path):
+    """Text, GIfTI and CIFTI by whatever name."""
     gifti = nibabel.gifti.GiftiImage(
         darrays=[nibabel.gifti.GiftiDataArray(np.zeros(5, dtype=np.float32))]
     )
@@ -152,8 +152,8 @@ def test_missing_files(tmp_path):
         check_image(link)
 
 
-def test_r58_broken_item_of_a_list(tmp_path):
-    """R58: index and file are named."""
+def test_broken_item_of_a_list(tmp_path):
+    """Index and file are named."""
     good, bad = save_image(tmp_path / "good.nii"), tmp_path / "bad.nii"
     bad.write_bytes(good.read_bytes()[:5000])
     refuse([good, bad], r"imgs\[1\] \(.*bad.nii\)")

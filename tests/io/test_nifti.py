@@ -182,8 +182,8 @@ def test_who(tmp_path):
     refuse([path], "subject has 2 entries but there are 1 images", subject=["a", "b"])
 
 
-def test_r50_image_is_not_changed():
-    """R50: neither values (NaN too), nor header, nor what is loaded."""
+def test_image_is_not_changed():
+    """Neither values (NaN too), nor header, nor what is loaded."""
     for bad in (8.0, np.nan):
         data = make_data()
         data[8, 8, 8] = bad
@@ -227,8 +227,8 @@ def test_long_enough_for_the_network():
 
 
 # ------------------------------------------------------------------------------- equal and as good
-def test_r65_scaled_integers(tmp_path):
-    """R65: int16 with slope and intercept is the same image as the floats it stands for."""
+def test_scaled_integers(tmp_path):
+    """Int16 with slope and intercept is the same image as the floats it stands for."""
     image = make_image(np.zeros((*SHAPE, 40), dtype=np.int16))
     image.header.set_data_dtype(np.int16)
     stored = np.round((make_data() - 700) / 0.05).astype(np.int16)
@@ -245,8 +245,8 @@ def test_r65_scaled_integers(tmp_path):
 
 @pytest.mark.parametrize("axes", [(0,), (0, 1), (2,)])
 @pytest.mark.parametrize("target", ["data", "labels"])
-def test_r69_storage_order(axes, target):
-    """R69: LAS, LPS and RAI hold the same brain as RAS, on the atlas' grid and on another."""
+def test_storage_order(axes, target):
+    """LAS, LPS and RAI hold the same brain as RAS, on the atlas' grid and on another."""
     for step, size in ((10.0, SHAPE), (12.0, (13, 17, 13))):
         affine = np.diag([step, step, step, 1.0])
         affine[:3, 3] = AFFINE[:3, 3]
@@ -262,8 +262,8 @@ def test_r69_storage_order(axes, target):
         np.testing.assert_allclose(signals.data, expected.data, rtol=1e-5)
 
 
-def test_r70_voxel_size():
-    """R70: 5 mm instead of 10 mm, and 7.5 mm on a grid that fits nowhere."""
+def test_voxel_size():
+    """5 mm instead of 10 mm, and 7.5 mm on a grid that fits nowhere."""
     from nilearn.image import resample_img
 
     image = make_image()
@@ -279,14 +279,14 @@ def test_r70_voxel_size():
 
 # ------------------------------------------------------------------------------ masks and regions
 @pytest.mark.parametrize("kind", [NiftiMasker, make_masker, maps_masker])
-def test_r72_empty_mask(kind):
-    """R72."""
+def test_empty_mask(kind):
+    """Empty mask: error: mask empty (nilearn: "masks all data")."""
     refuse(make_image(), "mask is empty", masker=kind(mask_img=mask_of(99)))
 
 
 @pytest.mark.parametrize("kind", [NiftiMasker, make_masker])
-def test_r73_mask_on_another_grid(kind):
-    """R73: a 5 mm mask of block 2 is resampled, or the image to it."""
+def test_mask_on_another_grid(kind):
+    """A 5 mm mask of block 2 is resampled, or the image to it."""
     fine = np.kron(atlas_data() == 2, np.ones((2, 2, 2))).astype(np.int8)
     affine = np.diag([5.0, 5.0, 5.0, 1.0])
     affine[:3, 3] = AFFINE[:3, 3] - 2.5
@@ -299,16 +299,16 @@ def test_r73_mask_on_another_grid(kind):
 
 
 @pytest.mark.parametrize("kind", [NiftiMasker, make_masker, maps_masker])
-def test_r84_mask_outside_the_image(kind):
-    """R84: nothing is left."""
+def test_mask_outside_the_image(kind):
+    """Nothing is left."""
     far = AFFINE.copy()
     far[:3, 3] += 1000
     refuse(make_image(), "[Nn]o voxels", masker=kind(mask_img=mask_of(1, 2, 3, affine=far)))
 
 
 @pytest.mark.parametrize("target", ["data", "labels"])
-def test_r74_region_outside_the_field_of_view(target):
-    """R74: the upper six blocks are not in the image; they are named and make no channel."""
+def test_region_outside_the_field_of_view(target):
+    """The upper six blocks are not in the image; they are named and make no channel."""
     image = make_image()
     lower = image.slicer[:, :, :8]
     with pytest.warns(RuntimeWarning, match=r"6 of 12 regions have no data.*'region 7'") as caught:
@@ -318,8 +318,8 @@ def test_r74_region_outside_the_field_of_view(target):
     assert signals.data.min() > 100
 
 
-def test_r74_other_maskers():
-    """R74: maps, spheres and voxels outside the field of view; nilearn's zeros are left out."""
+def test_other_maskers():
+    """Maps, spheres and voxels outside the field of view; nilearn's zeros are left out."""
     lower = make_image().slicer[:, :, :8]
     with pytest.warns(RuntimeWarning, match="6 of 12 regions have no data.*'map 7'"):
         assert from_nifti(lower, masker=maps_masker()).shape[1] == 6
@@ -334,8 +334,8 @@ def test_r74_other_maskers():
 
 
 # ------------------------------------------------------------------------------------------ values
-def test_r78_nan_voxels():
-    """R78: NaN in a region is said with count and region; elsewhere nobody's business."""
+def test_nan_voxels():
+    """NaN in a region is said with count and region; elsewhere nobody's business."""
     data = make_data()
     data[0, 0, 0] = np.nan
     assert np.isfinite(read(make_image(data)).data).all()
@@ -348,8 +348,8 @@ def test_r78_nan_voxels():
 
 
 @pytest.mark.parametrize("standardize", [None, "zscore_sample", "psc"])
-def test_r80_constant_region(standardize):
-    """R80: named, and finite even where nilearn divides rounding errors by their spread."""
+def test_constant_region(standardize):
+    """Named, and finite even where nilearn divides rounding errors by their spread."""
     data = make_data()
     data[atlas_data() == 4] = 812.7
     masker = make_masker(standardize=standardize, detrend=True)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from brainof_toolbox.io.landmarks import LANDMARKS
-from brainof_toolbox.io.parcellation import bisect_cloud, default_parcellation, join_pieces
+from benchmarks.landmarks import LANDMARKS
+from benchmarks.parcellation import bisect_cloud, join_pieces, make_parcellation
+from brainof_toolbox.io.parcellation import default_parcellation
 from brainof_toolbox.io.regions import mni_to_head, region_geometry, resolve_masker
 
 
@@ -36,6 +37,14 @@ def test_the_same_on_every_machine(data):
     """A change of this number changes what every model of region series was trained on."""
     digest = hashlib.sha256(np.ascontiguousarray(data, dtype="<i2").tobytes()).hexdigest()
     assert digest[:16] == "fa11df75aa33bc0d"
+
+
+def test_shipped_files_are_what_the_generator_makes(parcellation, data):
+    labels, affine, names, positions = make_parcellation()
+    np.testing.assert_array_equal(labels, data)
+    np.testing.assert_array_equal(affine, parcellation.img.affine)
+    assert names == parcellation.labels
+    np.testing.assert_array_equal(positions, parcellation.positions)
 
 
 def test_246_balanced_parcels(parcellation, data):

@@ -57,7 +57,7 @@ def test_plain_dicts_are_records_too(root):
 
 
 def test_missing_table_names_the_file(root):
-    """R94."""
+    """BIDS: participants.tsv missing, label column asked: error naming file."""
     (root / "participants.tsv").unlink()
     with pytest.raises(FileNotFoundError, match=r"participants\.tsv.*'age'"):
         read_participants(root, "age", records("01"))
@@ -65,7 +65,7 @@ def test_missing_table_names_the_file(root):
 
 @pytest.mark.parametrize("missing", ["n/a", "", "NaN"])
 def test_unknown_value_names_the_subject(root, missing):
-    """R103: and leaving the subject out works."""
+    """And leaving the subject out works."""
     table = root / "participants.tsv"
     table.write_text(table.read_text().replace("n/a", missing))
     found = records("01", "02", "03")
@@ -77,7 +77,7 @@ def test_unknown_value_names_the_subject(root, missing):
 
 
 def test_unknown_column_lists_columns(root):
-    """R104."""
+    """BIDS: unknown column asked: error listing columns."""
     with pytest.raises(ValueError, match=r"No column 'iq'.*'age', 'participant_id', 'sex'"):
         read_participants(root, "iq", records("01"))
 

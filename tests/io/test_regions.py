@@ -152,7 +152,7 @@ def test_column_is_its_region():
 
 
 def test_orientation_and_voxel_size_do_not_matter():
-    """R69, R70: LAS storage and an atlas of twice the resolution give the same positions."""
+    """LAS storage and an atlas of twice the resolution give the same positions."""
     image = make_labels()
     names, pos = region_geometry(resolve_masker(image))
     flip = AFFINE.copy()
@@ -170,7 +170,7 @@ def test_orientation_and_voxel_size_do_not_matter():
 
 @pytest.mark.parametrize("masker_class", [NiftiLabelsMasker, MultiNiftiLabelsMasker])
 def test_missing_labels_are_left_out(masker_class):
-    """R74: regions that the image does not cover have no column, the others keep their place."""
+    """Regions that the image does not cover have no column, the others keep their place."""
     labels = [f"area {i}" for i in range(7)]
     masker = masker_class(make_labels(), labels=["Background", *labels])
     full_names, full_pos = region_geometry(masker)
@@ -183,7 +183,7 @@ def test_missing_labels_are_left_out(masker_class):
 
 
 def test_mask_drops_labels():
-    """R73: a mask that leaves nothing of some regions."""
+    """A mask that leaves nothing of some regions."""
     mask = np.zeros(SHAPE, np.int8)
     mask[:, 12:] = 1
     mask = nibabel.Nifti1Image(mask, AFFINE)
@@ -291,7 +291,7 @@ def test_voxels_without_mask():
 
 
 def test_atlas_outside_any_head():
-    """R68 for the atlas: an affine that does not lead to MNI space is said."""
+    """For the atlas: an affine that does not lead to MNI space is said."""
     affine = AFFINE.copy()
     affine[:3, 3] += 500
     with pytest.warns(RuntimeWarning, match=r"7 of 7 regions.*MNI"):
@@ -306,7 +306,7 @@ def test_geometry_of_no_masker(masker):
 
 # ------------------------------------------------------------------------------------- the maskers
 def test_maskers_are_copied():
-    """R50: parameters and state of the masker given stay as they are."""
+    """Parameters and state of the masker given stay as they are."""
     unfitted = NiftiLabelsMasker(make_labels(), labels=["Background", *"abcdefg"])
     fitted = NiftiLabelsMasker(make_labels(), standardize="zscore_sample").fit(make_bold())
     for masker in (unfitted, fitted):
@@ -370,13 +370,13 @@ def test_masker_refused(masker, error, match):
 
 @pytest.mark.parametrize("t_r", [0, -1.0, np.nan])
 def test_masker_t_r(t_r):
-    """R83"""
+    """T_r <= 0 or NaN given: error naming t_r."""
     with pytest.raises(ValueError, match="t_r"):
         resolve_masker(make_labels(), t_r=t_r)
 
 
 def test_damaged_atlas(tmp_path):
-    """R79: a truncated atlas is named."""
+    """A truncated atlas is named."""
     path = tmp_path / "cut.nii.gz"
     nibabel.save(make_labels(), path)
     path.write_bytes(path.read_bytes()[:-200])

@@ -52,7 +52,7 @@ def test_array(n_samples):
 
 
 def test_input_is_not_changed():
-    """R50"""
+    """Any input: not changed by fit/transform (data, info, annotations)."""
     data, before = make_series(n_samples=2), make_series(n_samples=2)
     read(data)
     np.testing.assert_array_equal(data, before)
@@ -198,14 +198,14 @@ def test_broken_table(name, content, match, tmp_path):
 
 
 def test_pickled_array_is_refused(tmp_path):
-    """S1: no pickle runs."""
+    """No pickle runs."""
     np.save(tmp_path / "a.npy", np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(ValueError, match=r"a\.npy"):
         read(tmp_path / "a.npy")
 
 
 def test_missing_table():
-    """R59"""
+    """Path that does not exist: FileNotFoundError naming it."""
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         read("nowhere.csv")
 
@@ -286,7 +286,7 @@ def test_part_of_an_atlas(tmp_path):
     ],
 )
 def test_options_refused(options, match):
-    """R83, R85 and positions that are missing, in mm, or of another number."""
+    """And positions that are missing, in mm, or of another number."""
     with pytest.raises(ValueError, match=match):
         read(make_series(), **options)
 
@@ -297,7 +297,7 @@ def test_both_positions_refused():
 
 
 def test_same_position_twice_is_said():
-    """R10"""
+    """Two channels at the same position."""
     with pytest.warns(RuntimeWarning, match="same"):
         read(make_series(), roi_positions=POSITIONS[[0, 1, 2, 3, 3]])
 
@@ -308,14 +308,14 @@ def test_same_position_twice_is_said():
     [
         (make_series().T, r"24 regions.*5 positions.*\(n_samples, n_rois, n_volumes\)"),
         (make_series(n_samples=3).transpose(0, 2, 1), "transpose"),
-        (make_series(3), r"3 volumes.*minimum is 10"),  # R71
+        (make_series(3), r"3 volumes.*minimum is 10"),
         (make_series()[0], "shape"),
         (make_series()[None, None], "shape"),
         (np.empty((0, 5, 24)), "shape"),
         (make_series() + 1j, "complex"),
         (make_series().astype(str), "real numbers"),
         (np.array([[None] * 24] * 5), "NaN|real numbers"),
-        (np.zeros((5, 24)), "constant"),  # R81
+        (np.zeros((5, 24)), "constant"),
         ([], "empty"),
         ([make_series(), make_series().T], r"data\[1\] has 24 regions"),
     ],
@@ -327,7 +327,7 @@ def test_data_refused(data, match):
 
 @pytest.mark.parametrize("data", [None, 3, {"a": 1}, {1, 2}])
 def test_type_refused(data):
-    """R54"""
+    """None, str, Evoked, generator, dict, set: error listing accepted types."""
     with pytest.raises(TypeError, match="DataFrame"):
         read(data)
 
@@ -344,7 +344,7 @@ def test_nan_names_region_and_file(tmp_path):
 
 
 def test_constant_region_is_said():
-    """R80: finite, and named."""
+    """Finite, and named."""
     data = make_series()
     data[1] = 7.0
     with pytest.warns(RuntimeWarning, match=r"constant.*'ROI 2'"):

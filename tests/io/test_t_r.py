@@ -11,7 +11,8 @@ from images import make_image, make_masker, save_image
 
 from brainof_toolbox.io import from_nifti
 from brainof_toolbox.io.images import check_t_r
-from brainof_toolbox.io.t_r import find_sidecar, resolve_t_r, sidecar_files, split_bids_name
+from brainof_toolbox.io.sidecars import read_sidecar, sidecar_files, split_bids_name
+from brainof_toolbox.io.t_r import resolve_t_r
 
 NAME = "sub-01_ses-a_task-rest_run-1_bold"
 
@@ -45,8 +46,8 @@ def bids_file(root):
 @pytest.mark.parametrize(
     ("value", "unit"), [(2.0, "sec"), (2000.0, "msec"), (2e6, "usec"), (2.0, "unknown")]
 )
-def test_r61_header_in_any_unit(value, unit):
-    """R61: 2000 ms, 2e6 us, and 2 without a unit, are 2 s."""
+def test_header_in_any_unit(value, unit):
+    """2000 ms, 2e6 us, and 2 without a unit, are 2 s."""
     assert silent(resolve_t_r, small_image(value, unit)) == pytest.approx(2.0, rel=1e-6)
 
 
@@ -54,8 +55,8 @@ def test_header_of_single_precision_is_rounded():
     assert resolve_t_r(small_image(0.72)) == 0.72
 
 
-def test_r60_header_zero():
-    """R60: nothing says the repetition time."""
+def test_header_zero():
+    """Nothing says the repetition time."""
     with pytest.raises(ValueError, match=r"TR.*header says 0.*t_r="):
         resolve_t_r(small_image(0.0))
     assert silent(resolve_t_r, small_image(0.0), t_r=2.5) == 2.5
@@ -66,8 +67,8 @@ def test_time_axis_in_hertz_is_none():
         resolve_t_r(small_image(2.0, "hz"))
 
 
-def test_r63_default_of_nibabel():
-    """R63: pixdim[4] = 1 with unknown units was set by nobody."""
+def test_default_of_nibabel():
+    """Pixdim[4] = 1 with unknown units was set by nobody."""
     with pytest.warns(RuntimeWarning, match=r"TR.*nibabel.*t_r="):
         assert resolve_t_r(small_image(1.0, "unknown")) == 1.0
     assert silent(resolve_t_r, small_image(1.0, "unknown"), t_r=2.0) == 2.0
@@ -84,16 +85,16 @@ def test_header_in_the_wrong_unit(value, unit, guess):
 
 # ---------------------------------------------------------------------------------------- argument
 @pytest.mark.parametrize("value", [0, -2.0, np.nan, np.inf])
-def test_r83_argument_not_positive(value):
-    """R83: 0, negative, NaN."""
+def test_argument_not_positive(value):
+    """0, negative, NaN."""
     for name in ("t_r", "masker_t_r"):
         with pytest.raises(ValueError, match="t_r must be a repetition time above 0"):
             resolve_t_r(small_image(2.0), **{name: value})
 
 
 @pytest.mark.parametrize("name", ["t_r", "masker_t_r"])
-def test_r85_argument_in_milliseconds(name):
-    """R85: t_r=2000, in the adapter and in the masker."""
+def test_argument_in_milliseconds(name):
+    """T_r=2000, in the adapter and in the masker."""
     with pytest.raises(ValueError, match=r"t_r=2000: seconds are expected.*milliseconds"):
         resolve_t_r(small_image(2.0), **{name: 2000})
 
@@ -103,8 +104,8 @@ def test_argument_of_another_type():
         resolve_t_r(small_image(2.0), t_r="2.0")
 
 
-def test_r64_argument_differs_from_header():
-    """R64: both are named, the argument is used."""
+def test_argument_differs_from_header():
+    """Both are named, the argument is used."""
     with pytest.warns(RuntimeWarning, match=r"is 3 s by t_r.*2 s \(the header\)"):
         assert resolve_t_r(small_image(2.0), t_r=3.0) == 3.0
     with pytest.warns(RuntimeWarning, match=r"is 3 s by t_r.*1\.5 s \(masker\.t_r\)"):
@@ -113,8 +114,8 @@ def test_r64_argument_differs_from_header():
 
 
 # ----------------------------------------------------------------------------------------- sidecar
-def test_r101_sidecar_differs_from_header(tmp_path):
-    """R101: the sidecar is believed, both are named."""
+def test_sidecar_differs_from_header(tmp_path):
+    """The sidecar is believed, both are named."""
     path = bids_file(tmp_path)
     write_json(path.with_name(f"{NAME}.json"), RepetitionTime=2.0)
     with pytest.warns(RuntimeWarning, match=r"is 2 s by RepetitionTime.*1 s \(the header\)"):
@@ -122,8 +123,8 @@ def test_r101_sidecar_differs_from_header(tmp_path):
     assert silent(resolve_t_r, small_image(0.0), path=path) == 2.0
 
 
-def test_r100_sidecar_without_repetition_time(tmp_path):
-    """R100: the sidecar is named, and what it lacks."""
+def test_sidecar_without_repetition_time(tmp_path):
+    """The sidecar is named, and what it lacks."""
     path = bids_file(tmp_path)
     sidecar = write_json(path.with_name(f"{NAME}.json"), TaskName="rest")
     with pytest.raises(ValueError, match=f"{sidecar.name} has no RepetitionTime"):
@@ -144,20 +145,20 @@ def test_damaged_sidecar_is_named(tmp_path):
     path = bids_file(tmp_path)
     path.with_name(f"{NAME}.json").write_text("{RepetitionTime")
     with pytest.raises(ValueError, match=rf"{NAME}\.json: damaged or not JSON"):
-        find_sidecar(path)
+        read_sidecar(path)
 
 
 def test_inheritance(tmp_path):
     """Nearer files win, more entities win, other runs and other suffixes say nothing."""
     path = bids_file(tmp_path)
-    assert find_sidecar(path) == {}
+    assert read_sidecar(path) == {}
     write_json(tmp_path / "bold.json", RepetitionTime=1.0, EchoTime=0.01, FlipAngle=70)
     write_json(tmp_path / "task-rest_bold.json", RepetitionTime=2.0, EchoTime=0.02)
     write_json(tmp_path / "task-rest_events.json", RepetitionTime=9.0)
     write_json(tmp_path / "task-nback_bold.json", RepetitionTime=8.0)
     write_json(tmp_path / "sub-01" / "sub-01_bold.json", RepetitionTime=3.0)
     write_json(path.with_name("sub-01_ses-a_task-rest_run-2_bold.json"), RepetitionTime=7.0)
-    assert find_sidecar(path) == {"RepetitionTime": 3.0, "EchoTime": 0.02, "FlipAngle": 70}
+    assert read_sidecar(path) == {"RepetitionTime": 3.0, "EchoTime": 0.02, "FlipAngle": 70}
     assert [file.name for file in sidecar_files(path)] == [
         "bold.json",
         "task-rest_bold.json",
@@ -168,21 +169,21 @@ def test_inheritance(tmp_path):
 def test_inheritance_stops_at_the_root(tmp_path):
     write_json(tmp_path / "task-rest_bold.json", RepetitionTime=9.0)
     path = bids_file(tmp_path / "dataset")
-    assert find_sidecar(path) == {}
+    assert read_sidecar(path) == {}
 
 
 def test_inheritance_without_a_root(tmp_path):
     path = bids_file(tmp_path)
     (tmp_path / "dataset_description.json").unlink()
     write_json(tmp_path / "task-rest_bold.json", RepetitionTime=2.0)
-    assert find_sidecar(path) == {"RepetitionTime": 2.0}
+    assert read_sidecar(path) == {"RepetitionTime": 2.0}
 
 
 def test_sidecar_of_a_file_that_is_not_bids(tmp_path):
     write_json(tmp_path / "scan.json", RepetitionTime=2.0)
     write_json(tmp_path / "bold.json", RepetitionTime=3.0)
-    assert find_sidecar(tmp_path / "scan.nii.gz") == {"RepetitionTime": 2.0}
-    assert find_sidecar(tmp_path / "other.nii") == {}
+    assert read_sidecar(tmp_path / "scan.nii.gz") == {"RepetitionTime": 2.0}
+    assert read_sidecar(tmp_path / "other.nii") == {}
 
 
 def test_names_are_taken_apart():
@@ -194,7 +195,7 @@ def test_names_are_taken_apart():
 
 
 def test_check_before_reading():
-    """R60, R85: found out by the header and the masker, without reading data, without warnings."""
+    """Found out by the header and the masker, without reading data, without warnings."""
     for given in (make_image(t_r=2.0), make_image(t_r=1.0, unit="unknown")):
         silent(check_t_r, given, masker=make_masker(t_r=2.5))
     silent(check_t_r, make_image(t_r=0.0), t_r=2.0)

@@ -106,7 +106,7 @@ def test_unlike_recordings_are_a_list_of_epochs(eeg):
 
 
 def test_missing_events_name_the_file(eeg):
-    """R92."""
+    """BIDS: events.tsv absent when epochs are asked: error naming the expected path."""
     (path,) = eeg.glob("sub-01/*/*_events.tsv")
     path.unlink()
     with pytest.raises(FileNotFoundError, match="expected ") as caught:
@@ -116,7 +116,7 @@ def test_missing_events_name_the_file(eeg):
 
 
 def test_events_without_onset_are_counted(eeg):
-    """R93."""
+    """BIDS: events.tsv with n/a onset: rows dropped, warn with count."""
     for subject, row in (("01", 1), ("02", 0), ("02", 4)):
         change_events(eeg, cell("onset", row, "n/a"), subject)
     with pytest.warns(RuntimeWarning, match=r"3 without an onset") as caught:

@@ -60,7 +60,7 @@ def test_every_ablation_runs_both_ways_and_differs(small_model, tokens_of, ablat
 
 
 def test_batch_size_changes_nothing(tokens_of):
-    """D3, D5, D6: the tiny preset, alone, in 32, and in another order."""
+    """The tiny preset, alone, in 32, and in another order."""
     model = BrainOF().eval()
     tokens = tokens_of(32, 6, 256, patch_size=64)
     together = _embed(model, tokens)
@@ -71,7 +71,7 @@ def test_batch_size_changes_nothing(tokens_of):
 
 
 def test_channel_order_changes_nothing(small_model):
-    """D4."""
+    """Channel order permuted: <= 1e-5."""
     rng = np.random.default_rng(0)
     data, position = rng.normal(size=(2, 7, 50)), rng.normal(size=(7, 3)) * 0.05
     types = ["mag", "grad", "grad", "mag", "grad", "grad", "mag"]
@@ -90,7 +90,7 @@ def test_channel_order_changes_nothing(small_model):
 
 
 def test_batch_neighbours_change_nothing(small_model, tokens_of):
-    """H4, D6: neighbours with other montages, amplitudes, modalities."""
+    """Neighbours with other montages, amplitudes, modalities."""
     model, tokens = small_model(), tokens_of()
     loud = tokens_of(4, 9, 90, "meg", seed=1)
     loud.values *= 100
@@ -194,7 +194,7 @@ def test_wrong_tokens_are_refused(small_model, tokens_of):
 
 
 def test_initialisation_leaves_the_global_state_alone(small_config):
-    """D7, D10: random states, default type and device, gradient mode, number of threads."""
+    """Random states, default type and device, gradient mode, number of threads."""
 
     def state():
         return (
@@ -225,7 +225,7 @@ def test_default_type_does_not_reach_the_network(small_config):
 
 
 def test_seed_decides_the_weights(small_model, tokens_of):
-    """D1, D11: same seed, same rows, bit by bit; another seed or input, other rows."""
+    """Same seed, same rows, bit by bit; another seed or input, other rows."""
     tokens = tokens_of()
     rows = _embed(small_model(0), tokens)
     assert torch.equal(rows, _embed(small_model(0), tokens))
@@ -273,7 +273,7 @@ def test_cost_of_the_backbone_does_not_grow_with_the_recording(small_model, toke
 
 
 def test_same_signal_at_two_rates_gives_similar_patches(tokens_of):
-    """R26 needs resampling; where and when alone differ little between 200 and 250 Hz."""
+    """Needs resampling; where and when alone differ little between 200 and 250 Hz."""
     model = BrainOF().eval()
     time = np.arange(1000) / 250
     wave = np.sin(2 * np.pi * 10 * time)[None, None].repeat(4, 1)

@@ -76,7 +76,7 @@ def _same(one, other):
 
 
 def test_save_then_load_gives_the_same_rows(saved, small_model, tokens_of):
-    """A11: bit by bit; and everything else comes back too."""
+    """Bit by bit; and everything else comes back too."""
     model, loaded = small_model(), load_checkpoint(saved)
     assert isinstance(loaded, Checkpoint)
     assert loaded.config == model.config
@@ -97,7 +97,7 @@ def test_save_then_load_gives_the_same_rows(saved, small_model, tokens_of):
 
 
 def test_loading_draws_no_random_numbers(saved):
-    """D7, D12."""
+    """Global numpy/torch/python RNG: not consumed nor reseeded."""
     before = torch.random.get_rng_state()
     assert _same(load_checkpoint(saved).model, load_checkpoint(saved).model)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -122,7 +122,7 @@ def test_loaded_weights_do_not_hang_on_the_file(saved):
 
 
 def test_known_name_is_loaded_without_network(saved, monkeypatch, no_network):
-    """S15 for a bundled checkpoint."""
+    """For a bundled checkpoint."""
     monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", saved.parent)
     assert checkpoint.known_checkpoints() == ["saved"]
     assert load_checkpoint("saved").name == "saved"
@@ -148,7 +148,7 @@ def test_a_model_card_beside_the_weights_is_no_obstacle(saved, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin", ".joblib", ".ckpt"])
-def test_s1_pickles_are_refused_unread(tmp_path, suffix):
+def test_pickles_are_refused_unread(tmp_path, suffix):
     path, trace = tmp_path / f"evil{suffix}", tmp_path / "ran"
     path.write_bytes(pickle.dumps(_Payload(trace)))
     with pytest.raises(ValueError, match=f"evil\\{suffix}.*run code.*refused"):
@@ -156,7 +156,7 @@ def test_s1_pickles_are_refused_unread(tmp_path, suffix):
     assert not trace.exists()
 
 
-def test_s2_pickle_renamed_is_refused(saved, tmp_path):
+def test_pickle_renamed_is_refused(saved, tmp_path):
     trace = tmp_path / "ran"
     (saved / WEIGHTS).write_bytes(pickle.dumps(_Payload(trace)))
     with pytest.raises(ValueError, match=f"{WEIGHTS} is truncated, incomplete or corrupt"):
@@ -165,14 +165,14 @@ def test_s2_pickle_renamed_is_refused(saved, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.zip"])
-def test_s3_folder_with_other_weights_says_safetensors(saved, name):
+def test_folder_with_other_weights_says_safetensors(saved, name):
     (saved / WEIGHTS).rename(saved / name)
     with pytest.raises(ValueError, match=f"{name}.*safetensors only"):
         load_checkpoint(saved)
 
 
 @pytest.mark.parametrize("shard", ["pytorch_model.bin", "../secret.safetensors", "/etc/passwd"])
-def test_s4_index_of_shards_is_refused(saved, shard):
+def test_index_of_shards_is_refused(saved, shard):
     index = saved / f"{WEIGHTS}.index.json"
     index.write_text(json.dumps({"weight_map": {"latents": shard}}))
     with pytest.raises(ValueError, match=r"index.json.*several files.*refused"):
@@ -180,7 +180,7 @@ def test_s4_index_of_shards_is_refused(saved, shard):
 
 
 @pytest.mark.parametrize("name", ["config.json", "manifest.json", WEIGHTS])
-def test_s4_links_that_lead_out_are_refused(saved, tmp_path, name):
+def test_links_that_lead_out_are_refused(saved, tmp_path, name):
     (saved / name).rename(tmp_path / "outside")
     (saved / name).symlink_to(tmp_path / "outside")
     with pytest.raises(ValueError, match=f"{name} is a link that leads out"):
@@ -193,7 +193,7 @@ def test_a_link_to_the_whole_checkpoint_is_fine(saved, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 5, 8, 100, 0.5, -1])
-def test_s5_truncated_weights(saved, keep):
+def test_truncated_weights(saved, keep):
     path = saved / WEIGHTS
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
@@ -201,7 +201,7 @@ def test_s5_truncated_weights(saved, keep):
         load_checkpoint(saved)
 
 
-def test_s5_appended_bytes(saved):
+def test_appended_bytes(saved):
     with open(saved / WEIGHTS, "ab") as file:
         file.write(b"more")
     with pytest.raises(ValueError, match="header promises"):
@@ -209,7 +209,7 @@ def test_s5_appended_bytes(saved):
 
 
 @pytest.mark.parametrize("length", [2**60, 2**63 + 1, 2**31])
-def test_s6_absurd_header_length(saved, length):
+def test_absurd_header_length(saved, length):
     (saved / WEIGHTS).write_bytes(struct.pack("<Q", length) + b"{}" * 50)
     start = time.perf_counter()
     with pytest.raises(ValueError, match="cannot hold its header"):
@@ -222,7 +222,7 @@ def test_s6_absurd_header_length(saved, length):
     [b"[]", b'{"latents": 3}', b'{"latents": {"dtype": "F32"}}', b"[" * 5000, b"\xff\xfe{}"],
     ids=["list", "number", "incomplete", "deep", "binary"],
 )
-def test_s6_header_that_is_none(saved, header):
+def test_header_that_is_none(saved, header):
     (saved / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(ValueError, match=f"{WEIGHTS}"):
         load_checkpoint(saved)
@@ -242,7 +242,7 @@ def test_overlapping_tensors_are_refused(saved):
         load_checkpoint(saved)
 
 
-def test_s7_missing_tensor_is_named(saved):
+def test_missing_tensor_is_named(saved):
     state = _state(saved)
     del state["layers.1.attention.lam"]
     _store(saved, state)
@@ -250,19 +250,19 @@ def test_s7_missing_tensor_is_named(saved):
         load_checkpoint(saved)
 
 
-def test_s7_extra_tensor_is_named(saved):
+def test_extra_tensor_is_named(saved):
     _store(saved, {**_state(saved), "head.weight": torch.zeros(2)})
     with pytest.raises(ValueError, match=r"unknown tensors 'head\.weight'"):
         load_checkpoint(saved)
 
 
-def test_s8_all_names_changed(saved):
+def test_all_names_changed(saved):
     _store(saved, {f"module.{name}": t for name, t in _state(saved).items()})
     with pytest.raises(ValueError, match="does not match the model"):
         load_checkpoint(saved)
 
 
-def test_s9_other_shape_names_tensor_and_shapes(saved):
+def test_other_shape_names_tensor_and_shapes(saved):
     _store(saved, {**_state(saved), "latents": torch.zeros(17, 32)})
     with pytest.raises(ValueError, match=r"'latents' has shape \(17, 32\).*\(16, 32\)"):
         load_checkpoint(saved)
@@ -275,7 +275,7 @@ def test_integer_weights_are_refused(saved):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_s10_nonfinite_weights_are_named(saved, tmp_path, small_model, value):
+def test_nonfinite_weights_are_named(saved, tmp_path, small_model, value):
     state = _state(saved)
     state["norm.weight"][3] = value
     _store(saved, state)
@@ -290,7 +290,7 @@ def test_s10_nonfinite_weights_are_named(saved, tmp_path, small_model, value):
 
 @pytest.mark.parametrize("key", ["auto_map", "_target_", "trust_remote_code"])
 @pytest.mark.parametrize("place", ["top", "architecture", "preprocessing", "nested"])
-def test_s11_config_that_asks_for_code_is_refused(saved, key, place):
+def test_config_that_asks_for_code_is_refused(saved, key, place):
     def change(config):
         target = {
             "top": config,
@@ -305,14 +305,14 @@ def test_s11_config_that_asks_for_code_is_refused(saved, key, place):
         load_checkpoint(saved)
 
 
-def test_s13_archives_are_refused_unread(tmp_path):
+def test_archives_are_refused_unread(tmp_path):
     path = tmp_path / "model.zip"
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match="archive.*refused"):
         load_checkpoint(path)
 
 
-def test_s14_unknown_name_lists_the_known_ones(saved, monkeypatch, no_network):
+def test_unknown_name_lists_the_known_ones(saved, monkeypatch, no_network):
     monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", saved.parent)
     start = time.perf_counter()
     with pytest.raises(ValueError, match=r"'brainof-huge'.*Known names: saved"):
@@ -320,7 +320,7 @@ def test_s14_unknown_name_lists_the_known_ones(saved, monkeypatch, no_network):
     assert time.perf_counter() - start < 1
 
 
-def test_s14_without_bundled_weights(tmp_path, monkeypatch):
+def test_without_bundled_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", tmp_path / "none")
     with pytest.raises(ValueError, match="none are bundled"):
         load_checkpoint("brainof-tiny")
@@ -328,14 +328,24 @@ def test_s14_without_bundled_weights(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xff", b"[" * 100000, b"null"])
 @pytest.mark.parametrize("name", ["config.json", "manifest.json"])
-def test_s16_broken_json_names_the_file(saved, name, content):
+def test_broken_json_names_the_file(saved, name, content):
     (saved / name).write_bytes(content)
     with pytest.raises(ValueError, match=name):
         load_checkpoint(saved)
 
 
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+def test_keys_named_twice_are_refused(saved, name):
+    """Of two values one reader takes the first, another the last."""
+    text = (saved / name).read_text()
+    key = next(iter(json.loads(text)))
+    (saved / name).write_text(text.rstrip().removesuffix("}") + f', "{key}": 1' + "}")
+    with pytest.raises(ValueError, match=rf"{name}.*more than once: \['{key}'\]"):
+        load_checkpoint(saved)
+
+
 @pytest.mark.parametrize("name", ["config.json", "manifest.json", WEIGHTS])
-def test_s16_missing_file_is_named(saved, name):
+def test_missing_file_is_named(saved, name):
     (saved / name).unlink()
     with pytest.raises(FileNotFoundError, match=name):
         load_checkpoint(saved)
@@ -355,13 +365,13 @@ def test_s16_missing_file_is_named(saved, name):
         (lambda c: c["architecture"].update(width=64), "shape"),
     ],
 )
-def test_s16_config_of_another_kind(saved, change, message):
+def test_config_of_another_kind(saved, change, message):
     _edit(saved / "config.json", change)
     with pytest.raises(ValueError, match=message):
         load_checkpoint(saved)
 
 
-def test_s17_empty_file_and_folder(tmp_path):
+def test_empty_file_and_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file is a file and empty"):
         load_checkpoint(tmp_path / "file")
@@ -447,8 +457,8 @@ class _KilledError(BaseException):
     """Stands for the end of the process: no handler of the package runs after it."""
 
 
-def test_a1_a_crash_at_any_step_leaves_one_checkpoint(saved, small_model, monkeypatch):
-    """A1: stop at every single file operation; the old or the new one loads, whole."""
+def test_a_crash_at_any_step_leaves_one_checkpoint(saved, small_model, monkeypatch):
+    """Stop at every single file operation; the old or the new one loads, whole."""
     old, new = small_model(0), small_model(1)
     is_new, step = [], 0
     while True:
@@ -508,8 +518,8 @@ while True:
 """
 
 
-def test_a1_sigkill_in_the_middle_of_writing(saved, small_model):
-    """A1: a real process, really killed, at several moments."""
+def test_sigkill_in_the_middle_of_writing(saved, small_model):
+    """A real process, really killed, at several moments."""
     models = small_model(0), small_model(1)
     writer = subprocess.Popen(
         [sys.executable, "-c", _WRITER, str(saved)], stdout=subprocess.PIPE, text=True
@@ -532,7 +542,7 @@ def _fail_with(number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO])
 @pytest.mark.parametrize("step", ["fsync", "rename"])
-def test_a2_failed_write_leaves_the_previous(saved, small_model, monkeypatch, number, step):
+def test_failed_write_leaves_the_previous(saved, small_model, monkeypatch, number, step):
     with monkeypatch.context() as patch:
         patch.setattr(os, step, _fail_with(number))
         with pytest.raises(OSError, match=r"could not be saved.*unchanged") as caught:
@@ -543,7 +553,7 @@ def test_a2_failed_write_leaves_the_previous(saved, small_model, monkeypatch, nu
     assert os.listdir(saved.parent) == ["saved"]
 
 
-def test_a2_second_rename_fails(saved, small_model, monkeypatch):
+def test_second_rename_fails(saved, small_model, monkeypatch):
     """The previous one has been moved aside already: it comes back."""
     real, calls = os.rename, []
 
@@ -574,14 +584,14 @@ sys.exit(4)
 """
 
 
-def test_a2_the_system_refuses_to_write_more(saved, small_model):
+def test_the_system_refuses_to_write_more(saved, small_model):
     done = subprocess.run([sys.executable, "-c", _LIMITED, str(saved)], timeout=120)
     assert done.returncode == 0
     assert _same(load_checkpoint(saved).model, small_model(0))
     assert os.listdir(saved.parent) == ["saved"]
 
 
-def test_a9_target_that_cannot_be_written(tmp_path, small_model, monkeypatch):
+def test_target_that_cannot_be_written(tmp_path, small_model, monkeypatch):
     (tmp_path / "file").touch()
     model = small_model()
     with pytest.raises(OSError, match="could not be saved.*file/below"):

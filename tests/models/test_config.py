@@ -102,3 +102,10 @@ def test_only_a_config_builds_a_network():
         BrainOF("tiny")
     with pytest.raises(ValueError, match="random_state"):
         BrainOF(random_state=-1)
+
+
+def test_patches_are_of_limited_length():
+    """A basis of Fourier components grows with the square of it."""
+    assert BrainOFConfig(patch_size=4096).patch_size == 4096
+    with pytest.raises(ValueError, match="patch_size.*at most 4096"):
+        BrainOFConfig(patch_size=4097)

@@ -40,7 +40,7 @@ def test_samples_are_kept_and_padded_with_zeros(modality):
 
 @pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 def test_tokens_are_those_of_each_sample_alone(modality):
-    """D6: as ``make_tokens`` cuts them, bit by bit; everything else is padding."""
+    """As ``make_tokens`` cuts them, bit by bit; everything else is padding."""
     sizes = ((3, 50), (6, 20), (4, 64))
     samples = [grids.make_sample(*size, modality, seed) for seed, size in enumerate(sizes)]
     grid = GridBatch.collate(samples)

@@ -46,7 +46,7 @@ def test_windows_of_zeros_are_left_out(tmp_path, sfreq, n_empty):
 
 
 def test_recording_of_next_to_nothing_is_skipped(tmp_path):
-    """R4: scaled twice; what is left is below the noise of any amplifier."""
+    """Scaled twice; what is left is below the noise of any amplifier."""
     raw = raw_of(0)
     raw._data *= 1e-4
     corpus = build_corpus([raw, raw_of(1)], tmp_path / "c")
@@ -54,7 +54,7 @@ def test_recording_of_next_to_nothing_is_skipped(tmp_path):
 
 
 def test_broken_recordings_are_counted_and_named(lab_folder, tmp_path):
-    """R42, R58, R79: skipped by default, an error on request, an error when nothing is left."""
+    """Skipped by default, an error on request, an error when nothing is left."""
     with pytest.warns(RuntimeWarning, match="2 of 5 recordings cannot be used.*broken_raw.fif"):
         build_corpus(lab_folder, tmp_path / "c")
     with pytest.raises(ValueError, match=r"^broken_raw\.fif: "):
@@ -106,7 +106,7 @@ def test_sources_that_are_refused(sources, error, words, tmp_path):
     ids=str,
 )
 def test_options_that_are_refused(options, error, words, tmp_path):
-    """K15: before anything is read or written."""
+    """Before anything is read or written."""
     with pytest.raises(error, match=words):
         build_corpus("simulated:1x20", tmp_path / "c", **options)
     assert not list(tmp_path.iterdir())
@@ -193,14 +193,14 @@ def test_parents_are_made_and_links_followed(tmp_path, monkeypatch):
 
 
 def test_global_state_is_untouched(lab_folder, tmp_path, global_rng_untouched):
-    """D7, D10, R50: random states, warnings and logging are as before."""
+    """Random states, warnings and logging are as before."""
     filters, level = list(warnings.filters), logging.getLogger("mne").level
     build_corpus([lab_folder, "simulated:1x20"], tmp_path / "c")
     assert warnings.filters == filters and logging.getLogger("mne").level == level
 
 
 def test_one_recording_at_a_time(tmp_path, monkeypatch):
-    """A12: windows of earlier recordings are gone when the next ones are made."""
+    """Windows of earlier recordings are gone when the next ones are made."""
     alive, most = weakref.WeakSet(), []
 
     def spy(*args, **kwargs):

@@ -62,7 +62,7 @@ def check_reports(reports):
 
 
 def test_killed_at_any_moment(source, tmp_path):
-    """A3: real SIGKILLs; the same call goes on, does not read again, and gives the same bytes."""
+    """Real SIGKILLs; the same call goes on, does not read again, and gives the same bytes."""
     reports = run_helper(source, tmp_path, *MOMENTS)
     assert len(reports) == len(MOMENTS)
     check_reports(reports)
@@ -86,7 +86,7 @@ def test_killed_at_many_moments(source, tmp_path):
 
 
 def test_full_disk(source, tmp_path):
-    """A2: the system refuses to write more; the error names the path, and what is done stays."""
+    """The system refuses to write more; the error names the path, and what is done stays."""
     reports = run_helper(source, tmp_path, "limit:8000", "limit:10300", "limit:11000")
     for report in reports:
         assert "could not be written (File too large)" in report["said"]
@@ -105,7 +105,7 @@ build_corpus("simulated:16x20", sys.argv[1], n_jobs=2)
 
 @pytest.mark.slow
 def test_killed_with_two_processes(tmp_path):
-    """A3: also when workers outlive, for a moment, the process that started them."""
+    """Also when workers outlive, for a moment, the process that started them."""
     target = tmp_path / "c"
     parts = tmp_path / ".c.building" / "parts"
     process = subprocess.Popen([sys.executable, "-c", _TWO_PROCESSES, str(target)])
@@ -125,7 +125,7 @@ def test_killed_with_two_processes(tmp_path):
 
 
 def test_processes_change_nothing(source, tmp_path):
-    """D1: neither their number nor who finishes first."""
+    """Neither their number nor who finishes first."""
     sources = [source, "simulated:2x20"]
     one = build_corpus(sources, tmp_path / "one")
     two = build_corpus(sources, tmp_path / "two", n_jobs=2)
@@ -233,7 +233,7 @@ def test_one_builder_at_a_time(source, tmp_path, monkeypatch):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
 @pytest.mark.parametrize("step", ["fsync", "rename", "replace"])
 def test_failed_write(source, tmp_path, monkeypatch, number, step):
-    """A2, A9: the error of the disk is no bad recording; it names the path; the build goes on."""
+    """The error of the disk is no bad recording; it names the path; the build goes on."""
 
     def fail(*args, **kwargs):
         raise OSError(number, os.strerror(number))
@@ -248,7 +248,7 @@ def test_failed_write(source, tmp_path, monkeypatch, number, step):
 
 
 def test_target_that_cannot_be_made(source, tmp_path, monkeypatch):
-    """A9: before a recording is read."""
+    """Before a recording is read."""
     (tmp_path / "file").touch()
     monkeypatch.setattr(build, "build_part", None)
     with pytest.raises(OSError, match="could not be written.*file"):

@@ -17,6 +17,7 @@ from brainof_toolbox.datasets import (
 from brainof_toolbox.io import from_epochs, from_nifti
 from brainof_toolbox.preprocessing import preprocess
 from brainof_toolbox.pretraining import build_corpus
+from brainof_toolbox.pretraining.build_keys import neighbourhood
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -172,7 +173,7 @@ def test_continued_fif_files_are_read_once(tmp_path):
 
 
 def test_unequal_recordings_stay_apart(tmp_path):
-    """R24, R52: other montages, rates and lengths; none changes another."""
+    """Other montages, rates and lengths; none changes another."""
     rng = np.random.default_rng(0)
     sources = [
         raw_of(0),
@@ -211,3 +212,18 @@ def test_atlas(bids_pairs, tmp_path):
     assert {entry.n_channels for entry in corpus.entries} == {2}
     with pytest.raises(FileExistsError, match="built from other options"):
         build_corpus(bids_pairs, tmp_path / "c", **options)
+
+
+@pytest.mark.parametrize("name", ["task-x_eeg.json", "sub-01/sub-01_channels.tsv"])
+def test_sidecars_in_every_folder_above_decide_what_a_recording_is(tmp_path, name):
+    """Up to the root of the dataset: a change of one that applies is a change of the source."""
+    path = tmp_path / "set" / "sub-01" / "ses-a" / "eeg" / "sub-01_ses-a_task-x_eeg.edf"
+    path.parent.mkdir(parents=True)
+    for file in (path, tmp_path / "set" / "dataset_description.json"):
+        file.touch()
+    before = neighbourhood(path, {})
+    (tmp_path / "set" / name).write_text("changed")
+    assert neighbourhood(path, {}) != before
+    before = neighbourhood(path, {})
+    (tmp_path / "outside.json").touch()
+    assert neighbourhood(path, {}) == before

@@ -253,7 +253,7 @@ def test_open_files_are_bounded(windows, tmp_path, monkeypatch):
 
 
 def test_reads_what_must_not_be_written(small_corpus, tmp_path):
-    """A9: a corpus on a read-only disk; nothing is written beside it."""
+    """A corpus on a read-only disk; nothing is written beside it."""
     copy = shutil.copytree(small_corpus, tmp_path / "copy")
     files = sorted(copy.rglob("*"))
     for path in (*files, copy):
@@ -298,7 +298,7 @@ def make_sparse(folder, n_samples, *, n_channels=19, n_times=2560, value=0):
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    """A12: 25 GB in one file; the far end comes back, and what was read is let go again."""
+    """25 GB in one file; the far end comes back, and what was read is let go again."""
     n_samples = 25 * 10**9 // (19 * 2560 * 2)
     path = make_sparse(tmp_path / "c", n_samples, value=8)
     if path.stat().st_blocks * 512 > 10**8:

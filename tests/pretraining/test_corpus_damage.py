@@ -136,7 +136,7 @@ def test_changed_head_and_index_are_refused(copy):
     ids=str,
 )
 def test_rows_outside_of_the_files_are_refused(copy, change):
-    """S4: a signed index that points elsewhere; nothing outside of the folder is read."""
+    """A signed index that points elsewhere; nothing outside of the folder is read."""
     rewrite_row(copy, 11, **change)
     absent = change == {"file": "0" * 64}
     error, words = (FileNotFoundError, "no recordings/000") if absent else (ValueError, "index")

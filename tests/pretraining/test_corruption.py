@@ -91,7 +91,7 @@ def test_draws_are_fair_and_independent(modality):
 
 
 def test_the_generator_alone_decides(global_rng_untouched):
-    """D1, D7: same seed, same masks; another one, others; nothing global is read or changed."""
+    """Same seed, same masks; another one, others; nothing global is read or changed."""
     grid = grids.make_grid()
     first, again, other = _draw(grid, 3), _draw(grid, 3), _draw(grid, 4)
     for name in ("is_hidden", "is_removed", "visible"):

@@ -144,7 +144,7 @@ def test_damaged_shards_are_refused(damage, together, tmp_path):
 
 
 def test_what_cannot_be_written_is_an_oserror(tmp_path):
-    """A2: also when torch wraps what its writers raise; here a file stands in the way."""
+    """Also when torch wraps what its writers raise; here a file stands in the way."""
     (tmp_path / "shards").write_text("in the way")
     with pytest.raises(OSError, match="Process 0 could not use its part.*shards"):
         ALONE.save_shards(tmp_path, *Run(ALONE).state)

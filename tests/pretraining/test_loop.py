@@ -109,7 +109,7 @@ def test_compiled_equals_eager(tmp_path):
 
 
 def test_nothing_global_is_touched(tmp_path, global_rng_untouched):
-    """D7, D10."""
+    """Global numpy/torch/python RNG: not consumed nor reseeded."""
     before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     others = psutil.Process().children(recursive=True)  # joblib keeps its processes for a while
     pretrain_micro(tmp_path, 2, training={"n_workers": 1})
@@ -173,7 +173,7 @@ def test_weights_shown_are_the_average_when_asked(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_estimators_load_it_and_know_its_subjects(small_corpus, tmp_path, eeg_study):
-    """H7, and preprocessing travels along."""
+    """And preprocessing travels along."""
     from brainof_toolbox.evaluation import cross_validate
 
     path = pretrain_micro(

@@ -178,7 +178,7 @@ def test_losses_are_of_hidden_and_removed_parts_only(modality):
 @EACH
 @MODES
 def test_padding_enters_nothing(modality, mode):
-    """H4: garbage in the padding, as input and as target, changes no term and no gradient."""
+    """Garbage in the padding, as input and as target, changes no term and no gradient."""
     objective, grid = _objective(masked_tokens=mode), grids.make_grid(modality)
     is_point = grid.is_channel()[:, :, None] & grid.is_time()[:, None]
     assert not is_point.all()
@@ -200,7 +200,7 @@ def test_padding_enters_nothing(modality, mode):
 @EACH
 @MODES
 def test_a_longer_neighbour_changes_no_loss(modality, mode):
-    """D3, D6: the loss of a batch is the mean of those of its samples alone."""
+    """The loss of a batch is the mean of those of its samples alone."""
     sizes = {0: ((3, 61), (8, 61)), 1: ((3, 48), (8, 48)), 2: ((9, 40), (9, 130))}[modality]
     objective, grid = _objective(masked_tokens=mode), grids.make_grid(modality, sizes)
     masks = _masks(objective, grid)

@@ -174,7 +174,7 @@ def _against_nothing(folder, corpus, training, start, stop):
 
 @pytest.mark.slow
 def test_from_recordings_to_rows_with_a_kill_between(tmp_path, eeg_epochs):
-    """A3: build a corpus, pretrain, kill, resume; each modality is learned; embed."""
+    """Build a corpus, pretrain, kill, resume; each modality is learned; embed."""
     assert main(["corpus", "build", "simulated:4x40", "-o", str(tmp_path / "corpus")]) == 0
     network = {"preset": "tiny", "width": 48, "n_layers": 2, "n_latents": 32}
     training = {"micro_tokens": 1024, "learning_rate": 5e-3, "warmup_steps": 20, "ema": 0.99}
@@ -251,7 +251,7 @@ def test_two_processes_are_one_run(small_corpus, tmp_path, parallel):
 
 
 @pytest.mark.slow
-def test_a10_sigterm_to_the_launcher_saves(small_corpus, tmp_path):
+def test_sigterm_to_the_launcher_saves(small_corpus, tmp_path):
     path = _write(
         tmp_path, small_corpus, training={"micro_batches": 2}, total_steps=100_000,
         save_every=100_000, device="cpu",

@@ -37,7 +37,7 @@ def straight(tmp_path_factory):
 @pytest.mark.parametrize(
     "save_every, stops", [(100, [6]), (3, [5, 7]), (1, [1, 2]), (5, [11])]
 )  # fmt: skip
-def test_a4_k_and_k_steps_are_2k_steps(tmp_path, straight, save_every, stops):
+def test_k_and_k_steps_are_2k_steps(tmp_path, straight, save_every, stops):
     """Weights, optimizer, average, log and order of the data, bit by bit."""
     options = {"training": EMA, "save_every": save_every}
     for number, stop in enumerate(stops):
@@ -46,7 +46,7 @@ def test_a4_k_and_k_steps_are_2k_steps(tmp_path, straight, save_every, stops):
     assert what_is_saved(pretrain_micro(tmp_path, resume=True, **options)) == straight
 
 
-def test_a4_with_the_average_as_the_weights_shown(tmp_path, straight):
+def test_with_the_average_as_the_weights_shown(tmp_path, straight):
     """Which of the two the estimators get changes neither of them."""
     training = {**EMA, "save_average": True}
     pretrain_micro(tmp_path, stop_after=5, training=training)
@@ -68,7 +68,7 @@ def test_a4_with_the_average_as_the_weights_shown(tmp_path, straight):
         assert tensor.equal(weights[f"weights.model.{name}"])
 
 
-def test_a5_same_seed_same_run_whoever_reads(tmp_path, straight, global_rng_untouched):
+def test_same_seed_same_run_whoever_reads(tmp_path, straight, global_rng_untouched):
     """Processes that read ahead change nothing; another seed does."""
     path = pretrain_micro(tmp_path / "one", training={**EMA, "n_workers": 2})
     assert what_is_saved(path) == straight
@@ -98,7 +98,7 @@ def test_finished_run_is_left_alone(tmp_path):
         (2, {"random_state": 7, "training": {"alpha": 0.1}}, ["random_state", "training.alpha"]),
     ],
 )
-def test_a6_another_run_is_refused(two_steps, tmp_path, n_differences, changes, words):
+def test_another_run_is_refused(two_steps, tmp_path, n_differences, changes, words):
     """Each difference is named, old -> new."""
     shutil.copytree(two_steps, tmp_path / "run")
     with pytest.raises(ValueError, match="cannot be resumed") as caught:
@@ -124,20 +124,20 @@ def test_what_changes_no_result_may_change(two_steps, tmp_path):
     assert what_is_saved(path)[0] == what_is_saved(straight)[0]
 
 
-def test_a7_nothing_to_resume_from(tmp_path):
+def test_nothing_to_resume_from(tmp_path):
     with pytest.raises(FileNotFoundError, match="found none.*resume=False"):
         pretrain_micro(tmp_path / "run", resume=True)
     assert not (tmp_path / "run").exists()
 
 
-def test_a8_a_run_is_not_overwritten(two_steps):
+def test_a_run_is_not_overwritten(two_steps):
     before = sorted(two_steps.rglob("*"))
     with pytest.raises(FileExistsError, match="resume=True, or choose another.*run"):
         pretrain_micro(two_steps, 4)
     assert sorted(two_steps.rglob("*")) == before
 
 
-def test_a8_files_of_others_are_not_overwritten(tmp_path):
+def test_files_of_others_are_not_overwritten(tmp_path):
     (tmp_path / "log.jsonl").write_text("mine")
     with pytest.raises(FileExistsError, match="another origin"):
         pretrain_micro(tmp_path, 1)
@@ -174,7 +174,7 @@ class Interrupting(FakeCorpus):
     "number, kind, code",
     [(signal.SIGINT, KeyboardInterrupt, ()), (signal.SIGTERM, SystemExit, (143,))],
 )
-def test_a10_a_signal_finishes_the_step_and_saves(tmp_path, straight, number, kind, code):
+def test_a_signal_finishes_the_step_and_saves(tmp_path, straight, number, kind, code):
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(kind) as caught:
         pretrain_micro(tmp_path, corpus=Interrupting(number, after=9), training=EMA)
@@ -185,7 +185,7 @@ def test_a10_a_signal_finishes_the_step_and_saves(tmp_path, straight, number, ki
     assert what_is_saved(pretrain_micro(tmp_path, resume=True, training=EMA)) == straight
 
 
-def test_a10_ctrl_c_twice_does_not_wait(tmp_path):
+def test_ctrl_c_twice_does_not_wait(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         pretrain_micro(tmp_path, corpus=Interrupting(signal.SIGINT, after=9, times=2))
     assert not list((tmp_path / "checkpoints").iterdir())
@@ -227,7 +227,7 @@ def _start(folder):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a3_killed_at_random_times(tmp_path):
+def test_killed_at_random_times(tmp_path):
     """The latest checkpoint loads each time; in the end the run is what it would have been."""
     rng, n_kills = random.Random(0), 0
     for _ in range(5):
@@ -250,7 +250,7 @@ def test_a3_killed_at_random_times(tmp_path):
 
 
 @pytest.mark.slow
-def test_a10_processes_that_read_are_not_hurt_by_ctrl_c(tmp_path):
+def test_processes_that_read_are_not_hurt_by_ctrl_c(tmp_path):
     """SIGINT and SIGTERM to the whole group, as a terminal and a queue send them."""
     # The code after Ctrl-C is chosen here: once a part of torch is imported, Python leaves an
     # uncaught KeyboardInterrupt by code 1 rather than by the signal.
@@ -287,7 +287,7 @@ class _KilledError(BaseException):
     """Stands for the end of the process: no handler of the package runs after it."""
 
 
-def test_a1_a_crash_at_any_file_operation(two_steps, tmp_path, monkeypatch):
+def test_a_crash_at_any_file_operation(two_steps, tmp_path, monkeypatch):
     """The checkpoint of before or the new one is the latest, and it is whole."""
     old = what_is_saved(latest_checkpoint(two_steps))[0]
     new = what_is_saved(pretrain_micro(tmp_path / "straight", 4))[0]
@@ -335,7 +335,7 @@ def _resume_until(patch, last, folder):
     return True
 
 
-def test_a2_disk_full(two_steps, tmp_path, monkeypatch):
+def test_disk_full(two_steps, tmp_path, monkeypatch):
     shutil.copytree(two_steps, tmp_path / "run")
     before = what_is_saved(latest_checkpoint(two_steps))
 
@@ -369,7 +369,7 @@ sys.exit(4)
 """
 
 
-def test_a2_the_system_refuses_to_write_more(two_steps, tmp_path):
+def test_the_system_refuses_to_write_more(two_steps, tmp_path):
     shutil.copytree(two_steps, tmp_path / "run")
     command = [sys.executable, "-c", _LIMITED, str(tmp_path / "run"), str(Path(__file__).parent)]
     assert subprocess.run(command).returncode == 0
@@ -378,7 +378,7 @@ def test_a2_the_system_refuses_to_write_more(two_steps, tmp_path):
     assert os.listdir(latest.parent) == ["step-00000002"]
 
 
-def test_a9_directory_that_cannot_be_written(tmp_path, monkeypatch):
+def test_directory_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="writable output_dir.*file/run"):
         pretrain_micro(tmp_path / "file" / "run", 1)

@@ -129,7 +129,7 @@ def test_samples_of_a_modality_are_seen_equally_often(rows):
 
 
 def test_seed_decides_and_nothing_else_does(mixed, global_rng_untouched):
-    """A5, D7."""
+    """Same seed, two pretraining runs: bitwise equal."""
     one, same, other = (Sampler(mixed, CONFIG, random_state=seed) for seed in (3, 3, 4))
     plans = [[np.concatenate(s.plan(step)).tolist() for step in range(50)]
              for s in (one, same, other)]  # fmt: skip

@@ -116,7 +116,7 @@ COMMANDS = {
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell script")
 def test_slurm_job_saves_queues_itself_and_goes_on(small_corpus, tmp_path):
-    """A10: USR1 before the end of the time; the same script then resumes."""
+    """USR1 before the end of the time; the same script then resumes."""
     for name, body in COMMANDS.items():
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (tmp_path / name).chmod(0o755)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,14 @@ def load(directory, estimator):
     description = read_json(directory / DESCRIPTION)
     refuse_code(description, directory / DESCRIPTION)
     _check(description, estimator, directory / DESCRIPTION)
-    network = _empty_network(estimator, description["outputs"])
+    n_outputs = _take_outputs(description["outputs"], estimator, directory / DESCRIPTION)
+    widths = _head_widths(estimator, n_outputs)
+    state = _read(directory / WEIGHTS, _wanted_shapes(estimator, widths))
+    network = _empty_network(estimator, widths)
     estimator._attach_differences(network)
-    state = _read(directory / WEIGHTS, network)
     lora.restore(network.backbone, state["difference"])
     network.load_state_dict({**network.state_dict(), **state["head"]})
     estimator._keep(network, description["subjects"])
-    return description["outputs"]
 
 
 def _check(description, estimator, path):
@@ -108,26 +110,56 @@ def _check(description, estimator, path):
             )
 
 
-def _empty_network(estimator, outputs):
+def _take_outputs(outputs, estimator, path):
+    """Let the estimator take what its outputs mean; returns how many there are."""
+    try:
+        return estimator._take_outputs(outputs)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{path}: the outputs are not those of a {type(estimator).__name__} "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _head_widths(estimator, n_outputs):
+    """Numbers of features, of hidden units if any, and of outputs."""
+    return [
+        estimator.n_latent_features_,
+        *([N_HIDDEN] if estimator.head == "mlp" else []),
+        n_outputs,
+    ]
+
+
+def _wanted_shapes(estimator, widths):
+    """Shapes of all tensors of an adapter by name; nothing is made for it."""
+    shapes = {"mean": (widths[0],), "rate": (widths[0],)}
+    for number, (n, m) in enumerate(pairwise(widths)):
+        shapes |= {f"weights.{number}": (m, n), f"biases.{number}": (m,)}
+    found = lora.find_targets(estimator.backbone_, estimator.lora_targets, estimator.layer)
+    for name, module in found.items():
+        n_out, n_in = module.weight.shape
+        shapes[f"{_PREFIX}{name}.a"] = estimator.lora_rank, n_in
+        shapes[f"{_PREFIX}{name}.b"] = n_out, estimator.lora_rank
+    return shapes
+
+
+def _empty_network(estimator, widths):
     """A network of the right shape whose head is zero."""
-    n_features, n_outputs = estimator.n_latent_features_, len(outputs.get("classes", [0]))
-    widths = [n_features, *([N_HIDDEN] if estimator.head == "mlp" else []), n_outputs]
-    head = [(np.zeros((n, m)), np.zeros(n)) for m, n in zip(widths, widths[1:])]
-    backbone, ones = copy.deepcopy(estimator.backbone_), np.ones(n_features)
+    head = [(np.zeros((m, n)), np.zeros(m)) for n, m in pairwise(widths)]
+    backbone, ones = copy.deepcopy(estimator.backbone_), np.ones(widths[0])
     return Network(backbone, estimator.pooling, 0 * ones, ones, head, estimator.layer)
 
 
-def _read(path, network):
-    """Factors of the differences, and the head, if they are exactly those of the network."""
-    head = {n: t for n, t in network.state_dict().items() if not n.startswith("backbone.")}
-    factors = {f"{_PREFIX}{name}": t for name, t in lora.read(network.backbone).items()}
-    check_header(path, read_header(path), {**head, **factors})
+def _read(path, shapes):
+    """Factors of the differences, and the head, if they have exactly these shapes."""
+    check_header(path, read_header(path), shapes)
     try:
         state = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
         raise damaged(path, str(error)) from error
     refuse_nonfinite(state, path)
-    return {
-        "head": {name: tensor.clone() for name, tensor in state.items() if name in head},
-        "difference": {name.removeprefix(_PREFIX): state[name].clone() for name in factors},
-    }
+    parts = {"head": {}, "difference": {}}
+    for name, tensor in state.items():
+        part = "difference" if name.startswith(_PREFIX) else "head"
+        parts[part][name.removeprefix(_PREFIX)] = tensor.clone()
+    return parts

@@ -1,0 +1,12 @@
+"""Blocks of numbers from preprocessed signals without a network: numpy and scipy only.
+
+Each block is a function of one sample: no row depends on another, nothing is fitted. Its columns
+are the same for every montage and every atlas, because sensors and regions are first mapped to
+virtual channels at fixed places of the head frame.
+"""
+
+from ._covariance import BAND_BANK, Covariance
+from ._evoked import Evoked
+from ._virtual import VirtualChannels
+
+__all__ = ["BAND_BANK", "Covariance", "Evoked", "VirtualChannels"]

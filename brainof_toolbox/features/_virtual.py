@@ -1,0 +1,191 @@
+"""The signal at fixed places of the head, whatever the montage or the atlas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._utils.validation import check_number
+from ..preprocessing import Preprocessing
+from ..signals import Signals
+from ._places import electrode_places, region_places
+from .maps import HEAD_CENTRE, field_map, region_map, spline_map
+
+_FARTHEST = 0.5  # m from the centre of the head: beyond it, positions are not in metres
+_WEAKEST = 1e-4  # network units: below this spread, M/EEG is still in V or T
+
+
+@dataclass(frozen=True)
+class VirtualChannels:
+    """Map sensors or regions to virtual channels at fixed places.
+
+    EEG: spherical splines [1]_ (stiffness 4, regularisation 1e-5) from the directions of the
+    electrodes, then the average reference, so that the reference of the recording does not
+    matter. MEG: magnetometers and gradiometers together give the field of radial magnetometers
+    by the minimum norm of dipoles along a sphere :footcite:p:`sarvas1987basic`, beside noise and a
+    uniform field from distant sources: ``V G' (G G' + N)^-1``, with the gains ``G`` of the sensors
+    and ``V`` of the virtual ones. fMRI: regions weighted by
+    ``exp(-distance**2 / (2 * kernel**2))``.
+
+    Parameters
+    ----------
+    n_channels : int
+        Virtual channels of EEG and MEG, at most 32: electrodes of the 10-05 system, of which the
+        first 16 cover the head too.
+    n_regions : int
+        Virtual regions of fMRI, at most 300, in grey matter.
+    kernel : float
+        Standard deviation in m of the weights of regions.
+
+    References
+    ----------
+    .. [1] F. Perrin et al. (1989), Electroencephalography and Clinical Neurophysiology 72,
+       184-187.
+    .. footbibliography::
+
+    Examples
+    --------
+    >>> from brainof_toolbox.features import VirtualChannels
+    >>> VirtualChannels(n_channels=4).names("eeg")
+    ('F7', 'F3', 'Fz', 'F4')
+    """
+
+    n_channels: int = 32
+    n_regions: int = 300
+    kernel: float = 0.006
+
+    def __post_init__(self):
+        check_number("n_channels", self.n_channels, low=1, high=32, integer=True)
+        check_number("n_regions", self.n_regions, low=2, high=300, integer=True)
+        check_number("kernel", self.kernel, low=0.001, high=0.1)
+
+    def names(self, modality):
+        """Name the virtual channels of a modality.
+
+        Parameters
+        ----------
+        modality : str
+            ``"eeg"``, ``"meg"`` or ``"fmri"``.
+
+        Returns
+        -------
+        names : tuple of str
+            Electrodes for EEG and MEG; the centre in mm, head frame, for fMRI.
+        """
+        if modality == "fmri":
+            places = np.round(1e3 * region_places(self.n_regions)).astype(int)
+            return tuple(f"({x} {y} {z})" for x, y, z in places)
+        return electrode_places(self.n_channels)[0]
+
+    def positions(self, modality):
+        """Return where the virtual channels of a modality are.
+
+        Parameters
+        ----------
+        modality : str
+            ``"eeg"``, ``"meg"`` or ``"fmri"``.
+
+        Returns
+        -------
+        ch_pos : ndarray, shape (n_places, 3)
+            Metres, head frame. MEG has the directions of the electrodes, on a helmet.
+        """
+        if modality == "fmri":
+            return region_places(self.n_regions)
+        return electrode_places(self.n_channels)[1]
+
+    def weights(self, signals):
+        """Return the matrix from channels to virtual channels.
+
+        Parameters
+        ----------
+        signals : Signals
+            Any samples of the montage.
+
+        Returns
+        -------
+        weights : ndarray, shape (n_places, n_channels)
+            For EEG including the average reference.
+
+        Raises
+        ------
+        TypeError
+            If it is no ``Signals``.
+        ValueError
+            If positions are not in metres in the head frame, or there are gradiometers only and
+            none has an orientation.
+        """
+        if not isinstance(signals, Signals):
+            raise TypeError(
+                f"Features need Signals of one modality, got {type(signals).__name__}. Take the "
+                "parts of a PairedSignals one by one."
+            )
+        ch_pos, places = signals.ch_pos.astype(np.float64), self.positions(signals.modality)
+        self._check_positions(signals, ch_pos)
+        if signals.modality == "fmri":
+            return region_map(ch_pos, places, self.kernel)
+        ch_pos, places = ch_pos - HEAD_CENTRE, places - HEAD_CENTRE
+        if signals.modality == "eeg":
+            weights = spline_map(ch_pos, places)
+            return weights - weights.mean(axis=0)
+        sizes = Preprocessing().unit
+        units = np.array([sizes[kind] / sizes["mag"] for kind in signals.ch_types])
+        is_grad = np.array(signals.ch_types) == "grad"
+        weights = field_map(ch_pos, signals.ch_ori.astype(np.float64), is_grad, units, places)
+        if not weights.any():
+            raise ValueError(
+                "All sensors are gradiometers, and none has an orientation (ch_ori): the "
+                "direction of the derivative, a unit vector."
+            )
+        return weights
+
+    def transform(self, signals):
+        """Return the signal at the places.
+
+        Parameters
+        ----------
+        signals : Signals
+            Preprocessed windows: EEG and MEG in network units.
+
+        Returns
+        -------
+        data : ndarray, shape (n_samples, n_places, n_times)
+            Float64, in the units of the input; MEG in those of magnetometers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for :meth:`weights`, and if signals are not preprocessed or hold gaps.
+        """
+        weights = self.weights(signals)
+        check_preprocessed(signals)
+        return weights @ signals.data
+
+    def _check_positions(self, signals, ch_pos):
+        far = np.linalg.norm(ch_pos - HEAD_CENTRE, axis=1) > _FARTHEST
+        if far.any():
+            name, place = signals.ch_names[far.argmax()], ch_pos[far.argmax()]
+            raise ValueError(
+                f"Channel {name!r} lies at {np.round(place, 3).tolist()}, more than {_FARTHEST} "
+                "m from the head. Positions (ch_pos) are in metres, in the head frame."
+            )
+
+
+def check_preprocessed(signals):
+    """Refuse samples with gaps and M/EEG in SI units."""
+    n_times = signals.shape[2]
+    if signals.stretches != ((0, n_times),):
+        raise ValueError(
+            f"These samples hold good stretches {signals.stretches} of {n_times} time points. "
+            "Cut them into windows first (preprocess does)."
+        )
+    if signals.modality == "fmri":
+        return
+    data = signals.data
+    spread = np.sqrt(np.mean((data - data.mean(axis=2, keepdims=True)).astype(np.float64) ** 2))
+    if 0 < spread < _WEAKEST:
+        raise ValueError(
+            f"The {signals.modality} signals have a spread of {spread:.2g}: they look like SI "
+            "units (V, T). Features need preprocessed signals, in network units (preprocess)."
+        )

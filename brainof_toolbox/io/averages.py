@@ -1,0 +1,88 @@
+"""Averages of a FIF file -> epochs, one for each; what is no average stays out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .reasons import RecordingError
+
+#: Data sets of an averages file that are signals; others are standard errors, spectra, ...
+_SIGNALS = ("average", "single_epoch", "partial_average", "sample_cut_out_by_graph")
+
+
+def read_averages(path, allow_maxshield, notes):
+    """Read the averages of a FIF file, each as one epoch; what is odd goes to the notes."""
+    import mne
+
+    evokeds = mne.read_evokeds(path, allow_maxshield=allow_maxshield, verbose="warning")
+    averages = [evoked for evoked in evokeds if evoked.kind in _SIGNALS]
+    others = Counter(evoked.kind for evoked in evokeds if evoked.kind not in _SIGNALS)
+    counts = ", ".join(f"{n} of kind {kind!r}" for kind, n in others.items())
+    if not averages:
+        raise RecordingError(f"it holds no averages, but {counts or 'no data set'}")
+    if others:
+        notes.append(
+            f"{sum(others.values())} of {len(evokeds)} data sets are no averages and are "
+            f"left out: {counts}."
+        )
+    _check_alike(averages)
+    return mne.EpochsArray(
+        [evoked.data for evoked in averages],
+        averages[0].info,
+        tmin=averages[0].times[0],
+        baseline=_common_baseline(averages, notes),
+        verbose="warning",
+    )
+
+
+def _check_alike(averages):
+    """Refuse averages that cannot be epochs of one array: the first would describe all."""
+    first = averages[0]
+    for other in averages[1:]:
+        differing = [
+            name
+            for name, (a, b) in {
+                "channels": (first.ch_names, other.ch_names),
+                "channel types": (first.get_channel_types(), other.get_channel_types()),
+                "sampling rates": (first.info["sfreq"], other.info["sfreq"]),
+                "bad channels": (first.info["bads"], other.info["bads"]),
+                "channel positions": (_places(first), _places(other)),
+                "times": (_span(first), _span(other)),
+            }.items()
+            if a != b
+        ]
+        if differing:
+            raise RecordingError(
+                f"its averages {first.comment!r} ({_describe(first)}) and {other.comment!r} "
+                f"({_describe(other)}) differ in their {' and '.join(differing)}. Write those "
+                "that are alike to files of their own, with mne.write_evokeds"
+            )
+
+
+def _places(evoked):
+    return [channel["loc"].tobytes() for channel in evoked.info["chs"]]
+
+
+def _span(evoked):
+    """First time point, in samples from time 0, and number of time points."""
+    return round(evoked.times[0] * evoked.info["sfreq"]), len(evoked.times)
+
+
+def _describe(evoked):
+    return (
+        f"{len(evoked.ch_names)} channels, {evoked.times[0]:g} to {evoked.times[-1]:g} s at "
+        f"{evoked.info['sfreq']:g} Hz"
+    )
+
+
+def _common_baseline(averages, notes):
+    """The baseline of all averages; None, with a note, when they differ."""
+    baselines = list(dict.fromkeys(evoked.baseline for evoked in averages))
+    if len(baselines) == 1:
+        return baselines[0]
+    notes.append(
+        f"The averages differ in their baseline ({', '.join(map(str, baselines))}) and are all "
+        "read as not baseline-corrected: the mean of each is taken as an offset. Apply "
+        "one baseline to all with evoked.apply_baseline and save them again."
+    )
+    return None

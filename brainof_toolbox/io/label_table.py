@@ -1,0 +1,117 @@
+"""Labels of recordings from a table by file or by subject."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .tables import (
+    COLUMNS,
+    MISSING,
+    as_targets,
+    entity_columns,
+    matching_rows,
+    read_table,
+    take_values,
+)
+
+_FILES = ("file", "filename", "file_name", "path", "filepath", "file_path")
+_FOLDERS = ("folder", "directory", "dir")
+_ENTITIES = {"session": "ses", "task": "task", "acquisition": "acq", "run": "run"}
+
+
+def read_labels(files, path, target):
+    """Take a label per file from a table whose rows are about files, or about subjects."""
+    # -> y (n_files,).
+    names = [name for pair in COLUMNS.values() for part in pair for name in part]
+    table = read_table(path, (target, *_FILES, *_FOLDERS, *names), keep_default_na=True)
+    if target not in table:
+        raise ValueError(f"{path} has no column {target!r}; it has {list(table)}. Give --target.")
+    by_file, by_subject = _key_columns(table, target)
+    columns = entity_columns(table, target)
+    cells = _behind_folders(table, by_file)
+    wanted, users = [], {}
+    for file in files:
+        who = _entities(file)
+        named = np.array([_is_called(file, cell) for cell in cells], dtype=bool)
+        if named.any():
+            wanted.append((file.name, *_of_several(table, columns, target, named, who)))
+            if named.sum() == 1:
+                users.setdefault(int(named.argmax()), set()).add(file.absolute())
+        else:
+            rows = _rows_of_subject(table, {**columns, "subject": by_subject}, who)
+            wanted.append((f"sub-{who['subject']}", *rows))
+    _check_shared(users, cells, path)
+    found = take_values(table, target, wanted, path)
+    for file, value, (_, fits, _) in zip(files, found, wanted, strict=True):
+        if value is None or value in MISSING:
+            spelled = sorted(set(table[by_subject][fits])) if value is None else []
+            hint = f" It has {spelled}: spell these as the name of the file does." * bool(spelled)
+            raise ValueError(
+                f"{path} has no {target!r} for {file.name} in column {by_subject!r}.{hint}"
+            )
+    return as_targets(found, target, path)
+
+
+def _key_columns(table, target):
+    """The columns in which files and subjects are looked for."""
+    by_file = next((name for name in _FILES if name in table and name != target), None)
+    if by_file is not None:
+        return by_file, by_file
+    return table.columns[0], entity_columns(table, target).get("subject", table.columns[0])
+
+
+def _behind_folders(table, key):
+    """Names of files, behind their folders where a column has these."""
+    folder = next((name for name in _FOLDERS if name in table and name != key), None)
+    if folder is None:
+        return list(table[key])
+    pairs = zip(table[folder], table[key], strict=True)
+    return [cell if top in MISSING else f"{top}/{cell}" for top, cell in pairs]
+
+
+def _entities(file):
+    """Entities in the name of a file; subject and session in its folders, too."""
+    found = {}
+    for entity, short in _ENTITIES.items():
+        match = re.search(rf"(?:^|[_.-]){short}-([A-Za-z0-9]+)", file.name)
+        found[entity] = match and match[1]
+    for entity, short in (("subject", "sub"), ("session", "ses")):
+        inside = [file.name, *reversed(file.absolute().parent.parts)]
+        matches = [re.search(rf"(?:^|[_.-]){short}-([A-Za-z0-9]+)", part) for part in inside]
+        found[entity] = next((match[1] for match in matches if match), None)
+    return found
+
+
+def _is_called(file, cell):
+    """Whether a path ends with the text of a cell, which may have folders or not."""
+    tail = tuple(part for part in Path(cell.replace("\\", "/")).parts if part != ".")
+    return cell == str(file) or (bool(tail) and file.absolute().parts[-len(tail) :] == tail)
+
+
+def _of_several(table, columns, target, named, who):
+    """Of rows that name a file those whose other columns fit, where their values differ."""
+    if table[target][named].nunique() == 1:
+        return named, named
+    fits, exact = matching_rows(table, columns, who)
+    return named & fits, named & exact
+
+
+def _rows_of_subject(table, columns, who):
+    if who["subject"] is None:
+        return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    named = ~table[columns["subject"]].isin(MISSING).to_numpy()
+    return tuple(named & rows for rows in matching_rows(table, columns, who))
+
+
+def _check_shared(users, cells, path):
+    """Refuse a row that is about several files of one name."""
+    for row, files in users.items():
+        if len(files) > 1:
+            listed = ", ".join(map(str, sorted(files)[:3]))
+            raise ValueError(
+                f"{path} names {cells[row]!r} once, but {len(files)} files are called so: "
+                f"{listed}. Write their folders in the table too."
+            )

@@ -1,0 +1,95 @@
+"""Why a file cannot be read: what the file shows, and what the reader's reason asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .fif import scan_fif
+
+#: What files of a format begin with. MNE takes the format from the ending alone.
+_BEGINNINGS = {".edf": b"0       ", ".bdf": b"\xffBIOSEMI", ".gdf": b"GDF "}
+_TAKEN = "whose result the estimators take in place of the path, or on the command line"
+_MAXSHIELD = (
+    "it was recorded with active shielding (MaxShield) and not processed with MaxFilter since. To "
+    f"read it all the same: read_recording(path, allow_maxshield=True), {_TAKEN} "
+    "--allow-maxshield"
+)
+_ENCODING = (
+    "the text of its annotations has another encoding. Give it: "
+    f"read_recording(path, encoding='latin1'), {_TAKEN} --encoding latin1"
+)
+
+
+class RecordingError(ValueError):
+    """A file that cannot be read, for a reason that this package has found."""
+
+
+def explain(path, error):
+    """Say why a recording cannot be read: what is seen in the file, and the reader's reason."""
+    reason = " ".join(str(error).split()).removesuffix(".")
+    if isinstance(error, RecordingError):
+        return reason
+    reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    seen = _MAXSHIELD if "allow_maxshield" in reason else _look(Path(path))
+    if seen is None and is_undecodable(error):
+        seen = _ENCODING
+    return f"{seen} ({reason})" if seen else reason
+
+
+def is_undecodable(error):
+    """Whether a reader failed at annotations that have another encoding."""
+    return isinstance(error.__cause__, UnicodeDecodeError)
+
+
+def check_beginning(path):
+    """Refuse an EDF, BDF or GDF file that is called another of these: values would be wrong."""
+    ending = path.suffix.lower()
+    if ending not in _BEGINNINGS or not path.is_file():
+        return
+    start = _first_bytes(path)
+    for other, mark in _BEGINNINGS.items():
+        if other != ending and start.startswith(mark):
+            raise RecordingError(
+                f"it is a {other[1:].upper()} file by its content and {ending[1:].upper()} by its "
+                f"name, by which its values would be read. Rename it to {path.stem}{other}"
+            )
+
+
+def check_signals(raw):
+    """Refuse a recording without channels, such as an EDF+ file of annotations."""
+    if len(raw.ch_names) == 0:
+        what = "annotations only, " if len(raw.annotations) else ""
+        raise RecordingError(f"it holds {what}no signals")
+
+
+def _look(path):
+    """What is wrong with a file by its first bytes; None when that is not to be seen."""
+    if path.is_dir():
+        if (path / "dataset_description.json").is_file():
+            return "it is a BIDS dataset: take read_bids(path)"
+        return "it is a folder, and none that MNE reads as a recording"
+    if not path.is_file():
+        return None
+    if path.stat().st_size == 0:
+        return "the file is empty (0 bytes)"
+    ending, start = path.suffix.lower(), _first_bytes(path)
+    if ".fif" in path.name.lower():
+        content = scan_fif(path)
+        if content is None:
+            return f"it does not begin as a FIF file does, but with {start!r}"
+        if content.is_cut_short:
+            return "it is truncated: it ends before its last block does"
+        return None if content.kind in ("raw data", None) else f"it holds {content.kind}"
+    if ending in _BEGINNINGS and not start.startswith(_BEGINNINGS[ending]):
+        name = ending[1:].upper()
+        return (
+            f"it does not begin as {name} files do ({_BEGINNINGS[ending]!r}), but with {start!r}"
+        )
+    if ending in (".gz", ".zip", ".xz", ".bz2", ".7z", ".tar"):
+        return "it is compressed, which MNE reads of FIF files only (.fif.gz). Unpack it"
+    return None
+
+
+def _first_bytes(path):
+    with open(path, "rb") as file:
+        return file.read(8)

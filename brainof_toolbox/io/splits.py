@@ -1,0 +1,171 @@
+"""Recordings that FIF keeps in several files: which paths or objects are later parts of others.
+
+What the files say of each other decides; names are only compared with what they say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from .._utils.logging import warn
+from .fif import scan_fif
+
+#: How MNE names the later parts of compressed files, which are slow to look into.
+_NUMBERED = re.compile(r"-\d+(\.fif)?\.gz$|_split-\d+_")
+
+
+def find_later_parts(items):
+    """Find items of a list that continue another item: index of the part -> index of the first."""
+    files = [[_place(path) for path in _paths_of(item)] for item in items]
+    everything = [file for group in files for file in set(group)]
+    folders = Counter(file.parent for file in set(everything))
+    numbered = {file.parent for file in everything if _NUMBERED.search(file.name)}
+    holders = {}
+    for index, group in enumerate(files):
+        for file in group:
+            holders.setdefault(file, []).append(index)
+    following, found = {}, {}
+    for file in holders:
+        is_slow = file.suffix.lower() == ".gz" and file.parent not in numbered
+        if folders[file.parent] < 2 or is_slow:
+            continue
+        for later in _chain(file, following):
+            for part in holders.get(later, ()):
+                first = next((i for i in holders[file] if _overlap(items[i], items[part])), part)
+                if first != part:
+                    found.setdefault(part, first)
+    for part in found:
+        while found[part] in found:
+            found[part] = found[found[part]]
+    return found
+
+
+def _paths_of(item):
+    """Files that an item is read from, the first of each recording."""
+    import mne
+
+    if isinstance(item, (str, os.PathLike)):
+        return [Path(item)]
+    if hasattr(item, "find_matching_sidecar"):  # a BIDSPath
+        return [Path(item.fpath)]
+    if isinstance(item, mne.io.BaseRaw):
+        return [Path(name) for name in item.filenames[:1] if name]
+    if isinstance(item, mne.BaseEpochs):
+        return [Path(item.filename)] if item.filename else []
+    if isinstance(item, Mapping):  # a record
+        return [path for key in ("eeg", "meg") for path in _paths_of(item.get(key))]
+    return []
+
+
+def _place(path):
+    """The path that a reference from a file beside it leads to."""
+    return Path(os.path.abspath(path))
+
+
+def _chain(file, following):
+    """Files that continue a file, in order, whether or not they are in a list."""
+    seen = [file]
+    while True:
+        if seen[-1] not in following:
+            content = scan_fif(seen[-1])
+            following[seen[-1]] = content.next_file if content else None
+        later = following[seen[-1]]
+        if later is None or later in seen:
+            return seen[1:]
+        seen.append(later)
+
+
+def _overlap(first, part):
+    """Whether two objects share data; recordings that were cut to different times do not."""
+    import mne
+
+    if isinstance(first, mne.io.BaseRaw) and isinstance(part, mne.io.BaseRaw):
+        return min(first.last_samp, part.last_samp) > max(first.first_samp, part.first_samp)
+    if isinstance(first, mne.BaseEpochs) and isinstance(part, mne.BaseEpochs):
+        return not set(first.events[:, 0]).isdisjoint(part.events[:, 0])
+    return True
+
+
+def describe_later_parts(found, names):
+    """Say which of the named items are later parts of which."""
+    groups = {}
+    for part, first in sorted(found.items()):
+        groups.setdefault(first, []).append(names[part])
+    said = [
+        f"{', '.join(parts)} continue{'s' * (len(parts) == 1)} {names[first]}"
+        for first, parts in groups.items()
+    ]
+    more = f"; and {len(said) - 3} more recordings" if len(said) > 3 else ""
+    return "; ".join(said[:3]) + more
+
+
+def drop_later_parts(paths):
+    """Leave out paths that are read together with another of the paths, and warn of them."""
+    found = find_later_parts(paths)
+    if found:
+        names = [os.path.basename(path) for path in paths]
+        warn(
+            f"{len(found)} of {len(paths)} files are later parts of a split recording, which is "
+            f"read from its first file, and are left out: {describe_later_parts(found, names)}."
+        )
+    return [path for index, path in enumerate(paths) if index not in found]
+
+
+def note_later_part(content, notes):
+    """Note that a file continues another one, which is not read."""
+    before = content.previous_file
+    first = before if before and _leads_to(before, content.path) else _by_number(content.path)
+    if first is None and before is None:
+        return
+    what = f"continues {(first or before).name}"
+    if first is None:
+        what = f"refers to {before.name}, which does not lead to it, as the file before"
+    notes.append(
+        f"It is a later part of a split recording: it {what}. What is before it is not read. Pass "
+        "the first file alone; the others are read with it."
+    )
+
+
+def _leads_to(first, path):
+    content = scan_fif(first)
+    following = content.next_file if content else None
+    return following is not None and _place(following) == _place(path)
+
+
+def _by_number(path):
+    """The file that continues in this one, looked for under the name that MNE would give it."""
+    found = re.search(r"(?<=_split-)\d+(?=_)|-\d+(?=(\.fif)?(\.gz)?$)", path.name, re.IGNORECASE)
+    if not found:
+        return None
+    digits = found[0].lstrip("-")
+    number = int(digits) - 1
+    names = [f"{'-' * found[0].startswith('-')}{number:0{len(digits)}d}"]
+    names += [""] * (number == 0 and found[0].startswith("-"))
+    for name in names:
+        first = path.with_name(path.name[: found.start()] + name + path.name[found.end() :])
+        if _leads_to(first, path):
+            return first
+    return None
+
+
+def note_unread_splits(path, files, notes):
+    """Note split files of a BIDS recording that its first file does not lead to."""
+    found = re.search(r"_split-(\d+)_", path.name)
+    if not found:
+        return
+    start, end = path.name[: found.start()], path.name[found.end() :]
+    read, rest = {Path(file).name for file in files}, []
+    for other in sorted(path.parent.glob(f"{start}_split-*_{end}")):
+        number = re.search(r"_split-(\d+)_", other.name)
+        if number and int(number[1]) > int(found[1]) and other.name not in read:
+            rest.append(other.name)
+    if rest:
+        notes.append(
+            f"It does not lead to {', '.join(rest)}, by name parts of the same recording, which "
+            "are not read. Put the parts together with mne.concatenate_raws and save them "
+            "again."
+        )

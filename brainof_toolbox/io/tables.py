@@ -1,0 +1,143 @@
+"""Tables of text with a line of names, and which of their rows is about a recording."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+
+import numpy as np
+
+from .._utils.logging import warn
+from .._utils.unique import find_repeated, refuse_repeated
+
+#: How tables of BIDS datasets write that a value is not known.
+MISSING = ("n/a", "N/A", "na", "NA", "nan", "NaN", "")
+#: Columns that name an entity beyond doubt, and those that may mean something else.
+COLUMNS = {
+    "subject": (("participant_id", "subject_id"), ("subject", "participant", "sub")),
+    "session": (("session_id", "ses_id"), ("session", "ses")),
+    "task": (("task_id",), ("task",)),
+    "acquisition": (("acq_id", "acquisition_id"), ("acquisition", "acq")),
+    "run": (("run_id",), ("run",)),
+}
+_SHORT = {"subject": "sub", "session": "ses", "acquisition": "acq"}
+
+
+def read_table(path, wanted=(), *, keep_default_na=False):
+    """Read a table as text."""
+    import pandas as pd
+
+    options = {
+        "sep": "," if os.fspath(path).lower().endswith(".csv") else "\t",
+        "dtype": str,
+        "encoding": "utf-8-sig",
+    }
+    try:
+        with warnings.catch_warnings():  # longer rows would move all names by a column
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            head = pd.read_csv(path, header=None, nrows=1, keep_default_na=False, **options)
+            head = [str(name).strip() for name in head.iloc[0]]
+            names = [n if n not in head[:i] else f"{n}\n{i}" for i, n in enumerate(head)]
+            options |= {"header": 0, "names": names, "index_col": False}
+            table = pd.read_csv(path, keep_default_na=keep_default_na, **options)
+    except pd.errors.ParserWarning:
+        raise ValueError(f"{path} has rows with more cells than its line of names.") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"Cannot read {path}: {error}.") from error
+    table = table.fillna("n/a").apply(lambda values: values.str.strip())
+    for name in [name for name in find_repeated(head) if name in wanted]:
+        same = [table.iloc[:, i] for i, other in enumerate(head) if other == name]
+        if not all(same[0].equals(other) for other in same[1:]):
+            raise ValueError(
+                f"{path} has the column {name!r} more than once, with different values. Keep one "
+                "of them."
+            )
+    return table[list(dict.fromkeys(head))]
+
+
+def check_names(path):
+    """Refuse a table of channels that names one twice."""
+    table = read_table(path)
+    if "name" in table:
+        names = table["name"][~table["name"].isin(MISSING)]
+        refuse_repeated(names, f"{path} names channels")
+
+
+def entity_columns(table, target, *, is_certain=False):
+    """Columns of a table that say which recording a row is about, by entity."""
+    found = {}
+    for entity, (certain, others) in COLUMNS.items():
+        names = certain if is_certain else (*certain, *others)
+        name = next((name for name in names if name in table and name != target), None)
+        if name is not None:
+            found[entity] = name
+    return found
+
+
+def plain_label(entity, label):
+    """A label without its entity; numbers of runs without leading zeros."""
+    label = str(label).strip().removeprefix(f"{_SHORT.get(entity, entity)}-")
+    return str(int(label)) if entity == "run" and label.isdigit() else label
+
+
+def loose_label(label):
+    """How a label may be spelled elsewhere: without leading zeros, its entity in capitals."""
+    label = re.sub(r"^(sub|ses|task|acq|run)[-_]", "", label.casefold())
+    return label.lstrip("0") or "0" if label.isdigit() else label
+
+
+def matching_rows(table, columns, who):
+    """Rows whose entities are these, and those of them that spell them the same way."""
+    fits = exact = np.ones(len(table), dtype=bool)
+    for entity, column in columns.items():
+        label = who.get(entity)
+        if label is None:
+            continue
+        label = plain_label(entity, label)
+        cells = [plain_label(entity, cell) for cell in table[column]]
+        is_open = table[column].isin(MISSING).to_numpy()
+        fits = fits & (is_open | [loose_label(cell) == loose_label(label) for cell in cells])
+        exact = exact & (is_open | [cell == label for cell in cells])
+    return fits, exact & fits
+
+
+def take_values(table, target, wanted, path):
+    """One value for each item of a table's rows; None where no row is spelled the same way."""
+    # Items are tuples: what to call them, rows that fit, and those spelled the same way.
+    found, repeated = [], {}
+    for name, fits, exact in wanted:
+        values = list(dict.fromkeys(table[target][fits]))
+        if len(values) > 1:
+            repeated[name] = values[:3]
+        found.append(values[0] if values and exact.any() else None)
+    if repeated:
+        first, values = next(iter(repeated.items()))
+        raise ValueError(
+            f"{path} names subjects or files more than once: {list(repeated)[:20]}. The values of "
+            f"{target!r} differ, for example {values} for {first!r}. Keep one row for each, or "
+            "tell the rows apart by a column: session_id, task, acq or run, or the folder of a "
+            "file."
+        )
+    return found
+
+
+def as_targets(found, column, path):
+    """Values as numbers when all are, else as text."""
+    is_text = [not _is_number(value) for value in found]
+    if not any(is_text):
+        return np.array(found, dtype=np.float64)
+    if not all(is_text):
+        odd = sorted({value for value, text in zip(found, is_text, strict=True) if text})
+        warn(
+            f"{column!r} is taken as text: some values in {path} are numbers, but not "
+            f"{odd[:10]}. Correct these, or leave their records out, to have numbers."
+        )
+    return np.array(found, dtype=str)
+
+
+def _is_number(text):
+    try:
+        return np.isfinite(float(text)) and "_" not in text  # Python reads 1_2 as 12
+    except ValueError:
+        return False
