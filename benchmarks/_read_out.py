@@ -24,7 +24,7 @@ from brainof_toolbox import BrainOFEmbedder, from_epochs
 from brainof_toolbox.baselines.arrays import LogisticHead
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
 from brainof_toolbox.models import load_checkpoint
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, build_corpus
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.corruption import draw_masks
@@ -50,7 +50,7 @@ def development_tasks(rest):
         tasks[task.name] = (X, task.y[keep], task.groups[keep], LeaveOneGroupOut())
     if rest:
         tasks["eyes open or closed"] = (*_eyes(rest), GroupKFold(5))
-    for modality in MODALITIES:
+    for modality in MODALITY_CODES:
         X, y, groups = make_paired_signals(
             N_SAMPLES,
             n_subjects=N_SUBJECTS,

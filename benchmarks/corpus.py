@@ -27,46 +27,45 @@ from brainof_toolbox.pretraining import Corpus, format
 
 N_CHANNELS, N_TIMES = 19, 2560
 SAMPLE = 2 * N_CHANNELS * N_TIMES
-SHARD = 2**32
 
 
 def make_corpus(folder, n_bytes, n_entries, *, rng=None):
     """Write a corpus of holes, or of noise, without going through recordings."""
     n_samples = max(1, n_bytes // SAMPLE // n_entries)
-    per_shard = max(1, SHARD // (n_samples * SAMPLE))
-    n_shards = -(-n_entries // per_shard)
-    (folder / "shards").mkdir(parents=True)
-    sizes = []
-    for number in range(n_shards):
-        n_here = n_samples * min(per_shard, n_entries - number * per_shard)
-        pair = [n_here * N_CHANNELS * N_TIMES, n_here * N_CHANNELS]
-        for name, size, kind in zip(format.shard_names(number), pair, ("int16", "f4")):
-            with open(folder / "shards" / name, "wb") as file:
-                file.write(format.header_bytes(size, np.dtype(kind)))
-                if rng is None:
-                    file.truncate(format.HEAD + size * np.dtype(kind).itemsize)
-                elif kind == "int16":
-                    file.write(rng.integers(-(2**15), 2**15, size, np.int16).tobytes())
-                else:
-                    file.write(np.full(size, 1e-4, np.float32).tobytes())
-        sizes.append(pair)
+    (folder / "recordings").mkdir(parents=True)
     montage = np.random.default_rng(0).normal(size=N_CHANNELS * 7).astype("<f4")
     montage[6::7] = 0
-    head = format.header_bytes(montage.size, np.dtype("f4"))
-    (folder / "montages.npy").write_bytes(head + montage.tobytes())
-    write_index(folder, n_entries, n_samples, per_shard, sizes, (head, montage.tobytes()))
+    n_values, n_scales = n_samples * N_CHANNELS * N_TIMES, n_samples * N_CHANNELS
+    for number in range(n_entries):
+        values, scales = (
+            folder / "recordings" / name for name in format.file_names(_name(number))
+        )
+        with open(values, "wb") as file:
+            file.write(format.header_bytes(n_values, np.dtype("int16")))
+            if rng is None:
+                file.truncate(format.HEAD + 2 * n_values)
+            else:
+                file.write(rng.integers(-(2**15), 2**15, n_values, np.int16).tobytes())
+        with open(scales, "wb") as file:
+            file.write(format.header_bytes(montage.size + n_scales, np.dtype("f4")))
+            file.write(montage.tobytes())
+            file.write(np.full(n_scales, 0 if rng is None else 1e-4, np.float32).tobytes())
+    write_index(folder, n_entries, n_samples, montage.size)
     return folder
 
 
-def write_index(folder, n_entries, n_samples, per_shard, sizes, montages):
+def _name(number):
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def write_index(folder, n_entries, n_samples, scale_offset):
     """Write index and head."""
     lines = []
     for number in range(n_entries):
-        shard, place = divmod(number, per_shard)
         entry = {
             "dataset": f"dataset-{number % 37}",
             "modality": "eeg",
-            "subject": hashlib.sha256(str(number).encode()).hexdigest(),
+            "subject": _name(number),
             "recording": number,
             "sfreq": 256.0,
             "n_samples": n_samples,
@@ -74,13 +73,12 @@ def write_index(folder, n_entries, n_samples, per_shard, sizes, montages):
             "n_times": N_TIMES,
             "duration": n_samples * N_TIMES / 256,
             "montage": hashlib.sha256(b"montage").hexdigest(),
-            "montage_row": 0,
-            "shard": shard,
-            "offset": place * n_samples * N_CHANNELS * N_TIMES,
-            "scale_offset": place * n_samples * N_CHANNELS,
+            "montage_offset": 0,
+            "file": _name(number),
+            "offset": 0,
+            "scale_offset": scale_offset,
             "has_log_scale": False,
             "licence": "CC0-1.0",
-            "sha256": hashlib.sha256(b"").hexdigest(),
         }
         lines.append(format.dump(entry))
     index = ("\n".join(lines) + "\n").encode()
@@ -93,9 +91,7 @@ def write_index(folder, n_entries, n_samples, per_shard, sizes, montages):
         "datasets": {},
         "skipped": [],
         "n_empty_windows": 0,
-        "shards": sizes,
         "index_sha256": hashlib.sha256(index).hexdigest(),
-        "montages_sha256": hashlib.sha256(b"".join(montages)).hexdigest(),
         "request": None,
         "versions": {},
     }
@@ -107,18 +103,16 @@ class PlainMap:
     """The same samples through ``numpy.memmap``, without a word to the system."""
 
     def __init__(self, corpus):
-        self.corpus, self.directory, self._maps = corpus, corpus.directory, {}
+        self.corpus, self.directory = corpus, corpus.directory
 
     def __len__(self):
         return len(self.corpus)
 
     def __getitem__(self, index):
         entry = self.corpus.entry_of(index)
-        if entry.shard not in self._maps:
-            names = format.shard_names(entry.shard)
-            paths = [self.directory / "shards" / name for name in names]
-            self._maps[entry.shard] = [np.load(path, mmap_mode="r") for path in paths]
-        values, scales = self._maps[entry.shard]
+        names = format.file_names(entry.file)
+        paths = [self.directory / "recordings" / name for name in names]
+        values, scales = (np.load(path, mmap_mode="r") for path in paths)
         place = index % entry.n_samples  # entries have the same number of samples
         start = entry.offset + place * N_CHANNELS * N_TIMES
         data = values[start : start + N_CHANNELS * N_TIMES].reshape(N_CHANNELS, N_TIMES)
@@ -128,7 +122,7 @@ class PlainMap:
 
 def forget(folder):
     """Let the system drop what it has of some files in memory."""
-    for path in (folder / "shards").iterdir():
+    for path in (folder / "recordings").iterdir():
         handle = os.open(path, os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(handle)

@@ -18,7 +18,7 @@ import torch
 from _tables import list_table
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import PretrainingConfig
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.corpus import Corpus
@@ -80,7 +80,7 @@ def of_run(folder, corpus, length=100):
             grid = GridBatch.collate([corpus[i] for i in sampler.plan(step)[0]])
             masks = draw_masks(grid, config, mask_generator(seed, step, 0), PATCH)
             loss = time_loss(-grid.data, masks, grid, PATCH).mean().item()
-            nothing.setdefault(MODALITIES[grid.modality], []).append(loss)
+            nothing.setdefault(MODALITY_CODES[grid.modality], []).append(loss)
         row = {"steps": f"{start + 1} to {stop}"}
         for name, losses in nothing.items():
             part = [line for line in lines if start < line["step"] <= stop]

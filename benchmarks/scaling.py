@@ -24,7 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.models.moe import Experts
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.config import PretrainingConfig
@@ -52,7 +52,7 @@ def make_batch(modality, n_samples, config):
             orientation=np.zeros((n_channels, 3), np.float32),
             sensor_type=np.zeros(n_channels, np.int64),
             log_scale=np.zeros(n_channels, np.float32),
-            modality=MODALITIES.index(modality),
+            modality=MODALITY_CODES.index(modality),
             dataset="",
             index=0,
         )

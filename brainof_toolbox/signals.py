@@ -23,6 +23,7 @@ from itertools import chain
 
 import numpy as np
 
+from ._utils.messages import join_some
 from ._utils.validation import check_number, check_option
 
 __all__ = ["CHANNEL_TYPES", "MODALITIES", "PER_SAMPLE", "PairedSignals", "Signals"]
@@ -356,13 +357,10 @@ def check_finite(data, ch_names):
     if not bad.any():
         return
     total = data.shape[0] * data.shape[2]
-    named = ", ".join(
-        f"{ch_names[i]!r} ({bad[i]} of {total} values)" for i in np.flatnonzero(bad)[:10]
-    )
-    more = f" and {np.count_nonzero(bad) - 10} more" if np.count_nonzero(bad) > 10 else ""
+    named = [f"{ch_names[i]!r} ({bad[i]} of {total} values)" for i in np.flatnonzero(bad)]
     raise ValueError(
-        f"NaN or infinite values in channel {named}{more}. Interpolate or drop these channels "
-        "(info['bads']), or annotate the span as BAD."
+        f"NaN or infinite values in channel {join_some(named, 10)}. Interpolate or drop "
+        "these channels (info['bads']), or annotate the span as BAD."
     )
 
 

@@ -160,7 +160,7 @@ for name in brainof_toolbox.__all__:
     assert name in dir(brainof_toolbox)
 brainof_toolbox.from_raw, brainof_toolbox.Preprocessing, brainof_toolbox.datasets.make_raw
 assert "torch" not in sys.modules
-brainof_toolbox.models
+brainof_toolbox.models.BrainOF
 assert "torch" in sys.modules and "nilearn" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from .._utils.files import replace_file
 from .bids_source import is_bids_root, read_root, refuse_reader_options, rows_of
 from .parts import Parts, make_stamps
 
@@ -163,7 +163,6 @@ def _write(output, rows, names, who, columns):
     import pandas as pd
 
     features = np.concatenate(list(rows.values()))
-    aside = output.with_name(f".{output.name}.saving")
     if who is None:
         pairs = [(names[index], k) for index, part in rows.items() for k in range(len(part))]
         who = pd.DataFrame(pairs, columns=["file", "index"])
@@ -172,17 +171,10 @@ def _write(output, rows, names, who, columns):
     table = pd.concat(
         [who.reset_index(drop=True), pd.DataFrame(features, columns=columns)], axis=1
     )
-    try:
-        with open(aside, "wb") as file:
-            if output.suffix == ".npy":
-                np.save(file, features)
-            elif output.suffix == ".csv":
-                table.to_csv(file, index=False, mode="wb")
-            else:
-                table.to_parquet(file, index=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, output)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with replace_file(output) as file:
+        if output.suffix == ".npy":
+            np.save(file, features)
+        elif output.suffix == ".csv":
+            table.to_csv(file, index=False, mode="wb")
+        else:
+            table.to_parquet(file, index=False)

@@ -13,6 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from .._utils.files import replace_file
+
 
 class Parts:
     """Rows of finished recordings, one file each, in a folder beside the output."""
@@ -52,10 +54,9 @@ class Parts:
         import numpy as np
 
         path = self._path(index)
-        aside = path.with_suffix(f".{os.getpid()}")
-        with open(aside, "wb") as file:
+        # Two runs of one command may share the folder.
+        with replace_file(path, aside=path.with_suffix(f".{os.getpid()}")) as file:
             np.save(file, rows)
-        os.replace(aside, path)
 
     def load_all(self):
         """Load what is done."""

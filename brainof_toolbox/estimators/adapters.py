@@ -17,6 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 
+from .._utils.files import replace_directory, write_file
 from ..models.strict import (
     check_header,
     damaged,
@@ -25,7 +26,6 @@ from ..models.strict import (
     refuse_code,
     refuse_nonfinite,
 )
-from ..models.writing import replacing, write_file
 from . import lora
 from .heads import N_HIDDEN
 from .network import Network
@@ -55,7 +55,7 @@ def save(directory, estimator, outputs):
         "subjects": estimator._tuned_manifest.get("subjects", []),
     }
     text = json.dumps(description, indent=2, allow_nan=False).encode()
-    with replacing(directory, FILES) as aside:
+    with replace_directory(directory, FILES) as aside:
         write_file(aside / DESCRIPTION, text)
         write_file(aside / WEIGHTS, safetensors.torch.save(state))
     return Path(os.path.abspath(directory))

@@ -140,7 +140,7 @@ def _signals(blocks, modality):
 def _maps_of(backbone, tokens):
     """Attention of every block (K, B, M, S), mean over heads, while the encoder reads."""
     place, content = backbone.place(tokens), backbone.content(tokens)
-    x, found = backbone.latents.expand(len(tokens), -1, -1), []
+    x, found = backbone.latents[None], []
     for block in backbone.encoder.blocks:
         found.append(block.attention.weights(x, place, content, tokens.is_padding).mean(1))
         x = block(x, place, content, tokens.is_padding)

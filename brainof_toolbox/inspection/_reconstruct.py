@@ -12,7 +12,7 @@ import torch
 
 from .._utils.validation import check_number, check_option
 from ..estimators.base import as_seed, check_device
-from ..models.config import MODALITIES, SENSOR_TYPES
+from ..models.config import MODALITY_CODES, SENSOR_TYPES
 from ..models.isolate import isolate_torch
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
@@ -185,7 +185,7 @@ def _grid(windows, rows):
         orientation=spread(signals.ch_ori).float(),
         sensor_type=types.expand(count, -1),
         log_scale=torch.tensor(np.array(windows.log_scale[rows])),
-        modality=MODALITIES.index(signals.modality),
+        modality=MODALITY_CODES.index(signals.modality),
         datasets=("",) * count,
         index=torch.arange(count),
     )

@@ -139,9 +139,9 @@ def _losses(case, outputs, target):
 
 
 def _name(part):
-    from ..models.config import MODALITIES
+    from ..models.config import MODALITY_CODES
 
-    return MODALITIES[int(part.modality[0])]
+    return MODALITY_CODES[int(part.modality[0])]
 
 
 def by_frequency(values, gradient, n_channels):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import and_more, join_some
 from .impostors import refuse_triggers
 
 
@@ -356,8 +357,7 @@ def _middle(values, axis, upper):
 
 def _list(indices, limit=10):
     """Indices as text, the first few."""
-    more = f" and {len(indices) - limit} more" if len(indices) > limit else ""
-    return f"({', '.join(str(i) for i in indices[:limit])}{more})"
+    return f"({join_some(indices, limit)})"
 
 
 def _whose(indices, subject):
@@ -371,7 +371,7 @@ def _check_flat(signals, first, where, refuse):
     everywhere = flat.all(axis=1)
     if everywhere.any():
         index = np.flatnonzero(everywhere) + first
-        which = f"sample {index[0]}" + (f" and {len(index) - 1} more" if len(index) > 1 else "")
+        which = f"sample {index[0]}{and_more(len(index), 1)}"
         refuse(f"{where}: every channel is constant (flat) in {which}. Was the recording running?")
         return
     always = flat.all(axis=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import join_some
 from .._utils.unique import refuse_repeated
 from .sidecars import nearest_sidecar
 from .tables import MISSING, read_table
@@ -31,8 +32,7 @@ class Dropped:
         parts = []
         for reason, count in self.counts.items():
             files = self.files[reason]
-            more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-            parts.append(f"{count} {reason} ({', '.join(files[:3])}{more})")
+            parts.append(f"{count} {reason} ({join_some(files, 3)})")
         if parts:
             warn(f"Dropped events: {'; '.join(parts)}.")
 

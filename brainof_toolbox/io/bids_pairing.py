@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from .._utils.messages import join_some
+
 #: What makes a record.
 _KEY = ("subject", "session", "task")
 #: Entities that never tell two recordings apart.
@@ -121,6 +123,4 @@ def describe_missing(groups):
 
 
 def _shorten(subjects):
-    names = sorted({f"sub-{subject}" for subject in subjects})
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ", ".join(names[:20]) + more
+    return join_some(sorted({f"sub-{subject}" for subject in subjects}), 20)

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import and_more
 from .._utils.positions import check_positions
 from .._utils.validation import check_option
 from ..signals import check_unique_names
@@ -210,5 +211,4 @@ def _count(items, noun):
 
 
 def _shorten(names, limit=30):
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{names[:limit]}{more}"
+    return f"{names[:limit]}{and_more(len(names), limit)}"

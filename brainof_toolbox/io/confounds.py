@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import and_more
 from .._utils.unique import find_repeated
 from .datalad import check_present
 
@@ -123,7 +124,7 @@ def _select(table, file):
             "... Pass the columns to use as a DataFrame: confounds=table[names]."
         )
     if missing:
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        more = and_more(len(missing), 8)
         warn(f"{file}: regressed out {wanted}; the columns {missing[:8]}{more} are not there.")
     cosines = [name for name in table.columns if str(name).startswith("cosine")]
     unsteady = [name for name in table.columns if str(name).startswith("non_steady_state")]

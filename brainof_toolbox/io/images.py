@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import warnings
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.files import sha256_of
 from .._utils.logging import warn
+from .._utils.messages import and_more
 from ..signals import Signals
 from .confounds import FMRIPREP, read_confounds
 from .image_checks import (
@@ -119,8 +120,7 @@ def from_nifti(
         for message in messages:
             said.setdefault(message, []).append(where)
     for message, places in said.items():  # what is true of many images is said once
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        warn(f"{places[0]}{more}: {message}")
+        warn(f"{places[0]}{and_more(len(places), 1)}: {message}")
     return signals if is_list else signals[0]
 
 
@@ -253,7 +253,7 @@ def _image_content(image, path):
     if path is None or not _is_on_disk(image):
         return _content(image)
     holders = [holder.filename for holder in image.file_map.values()]
-    return [_file_hash(name) for name in holders if name and Path(name).is_file()]
+    return [sha256_of(name) for name in holders if name and Path(name).is_file()]
 
 
 def _is_on_disk(image):
@@ -265,12 +265,7 @@ def _is_on_disk(image):
 def _content(value):
     """What an image, a path of one, or any other parameter holds."""
     if isinstance(value, (str, os.PathLike)) and Path(value).is_file():
-        return _file_hash(value)
+        return sha256_of(value)
     if hasattr(value, "dataobj"):
         return np.asarray(value.dataobj), np.asarray(value.affine)
     return value
-
-
-def _file_hash(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

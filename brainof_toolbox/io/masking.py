@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .._utils.messages import and_more
 from .image_checks import read_data
 from .maskers import clone_masker
 from .regions import region_geometry
@@ -228,8 +229,7 @@ def _flatten_constant(series, varies, names, messages):
 
 
 def _shorten(names, limit=12):
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{list(names[:limit])}{more}"
+    return f"{list(names[:limit])}{and_more(len(names), limit)}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._utils.messages import join_some
 from .._utils.unique import find_repeated
 from .bids_files import check_root
 from .tables import (
@@ -133,6 +134,4 @@ _ADVICE = (
 
 def _name(keys):
     names = [f"sub-{subject}" + (f" ses-{ses}" if ses else "") for subject, ses in keys]
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ", ".join(names[:20]) + more
+    return join_some(dict.fromkeys(names), 20)

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from .._utils.logging import warn
+from .._utils.messages import join_some
 from .averages import read_averages
 from .datalad import check_present
 from .edf import correct_highpass
@@ -121,10 +122,9 @@ def _settle_records(recording, encoding, notes):
     settled = ("different highpass filters. Highest",)
     lost = mark_gaps(recording, encoding=encoding)
     if lost:
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         notes.append(
             f"{len(lost)} annotation(s) lie where the recording has no data, and are left out: "
-            f"{', '.join(lost[:5])}{more}."
+            f"{join_some(lost, 5)}."
         )
     return settled if lost is None else (*settled, "annotation(s) that were")
 

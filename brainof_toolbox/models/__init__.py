@@ -1,10 +1,21 @@
-"""The network: tokens in, latents out. It never sees a file of recordings."""
+"""The network: tokens in, latents out. It never sees a file of recordings.
 
-from .brainof import BrainOF
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .config import BrainOFConfig
-from .release import ReleasedBrainOF, load_release
-from .tokens import TokenBatch, make_tokens
+Each name is imported when it is first used, so that :mod:`.config` needs no torch.
+"""
+
+from importlib import import_module as _import_module
+
+_HOMES = {
+    "BrainOF": "brainof",
+    "BrainOFConfig": "config",
+    "Checkpoint": "checkpoint",
+    "ReleasedBrainOF": "release",
+    "TokenBatch": "tokens",
+    "load_checkpoint": "checkpoint",
+    "load_release": "release",
+    "make_tokens": "tokens",
+    "save_checkpoint": "checkpoint",
+}
 
 __all__ = [
     "BrainOF",
@@ -17,3 +28,13 @@ __all__ = [
     "make_tokens",
     "save_checkpoint",
 ]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(_import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

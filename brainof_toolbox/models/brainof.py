@@ -10,7 +10,7 @@ from torch import nn
 
 from .._utils.validation import check_number
 from .attention import DintAttention, PlainAttention
-from .config import MODALITIES, BrainOFConfig
+from .config import MODALITY_CODES, BrainOFConfig
 from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import LayerScale, Linear, RMSNorm, call_block
@@ -164,8 +164,8 @@ class BrainOF(nn.Module):
             check_number("layer", layer, low=0, high=self.config.n_layers, integer=True)
         is_asked = return_balance or gates is not None
         found = []
-        latents = self.latents.expand(len(parts[0]), -1, -1)  # (B, M, D)
-        group = torch.zeros_like(parts[0].modality)  # (B,), one bit per modality read
+        latents = self.latents[None]  # (1, M, D): all samples start equal
+        group = parts[0].modality.new_zeros(len(parts[0]))  # (B,), one bit per modality read
         recompute = self._recompute()
         for part in parts:
             ledger = Ledger() if is_asked else None
@@ -212,7 +212,7 @@ class BrainOF(nn.Module):
             If the queries do not fit the network or the latents.
         """
         ledger = Ledger() if return_balance or gates is not None else None
-        x, asked = self._ask(latents, queries, ledger)  # 2 x (B, S, D)
+        x, asked = self._ask(latents, queries, ledger)  # x (B, S, D), asked (B or 1, S, D)
         is_change = self.config.decoder_reads == "change"
         values = self.patch(x - asked if is_change else x)  # (B, S, P)
         if ledger is None:
@@ -265,8 +265,8 @@ class BrainOF(nn.Module):
                 f"queries, got {tuple(latents.shape)}."
             )
         # Latents are sought where they started, and give what they have become.
-        place = self.latents.expand(len(queries), -1, -1)  # (B, M, D)
-        asked = self.place(queries)  # (B, S, D)
+        place = self.latents[None]  # (1, M, D)
+        asked = self.place(queries)  # (B or 1, S, D)
         is_change = self.config.decoder_reads == "change"
         content = latents - self.norm(self.latents) if is_change else latents  # (B, M, D)
         x = self.decoder(asked, place, content, None, ledger, self._recompute())  # (B, S, D)
@@ -314,7 +314,7 @@ class BrainOF(nn.Module):
                 gates.append(gate)
         if not return_balance:
             return result
-        losses = [balance_loss(*gate, 2 ** len(MODALITIES)) for gate in found]
+        losses = [balance_loss(*gate, 2 ** len(MODALITY_CODES)) for gate in found]
         return result, torch.stack(losses).mean() if losses else result.new_zeros(())
 
     def _check(self, parts):
@@ -338,7 +338,8 @@ class BrainOF(nn.Module):
 
 def _found(ledger, queries):
     """What a ledger of the decoder holds, as arguments of the balance loss."""
-    return [_gate(*entry, 2**queries.modality, ~queries.is_padding) for entry in ledger]
+    group = (2**queries.modality).expand(len(queries))
+    return [_gate(*entry, group, ~queries.is_padding) for entry in ledger]
 
 
 def _gate(probability, chosen, group, is_counted=None):

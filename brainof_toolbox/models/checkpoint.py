@@ -18,13 +18,13 @@ import safetensors
 import safetensors.torch
 import torch
 
+from .._utils.files import previous, replace_directory, sha256_of, write_file
 from .._utils.validation import soft_import
 from .brainof import BrainOF
 from .config import BrainOFConfig
 from .isolate import isolate_torch
 from .sizes import check_sizes, wanted_shapes
 from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
-from .writing import previous, replacing, write_file
 
 __all__ = [
     "CARD",
@@ -116,7 +116,7 @@ def save_checkpoint(directory, model, *, preprocessing, manifest):
     if not isinstance(model, BrainOF):
         raise TypeError(f"model must be a BrainOF, got {type(model).__name__}.")
     contents = checkpoint_contents(model, preprocessing=preprocessing, manifest=manifest)
-    with replacing(directory, FILES) as aside:
+    with replace_directory(directory, FILES) as aside:
         for name, content in contents.items():
             write_file(aside / name, content)
     return Path(os.path.abspath(directory))
@@ -198,8 +198,7 @@ def load_checkpoint(path_or_name):
     check_sizes(weights, table, config, CONFIG)
     check_header(weights, table, wanted_shapes(config))
     model = BrainOF(config, random_state=None)
-    with open(weights, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of(weights)
     if manifest.get("sha256", sha256) != sha256:
         raise ValueError(
             f"{weights} is not the file that {MANIFEST} describes: its sha256 is {sha256}, it "

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from .._utils.validation import check_number, check_option
 
-__all__ = ["MODALITIES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
+__all__ = ["MODALITY_CODES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
 
-MODALITIES = ("eeg", "meg", "fmri")
+#: The index of a modality is its code in tokens, weights and corpora. Reading order is another:
+#: :data:`brainof_toolbox.signals.MODALITIES`.
+MODALITY_CODES = ("eeg", "meg", "fmri")
 SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
 #: The Fourier basis of a patch grows with the square of its length.

@@ -3,7 +3,7 @@
 The two are kept apart until the latents read them, so that attention keys see where and when
 undiluted by content.
 
-B batch, S tokens, P patch, D width, N wavelengths, F place features, M latents
+B batch, L layouts (1 or B), S tokens, P patch, D width, N wavelengths, F place features, M latents
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .config import MODALITIES, SENSOR_TYPES
+from .config import MODALITY_CODES, SENSOR_TYPES
 from .layers import Fourier, Linear, soft_limit
 
 __all__ = ["DURATION_WAVELENGTHS", "ContentEmbedding", "PlaceEmbedding"]
@@ -110,7 +110,7 @@ class PlaceEmbedding(nn.Module):
         super().__init__()
         width = config.width
         self.sensor_type = nn.Parameter(torch.empty(len(SENSOR_TYPES), width, dtype=torch.float32))
-        self.modality = nn.Parameter(torch.empty(len(MODALITIES), width, dtype=torch.float32))
+        self.modality = nn.Parameter(torch.empty(len(MODALITY_CODES), width, dtype=torch.float32))
         self.has_place = config.position_encoding == "fourier"
         if self.has_place:
             self.position = Fourier(*config.position_wavelengths)
@@ -128,15 +128,10 @@ class PlaceEmbedding(nn.Module):
 
     def forward(self, tokens):
         """Embed where and when."""
-        # -> place (B, S, D).
-        shared = (tokens.position, tokens.orientation, tokens.time, tokens.duration)
-        shared += (tokens.sensor_type, tokens.modality)
-        if len(tokens) > 1 and not any(tensor.stride(0) for tensor in shared):
-            place = self(tokens[:1])  # one montage: where and when are those of all samples
-            return place.expand(len(tokens), -1, -1)  # (B, S, D)
+        # -> place (L, S, D), one row where all samples share a layout.
         kind = self.sensor_type[tokens.sensor_type] + self.modality[tokens.modality][:, None]
         if not self.has_place:
-            return kind  # (B, S, D)
+            return kind  # (L, S, D)
         duration = tokens.duration.clamp(min=1e-3).log2()
         features = torch.cat(
             [
@@ -145,8 +140,8 @@ class PlaceEmbedding(nn.Module):
                 tokens.orientation,
             ],
             dim=-1,
-        ).to(kind.dtype)  # (B, S, F)
-        return kind + self.place(features) * self.gain()  # (B, S, D)
+        ).to(kind.dtype)  # (L, S, F)
+        return kind + self.place(features) * self.gain()  # (L, S, D)
 
     def features(self, position, time):
         """Return the Fourier features of points in space and time."""

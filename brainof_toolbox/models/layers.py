@@ -20,7 +20,6 @@ __all__ = [
     "SwiGLU",
     "call_block",
     "gated",
-    "once",
     "soft_limit",
 ]
 
@@ -210,16 +209,6 @@ class Fourier(nn.Module):
         # x (...) -> features (..., 2 N).
         angle = x[..., None] * self.angular  # (..., N)
         return torch.cat([angle.cos(), angle.sin()], dim=-1)  # (..., 2N)
-
-
-def once(function, x):
-    """Apply a function to one row where all rows are one and the same in memory."""
-    # Samples of one montage share where and when their tokens are, and all latents start equal.
-    # x (B, ...) -> y (B, ...).
-    if len(x) < 2 or x.stride(0):
-        return function(x)
-    y = function(x[:1])
-    return y.expand(len(x), *y.shape[1:])
 
 
 def soft_limit(x, limit):

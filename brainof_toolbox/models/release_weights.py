@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from .._utils.files import sha256_of
 from .release_sharded import METADATA, how_to_convert, open_sharded
 from .strict import _some, refuse_nonfinite
 
@@ -144,5 +145,4 @@ def hash_checkpoint(checkpoint):
         files = [p for p in (checkpoint / METADATA,) if p.is_file()] + files
         lines = "".join(f"{hash_checkpoint(path)}  {path.name}\n" for path in files)
         return hashlib.sha256(lines.encode()).hexdigest()
-    with open(checkpoint, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(checkpoint)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import LayerScale, Linear, RMSNorm, call_block, once
+from .layers import LayerScale, Linear, RMSNorm, call_block
 from .moe import MixtureOfExperts, dense_experts
 
 __all__ = [
@@ -56,11 +56,11 @@ class CrossAttention(nn.Module):
 
     def project(self, x, place, content):
         """Return queries, keys and values per head."""
-        # x (B, T, D), place, content (B, S, D).
+        # x (B or 1, T, D), place (B or 1, S, D), content (B, S, D): what is shared has one row.
         # Normed apart, added after: where and when keep their length in the key, whatever the
         # amplitude of the content. The values keep that amplitude.
-        about = self.key_content(once(self.place_norm, place), self.content_norm(content))
-        query = once(lambda x: self.query(self.query_norm(x)), x)  # (B, T, D)
+        about = self.key_content(self.place_norm(place), self.content_norm(content))
+        query = self.query(self.query_norm(x))  # (B or 1, T, D)
         told = place + content if self.tells_place else content  # (B, S, D)
         key, value = self.key(about), self.value(told)  # 2 x (B, S, D)
         return tuple(
@@ -69,8 +69,9 @@ class CrossAttention(nn.Module):
 
     def forward(self, x, place, content, is_padding):
         """Let the queries read the source."""
-        # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> x (B, T, D).
+        # x, place, content as in project, is_padding (B, S) -> x (B, T, D).
         query, key, value = self.project(x, place, content)
+        query = query.expand(len(key), -1, -1, -1)  # (B, H, T, W)
         mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, S)
         heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, T, W)
         return self.out(heads.transpose(1, 2).flatten(-2))  # (B, T, D)

@@ -7,6 +7,7 @@ import struct
 
 import torch
 
+from .._utils.messages import join_some
 from .._utils.unique import load_json
 
 __all__ = [
@@ -107,8 +108,7 @@ def check_header(path, table, wanted):
 
 
 def _some(names):
-    shown = ", ".join(map(repr, names[:5])) or "none"
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return join_some(map(repr, names), 5) or "none"
 
 
 def refuse_nonfinite(state, origin):

@@ -13,35 +13,43 @@ import torch
 import torch.nn.functional as F
 
 from .._utils.validation import check_number, check_option
-from .config import MODALITIES, SENSOR_TYPES
+from .batches import TensorFields
+from .config import MODALITY_CODES, SENSOR_TYPES
 
-__all__ = ["TokenBatch", "make_tokens"]
+__all__ = ["LAYOUT", "TokenBatch", "make_tokens"]
+
+#: Fields of a :class:`TokenBatch` that samples of one montage share.
+LAYOUT = ("position", "orientation", "time", "duration", "sensor_type", "modality")
 
 
 @dataclass(eq=False)
-class TokenBatch:
+class TokenBatch(TensorFields):
     """Patches with where, when and what; padded to a common number of tokens.
+
+    ``position`` to ``modality`` are the layout of the tokens. It has one row (L = 1) where all
+    samples share it, as those of one montage do, and else a row per sample (L = B). What the
+    network computes of a shared layout is computed once.
 
     Parameters
     ----------
     values : torch.Tensor, shape (B, S, P)
         Samples of each patch, preprocessed; zeros beyond the end of the recording.
-    position : torch.Tensor, shape (B, S, 3)
+    position : torch.Tensor, shape (L, S, 3)
         Where the channel is, in m, in the head frame.
-    orientation : torch.Tensor, shape (B, S, 3)
+    orientation : torch.Tensor, shape (L, S, 3)
         Unit vector of the coil, zeros where there is none.
-    time : torch.Tensor, shape (B, S)
+    time : torch.Tensor, shape (L, S)
         Centre of the patch in s from the start of the sample.
-    duration : torch.Tensor, shape (B, S)
+    duration : torch.Tensor, shape (L, S)
         How much of the patch was recorded, in s.
-    sensor_type : torch.Tensor, shape (B, S)
+    sensor_type : torch.Tensor, shape (L, S)
         Index into ``("eeg", "mag", "grad", "bold")``, int64.
+    modality : torch.Tensor, shape (L,)
+        Index into ``("eeg", "meg", "fmri")``, int64.
     log_scale : torch.Tensor, shape (B, S)
         Base-10 logarithm of a scale that was taken out of the values; 0 when there is none.
     is_padding : torch.Tensor, shape (B, S)
         True where there is no token.
-    modality : torch.Tensor, shape (B,)
-        Index into ``("eeg", "meg", "fmri")``, int64.
     is_masked : torch.Tensor, shape (B, S) | None
         True where the content is hidden from the network, which then sees a learned embedding.
     """
@@ -52,19 +60,21 @@ class TokenBatch:
     time: torch.Tensor
     duration: torch.Tensor
     sensor_type: torch.Tensor
+    modality: torch.Tensor
     log_scale: torch.Tensor
     is_padding: torch.Tensor
-    modality: torch.Tensor
     is_masked: torch.Tensor | None = None
 
     def __post_init__(self):
         """Refuse tensors that do not belong together."""
         if self.values.ndim != 3:
             raise ValueError(f"values must be (B, S, P), got shape {tuple(self.values.shape)}.")
-        shape = tuple(self.values.shape[:2])
+        n_samples, n_tokens = self.values.shape[:2]
+        n_layouts = 1 if self.is_shared else n_samples
         for field in dataclasses.fields(self)[1:]:
             tensor = getattr(self, field.name)
-            wanted = shape[:1] if field.name == "modality" else shape
+            wanted = (n_layouts if field.name in LAYOUT else n_samples, n_tokens)
+            wanted = wanted[:1] if field.name == "modality" else wanted
             wanted += (3,) if field.name in ("position", "orientation") else ()
             if tensor is not None and tuple(tensor.shape) != wanted:
                 raise ValueError(
@@ -76,9 +86,21 @@ class TokenBatch:
         """Return the number of samples B."""
         return self.values.shape[0]
 
-    def _map(self, function):
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return TokenBatch(**{k: None if v is None else function(v) for k, v in fields.items()})
+    @property
+    def is_shared(self):
+        """Whether all samples share one layout."""
+        return len(self.position) == 1
+
+    def unshare(self):
+        """Repeat a shared layout for each sample.
+
+        Returns
+        -------
+        tokens : TokenBatch
+            The same tokens, with a row of the layout per sample.
+        """
+        n_samples = len(self)
+        return self._map(lambda tensor: tensor.expand(n_samples, *tensor.shape[1:]), LAYOUT)
 
     def __getitem__(self, rows):
         """Return some of the samples, always as a batch."""
@@ -86,22 +108,9 @@ class TokenBatch:
             rows = [int(rows)]
         if isinstance(rows, (list, np.ndarray)):
             rows = torch.as_tensor(np.asarray(rows), device="cpu")
-        return self._map(lambda tensor: tensor[rows])
-
-    def to(self, device):
-        """Return the batch on another device.
-
-        Parameters
-        ----------
-        device : torch.device | str
-            Where to.
-
-        Returns
-        -------
-        tokens : TokenBatch
-            The batch there.
-        """
-        return self._map(lambda tensor: tensor.to(device))
+        names = [field.name for field in dataclasses.fields(self)]
+        names = [n for n in names if not (self.is_shared and n in LAYOUT)]
+        return self._map(lambda tensor: tensor[rows], names)
 
     def pad(self, n_tokens):
         """Append padding up to a number of tokens.
@@ -161,7 +170,7 @@ class TokenBatch:
         if len(sizes) > 1:
             raise ValueError(f"All batches must have one patch size, got {sizes}.")
         longest = max(batch.values.shape[1] for batch in batches)
-        batches = [batch.pad(longest) for batch in batches]
+        batches = [batch.pad(longest).unshare() for batch in batches]
         fields = {}
         for field in dataclasses.fields(cls):
             tensors = [getattr(batch, field.name) for batch in batches]
@@ -210,7 +219,7 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
     """
     check_number("sfreq", sfreq, low=0, low_open=True)
     check_number("patch_size", patch_size, low=2, integer=True)
-    check_option("modality", modality, MODALITIES)
+    check_option("modality", modality, MODALITY_CODES)
     data = _as_tensor(data)
     if data.ndim != 3 or 0 in data.shape[1:]:
         raise ValueError(
@@ -234,9 +243,8 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
     start = torch.arange(n_patches, device="cpu") * patch_size
     n_valid = (n_times - start).clamp(max=patch_size)
 
-    def spread(tensor):  # (n or 1, C or 1, N or 1, ...) -> (B, S, ...)
-        tensor = tensor.expand(-1, n_channels, n_patches, *tensor.shape[3:]).flatten(1, 2)
-        return tensor.expand(n_samples, *tensor.shape[1:])  # what all samples share stays one row
+    def spread(tensor):  # (n or 1, C or 1, N or 1, ...) -> (n or 1, S, ...)
+        return tensor.expand(-1, n_channels, n_patches, *tensor.shape[3:]).flatten(1, 2)
 
     return TokenBatch(
         values=values,
@@ -247,7 +255,7 @@ def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=6
         sensor_type=spread(torch.tensor(types, device="cpu")[None, :, None]),
         log_scale=spread(log_scale[:, :, None]),
         is_padding=torch.zeros(n_samples, values.shape[1], dtype=torch.bool, device="cpu"),
-        modality=torch.tensor([MODALITIES.index(modality)], device="cpu").expand(n_samples),
+        modality=torch.tensor([MODALITY_CODES.index(modality)], device="cpu"),
     )
 
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import mmap
 import os
-from contextlib import contextmanager
+import re
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.unique import load_json
+from ..models.config import MODALITY_CODES
 from .format import (
     DTYPES,
     FORMAT_VERSION,
     HEAD,
     HEADER,
     INDEX,
-    MODALITIES,
-    SHARDS,
+    MONTAGE_WIDTH,
+    RECORDINGS,
     Entry,
+    file_names,
     fingerprint,
     header_bytes,
-    shard_names,
 )
 
+_NAME = re.compile("[0-9a-f]{64}")  # of the files of a recording
 _KEYS = {
     "format_version",
     "sha256",
@@ -35,9 +39,7 @@ _KEYS = {
     "datasets",
     "skipped",
     "n_empty_windows",
-    "shards",
     "index_sha256",
-    "montages_sha256",
     "request",
     "versions",
 }
@@ -94,57 +96,63 @@ def read_index(directory, sha256):
     return entries
 
 
-def check_entries(entries, sizes, n_rows, directory):
-    """Refuse entries that lie outside of the files."""
-    # sizes (n_shards, 2).
+def check_entries(entries, directory):
+    """Refuse rows of the index that cannot be."""
     counts = ("n_samples", "n_channels", "n_times")
-    places = ("montage_row", "shard", "offset", "scale_offset", "recording")
-    rows = [[getattr(entry, name) for name in counts + places] for entry in entries]
-    for number, (entry, row) in enumerate(zip(entries, rows, strict=True), 1):
+    places = ("montage_offset", "offset", "scale_offset", "recording")
+    for number, entry in enumerate(entries, 1):
+        row = [getattr(entry, name) for name in counts + places]
         is_whole = all(type(value) is int and -1 < value < 2**62 for value in row)
-        if not (is_whole and type(entry.has_log_scale) is bool and type(entry.sfreq) is float):
+        if not (
+            is_whole
+            and min(row[:3]) > 0
+            and type(entry.has_log_scale) is bool
+            and type(entry.sfreq) is float
+            and 0 < entry.sfreq < math.inf
+            and entry.modality in MODALITY_CODES
+            and isinstance(entry.file, str)
+            and _NAME.fullmatch(entry.file)
+        ):
             raise ValueError(f"{directory / INDEX}, row {number}, is no entry: {entry}.")
-    table = np.array(rows, dtype=np.int64)
-    kinds = np.array([entry.modality in MODALITIES for entry in entries])
-    rates = np.array([entry.sfreq for entry in entries])
-    spare = np.array([entry.has_log_scale for entry in entries])
-    n_samples, n_channels, n_times, row, shard, offset, scale_offset, _ = table.T
-    is_bad = ~kinds | ~(np.isfinite(rates) & (rates > 0)) | (table[:, :3] < 1).any(axis=1)
-    # Products in floating point cannot overflow; sizes are exact far beyond any disk.
-    values = n_samples.astype(float) * n_channels * n_times
-    is_bad |= (shard >= len(sizes)) | (row.astype(float) + n_channels > n_rows)
-    known = sizes[np.clip(shard, 0, len(sizes) - 1)]
-    is_bad |= offset.astype(float) + values > known[:, 0]
-    is_bad |= scale_offset + values / n_times * (1 + spare) > known[:, 1]
-    if is_bad.any():
-        first = int(np.flatnonzero(is_bad)[0])
-        raise ValueError(
-            f"{directory / INDEX}, row {first + 1}, does not fit the shards: {entries[first]}. "
-            "Fetch the corpus again."
+
+
+def check_files(directory, entries, dtype):
+    """Compare the sizes of all files with what the index needs; return them by name."""
+    # -> sizes: name of a recording's files -> numbers of values and of scales.
+    sizes = {}
+    for entry in entries:
+        values, scales = sizes.get(entry.file, (0, 0))
+        montage_end = entry.montage_offset + MONTAGE_WIDTH * entry.n_channels
+        sizes[entry.file] = (
+            max(values, entry.offset + entry.size),
+            max(scales, entry.scale_offset + entry.scale_size, montage_end),
         )
-
-
-def check_shards(directory, shards, dtype):
-    """Compare the sizes of all shards with what ``corpus.json`` says."""
-    # -> sizes (n_shards, 2).
-    try:
-        ok = all(type(size) is int and -1 < size < 2**62 for pair in shards for size in pair)
-        sizes = np.array(shards if ok else (), dtype=np.int64)
-    except (TypeError, ValueError):
-        ok = False
-    if not ok or sizes.ndim != 2 or sizes.shape[1] != 2:
-        raise ValueError(f"{directory / HEADER} is damaged: 'shards' must be pairs of sizes.")
-    for number, pair in enumerate(sizes.tolist()):
-        kinds = (np.dtype(dtype), np.dtype(np.float32))
-        for name, size, kind in zip(shard_names(number), pair, kinds, strict=True):
-            path = member(directory, f"{SHARDS}/{name}")
-            wanted = HEAD + size * kind.itemsize
-            found = path.stat().st_size
-            if found != wanted:
+    found = _list_files(directory)
+    widths = (np.dtype(dtype).itemsize, 4)
+    for file, pair in sizes.items():
+        for name, size, width in zip(file_names(file), pair, widths, strict=True):
+            path, wanted = directory / RECORDINGS / name, HEAD + size * width
+            if name not in found:
+                member(directory, f"{RECORDINGS}/{name}")  # raises
+            elif found[name] != wanted:
                 raise ValueError(
-                    f"{path} has {found} bytes, it must have {wanted}: the shard is truncated or "
-                    "not of this corpus. Fetch the corpus again."
+                    f"{path} has {found[name]} bytes, {INDEX} needs {wanted}: the file is "
+                    "truncated or not of this corpus. Fetch the corpus again."
                 )
+    return sizes
+
+
+def _list_files(directory):
+    """Return the size of each file of the recordings: one listing, as there may be many."""
+    folder = directory / RECORDINGS
+    _refuse_outside(folder, directory)
+    sizes = {}
+    with os.scandir(folder) if folder.is_dir() else nullcontext(()) as listing:
+        for item in listing:
+            if item.is_symlink():
+                _refuse_outside(folder / item.name, directory)
+            if item.is_file():
+                sizes[item.name] = item.stat().st_size
     return sizes
 
 
@@ -152,31 +160,31 @@ class FlatFile:
     """A flat ``.npy`` file, mapped into memory and not read until it is asked for.
 
     Left alone, the system reads far around each page that is touched, and counts all that was ever
-    touched as this process's memory. Told what comes and what is done with, it reads just that (a
-    sample of a file that it has not cached: 0.1 instead of 2 ms, see ``benchmarks/corpus.py``),
-    and memory does not grow.
+    touched as this process's memory. With advice it reads just what is asked for (a sample of a
+    file that it has not cached: 0.1 instead of 2 ms, see ``benchmarks/corpus.py``), and memory
+    does not grow.
     """
 
-    def __init__(self, path, size, dtype, is_scattered=False):
+    def __init__(self, path, size, dtype):
         head = header_bytes(size, dtype)
         with open(path, "rb") as file:
-            found = file.read(len(head))
-            if found != head or path.stat().st_size != len(head) + size * dtype.itemsize:
-                raise ValueError(
-                    f"{path} is no flat array of {size} values of {dtype}: the file is damaged "
-                    "or not of this corpus. Fetch the corpus again."
-                )
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.values = np.frombuffer(self._map, dtype.newbyteorder("<"), size, len(head))
-        self._is_scattered = is_scattered and hasattr(mmap, "MADV_WILLNEED")
-        if self._is_scattered:
+            has_size = path.stat().st_size == len(head) + size * dtype.itemsize
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if has_size else b""
+        self._has_advice = has_size and hasattr(mmap, "MADV_WILLNEED")
+        if self._has_advice:
             self._map.madvise(mmap.MADV_RANDOM)
+        if self._map[: len(head)] != head:
+            raise ValueError(
+                f"{path} is no flat array of {size} values of {dtype}: the file is damaged "
+                "or not of this corpus. Fetch the corpus again."
+            )
+        self.values = np.frombuffer(self._map, dtype.newbyteorder("<"), size, len(head))
 
     @contextmanager
     def reading(self, start, stop):
         """View some values, for a moment."""
         # -> values (stop - start,).
-        if not self._is_scattered:
+        if not self._has_advice:
             yield self.values[start:stop]
             return
         width = self.values.itemsize
@@ -197,6 +205,10 @@ def member(directory, name):
         raise FileNotFoundError(
             errno.ENOENT, f"The corpus has no {name}; fetch or build it again", str(path)
         )
+    _refuse_outside(path, directory)
+    return path
+
+
+def _refuse_outside(path, directory):
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory)):
         raise ValueError(f"{path} is a link that leads out of the corpus, and is refused.")
-    return path

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass
 
 import safetensors.torch
 
+from .._utils.files import replace_directory, sha256_of, sync, write_file
 from ..models.checkpoint import FILES, WEIGHTS, checkpoint_contents
-from ..models.writing import replacing, write_file
 from ._identity import FORMAT_VERSION
 from .distributed import EMA, SHARDS
 from .distributed import WEIGHTS as OWN
-from .run_dir import RECORD, hash_file, hash_record
+from .run_dir import RECORD, hash_record
 
 TENSORS = "training.safetensors"
 
@@ -47,19 +46,21 @@ def save_step(path, ranks, trained, record, *, preprocessing, manifest, save_ave
                 trained.model, preprocessing=preprocessing, manifest=manifest, state=shown
             )
             names = (*FILES, TENSORS, RECORD, SHARDS)
-            aside = stack.enter_context(replacing(path, names))
+            aside = stack.enter_context(replace_directory(path, names))
         if is_sharded:
             ranks.barrier()  # the folder is there
             files = ranks.save_shards(aside, trained.module, trained.optimizer, trained.ema)
         if ranks.is_main:
             if is_sharded:
-                _sync_files(files)
+                for name in files:
+                    with open(name, "rb") as file:
+                        sync(file)
             else:
                 contents[TENSORS] = safetensors.torch.save(rest)
             for name, content in contents.items():
                 write_file(aside / name, content)
             listed = sorted(f for f in aside.rglob("*") if f.is_file())
-            hashes = {str(f.relative_to(aside)): hash_file(f) for f in listed}
+            hashes = {str(f.relative_to(aside)): sha256_of(f) for f in listed}
             record = {"format_version": FORMAT_VERSION, "holds": prefix, **record, "files": hashes}
             record = json.loads(json.dumps(record))  # tuples and the like as they will be read
             record["sha256"] = hash_record(record)
@@ -84,9 +85,3 @@ def _split(state, prefix):
     """Separate the tensors that the estimators load, under the names of the network."""
     shown = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     return shown, {k: v for k, v in state.items() if not k.startswith(prefix)}
-
-
-def _sync_files(files):
-    for path in files:
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())

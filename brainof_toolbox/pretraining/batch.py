@@ -6,21 +6,21 @@ S tokens (C N, channel by channel)
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..models.config import MODALITIES
+from ..models.batches import TensorFields
+from ..models.config import MODALITY_CODES
 from ..models.tokens import TokenBatch
 
 PER_CHANNEL = ("position", "orientation", "sensor_type", "log_scale")
 
 
 @dataclass(eq=False)
-class GridBatch:
+class GridBatch(TensorFields):
     """Samples of one modality, padded with zeros to a common number of channels and times.
 
     Unlike tokens it keeps the layout of the recordings, which Fourier transforms need.
@@ -41,19 +41,6 @@ class GridBatch:
     def __len__(self):
         """Return the number of samples B."""
         return self.data.shape[0]
-
-    def _map(self, function):
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        tensors = {k: function(v) for k, v in fields.items() if isinstance(v, torch.Tensor)}
-        return dataclasses.replace(self, **tensors)
-
-    def to(self, device, non_blocking=False):
-        """Return the batch on another device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self):
-        """Return the batch in memory from which a GPU copies fast."""
-        return self._map(lambda tensor: tensor.pin_memory())
 
     def is_channel(self):
         """Tell channels from padding."""
@@ -82,7 +69,7 @@ class GridBatch:
             raise ValueError("There are no samples to collate: pass at least one.")
         modalities = sorted({int(sample.modality) for sample in samples})
         if len(modalities) > 1:
-            names = [MODALITIES[modality] for modality in modalities]
+            names = [MODALITY_CODES[modality] for modality in modalities]
             raise ValueError(
                 f"A batch must hold one modality, got {names}. Draw samples of one modality."
             )

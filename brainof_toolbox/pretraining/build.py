@@ -12,19 +12,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from .._utils.files import replace_file
 from .._utils.logging import progress, warn
+from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
 from ..io.regions import resolve_masker
 from ..preprocessing import Preprocessing
 from ..samples import Reading
+from .build_folder import BuildFolder, writing
 from .build_keys import options_key, recording_keys
 from .build_part import BuildOptions, build_part
 from .build_sources import find_recordings
 from .corpus import Corpus
-from .format import DTYPES, HEADER, dump
-from .parts import write_whole
-from .shards import SHARD_SIZE, Shards, publish, writing
+from .format import DTYPES, HEADER, RECORDINGS, dump
+from .recording_writer import read_part
 
 _PACKAGES = ("brainof_toolbox", "mne", "nilearn", "numpy", "scipy")
 
@@ -45,7 +47,6 @@ def build_corpus(
     bids=None,
     n_jobs=1,
     on_error="skip",
-    shard_size=SHARD_SIZE,
     verbose=None,
 ):
     """Read recordings, preprocess them, cut them into samples and write a corpus.
@@ -93,8 +94,6 @@ def build_corpus(
     on_error : str
         ``"skip"`` leaves recordings out that cannot be used, and names them in the corpus;
         ``"raise"`` stops.
-    shard_size : int
-        Bytes after which a new shard begins.
     verbose : bool | None
         Show a progress bar; by default on a terminal only.
 
@@ -132,14 +131,13 @@ def build_corpus(
         Reading(None, missing_positions, masker, memory),
     )
     check_option("on_error", on_error, ("skip", "raise"))
-    check_number("shard_size", shard_size, low=1, integer=True)
     if not isinstance(n_jobs, int) or n_jobs == 0:
         raise ValueError(f"The parameter 'n_jobs' must be a whole number but 0, got {n_jobs!r}.")
     directory = Path(os.path.abspath(directory))
     recordings = find_recordings(sources, dataset=dataset, licence=licence, bids=bids)
     recordings, keys = recording_keys(recordings, options)
     labels = [[r.dataset, r.licence] for r in recordings]
-    request = {"options": options_key(options), "sources": _digest([keys, labels, shard_size])}
+    request = {"options": options_key(options), "sources": _digest([keys, labels])}
     folder = directory.with_name(f".{directory.name}.building")
     existing = _open_existing(directory, request)
     if existing is not None:
@@ -147,17 +145,12 @@ def build_corpus(
         return existing
     with _only_builder(folder, request["options"]):
         with writing(folder):
-            shards = Shards(folder, dtype, shard_size)
-            n_done = shards.resume(keys)
-        try:
-            rest = list(zip(recordings, keys, strict=True))[n_done:]
-            with writing(folder):
-                _fill(shards, rest, options, n_jobs, on_error, verbose)
-                _refuse_nothing(shards, recordings, folder)
-                shards.finish(_labels(recordings), _header(options, request, recordings))
-                publish(folder, directory)
-        finally:
-            shards.abandon()
+            build = BuildFolder(folder)
+            items = _build_all(build, recordings, keys, options, n_jobs, on_error, verbose)
+            _refuse_nothing(items, recordings, folder)
+            header = _header(options, request, recordings)
+            build.finish(items, _labels(recordings), header, dtype)
+            build.publish(directory)
     corpus = Corpus(directory)
     _report(corpus, len(recordings))
     return corpus
@@ -231,8 +224,8 @@ def _only_builder(folder, key):
                 "go on, or delete this folder",
                 str(folder),
             )
-        with writing(folder):
-            write_whole(path, key.encode())
+        with writing(folder), replace_file(path) as file:
+            file.write(key.encode())
         yield
 
 
@@ -251,10 +244,13 @@ def _lock(file, folder):
         pass
 
 
-def _fill(shards, rest, options, n_jobs, on_error, verbose):
-    """Build the recordings that are not done, and put them into shards in their order."""
-    stems = [shards.stem(key) for _, key in rest]
-    outcomes = _run([recording for recording, _ in rest], stems, options, n_jobs)
+def _build_all(build, recordings, keys, options, n_jobs, on_error, verbose):
+    """Build the recordings that are not done; return one part, or reason of a skip, for each."""
+    files = build.corpus / RECORDINGS
+    items = {key: read_part(build.stem(key), files, options.dtype) for key in keys}
+    rest = [pair for pair in zip(recordings, keys, strict=True) if items[pair[1]] is None]
+    calls = [(recording, build.stem(key), files, options) for recording, key in rest]
+    outcomes = _run(calls, n_jobs)
     bar = progress(
         zip(rest, outcomes, strict=True),
         total=len(rest),
@@ -266,24 +262,21 @@ def _fill(shards, rest, options, n_jobs, on_error, verbose):
         for (recording, key), (part, reason, messages) in bar:
             for message in messages:
                 said.setdefault(message, []).append(recording.name)
-            if part is not None:
-                shards.add(key, part)
-            elif on_error == "raise":
+            if part is None and on_error == "raise":
                 raise ValueError(f"{recording.name}: {reason}")
-            else:
-                shards.skip(key, reason)
+            items[key] = {"reason": reason} if part is None else part
     finally:
         outcomes.close()  # no process writes once another builder may begin
         for message, names in said.items():
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            warn(f"{names[0]}{others}: {message}")
+            warn(f"{names[0]}{and_more(len(names), 1)}: {message}")
+    return [items[key] for key in keys]
 
 
-def _run(recordings, stems, options, n_jobs):
+def _run(calls, n_jobs):
     """Yield what came of each recording, in order."""
     if n_jobs == 1:
-        for recording, stem in zip(recordings, stems, strict=True):
-            yield build_part(recording, stem, options)
+        for call in calls:
+            yield build_part(*call)
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -296,10 +289,8 @@ def _run(recordings, stems, options, n_jobs):
             "The joblib backend in use gives no result before all are there: this build uses "
             "'loky', processes of this machine."
         )
-    how = {"return_as": "generator", "pre_dispatch": "2 * n_jobs", "batch_size": 1}
-    parallel = Parallel(n_jobs, backend=backend, **how)
-    calls = (delayed(build_part)(*pair, options) for pair in zip(recordings, stems, strict=True))
-    outcomes = parallel(calls)
+    options = {"return_as": "generator", "pre_dispatch": "2 * n_jobs", "batch_size": 1}
+    outcomes = Parallel(n_jobs, backend=backend, **options)(delayed(build_part)(*c) for c in calls)
     try:
         for outcome in outcomes:  # noqa: UP028 (yield from would close it before the end below)
             yield outcome
@@ -314,18 +305,16 @@ def _run(recordings, stems, options, n_jobs):
             outcomes.close()
 
 
-def _refuse_nothing(shards, recordings, folder):
-    if any(item.get("rows") for item in shards.items):
+def _refuse_nothing(items, recordings, folder):
+    if any(item.get("rows") for item in items):
         return
     reasons = [
         f"{recording.name}: {item['reason']}"
-        for recording, item in zip(recordings, shards.items, strict=True)
+        for recording, item in zip(recordings, items, strict=True)
     ]
     shutil.rmtree(folder, ignore_errors=True)
-    more = f" ... and {len(reasons) - 5} more" if len(reasons) > 5 else ""
-    raise ValueError(
-        f"None of the {len(reasons)} recordings can be used: {'; '.join(reasons[:5])}{more}"
-    )
+    shown = "; ".join(reasons[:5]) + and_more(len(reasons), 5)
+    raise ValueError(f"None of the {len(reasons)} recordings can be used: {shown}")
 
 
 def _labels(recordings):

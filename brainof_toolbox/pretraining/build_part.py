@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ..preprocessing import Preprocessing, preprocess
 from ..samples import Reading
+from .build_folder import CorpusWriteError, writing
 from .build_sources import Simulated, read_samples
-from .parts import PartWriter, read_part
-from .shards import CorpusWriteError, writing
+from .recording_writer import RecordingWriter
 
 #: Warnings of other packages about themselves.
 _UNIMPORTANT = (DeprecationWarning, FutureWarning, PendingDeprecationWarning, ResourceWarning)
@@ -25,19 +25,16 @@ class BuildOptions:
     reading: Reading  # How recordings are read
 
 
-def build_part(recording, stem, options):
+def build_part(recording, stem, folder, options):
     """Read, preprocess, cut and encode one recording."""
     from threadpoolctl import threadpool_limits
 
-    part = read_part(stem, options.dtype)
-    if part is not None:
-        return part, None, []
-    reason = None
+    part, reason = None, None
     # One thread: sums are then the same whatever else runs.
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always")
         try:
-            part = _write_part(recording, stem, options)
+            part = _write_part(recording, stem, folder, options)
         except CorpusWriteError:
             raise
         except Exception as error:  # readers raise anything on a damaged file
@@ -46,11 +43,11 @@ def build_part(recording, stem, options):
     return part, reason, [_without_path(text, recording) for text in dict.fromkeys(found)]
 
 
-def _write_part(recording, stem, options):
+def _write_part(recording, stem, folder, options):
     item = recording.item
     item = item.make() if isinstance(item, Simulated) else item
     with writing(stem.parent):
-        writer = PartWriter(stem, options.dtype)
+        writer = RecordingWriter(stem, folder, options.dtype)
     try:
         for signals in read_samples(item, options.reading):
             if recording.subject is not None:

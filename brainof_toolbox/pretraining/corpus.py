@@ -17,19 +17,25 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.validation import check_option
+from ..models.config import MODALITY_CODES
 from ._corpus_files import (
     FlatFile,
     check_entries,
-    check_shards,
-    member,
+    check_files,
     read_header,
     read_index,
 )
-from .format import HEAD, MODALITIES, MONTAGE_WIDTH, MONTAGES, SHARDS, Entry, shard_names
+from .format import (
+    HEAD,
+    MONTAGE_WIDTH,
+    RECORDINGS,
+    Entry,
+    file_names,
+    name_files,
+)
 
-#: Shards that are mapped at the same time; each costs two open files.
+#: Recordings that are mapped at the same time; each costs two open files.
 MAX_OPEN = 128
-_CHUNK = 2**24
 
 
 class CorpusSample(NamedTuple):
@@ -84,7 +90,7 @@ class Corpus:
     Raises
     ------
     FileNotFoundError
-        If the directory is no corpus, or a shard is missing.
+        If the directory is no corpus, or a file is missing.
     ValueError
         If a file is damaged, truncated, of another format version, or leads out of the directory.
     """
@@ -99,13 +105,10 @@ class Corpus:
         self.n_empty_windows = header["n_empty_windows"]
         self.request = header["request"]
         self.dtype = np.dtype(header["dtype"])
-        self._header = header
         self.entries = read_index(self.directory, header["index_sha256"])
-        self._sizes = check_shards(self.directory, header["shards"], self.dtype)
-        montages = member(self.directory, MONTAGES)
-        self._n_montage_rows = (montages.stat().st_size - HEAD) // (4 * MONTAGE_WIDTH)
-        check_entries(self.entries, self._sizes, self._n_montage_rows, self.directory)
-        self._open = {}  # number of a shard -> (values, scales), the latest last
+        check_entries(self.entries, self.directory)
+        self._sizes = check_files(self.directory, self.entries, self.dtype)
+        self._open = {}  # name of a recording's files -> (values, scales), the latest last
         self._keep(self.entries)
 
     def __len__(self):
@@ -117,14 +120,15 @@ class Corpus:
         index = self._check_index(index)
         number = int(np.searchsorted(self._first, index, side="right")) - 1
         entry, place = self.entries[number], index - int(self._first[number])
-        values, scales = self._shard(entry.shard)
+        values, scales = self._files(entry.file)
         n_channels, size = entry.n_channels, entry.n_channels * entry.n_times
         scale = self._read(scales, entry.scale_offset + place * n_channels, n_channels)
         log_scale = np.zeros(n_channels, np.float32)
         if entry.has_log_scale:
             start = entry.scale_offset + (entry.n_samples + place) * n_channels
             log_scale = self._read(scales, start, n_channels)
-        montage = self._montages[entry.montage_row : entry.montage_row + n_channels]
+        montage = self._read(scales, entry.montage_offset, MONTAGE_WIDTH * n_channels)
+        montage = montage.reshape(n_channels, MONTAGE_WIDTH)
         start = entry.offset + place * size
         with values.reading(start, start + size) as stored:
             stored = stored.reshape(n_channels, entry.n_times)  # (C, T)
@@ -136,14 +140,14 @@ class Corpus:
             orientation=montage[:, 3:6].copy(),
             sensor_type=montage[:, 6].astype(np.int64),
             log_scale=log_scale,
-            modality=MODALITIES.index(entry.modality),
+            modality=MODALITY_CODES.index(entry.modality),
             dataset=entry.dataset,
             index=index,
         )
 
     def __repr__(self):
         found = {entry.modality for entry in self.entries}
-        kinds = ", ".join(name for name in MODALITIES if name in found)
+        kinds = ", ".join(name for name in MODALITY_CODES if name in found)
         return (
             f"<Corpus | {len(self)} samples ({kinds}) of {len(self.subjects)} subjects, "
             f"{len(self.datasets)} datasets>"
@@ -152,7 +156,7 @@ class Corpus:
     def __getstate__(self):
         """Leave open files and what is quickly made again behind."""
         state = dict(self.__dict__, _open={})
-        for name in ("_montages", "n_channels", "n_times", "modality"):
+        for name in ("n_channels", "n_times", "modality"):
             state.pop(name, None)
         return state
 
@@ -175,7 +179,7 @@ class Corpus:
     @cached_property
     def modality(self):
         """Modality of every sample, shape (n_samples,), index into ``("eeg", "meg", "fmri")``."""
-        return self._by_sample([MODALITIES.index(entry.modality) for entry in self.entries])
+        return self._by_sample([MODALITY_CODES.index(entry.modality) for entry in self.entries])
 
     def entry_of(self, index):
         """Find what a sample belongs to, without reading it.
@@ -274,35 +278,28 @@ class Corpus:
         return {modality: _count(group) for modality, group in groups.items()}
 
     def verify(self):
-        """Read everything, and compare it with the hashes of the index.
+        """Read everything, and compare it with the hashes that name the files.
 
         Raises
         ------
         ValueError
-            Naming the first shard, dataset and samples that were damaged.
+            Naming the first file, dataset and samples that were damaged.
         """
-        montages = member(self.directory, MONTAGES)
-        with open(montages, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self._header["montages_sha256"]:
-            raise ValueError(f"{montages} is damaged: its sha256 does not fit.")
-        for entry, first in zip(self.entries, self._first[:-1], strict=True):
-            values, scales = self._shard(entry.shard)
-            digest = hashlib.sha256()
-            for file, start, size in (
-                (values, entry.offset, entry.size),
-                (scales, entry.scale_offset, entry.scale_size),
-            ):
-                for at in range(start, start + size, _CHUNK):
-                    with file.reading(at, min(at + _CHUNK, start + size)) as stored:
-                        digest.update(stored)
-            if digest.hexdigest() != entry.sha256:
-                name = self.directory / SHARDS / shard_names(entry.shard)[0]
+        of_file = {}
+        for number, entry in enumerate(self.entries):
+            of_file.setdefault(entry.file, []).append(number)
+        for name, numbers in of_file.items():
+            paths = self._paths(name)
+            if name_files(*map(_hash_values, paths)) != name:
+                entry, first = self.entries[numbers[0]], self._first[numbers[0]]
                 raise ValueError(
-                    f"{name} or its scales are damaged: samples {first} to "
-                    f"{first + entry.n_samples - 1} of the dataset {entry.dataset!r} "
+                    f"{paths[0]} or its scales are damaged: samples {first} to "
+                    f"{self._first[numbers[-1] + 1] - 1} of the dataset {entry.dataset!r} "
                     f"({entry.modality}) do not fit their sha256. Fetch the corpus again."
                 )
+
+    def _paths(self, name):
+        return [self.directory / RECORDINGS / file for file in file_names(name)]
 
     def _keep(self, entries):
         """Hold these entries, and know whose they are."""
@@ -326,34 +323,34 @@ class Corpus:
     def _by_sample(self, values):
         return np.repeat(np.array(values, np.int32), np.diff(self._first))
 
-    @cached_property
-    def _montages(self):
-        size = self._n_montage_rows * MONTAGE_WIDTH
-        path = member(self.directory, MONTAGES)
-        file = FlatFile(path, size, np.dtype(np.float32))
-        return file.values.reshape(-1, MONTAGE_WIDTH)
-
-    def _shard(self, number):
-        """Values and scales of a shard; each step is one operation, so threads may share it."""
-        maps = self._open.pop(number, None) or self._map(number)
-        self._open[number] = maps
+    def _files(self, name):
+        """Values and scales of a recording; each step is one operation, so threads may share."""
+        maps = self._open.pop(name, None) or self._map(name)
+        self._open[name] = maps
         while len(self._open) > MAX_OPEN:
             self._open.pop(list(self._open)[0], None)
         return maps
 
-    def _map(self, number):
-        names, sizes = shard_names(number), self._sizes[number].tolist()
-        paths = [self.directory / SHARDS / name for name in names]
+    def _map(self, name):
+        kinds = (self.dtype, np.dtype(np.float32))
         try:
-            kinds = (self.dtype, np.dtype(np.float32))
             return tuple(
-                FlatFile(path, size, kind, is_scattered=True)
-                for path, size, kind in zip(paths, sizes, kinds, strict=True)
+                FlatFile(path, size, kind)
+                for path, size, kind in zip(
+                    self._paths(name), self._sizes[name], kinds, strict=True
+                )
             )
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                errno.ENOENT, "A shard of the corpus is gone since it was opened", error.filename
+                errno.ENOENT, "A file of the corpus is gone since it was opened", error.filename
             ) from error
+
+
+def _hash_values(path):
+    """Hash the values of a flat file."""
+    with open(path, "rb") as file:
+        file.seek(HEAD)
+        return hashlib.file_digest(file, "sha256")
 
 
 def _count(entries):

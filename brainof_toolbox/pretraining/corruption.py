@@ -10,18 +10,18 @@ S tokens (C N), V visible tokens
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
 
-from ..models.config import MODALITIES
+from ..models.batches import TensorFields
+from ..models.config import MODALITY_CODES
 
-FMRI = MODALITIES.index("fmri")
+FMRI = MODALITY_CODES.index("fmri")
 
 
 @dataclass(eq=False)
-class Masks:
+class Masks(TensorFields):
     """What is taken away from the samples of a :class:`GridBatch`."""
 
     is_hidden: torch.Tensor  # (B, C, N) True where a patch is hidden
@@ -30,18 +30,6 @@ class Masks:
     # (B, V) Which tokens are not hidden, in ascending order, int64; -1 where a sample has fewer
     # than V
     visible: torch.Tensor
-
-    def _map(self, function):
-        names = [field.name for field in dataclasses.fields(self)]
-        return Masks(**{name: function(getattr(self, name)) for name in names})
-
-    def to(self, device, non_blocking=False):
-        """Return the masks on another device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self):
-        """Return the masks in memory from which a GPU copies fast."""
-        return self._map(lambda tensor: tensor.pin_memory())
 
 
 def fourier_axis(grid):
@@ -116,7 +104,7 @@ def _check_dense(grid):
     name, sizes = ("n_channels", grid.n_channels) if axis == 1 else ("n_times", grid.n_times)
     if (sizes != grid.data.shape[axis]).any():
         raise ValueError(
-            f"All samples of a batch of {MODALITIES[grid.modality]} must have the same {name}, "
-            f"got {sorted(set(sizes.tolist()))}: padding must not enter the Fourier transform. "
-            f"Batch samples by {name}."
+            f"All samples of a batch of {MODALITY_CODES[grid.modality]} must have the same "
+            f"{name}, got {sorted(set(sizes.tolist()))}: padding must not enter the Fourier "
+            f"transform. Batch samples by {name}."
         )

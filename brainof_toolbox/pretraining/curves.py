@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.config import MODALITIES
+from ..models.config import MODALITY_CODES
 from .log import read_log
 from .run_dir import LOG, RUN
 
@@ -51,7 +51,7 @@ def _draw(lines, settings, name):
 
     figure = Figure(figsize=(12, 7), layout="constrained")
     FigureCanvasAgg(figure)  # no window, whatever the backend
-    found = [m for m in MODALITIES if any(m in line.get("loss", {}) for line in lines)]
+    found = [m for m in MODALITY_CODES if any(m in line.get("loss", {}) for line in lines)]
     panels = figure.subplots(2, 3, sharex=True)
     for axes, (term, title) in zip(
         panels.flat,

@@ -5,9 +5,11 @@
     corpus/
       corpus.json           format, preprocessing, window lengths, datasets, what was left out
       index.jsonl           one row per recording and modality, see Entry
-      montages.npy          flat float32, 7 per channel: position (m), orientation, sensor type
-      shards/00000.npy      flat int16 or float16: samples one after the other, each (C, T)
-      shards/00000_scale.npy    flat float32: scale, and log_scale where it is not 0, (C,) each
+      recordings/SHA256.npy         flat int16 or float16: samples one after the other, each (C, T)
+      recordings/SHA256_scale.npy   flat float32: scale, and log_scale where it is not 0, (C,) each
+                                    and montages, 7 per channel: position (m), orientation, type
+
+Each recording has two files, whatever its modalities, named by the sha256 of their values.
 """
 
 from __future__ import annotations
@@ -18,16 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-FORMAT_VERSION = 1
-HEADER, INDEX, MONTAGES, SHARDS = "corpus.json", "index.jsonl", "montages.npy", "shards"
+FORMAT_VERSION = 2
+HEADER, INDEX, RECORDINGS = "corpus.json", "index.jsonl", "recordings"
 DTYPES = ("int16", "float16")
 #: Bytes before the values of a flat ``.npy`` file.
 HEAD = 128
-#: Columns of ``montages.npy``.
+#: Values per channel of a montage.
 MONTAGE_WIDTH = 7
-#: In the order of the network's own lists, which a test compares.
-MODALITIES = ("eeg", "meg", "fmri")
-SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
 
 class Entry(NamedTuple):
@@ -43,22 +42,21 @@ class Entry(NamedTuple):
     n_times: int
     duration: float
     montage: str
-    montage_row: int
-    shard: int
+    montage_offset: int
+    file: str
     offset: int
     scale_offset: int
     has_log_scale: bool
     licence: str | None
-    sha256: str
 
     @property
     def size(self):
-        """Number of values in the shard."""
+        """Number of values."""
         return self.n_samples * self.n_channels * self.n_times
 
     @property
     def scale_size(self):
-        """Number of scales in the shard."""
+        """Number of scales."""
         return self.n_samples * self.n_channels * (1 + self.has_log_scale)
 
 
@@ -69,14 +67,20 @@ def dump(value):
 
 def fingerprint(header):
     """Hash all that decides what training sees."""
+    # The index names the files of a recording by their content.
     names = ("format_version", "preprocessing", "window", "dtype", "index_sha256")
-    content = {name: header[name] for name in (*names, "montages_sha256")}
+    content = {name: header[name] for name in names}
     return hashlib.sha256(dump(content).encode()).hexdigest()
 
 
-def shard_names(number):
-    """Names of a shard's two files."""
-    return f"{number:05d}.npy", f"{number:05d}_scale.npy"
+def file_names(name):
+    """Return the names of the two files of a recording."""
+    return f"{name}.npy", f"{name}_scale.npy"
+
+
+def name_files(values, scales):
+    """Return the name of a recording's files from the hash objects of their values."""
+    return hashlib.sha256(f"{values.hexdigest()} {scales.hexdigest()}".encode()).hexdigest()
 
 
 def header_bytes(size, dtype):

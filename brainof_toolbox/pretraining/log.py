@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 
+from .._utils.files import replace_file
 from .._utils.validation import soft_import
-from ..models.config import MODALITIES
+from ..models.config import MODALITY_CODES
 
 SMOOTHING = 0.98  # of the running mean that a loss is compared with
 MIN_STEPS = 10  # of a modality, before its loss may be called a spike
@@ -114,9 +114,8 @@ class Log:
         if self.path is None or not self.path.exists():
             return
         kept = [line for line in read_log(self.path) if line["step"] <= step]
-        aside = self.path.with_name(f".{self.path.name}.saving")
-        aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(aside, self.path)
+        with replace_file(self.path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
 
 def read_log(path):
@@ -153,7 +152,7 @@ def _make_line(step, sums, rate, epochs):
         "learning_rate": rate,
         "gradient_norm": sums["norm"] / max(sums["n_steps"], 1),
     }
-    for modality in MODALITIES:
+    for modality in MODALITY_CODES:
         of_modality = dict(sums["terms"].get(modality, {}))
         count = of_modality.pop("n_steps", 0)
         if count:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 
 from .._utils.logging import progress, warn
+from .._utils.messages import join_some
 from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
-from ..models.config import MODALITIES, BrainOFConfig
+from ..models.config import MODALITY_CODES, BrainOFConfig
 from ..models.isolate import isolate_torch
 from ._identity import describe_run
 from ._saving import Trained, load_step, save_step
@@ -269,12 +270,14 @@ def _train(run, trained, step, log, bar, stop, ranks):
                 waited += time.perf_counter() - asked
                 with ranks.no_sync(module, is_last=number == mine[-1]):
                     with torch.autocast(device.type, torch.bfloat16, config.precision == "bf16"):
-                        terms = module(grid.to(device, True), masks.to(device, True))
+                        terms = module(
+                            *(part.to(device, non_blocking=True) for part in (grid, masks))
+                        )
                     (terms["loss"] / len(mine)).backward()
                 totals.append(terms)
             terms = ranks.mean(_average(totals))
             norm = ranks.clip(parameters, config.clip)
-            modality = MODALITIES[grid.modality]
+            modality = MODALITY_CODES[grid.modality]
             problem = log.find_problem(modality, terms["loss"], norm)
             if problem:  # the weights are still those of before
                 _save(run, step, trained, log, ranks)
@@ -341,12 +344,10 @@ def _name_batch(run, step, modality, problem, totals, ranks):
     guilty = [number for number in range(n) if not torch.isfinite(losses[number])] or range(n)
     indices = [int(index) for number in guilty for index in plan[number]]
     datasets = sorted({run.corpus.entry_of(index).dataset for index in indices})
-    shown = ", ".join(map(str, indices[:32]))
-    more = f" and {len(indices) - 32} more" if len(indices) > 32 else ""
     return (
         f"Pretraining was stopped in step {step + 1}: {problem}. Its batch: modality {modality}, "
-        f"datasets {', '.join(datasets)}, samples {shown}{more} of the corpus. The weights before "
-        f"this step are saved in {run.directory.step_path(step)}. Look at the samples; then lower "
-        f"the learning rate or the clip in a new run, or resume with a larger 'spike' if the "
-        f"loss is just that."
+        f"datasets {', '.join(datasets)}, samples {join_some(indices, 32)} of the corpus. The "
+        f"weights before this step are saved in {run.directory.step_path(step)}. Look at the "
+        f"samples; then lower the learning rate or the clip in a new run, or resume with a larger "
+        f"'spike' if the loss is just that."
     )

@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.config import MODALITIES
+from ..models.config import MODALITY_CODES
 from ..models.moe import Ledger, balance_loss
 from ..models.tokens import TokenBatch
 from .batch import from_patches, to_tokens
 from .config import PretrainingConfig
 from .corruption import corrupt, fourier_axis
 
-N_GROUPS = 2 ** len(MODALITIES)  # of the balance loss: which modalities a sample read
+N_GROUPS = 2 ** len(MODALITY_CODES)  # of the balance loss: which modalities a sample read
 
 
 class Objective(nn.Module):
@@ -136,6 +136,7 @@ def channel_queries(tokens, grid):
 def take_tokens(tokens, index):
     """Pick some tokens of each sample."""
     # index (B, V).
+    tokens = tokens.unshare()
     n_samples, n_tokens = tokens.is_padding.shape
     row = torch.arange(n_samples, device=index.device)[:, None] * n_tokens  # (B, 1)
     flat = (row + index.clamp(min=0)).flatten()  # (B V,)

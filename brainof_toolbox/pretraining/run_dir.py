@@ -22,10 +22,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._utils.files import remove, replace_file, sha256_of
 from .._utils.logging import warn
 from .._utils.unique import load_json
 from ..models.checkpoint import FILES
-from ..models.writing import remove, write_file
 from ._identity import FORMAT_VERSION, list_differences
 
 RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
@@ -113,15 +113,9 @@ def _validate(path):
     if not set(FILES) <= set(record["files"]):
         raise ValueError(f"{RECORD} does not list {', '.join(FILES)}")
     for name, sha256 in record["files"].items():
-        if hash_file(path / name) != sha256:
+        if sha256_of(path / name) != sha256:
             raise ValueError(f"{name} does not fit its sha256")
     return record
-
-
-def hash_file(path):
-    """Return the sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_record(content):
@@ -206,11 +200,9 @@ class RunDirectory:
             return False
 
     def _describe(self, run):
-        """Replace run.json by renaming."""
-        aside = self.path / f".{RUN}.saving"
-        aside.unlink(missing_ok=True)
-        write_file(aside, json.dumps(run, indent=2).encode())
-        os.replace(aside, self.path / RUN)
+        """Replace run.json."""
+        with replace_file(self.path / RUN) as file:
+            file.write(json.dumps(run, indent=2).encode())
 
     def _clear_up(self):
         """Delete what a killed process left."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .._utils.validation import check_number
-from ..models.config import MODALITIES
+from ..models.config import MODALITY_CODES
 
 _BLOCK = 2**16  # steps whose buckets are drawn at once
 _WASTE = 0.25  # share of padding that the longest of a bucket may cost the shortest
@@ -48,7 +48,7 @@ class Sampler:
         modality = np.asarray(corpus.modality)
         if len(modality) == 0:
             raise ValueError("The corpus holds no samples. Build it from recordings first.")
-        self.n_samples = np.bincount(modality, minlength=len(MODALITIES))
+        self.n_samples = np.bincount(modality, minlength=len(MODALITY_CODES))
         n_patches = -(-np.asarray(corpus.n_times, dtype=np.int64) // patch_size)
         tokens = n_patches * np.asarray(corpus.n_channels, dtype=np.int64)
         groups = _group(
@@ -93,12 +93,12 @@ class Sampler:
         before = self._visits(block)
         drawn = np.bincount(self._draws(block)[:offset], minlength=len(self.buckets))
         visits = before + drawn
-        seen = np.zeros(len(MODALITIES))
+        seen = np.zeros(len(MODALITY_CODES))
         for count, bucket in zip(visits, self.buckets):
             seen[bucket.modality] += count * bucket.batch_size * self.n_micro_batches
         return {
             name: float(seen[m] / self.n_samples[m])
-            for m, name in enumerate(MODALITIES)
+            for m, name in enumerate(MODALITY_CODES)
             if self.n_samples[m]
         }
 
@@ -142,9 +142,9 @@ def _stream(random_state, *key):
 
 def _group(modality, n_channels, n_times, tokens):
     """Yield the indices of samples that share modality and Fourier axis, and fit one bin."""
-    is_fmri = modality == MODALITIES.index("fmri")
+    is_fmri = modality == MODALITY_CODES.index("fmri")
     fourier = np.where(is_fmri, n_channels, n_times)
-    group = modality + len(MODALITIES) * fourier.astype(np.int64)
+    group = modality + len(MODALITY_CODES) * fourier.astype(np.int64)
     order = np.lexsort((-tokens, group))
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     for members in np.split(order, starts[1:]):
@@ -167,7 +167,7 @@ def _make_buckets(groups, modality, tokens, n_samples, config):
         for m, n_tokens in zip(modalities, largest)
     ]
     filled = np.array([len(members) / n for members, n in zip(groups, fitting)])
-    total = np.bincount(modalities, filled, minlength=len(MODALITIES))
+    total = np.bincount(modalities, filled, minlength=len(MODALITY_CODES))
     for number, (m, members) in enumerate(zip(modalities, groups)):
         mean_tokens = float(tokens[members].mean())
         probability = float(weights[m] * filled[number] / total[m])

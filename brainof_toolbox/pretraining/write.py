@@ -9,31 +9,33 @@ import numpy as np
 
 from ..preprocessing import Preprocessing, Windows
 from ..signals import Signals
+from .build_folder import BuildFolder, writing
 from .corpus import Corpus
-from .parts import PartWriter
-from .shards import SHARD_SIZE, Shards, publish, writing
+from .format import RECORDINGS
+from .recording_writer import RecordingWriter
 
 WINDOW = {"eeg": 10.0, "meg": 2.0, "fmri": 320}
 
 
-def write_corpus(directory, items, *, preprocessing=None, dtype="int16", shard_size=SHARD_SIZE):
+def write_corpus(directory, items, *, preprocessing=None, dtype="int16"):
     """Write a corpus from samples that are in network units already."""
     directory = Path(os.path.abspath(directory))
     folder = directory.with_name(f".{directory.name}.building")
     with writing(directory):
-        shards = Shards(folder, dtype, shard_size)
-        sources = []
+        build = BuildFolder(folder)
+        parts, sources = [], []
         for number, (dataset, licence, windows) in enumerate(items):
             if isinstance(windows, Signals):
                 n_samples, n_channels, _ = windows.shape
                 log_scale = np.zeros((n_samples, n_channels), np.float32)
                 windows = Windows(windows, np.arange(n_samples), log_scale)
             key = f"{number:08d}"
-            part = PartWriter(shards.stem(key), dtype)
-            part.append(windows, float("inf"))
-            shards.add(key, part.finish())
+            writer = RecordingWriter(build.stem(key), build.corpus / RECORDINGS, dtype)
+            writer.append(windows, float("inf"))
+            parts.append(writer.finish())
             sources.append({"dataset": dataset, "licence": licence, "name": key})
-        shards.finish(
+        build.finish(
+            parts,
             sources,
             {
                 "preprocessing": (preprocessing or Preprocessing()).to_dict(),
@@ -42,6 +44,7 @@ def write_corpus(directory, items, *, preprocessing=None, dtype="int16", shard_s
                 "request": None,
                 "versions": {},
             },
+            dtype,
         )
-        publish(folder, directory)
+        build.publish(directory)
     return Corpus(directory)

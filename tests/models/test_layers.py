@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from brainof_toolbox.models.layers import RMSNorm, gated, once
+from brainof_toolbox.models.layers import RMSNorm, gated
 
 SHAPES = [(3, 8), (2, 5, 8), (8,)]
 
@@ -74,20 +74,3 @@ def test_gated_changes_nothing_it_was_given():
     before = x.clone()
     F.silu(gated(x.requires_grad_())).sum().backward()
     assert torch.equal(x.detach(), before)
-
-
-def test_once_is_the_function_itself():
-    """One row in memory or many: the same values, and the same gradient in the one row."""
-    seen = []
-
-    def function(x):
-        seen.append(len(x))
-        return x.square().sum(-1, keepdim=True)
-
-    row, weight = draw(1, 4, 3).requires_grad_(), draw(5, 4, 1, seed=1)
-    for x in (row.expand(5, -1, -1), row.repeat(5, 1, 1)):
-        y = once(function, x)
-        torch.testing.assert_close(y, x.square().sum(-1, keepdim=True))
-        (grad,) = torch.autograd.grad((y * weight).sum(), row)
-        torch.testing.assert_close(grad, 2 * row * weight.sum(0))
-    assert seen == [1, 5]

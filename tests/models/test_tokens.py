@@ -41,7 +41,7 @@ def test_sequence_is_channels_by_patches():
             assert tokens.duration[0, token] == piece.shape[1] / 64
             assert tokens.time[0, token] == (patch * 16 + piece.shape[1] / 2) / 64
             np.testing.assert_allclose(
-                tokens.position[1, token], arguments["ch_pos"][channel], rtol=1e-6
+                tokens.position[0, token], arguments["ch_pos"][channel], rtol=1e-6
             )
     assert not tokens.is_padding.any()
 
@@ -60,7 +60,7 @@ def test_types_and_modalities_are_numbered():
     arguments.update(ch_types=["mag", "grad", "mag"], modality="meg")
     tokens = make_tokens(**arguments)
     assert tokens.sensor_type[0].tolist() == [1, 1, 1, 2, 2, 2, 1, 1, 1]
-    assert tokens.modality.tolist() == [1, 1]
+    assert tokens.modality.tolist() == [1]
     assert tokens.values.dtype == tokens.time.dtype == torch.float32
 
 
@@ -105,7 +105,9 @@ def test_indexing_keeps_a_batch(rows):
     tokens = make_tokens(**_arguments())
     some = tokens[rows]
     np.testing.assert_array_equal(some.values[0], tokens.values[1])
-    assert len(some) == len(some.modality) == len(some.time)
+    assert len(some) == len(some.log_scale) and some.is_shared
+    apart = tokens.unshare()[rows]
+    assert len(apart) == len(apart.modality) == len(apart.time) == len(some)
 
 
 def test_boolean_indexing():
@@ -121,7 +123,7 @@ def test_collate_pads_any_mix():
     assert both.values.shape == (3, 28, 16)
     assert both.is_padding.sum(1).tolist() == [19, 19, 0]
     np.testing.assert_array_equal(both.values[2], long.values[0])
-    np.testing.assert_array_equal(both.time[:2, :9], short.time)
+    np.testing.assert_array_equal(both.time[:2, :9], short.unshare().time)
     assert both.is_masked is None
     with pytest.raises(ValueError, match="no token batches"):
         TokenBatch.collate([])
@@ -192,16 +194,42 @@ def test_log_scale_is_seen(small_model, tokens_of):
     assert (content(one) - content(other)).abs().amax(-1).min() > 1e-3
 
 
-def test_one_montage_is_embedded_once_to_the_same(small_model, tokens_of):
-    """What all samples share lies in memory once; a copy of it gives the same embedding."""
-    model, tokens = small_model(), tokens_of(n_samples=3)
+def _copies(tokens):
+    yield tokens
+    yield tokens.to("cpu", dtype=torch.float64).to(dtype=torch.float32)
+    yield tokens.to("meta").to("meta")
+    yield tokens[[2, 0, 1]].pad(40)
+
+
+def test_place_of_one_montage_is_computed_once(small_model, tokens_of):
+    """However the batch was copied; a batch with a layout per sample gives the same rows."""
+    tokens, seen = tokens_of(n_samples=3), []
+    for copy in _copies(tokens):
+        assert copy.is_shared and len(copy) == 3
+        place = small_model().place.to(copy.position.device)
+        place.place.register_forward_hook(lambda m, args, out: seen.append(len(args[0])))
+        place(copy)
+    assert seen == [1, 1, 1, 1]
+    model = small_model()
     copied = TokenBatch.collate([tokens[i] for i in range(3)])
-    assert tokens.position.stride(0) == 0 < copied.position.stride(0)
+    assert not copied.is_shared and len(copied.position) == 3
     place = model.place(tokens)
-    assert place.stride(0) == 0 < model.place(copied).stride(0)
-    torch.testing.assert_close(place, model.place(copied), rtol=0, atol=1e-6)
+    torch.testing.assert_close(place.expand(3, -1, -1), model.place(copied), rtol=0, atol=1e-6)
+    with torch.no_grad():
+        latents, others = model(tokens), model(copied)
+        torch.testing.assert_close(latents, others, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            model.decode(latents, tokens), model.decode(others, copied), rtol=0, atol=1e-5
+        )
     moved = dataclasses.replace(copied, time=copied.time + torch.arange(3.0)[:, None])
-    assert not torch.allclose(model.place(moved)[1], place[1], atol=1e-3)
+    assert not torch.allclose(model.place(moved)[1], place[0], atol=1e-3)
+
+
+def test_copies_keep_their_types(tokens_of):
+    tokens = tokens_of().to(dtype=torch.float64)
+    assert tokens.values.dtype == tokens.position.dtype == tokens.log_scale.dtype == torch.float64
+    assert tokens.sensor_type.dtype == tokens.modality.dtype == torch.int64
+    assert tokens.is_padding.dtype == torch.bool and tokens.is_masked is None
 
 
 def test_place_is_ignored_without_position_encoding(small_config, tokens_of):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
+from brainof_toolbox.models.config import MODALITY_CODES, SENSOR_TYPES
 from brainof_toolbox.preprocessing import Preprocessing
 from brainof_toolbox.pretraining.log import read_log
 
@@ -29,7 +29,7 @@ class FakeCorpus:
 
     def __init__(self, shapes, seed=0):
         rows = [row[:3] for row in shapes for _ in range(row[3])]
-        self.modality = np.array([MODALITIES.index(row[0]) for row in rows], dtype=np.int64)
+        self.modality = np.array([MODALITY_CODES.index(row[0]) for row in rows], dtype=np.int64)
         self.n_channels = np.array([row[1] for row in rows], dtype=np.int64)
         self.n_times = np.array([row[2] for row in rows], dtype=np.int64)
         self.seed = seed
@@ -45,12 +45,12 @@ class FakeCorpus:
         return len(self.modality)
 
     def entry_of(self, index):
-        return SimpleNamespace(dataset=f"fake-{MODALITIES[self.modality[index]]}")
+        return SimpleNamespace(dataset=f"fake-{MODALITY_CODES[self.modality[index]]}")
 
     def __getitem__(self, index):
         self.n_read[int(index)] += 1
         rng = np.random.default_rng([self.seed, int(index)])
-        name = MODALITIES[self.modality[index]]
+        name = MODALITY_CODES[self.modality[index]]
         n_channels, n_times = self.n_channels[index], self.n_times[index]
         position = np.random.default_rng(n_channels).normal(size=(n_channels, 3))
         position *= 0.09 / np.linalg.norm(position, axis=1, keepdims=True)

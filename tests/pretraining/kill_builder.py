@@ -16,17 +16,15 @@ import sys
 import warnings
 from pathlib import Path
 
-from brainof_toolbox.pretraining import build_corpus, build_part, parts
+from brainof_toolbox.pretraining import build_corpus, build_part, recording_writer
 
 HOMES = {
     "fsync": os,
     "replace": os,
     "rename": os,
-    "copyfileobj": shutil,
     "rmtree": shutil,
-    "encode": parts,
+    "encode": recording_writer,
 }
-OPTIONS = {"shard_size": 20_000}
 
 
 def in_child(*arguments):
@@ -71,12 +69,12 @@ def build(source, target, moment=None):
     if name == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(number), int(number)))
         try:
-            build_corpus(source, target, **OPTIONS)
+            build_corpus(source, target)
         except OSError as error:
             return str(error)
     elif name:
         deadly(name, int(number))
-    build_corpus(source, target, **OPTIONS)
+    build_corpus(source, target)
     return read
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from brainof_toolbox.models import make_tokens
-from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
+from brainof_toolbox.models.config import MODALITY_CODES, SENSOR_TYPES
 from brainof_toolbox.pretraining.batch import GridBatch, from_patches, to_tokens
 
 PER_CHANNEL = ("position", "orientation", "sensor_type", "log_scale")
 
 
-@pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITIES)
+@pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 def test_samples_are_kept_and_padded_with_zeros(modality):
     sizes = ((3, 50), (6, 20), (4, 70))
     samples = [grids.make_sample(*size, modality, seed) for seed, size in enumerate(sizes)]
@@ -38,7 +38,7 @@ def test_samples_are_kept_and_padded_with_zeros(modality):
             assert not values[n_channels:].any(), name
 
 
-@pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITIES)
+@pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 def test_tokens_are_those_of_each_sample_alone(modality):
     """As ``make_tokens`` cuts them, bit by bit; everything else is padding."""
     sizes = ((3, 50), (6, 20), (4, 64))
@@ -53,7 +53,7 @@ def test_tokens_are_those_of_each_sample_alone(modality):
             sample.position,
             sample.orientation,
             [SENSOR_TYPES[kind] for kind in sample.sensor_type],
-            MODALITIES[modality],
+            MODALITY_CODES[modality],
             patch_size=16,
             log_scale=sample.log_scale[None],
         )

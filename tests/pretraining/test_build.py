@@ -100,7 +100,6 @@ def test_sources_that_are_refused(sources, error, words, tmp_path):
         ({"missing_positions": "drop"}, ValueError, "'missing_positions'"),
         ({"n_jobs": 0}, ValueError, "'n_jobs'"),
         ({"n_jobs": 1.5}, ValueError, "'n_jobs'"),
-        ({"shard_size": 0}, ValueError, "'shard_size'"),
         ({"preprocessing": {}}, TypeError, "'preprocessing' must be a Preprocessing"),
         ({"masker": 3}, TypeError, "masker"),
         ({"memory": 3}, TypeError, "memory"),

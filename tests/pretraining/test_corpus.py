@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
-from corpus_files import rewrite, rewrite_row
+from corpus_files import rewrite_row
 from recordings import make_signals, make_windows
 from test_training_law import ABSENT, run_without
 
 from brainof_toolbox import Preprocessing
 from brainof_toolbox.models import config
-from brainof_toolbox.preprocessing import preprocess
+from brainof_toolbox.preprocessing import Windows, preprocess
 from brainof_toolbox.pretraining import Corpus, corpus, format
-from brainof_toolbox.pretraining.parts import encode
+from brainof_toolbox.pretraining.recording_writer import RecordingWriter, encode
 from brainof_toolbox.pretraining.write import write_corpus
 
 
@@ -32,16 +32,11 @@ def windows():
 # ------------------------------------------------------------------------------- contents
 
 
-def test_lists_are_those_of_the_network():
-    assert format.MODALITIES == config.MODALITIES
-    assert format.SENSOR_TYPES == config.SENSOR_TYPES
-
-
 @pytest.mark.parametrize("dtype", ["int16", "float16"])
 def test_what_was_written_comes_back(windows, tmp_path, dtype):
-    """Values to half a step of their scale, everything else exactly; several shards."""
-    made = write_corpus(tmp_path / "c", windows, dtype=dtype, shard_size=150_000)
-    assert len(list((tmp_path / "c" / "shards").iterdir())) > 4
+    """Values to half a step of their scale, everything else exactly."""
+    made = write_corpus(tmp_path / "c", windows, dtype=dtype)
+    assert len(list((tmp_path / "c" / "recordings").iterdir())) == 2 * len(windows)
     made.verify()
     index = 0
     for dataset, licence, item in windows:
@@ -56,7 +51,7 @@ def test_what_was_written_comes_back(windows, tmp_path, dtype):
             np.testing.assert_array_equal(sample.orientation, signals.ch_ori)
             kinds = [config.SENSOR_TYPES[kind] for kind in sample.sensor_type]
             assert tuple(kinds) == signals.ch_types and sample.sensor_type.dtype == np.int64
-            assert config.MODALITIES[sample.modality] == signals.modality == entry.modality
+            assert config.MODALITY_CODES[sample.modality] == signals.modality == entry.modality
             assert (sample.sfreq, sample.dataset, sample.index) == (signals.sfreq, dataset, index)
             assert (made.n_channels[index], made.n_times[index]) == wanted.shape
             assert made.modality[index] == sample.modality and not sample.log_scale.any()
@@ -92,24 +87,40 @@ def test_encoding():
 def test_files_are_plain_npy(small_corpus):
     """Anybody's numpy reads them, without pickle."""
     made = Corpus(small_corpus)
-    values = np.load(small_corpus / "shards" / "00000.npy", mmap_mode="r")
-    scales = np.load(small_corpus / "shards" / "00000_scale.npy")
     entry = made.entries[1]
+    values, scales = (
+        np.load(small_corpus / "recordings" / name, mmap_mode="r")
+        for name in format.file_names(entry.file)
+    )
     sample = values[entry.offset :][: entry.n_channels * entry.n_times].reshape(
         entry.n_channels, -1
     )
     scale = scales[entry.scale_offset :][: entry.n_channels]
     first = made.entries[0].n_samples
     np.testing.assert_array_equal(sample * scale[:, None], made[first].data)
-    assert np.load(small_corpus / "montages.npy").dtype == np.float32
+    montage = scales[entry.montage_offset :][: 7 * entry.n_channels].reshape(-1, 7)
+    np.testing.assert_array_equal(montage[:, :3], made[first].position)
+    assert values.dtype == np.int16 and scales.dtype == np.float32
 
 
-def test_montages_are_kept_once(small_corpus):
-    """12 entries, 4 montages; their hashes tell them apart."""
+def test_montages_are_told_apart(small_corpus):
+    """12 entries, 4 montages, by their hashes."""
     made = Corpus(small_corpus)
-    found = {(entry.montage, entry.montage_row) for entry in made.entries}
-    assert len(made.entries) == 12 and len(found) == len({row for _, row in found}) == 4
-    assert len(np.load(small_corpus / "montages.npy")) == 7 * (19 + 8 + 12 + 10)
+    assert len(made.entries) == 12 and len({entry.montage for entry in made.entries}) == 4
+
+
+def test_montage_is_kept_once_per_recording(tmp_path):
+    """Two stretches of one length and one of another: rows that share a montage."""
+    dataset, licence, windows = next(make_windows(2))
+    signals = windows.signals
+    writer = RecordingWriter(tmp_path / "key", tmp_path, "int16")
+    for length in (None, 100, None):
+        part = signals.replace(data=signals.data[:, :, :length], stretches=None)
+        zeros = np.zeros(part.data.shape[:2], np.float32)
+        writer.append(Windows(part, np.arange(len(part)), zeros), 1e9)
+    rows = writer.finish()["rows"]
+    assert [row["n_times"] for row in rows] == [signals.shape[2], 100, signals.shape[2]]
+    assert {row["montage_offset"] for row in rows} == {0}
 
 
 def test_counts(small_corpus):
@@ -227,12 +238,12 @@ def _first_value(sample):
     return float(sample.data[0, 0])
 
 
-def test_open_shards_are_bounded(windows, tmp_path, monkeypatch):
-    """However many shards there are, few are mapped; threads share them."""
+def test_open_files_are_bounded(windows, tmp_path, monkeypatch):
+    """However many recordings there are, few are mapped; threads share them."""
     monkeypatch.setattr(corpus, "MAX_OPEN", 2)
-    made = write_corpus(tmp_path / "c", windows, shard_size=1)
+    made = write_corpus(tmp_path / "c", windows)
     wanted = [made[i].data.sum() for i in range(len(made))]
-    assert len({entry.shard for entry in made.entries}) == 12
+    assert len({entry.file for entry in made.entries}) == 12
     assert len(made._open) == 2 and psutil.Process().num_fds() < 200
     order = np.random.default_rng(0).integers(len(made), size=300)
     with ThreadPoolExecutor(4) as pool:
@@ -255,7 +266,7 @@ def test_reads_what_must_not_be_written(small_corpus, tmp_path):
         made[0].data[:] = 0  # a copy: the file cannot change
         assert made[0].data.any()
     finally:
-        for path in (copy, copy / "shards"):
+        for path in (copy, copy / "recordings"):
             path.chmod(0o755)
 
 
@@ -263,33 +274,36 @@ def test_reads_what_must_not_be_written(small_corpus, tmp_path):
 
 
 def make_sparse(folder, n_samples, *, n_channels=19, n_times=2560, value=0):
-    """A corpus of one shard that is a hole but for its last sample."""
+    """A corpus of one recording that is a hole but for its last sample; the path of its values."""
     made = write_corpus(folder, [next(make_windows(2))])
-    size, width = n_channels * n_times, n_channels
-    for name, count, kind in (
-        ("", n_samples * size, "int16"),
-        ("_scale", n_samples * width, "f4"),
-    ):
-        with open(folder / "shards" / f"00000{name}.npy", "wb") as file:
+    entry, size, width = made.entries[0], n_channels * n_times, n_channels
+    paths = [folder / "recordings" / name for name in format.file_names(entry.file)]
+    montage = np.load(paths[1])[entry.montage_offset :][: 7 * entry.n_channels]
+    sizes = (n_samples * size, montage.size + n_samples * width)
+    for path, count, kind in zip(paths, sizes, ("int16", "f4")):
+        with open(path, "wb") as file:
             file.write(format.header_bytes(count, np.dtype(kind)))
+            if kind == "f4":
+                file.write(montage.tobytes())
             end = format.HEAD + count * np.dtype(kind).itemsize
             file.truncate(end)
-            last = np.full(size if not name else width, value if not name else 0.5, kind)
+            is_scale = kind == "f4"
+            last = np.full(width if is_scale else size, 0.5 if is_scale else value, kind)
             file.seek(end - last.nbytes)
             file.write(last.tobytes())
-    rewrite(folder, shards=[[n_samples * size, n_samples * width]])
-    rewrite_row(folder, 0, n_samples=n_samples, n_channels=n_channels, n_times=n_times)
-    return made
+    where = {"montage_offset": 0, "offset": 0, "scale_offset": montage.size}
+    counts = {"n_samples": n_samples, "n_channels": n_channels, "n_times": n_times}
+    rewrite_row(folder, 0, **where, **counts)
+    return paths[0]
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    """25 GB in one shard; the far end comes back, and what was read is let go again."""
+    """25 GB in one file; the far end comes back, and what was read is let go again."""
     n_samples = 25 * 10**9 // (19 * 2560 * 2)
-    make_sparse(tmp_path / "c", n_samples, value=8)
-    shard = tmp_path / "c" / "shards" / "00000.npy"
-    if shard.stat().st_blocks * 512 > 10**8:
+    path = make_sparse(tmp_path / "c", n_samples, value=8)
+    if path.stat().st_blocks * 512 > 10**8:
         pytest.skip("this file system has no sparse files")
-    assert shard.stat().st_size > 24 * 10**9
+    assert path.stat().st_size > 24 * 10**9
     process = psutil.Process()
     before = process.memory_info().rss
     made = Corpus(tmp_path / "c")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.corruption import Masks, corrupt, draw_masks, fourier_axis
 
 PATCH = 16
-EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITIES)
+EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 
 
 def _draw(grid, seed=0, **options):

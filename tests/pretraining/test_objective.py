@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
-from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
+from brainof_toolbox.models.config import MODALITY_CODES, SENSOR_TYPES
 from brainof_toolbox.models.moe import Ledger, MixtureOfExperts
 from brainof_toolbox.pretraining.batch import GridBatch, to_tokens
 from brainof_toolbox.pretraining.config import PretrainingConfig
@@ -26,7 +26,7 @@ from brainof_toolbox.pretraining.objective import (
 
 PATCH = 16
 MICRO = {"n_layers": 1, "width": 32, "n_heads": 2, "n_latents": 8, "patch_size": PATCH}
-EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITIES)
+EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 MODES = pytest.mark.parametrize("mode", ["drop", "embed"])
 
 
@@ -62,7 +62,7 @@ def _naive_terms(model, sample, hidden, removed, original, mode):
         sample.position,
         sample.orientation,
         [SENSOR_TYPES[kind] for kind in sample.sensor_type],
-        MODALITIES[sample.modality],
+        MODALITY_CODES[sample.modality],
         patch_size=PATCH,
         log_scale=sample.log_scale[None],
     )

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining.batch import GridBatch, from_patches
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.corruption import draw_masks
@@ -20,7 +20,7 @@ from brainof_toolbox.pretraining.objective import Objective
 
 PATCH = 16
 MICRO = {"n_layers": 1, "width": 32, "n_heads": 2, "n_latents": 8, "patch_size": PATCH}
-EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITIES)
+EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 
 
 def _objective(seed=0, model=None, **options):

@@ -17,7 +17,7 @@ from test_training_law import ABSENT, run_without
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.cli import main
 from brainof_toolbox.models import load_checkpoint
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, latest_checkpoint
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.config_file import read_run
@@ -155,11 +155,13 @@ def test_unknown_fields_of_tables_are_named(small_corpus, tmp_path, capsys):
 def _against_nothing(folder, corpus, training, start, stop):
     """Loss in time over that of a network that always says zero, by modality, over some steps."""
     corpus, config = Corpus(corpus), PretrainingConfig(**training)
-    sampler, nothing = Sampler(corpus, config), {name: [] for name in MODALITIES}
+    sampler, nothing = Sampler(corpus, config), {name: [] for name in MODALITY_CODES}
     for step in range(start, stop):
         grid = GridBatch.collate([corpus[index] for index in sampler.plan(step)[0]])
         masks = draw_masks(grid, config, mask_generator(0, step, 0), 64)
-        nothing[MODALITIES[grid.modality]].append(time_loss(-grid.data, masks, grid, 64).mean())
+        nothing[MODALITY_CODES[grid.modality]].append(
+            time_loss(-grid.data, masks, grid, 64).mean()
+        )
     ratios = {}
     for name, losses in nothing.items():
         rows = [line for line in read_log(folder / "log.jsonl") if line["step"] > start]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainof_toolbox.models.config import MODALITIES
+from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import sampler as sampler_module
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
@@ -76,7 +76,7 @@ def test_each_sample_once_per_pass(mixed):
     assert np.array_equal(np.sort(np.concatenate([b.indices for b in sampler.buckets])),
                           np.arange(len(seen)))  # fmt: skip
     epochs = sampler.epochs(2000)
-    for number, name in enumerate(MODALITIES):
+    for number, name in enumerate(MODALITY_CODES):
         assert epochs[name] == pytest.approx(seen[mixed.modality == number].mean())
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
-from brainof_toolbox.models.config import MODALITIES, SENSOR_TYPES
+from brainof_toolbox.models.config import MODALITY_CODES, SENSOR_TYPES
 from brainof_toolbox.pretraining import pretrain
 from brainof_toolbox.pretraining.batch import GridBatch, to_tokens
 from brainof_toolbox.pretraining.config import PretrainingConfig
@@ -20,7 +20,7 @@ from brainof_toolbox.pretraining.corruption import corrupt, draw_masks
 from brainof_toolbox.pretraining.objective import Objective, channel_means, channel_queries
 
 PATCH = 16
-EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITIES)
+EACH = pytest.mark.parametrize("modality", [0, 1, 2], ids=MODALITY_CODES)
 SHAPE = {"n_layers": 1, "width": 32, "n_heads": 2, "n_latents": 8, "patch_size": PATCH}
 
 
@@ -66,7 +66,7 @@ def test_it_equals_the_naive_one(modality):
             sample.position,
             sample.orientation,
             [SENSOR_TYPES[kind] for kind in sample.sensor_type],
-            MODALITIES[modality],
+            MODALITY_CODES[modality],
             patch_size=PATCH,
         )
         found = double.decode_spectrum(latents[row : row + 1], queries)[0]

@@ -1,18 +1,58 @@
-"""Directories that change as a whole: written aside, synced, then moved in place."""
+"""Files and directories that are replaced as a whole, flushed to the disk, and hashed."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
-__all__ = ["previous", "remove", "replacing", "write_file"]
+__all__ = [
+    "previous",
+    "remove",
+    "replace_directory",
+    "replace_file",
+    "sha256_of",
+    "sync",
+    "sync_folder",
+    "write_file",
+]
+
+
+def sha256_of(path):
+    """Return the sha256 of a file as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_file(path, *contents):
+    """Write a new file and flush it to the disk."""
+    with open(path, "xb") as file:
+        for content in contents:
+            file.write(content)
+        sync(file)
 
 
 @contextlib.contextmanager
-def replacing(directory, files):
+def replace_file(path, aside=None):
+    """Yield a binary file that replaces ``path`` as a whole when the block succeeds."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.saving") if aside is None else aside
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            sync(file)
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replace_directory(directory, files):
     """Yield an empty folder to fill that replaces ``directory`` as a whole, or not at all."""
     # A process that is killed leaves what was there before in place, or, for the instant between
     # two renames, under :func:`previous`. One writer per directory.
@@ -24,7 +64,7 @@ def replacing(directory, files):
         remove(aside)
         aside.mkdir()
         yield aside
-        _sync(aside)
+        sync_folder(aside)
         _swap(aside, directory)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -39,17 +79,8 @@ def replacing(directory, files):
         raise
 
 
-def write_file(path, *contents):
-    """Write a new file and flush it to the disk."""
-    with open(path, "xb") as file:
-        for content in contents:
-            file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def previous(directory):
-    """Return where the former state of a directory stands for an instant."""
+    """Return the path of a directory's former state between two renames."""
     return directory.with_name(f".{directory.name}.previous")
 
 
@@ -61,8 +92,24 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
+def sync(file):
+    """Flush an open file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder):
+    """Flush a folder's names to the disk, where the system supports it."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _refuse_foreign(directory, files):
-    """Say so when replacing the directory would delete somebody's files."""
+    """Raise if replacing the directory would delete other files."""
     if directory.is_dir():
         foreign = sorted(set(os.listdir(directory)) - set(files))
         if foreign:
@@ -72,16 +119,6 @@ def _refuse_foreign(directory, files):
             )
     elif os.path.lexists(directory):
         raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", str(directory))
-
-
-def _sync(directory):
-    """Flush a directory's names to the disk, where the system knows how to."""
-    if os.name == "posix":
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _swap(new, directory):
@@ -96,5 +133,5 @@ def _swap(new, directory):
         if before.exists():
             os.rename(before, directory)
         raise
-    _sync(directory.parent)
+    sync_folder(directory.parent)
     shutil.rmtree(before, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One recording, preprocessed and encoded, on its way into a shard.
+"""One recording, preprocessed and encoded, into its files of the corpus.
 
 C channels, T time points of a sample
 """
@@ -14,13 +14,15 @@ from contextlib import suppress
 
 import numpy as np
 
+from .._utils.files import replace_file, sync
 from .._utils.subjects import hash_subject
-from .format import SENSOR_TYPES, dump
+from ..models.config import SENSOR_TYPES
+from .format import HEAD, dump, file_names, header_bytes, name_files
 
 #: A window in which no channel varies by more than this holds nothing but zeros and what filters
 #: smear into them. In network units: 100 nV of EEG or 2 fT, below the noise of any instrument.
 EMPTY = 5e-3
-_FILES = ("values", "scales", "montages")
+VALUES, SCALES = 0, 1  # the two files of a recording
 
 
 def encode(data, dtype):
@@ -43,28 +45,36 @@ def montage_table(signals):
     return np.hstack([signals.ch_pos, signals.ch_ori, kinds]).astype("<f4")
 
 
-class PartWriter:
-    """Writes the samples of one recording beside the corpus."""
+class RecordingWriter:
+    """Writes the samples of one recording into its two files.
 
-    def __init__(self, stem, dtype):
-        self.stem, self.dtype = stem, dtype
+    ``stem`` is the path of the part without its ending, ``folder`` where the files belong.
+    """
+
+    def __init__(self, stem, folder, dtype):
+        self.stem, self.folder, self.dtype = stem, folder, np.dtype(dtype)
         self.n_empty_windows = 0
         self._rows, self._montages, self._current = [], {}, None
-        self._sizes = dict.fromkeys(_FILES, 0)
-        self._files = {}
+        self._sizes, self._digests = [0, 0], [hashlib.sha256(), hashlib.sha256()]
         # A name of its own: a worker may outlive a builder that was killed, for a moment.
-        self._aside = stem.with_name(f"{stem.name}-{secrets.token_hex(4)}")
+        self._aside = f"{stem.name}-{secrets.token_hex(4)}"
+        self._files = []
         try:
-            for name in _FILES:
-                self._files[name] = open(_path(self._aside, name), "wb")
+            for path in self._paths_aside():
+                self._files.append(open(path, "xb"))
+            for file in self._files:
+                file.write(bytes(HEAD))
         except OSError:
             self.discard()
             raise
 
+    def _paths_aside(self):
+        return [self.stem.with_name(name) for name in file_names(self._aside)]
+
     @property
     def is_empty(self):
         """Whether nothing was kept so far."""
-        return self._sizes["values"] == 0
+        return self._sizes[VALUES] == 0
 
     def append(self, windows, seconds):
         """Add windows, in order."""
@@ -84,8 +94,7 @@ class PartWriter:
         table = montage_table(signals)
         key = hashlib.sha256(table.tobytes()).hexdigest()
         if key not in self._montages:
-            self._montages[key] = len(table)
-            self._write("montages", table)
+            self._montages[key] = self._write(SCALES, table)
         head = {
             "modality": signals.modality,
             "subject": None if subject is None else hash_subject(subject),
@@ -93,19 +102,14 @@ class PartWriter:
             "n_channels": signals.shape[1],
             "n_times": signals.shape[2],
             "montage": key,
+            "montage_offset": self._montages[key],
         }
+        values, scale = encode(signals.data[rows], self.dtype)
+        offset = self._write(VALUES, values)
         if self._current is None or self._current["head"] != head:
             self._close_row()
-            self._current = {
-                "head": head,
-                "offset": self._sizes["values"],
-                "duration": 0.0,
-                "digest": hashlib.sha256(),
-                "scales": [],
-                "log_scales": [],
-            }
-        values, scale = encode(signals.data[rows], self.dtype)
-        self._current["digest"].update(self._write("values", values))
+            self._current = {"head": head, "offset": offset, "duration": 0.0}
+            self._current.update(scales=[], log_scales=[])
         self._current["scales"].append(scale)
         self._current["log_scales"].append(np.asarray(log_scale, np.float32))
         self._current["duration"] += duration
@@ -114,102 +118,72 @@ class PartWriter:
         row, self._current = self._current, None
         if row is None:
             return
-        scales = [np.concatenate(row["scales"])]
-        n_samples = len(scales[0])
-        log_scales = np.concatenate(row["log_scales"])
+        scales, log_scales = np.concatenate(row["scales"]), np.concatenate(row["log_scales"])
         has_log_scale = bool(log_scales.any())
-        scales += [log_scales] if has_log_scale else []
-        offset = self._sizes["scales"]
-        for array in scales:
-            row["digest"].update(self._write("scales", array.astype("<f4")))
+        offset = self._write(SCALES, scales.astype("<f4"))
+        if has_log_scale:
+            self._write(SCALES, log_scales.astype("<f4"))
         self._rows.append(
             {
                 **row["head"],
-                "n_samples": n_samples,
+                "n_samples": len(scales),
                 "duration": row["duration"],
                 "offset": row["offset"],
                 "scale_offset": offset,
                 "has_log_scale": has_log_scale,
-                "sha256": row["digest"].hexdigest(),
             }
         )
 
-    def _write(self, name, array):
-        content = np.ascontiguousarray(array)
-        self._files[name].write(content.data)
-        self._sizes[name] += content.size
-        return content.data
+    def _write(self, which, array):
+        """Append values to one of the two files; return where they begin."""
+        content, offset = np.ascontiguousarray(array), self._sizes[which]
+        self._files[which].write(content.data)
+        self._digests[which].update(content.data)
+        self._sizes[which] += content.size
+        return offset
 
     def finish(self):
-        """Make the part valid: from now on it counts as done."""
+        """Move the files in place and write the part: from now on the recording is done."""
         self._close_row()
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
+        kinds = (self.dtype, np.dtype(np.float32))
+        for file, size, kind in zip(self._files, self._sizes, kinds, strict=True):
+            file.seek(0)
+            file.write(header_bytes(size, kind))
+            sync(file)
             file.close()
-        for name in _FILES:
-            os.replace(_path(self._aside, name), _path(self.stem, name))
+        name = name_files(*self._digests)
+        for path, final in zip(self._paths_aside(), file_names(name), strict=True):
+            os.replace(path, self.folder / final)
         part = {
+            "file": name,
             "rows": self._rows,
-            "montages": list(self._montages.items()),
             "sizes": self._sizes,
             "n_empty_windows": self.n_empty_windows,
         }
-        write_whole(_path(self.stem, "json"), dump(part).encode())
+        with replace_file(_record(self.stem)) as file:
+            file.write(dump(part).encode())
         return part
 
     def discard(self):
         """Remove what was written."""
-        for name, file in self._files.items():
+        for file, path in zip(self._files, self._paths_aside(), strict=False):
             with suppress(OSError):  # what is still buffered may not fit either
                 file.close()
             with suppress(OSError):
-                _path(self._aside, name).unlink()
+                path.unlink()
 
 
-def read_part(stem, dtype):
-    """Find what an earlier build finished."""
+def read_part(stem, folder, dtype):
+    """Return the part of a recording that an earlier build finished, or None."""
     try:
-        part = json.loads(_path(stem, "json").read_bytes())
-        widths = (np.dtype(dtype).itemsize, 4, 4)
-        for name, width in zip(_FILES, widths, strict=True):
-            if _path(stem, name).stat().st_size != part["sizes"][name] * width:
-                return None
+        part = json.loads(_record(stem).read_bytes())
+        widths = (np.dtype(dtype).itemsize, 4)
+        files = zip(file_names(part["file"]), part["sizes"], widths, strict=True)
+        is_whole = all((folder / f).stat().st_size == HEAD + n * w for f, n, w in files)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return part
+    return part if is_whole else None
 
 
-def remove_part(stem):
-    """Remove a part, the file that makes it valid first."""
-    for name in ("json", *_FILES):
-        _path(stem, name).unlink(missing_ok=True)
-
-
-def part_file(stem, name):
-    """Open one file of a part."""
-    return open(_path(stem, name), "rb")
-
-
-def _path(stem, name):
-    return stem.with_name(f"{stem.name}.{name}")
-
-
-def write_whole(path, content):
-    """Write a file so that it is there as a whole, or not at all."""
-    aside = path.with_name(f"{path.name}.writing")
-    with open(aside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-
-
-def sync_folder(folder):
-    """Flush a folder's names to the disk, where the system knows how to."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _record(stem):
+    return stem.with_name(f"{stem.name}.json")

@@ -1,0 +1,16 @@
+"""Wording that messages share."""
+
+from __future__ import annotations
+
+__all__ = ["and_more", "join_some"]
+
+
+def and_more(count, limit):
+    """Return ``" and N more"`` when ``count`` items exceed the ``limit`` that are named."""
+    return f" and {count - limit} more" if count > limit else ""
+
+
+def join_some(names, limit):
+    """Join the first ``limit`` names with commas and count the others."""
+    names = list(names)
+    return ", ".join(map(str, names[:limit])) + and_more(len(names), limit)
