@@ -6,14 +6,14 @@ checkpoint. MNE does the filtering and resampling.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 
 import numpy as np
 from scipy.fft import next_fast_len
 
 from ._utils.logging import warn
-from ._utils.validation import check_number, check_option
+from ._utils.validation import check_fields, check_number, check_option
 from .signals import MODALITIES, Signals
 from .windows import cut_windows
 
@@ -131,13 +131,7 @@ class Preprocessing:
         ValueError
             If a key is unknown.
         """
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(
-                f"Unknown preprocessing parameters {unknown}; known are {sorted(known)}."
-            )
-        return cls(**values)
+        return cls(**check_fields(cls, values, "preprocessing parameter"))
 
 
 @dataclass(frozen=True, eq=False)

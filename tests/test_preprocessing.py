@@ -408,7 +408,7 @@ def test_parameters_survive_json():
 @pytest.mark.parametrize(
     "changes, kind, words",
     [
-        ({"lowpass": 1}, ValueError, r"\['lowpass'\].*'highpass'"),
+        ({"lowpass": 1}, ValueError, r"'lowpass'.*highpass"),
         ({"sfreq": 0}, ValueError, "'preprocessing.sfreq' must be a number above 0"),
         ({"highpass": -1.0}, ValueError, "'preprocessing.highpass'"),
         ({"notch": "50 Hz"}, TypeError, "'preprocessing.notch'.*'50 Hz'"),

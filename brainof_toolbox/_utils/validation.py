@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 import numbers
@@ -58,3 +59,15 @@ def soft_import(module, purpose, extra=None):
     except ImportError as error:
         name = f"brainof_toolbox[{extra}]" if extra else module.split(".")[0]
         raise ImportError(f"{purpose} needs {module!r}: pip install {name!r}.") from error
+
+
+def check_fields(cls, values, what):
+    """Return a dict of fields of a dataclass; refuse keys that it does not have."""
+    known = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(str(name) for name in values if name not in known)
+    if unknown:
+        raise ValueError(
+            f"Unknown {what} {', '.join(map(repr, unknown))}. Known keys are {', '.join(known)}. "
+            "Remove it, or upgrade brainof_toolbox."
+        )
+    return values

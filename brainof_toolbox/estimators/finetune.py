@@ -14,13 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from .._utils.logging import progress
+from ..models.optim import is_decayed, warmup_cosine
 from .augment import Augmentation, augment
+from .lora import LowRank
 from .network import gather_tokens, predict_outputs
 
 #: Share of the balance loss of the experts in the training loss.
 _BALANCE = 0.01
-#: Matrices; the last two are the stacked weights of the routed experts.
-_DECAYING = ("weight", "gate_up", "down")
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,7 @@ def _change(data, signals, *, augmentation, rng):
 def learning_rate_at(step, n_steps, warmup):
     """Linear warm-up, then half a cosine down to zero; a factor of the peak rate."""
     n_warmup = max(1, round(warmup * n_steps))
-    if step < n_warmup:
-        return (step + 1) / n_warmup
-    return 0.5 * (1 + np.cos(np.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
+    return warmup_cosine(step, n_steps, n_warmup, is_lowest_last=False)
 
 
 def freeze(network, unfreeze):
@@ -188,12 +186,12 @@ def make_optimizer(network, settings):
     """AdamW whose rate falls with the distance from the head."""
     n_layers = network.backbone.config.n_layers if network.layer is None else network.layer
     groups = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad or ".decoder." in name:
-            continue
-        distance = _distance_from_head(name, n_layers)
-        is_matrix = name.startswith("weights.") or name.rsplit(".", 1)[-1] in _DECAYING
-        groups.setdefault((-distance, is_matrix and parameter.ndim > 1), []).append(parameter)
+    for path, owner in network.named_modules():
+        for name, parameter in owner.named_parameters(path, recurse=False):
+            if not parameter.requires_grad or ".decoder." in name:
+                continue
+            key = (-_distance_from_head(name, n_layers), _decays(network, owner, name))
+            groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -207,6 +205,13 @@ def make_optimizer(network, settings):
         ],
         betas=(0.9, 0.95),
     )
+
+
+def _decays(network, owner, name):
+    """Whether a parameter decays: matrices of the head, and of the backbone as in pretraining."""
+    if owner in (network.weights, network.biases):
+        return owner is network.weights
+    return not isinstance(owner, LowRank) and is_decayed(owner, name.rsplit(".", 1)[-1])
 
 
 def _distance_from_head(name, n_layers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from .._utils.validation import check_number, check_option
+from .._utils.validation import check_fields, check_number, check_option
 
 __all__ = ["MODALITY_CODES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
 
@@ -243,14 +243,7 @@ class BrainOFConfig:
         """
         if not isinstance(fields, dict):
             raise TypeError(f"A configuration is built from a dict, got {type(fields).__name__}.")
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(str(name) for name in fields if name not in known)
-        if unknown:
-            raise ValueError(
-                f"Unknown configuration key {', '.join(map(repr, unknown))}. Known keys are "
-                f"{', '.join(known)}. Remove it, or upgrade brainof_toolbox."
-            )
-        return cls(**fields)
+        return cls(**check_fields(cls, fields, "configuration key"))
 
     def to_dict(self):
         """Return the fields as plain Python values that JSON can hold.

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.files import sha256_of
 from .._utils.validation import check_number, check_option
 from .isolate import isolate_torch
 from .release_import import Clone, fixed_randomness, read_commit
-from .release_weights import hash_checkpoint, read_state
+from .release_weights import check_file, read_state
 
 __all__ = ["ReleasedBrainOF", "load_release"]
 
@@ -194,7 +195,8 @@ def load_release(
     repository : path-like
         Root of the clone, with ``models/transformer.py`` and ``datasets``.
     checkpoint : path-like
-        The ``.pth`` file, or the folder of a distributed checkpoint (giant).
+        The ``.pth`` file. A distributed checkpoint (giant) is refused; the error tells how to
+        convert it.
     variant : str
         ``"base"``, ``"large"``, ``"huge"`` or ``"giant"``: the factory is the one whose name
         starts with ``brainof_<variant>_``. Where there are several, pass its whole name.
@@ -261,8 +263,7 @@ def _kind(variant):
 @isolate_torch()
 def _build(arguments):
     root, checkpoint = (Path(arguments[key]) for key in ("repository", "checkpoint"))
-    if not checkpoint.exists():
-        raise FileNotFoundError(f"There is no checkpoint {checkpoint}: neither file nor folder.")
+    check_file(checkpoint)
     clone = Clone(root)
     with clone.at_home(), fixed_randomness():
         name, factory = _find_factory(clone, arguments["variant"])
@@ -278,7 +279,7 @@ def _build(arguments):
     network.load_state_dict(read_state(checkpoint, network.state_dict(), arguments["leave_out"]))
     info = {
         "name": name,
-        "sha256": hash_checkpoint(checkpoint),
+        "sha256": sha256_of(checkpoint),
         "step": None,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "corpus": CORPUS,

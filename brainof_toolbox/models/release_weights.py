@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
-from pathlib import Path
+from shlex import quote
 
 import torch
 
-from .._utils.files import sha256_of
-from .release_sharded import METADATA, how_to_convert, open_sharded
 from .strict import _some, refuse_nonfinite
 
-__all__ = ["HEAD", "HOW_TO_CONVERT", "PREFIXES", "WRAPPERS", "hash_checkpoint", "read_state"]
+__all__ = ["HEAD", "HOW_TO_CONVERT", "PREFIXES", "WRAPPERS", "check_file", "read_state"]
 
 #: Keys under which training scripts keep the weights beside other things.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "app")
@@ -28,53 +25,48 @@ HOW_TO_CONVERT = (
 )
 
 
+def check_file(checkpoint):
+    """Refuse what is no file; tell how a distributed checkpoint becomes one."""
+    if checkpoint.is_dir():
+        raise ValueError(
+            f"{checkpoint} is a folder, as of a distributed checkpoint, whose table of contents "
+            "is a pickle that could run code: a .pth file is needed. If you trust it, convert it "
+            "once with torch's dcp_to_torch_save, in an environment that may run what it holds: "
+            "python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
+            f"{quote(str(checkpoint))} {quote(checkpoint.name + '.pth')} (see "
+            "doc/released_weights.rst)."
+        )
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {checkpoint}.")
+
+
 def read_state(checkpoint, wanted, leave_out=()):
     """Read exactly the tensors of a model."""
-    if checkpoint.is_dir():
-        entries = open_sharded(checkpoint, _read_plain)
-    elif checkpoint.is_file():
-        entries = {path: _Loaded(leaf) for path, leaf in _leaves(_read_plain(checkpoint))}
-    else:
-        raise FileNotFoundError(f"There is no checkpoint {checkpoint}: neither file nor folder.")
+    check_file(checkpoint)
+    entries = dict(_leaves(_read_plain(checkpoint)))
     entries = _strip_prefixes(_unwrap(entries, checkpoint))
     entries = _leave_out(entries, wanted, leave_out, checkpoint)
     if not any(name.startswith(HEAD) for name in wanted):
         entries = {name: e for name, e in entries.items() if not name.startswith(HEAD)}
     _check(entries, wanted, checkpoint)
-    state = {name: entry.read() for name, entry in entries.items()}
-    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    floats = {name: tensor for name, tensor in entries.items() if tensor.is_floating_point()}
     refuse_nonfinite(floats, checkpoint)
-    return state
+    return entries
 
 
-class _Loaded:
-    """A leaf of a file that was read as a whole."""
-
-    def __init__(self, leaf):
-        self.leaf = leaf
-        self.shape = tuple(leaf.shape) if isinstance(leaf, torch.Tensor) else None
-        self.kind = type(leaf).__name__
-
-    def read(self):
-        return self.leaf
-
-
-def _read_plain(file, what=None):
+def _read_plain(path):
     """Read tensors and plain containers; anything else in the pickle is refused unrun."""
-    what = file if what is None else what
-    is_path = isinstance(file, Path)
     try:
-        mmap = is_path and zipfile.is_zipfile(file)
-        return torch.load(file, map_location="cpu", mmap=mmap, weights_only=True)
+        is_zip = zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # UnpicklingError, and whatever a damaged archive raises
-        advice = HOW_TO_CONVERT if is_path else how_to_convert(what.parent)
         reason = re.search(r"[Uu]nsupported .*", str(error)) or re.search(r".*", str(error))
         raise ValueError(
-            f"{what} cannot be read as weights alone ({type(error).__name__}: "
+            f"{path} cannot be read as weights alone ({type(error).__name__}: "
             f"{reason[0][:120]}). Either it is damaged, or it holds pickled objects other than "
-            f"tensors, which could run code and are refused unrun. {advice}"
+            f"tensors, which could run code and are refused unrun. {HOW_TO_CONVERT}"
         ) from error
 
 
@@ -132,17 +124,8 @@ def _check(entries, wanted, origin):
             "model is built without was left over, name it, as in leave_out=('decoder.',)."
         )
     for name, entry in entries.items():
-        shape = tuple(wanted[name].shape)
-        if entry.shape != shape:
-            found = f"is a {entry.kind}" if entry.shape is None else f"has shape {entry.shape}"
+        shape, is_tensor = tuple(wanted[name].shape), isinstance(entry, torch.Tensor)
+        if not is_tensor or tuple(entry.shape) != shape:
+            kind = type(entry).__name__
+            found = f"has shape {tuple(entry.shape)}" if is_tensor else f"is a {kind}"
             raise ValueError(f"{origin}: {name!r} {found}, the model needs a tensor of {shape}.")
-
-
-def hash_checkpoint(checkpoint):
-    """Hash a file, or all files of a folder."""
-    if checkpoint.is_dir():
-        files = sorted(p for p in checkpoint.iterdir() if p.suffix == ".distcp")
-        files = [p for p in (checkpoint / METADATA,) if p.is_file()] + files
-        lines = "".join(f"{hash_checkpoint(path)}  {path.name}\n" for path in files)
-        return hashlib.sha256(lines.encode()).hexdigest()
-    return sha256_of(checkpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from .._utils.validation import check_number, check_option
+from .._utils.validation import check_fields, check_number, check_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,11 +179,4 @@ class PretrainingConfig:
         ValueError
             If a key is unknown, or a value is out of range.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(str(name) for name in fields if name not in known)
-        if unknown:
-            raise ValueError(
-                f"Unknown key {', '.join(map(repr, unknown))} of a pretraining configuration. "
-                f"Known keys are {', '.join(known)}."
-            )
-        return cls(**fields)
+        return cls(**check_fields(cls, fields, "key of a pretraining configuration"))

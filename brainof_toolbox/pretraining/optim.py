@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from ..models.attention import DintAttention
 from ..models.brainof import BrainOF
-from ..models.embedding import ContentEmbedding, PlaceEmbedding
-from ..models.layers import LayerScale, Linear, RMSNorm
-from ..models.moe import Experts
-
-#: Every parameter of the network by the module that owns it: matrices decay, ...
-DECAYED = {Linear: ("weight",), Experts: ("gate_up", "down")}
-#: ... and what scales, shifts or stands for something does not.
-FREE = {
-    RMSNorm: ("weight",),
-    LayerScale: ("weight",),
-    DintAttention: ("lam",),
-    BrainOF: ("latents",),
-    ContentEmbedding: ("mask",),
-    PlaceEmbedding: ("sensor_type", "modality"),
-}
+from ..models.optim import is_decayed, warmup_cosine
 
 
 def parameter_groups(module, weight_decay):
@@ -33,17 +16,12 @@ def parameter_groups(module, weight_decay):
         for decay in (weight_decay, 0.0)
     ]
     own, seen = _decoder_parameters(module), set()
-    for path, owner in module.named_modules():
+    for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
-            is_decayed = _is_listed(DECAYED, owner, name)
-            if not is_decayed and not _is_listed(FREE, owner, name):
-                raise TypeError(
-                    f"The parameter {path}.{name} of {type(owner).__name__} is in no group: add "
-                    f"it to DECAYED or FREE in {__name__}."
-                )
+            is_free = not is_decayed(owner, name)
             if id(parameter) not in seen:
                 seen.add(id(parameter))
-                groups[2 * (id(parameter) in own) + (not is_decayed)]["params"].append(parameter)
+                groups[2 * (id(parameter) in own) + is_free]["params"].append(parameter)
     return [group for group in groups if group["params"]]
 
 
@@ -52,10 +30,6 @@ def _decoder_parameters(module):
     models = [part for part in module.modules() if isinstance(part, BrainOF)]
     parts = [part for model in models for part in model.decoder_parts()]
     return {id(parameter) for part in parts for parameter in part.parameters()}
-
-
-def _is_listed(table, owner, name):
-    return any(isinstance(owner, kind) and name in names for kind, names in table.items())
 
 
 def make_optimizer(module, config):
@@ -68,11 +42,8 @@ def make_optimizer(module, config):
 def learning_rate(step, total_steps, config):
     """Return the learning rate of a step: a line up, then half a cosine down."""
     n_warmup = min(config.warmup_steps, total_steps)
-    if step < n_warmup:
-        return config.learning_rate * (step + 1) / n_warmup
-    done = (step + 1 - n_warmup) / max(total_steps - n_warmup, 1)  # above 0, 1 in the last step
     lowest = config.final_learning_rate
-    return config.learning_rate * (lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done)))
+    return config.learning_rate * warmup_cosine(step, total_steps, n_warmup, lowest)
 
 
 def encoder_share(step, config):

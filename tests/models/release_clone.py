@@ -7,7 +7,6 @@ transform, how they are called, what comes out), with a network of our own inven
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -140,36 +139,6 @@ def save_sharded(folder, content):
         warnings.simplefilter("ignore")
         dcp.save(content, checkpoint_id=folder, no_dist=True)
     return Path(folder)
-
-
-def split_first_tensor(folder):
-    """Rewrite a distributed checkpoint as two processes would: its first matrix in two pieces."""
-    import io
-
-    from torch.distributed.checkpoint.filesystem import _StorageInfo
-    from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex
-
-    path = Path(folder) / ".metadata"
-    table = pickle.loads(path.read_bytes())
-    name, record = next(
-        (n, r) for n, r in table.state_dict_metadata.items() if len(getattr(r, "size", ())) == 2
-    )
-    index = MetadataIndex(name, (0, 0))
-    info = next(i for key, i in table.storage_data.items() if key.fqn == name)
-    raw = (Path(folder) / info.relative_path).read_bytes()[info.offset :][: info.length]
-    whole = torch.load(io.BytesIO(raw), weights_only=True)
-    table.storage_data = {k: i for k, i in table.storage_data.items() if k.fqn != name}
-    record.chunks = []
-    for rank, part in enumerate(whole.split([5, len(whole) - 5])):
-        file, offsets = f"__{rank + 1}_0.distcp", torch.Size([5 * rank, 0])
-        buffer = io.BytesIO()
-        torch.save(part.clone(), buffer)
-        (Path(folder) / file).write_bytes(b"before" + buffer.getvalue())
-        record.chunks.append(ChunkStorageMetadata(offsets, part.shape))
-        index = MetadataIndex(name, offsets)
-        table.storage_data[index] = _StorageInfo(file, 6, len(buffer.getvalue()))
-    path.write_bytes(pickle.dumps(table))
-    return name
 
 
 class Payload:

@@ -1,0 +1,86 @@
+"""Which parameters decay, and how the learning rate of a run rises and falls."""
+
+from __future__ import annotations
+
+import math
+
+from .attention import DintAttention
+from .brainof import BrainOF
+from .embedding import ContentEmbedding, PlaceEmbedding
+from .layers import LayerScale, Linear, RMSNorm
+from .moe import Experts
+
+__all__ = ["DECAYED", "FREE", "is_decayed", "warmup_cosine"]
+
+#: Every parameter of the network by the module that owns it: matrices decay, ...
+DECAYED = {Linear: ("weight",), Experts: ("gate_up", "down")}
+#: ... and norms, scales and embeddings do not.
+FREE = {
+    RMSNorm: ("weight",),
+    LayerScale: ("weight",),
+    DintAttention: ("lam",),
+    BrainOF: ("latents",),
+    ContentEmbedding: ("mask",),
+    PlaceEmbedding: ("sensor_type", "modality"),
+}
+
+
+def is_decayed(owner, name):
+    """Return whether a parameter decays; ``owner`` is the module that holds it.
+
+    Parameters
+    ----------
+    owner : torch.nn.Module
+        Module that holds the parameter.
+    name : str
+        Name of the parameter in ``owner``.
+
+    Returns
+    -------
+    decays : bool
+        True for matrices.
+
+    Raises
+    ------
+    TypeError
+        If the parameter is in neither table.
+    """
+    if _is_listed(DECAYED, owner, name):
+        return True
+    if _is_listed(FREE, owner, name):
+        return False
+    raise TypeError(
+        f"The parameter {name} of {type(owner).__name__} is in no group: add it to DECAYED or "
+        f"FREE in {__name__}."
+    )
+
+
+def _is_listed(table, owner, name):
+    return any(isinstance(owner, kind) and name in names for kind, names in table.items())
+
+
+def warmup_cosine(step, n_steps, n_warmup, lowest=0.0, *, is_lowest_last=True):
+    """Return a factor of the peak learning rate: a linear rise, then half a cosine down.
+
+    Parameters
+    ----------
+    step : int
+        Number of the step, from 0.
+    n_steps : int
+        Length of the run.
+    n_warmup : int
+        Steps over which the rate rises; the last of them has the peak rate.
+    lowest : float
+        Factor at the end.
+    is_lowest_last : bool
+        Whether the last step has the lowest rate, or the one that would follow it.
+
+    Returns
+    -------
+    factor : float
+        Between 0 and 1.
+    """
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    done = (step + is_lowest_last - n_warmup) / max(n_steps - n_warmup, 1)
+    return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
