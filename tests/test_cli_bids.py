@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from brainof_toolbox.cli import decode, main
-from brainof_toolbox.cli.bids_source import read_trials
+from brainof_toolbox.cli.options import read_trials
 from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.io.trials import Trials
 

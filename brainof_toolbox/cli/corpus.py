@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bids_source import add_bids_options
+from .options import add_bids_options
 
 _EXAMPLES = """examples:
   brainof corpus build ds000117/ recordings/ simulated:8x120 -o corpus/ --jobs 8

@@ -1,4 +1,4 @@
-"""Files on the command line -> samples, labels and groups -> a table of scores."""
+"""The command ``brainof decode``: files -> samples, labels and groups -> a table of scores."""
 
 from __future__ import annotations
 
@@ -10,14 +10,90 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.unique import refuse_repeated
-from .bids_source import (
+from .options import (
     is_bids_root,
     modalities_of,
+    network_parameters,
     read_root,
     read_trials,
     refuse_reader_options,
     time_span,
 )
+
+
+def add_decode(commands, parents):
+    """Add the command to the parsers of commands."""
+    decode = commands.add_parser(
+        "decode",
+        parents=parents,
+        help="cross-validated decoding beside chance and classical decoders",
+        description="Folds leave out whole subjects (sub-XX in the file names), else whole files; "
+        "within one recording they are drawn from its samples, and the output says so.",
+    )
+    decode.add_argument(
+        "--adaptation", default="probe", choices=("probe", "lora", "full"), help="default: probe"
+    )
+    decode.add_argument(
+        "--max-epochs", type=int, default=10, help="of 'lora' and 'full' (default 10)"
+    )
+    decode.add_argument("--no-baselines", action="store_true", help="the network alone")
+    decode.add_argument(
+        "--groups", metavar="REGEX", help="what is left out together, found in the file name"
+    )
+    events = decode.add_argument_group("one sample per event (default)")
+    events.add_argument(
+        "--event-id", nargs="+", metavar="NAME", help="annotations, codes, or events of epochs"
+    )
+    events.add_argument(
+        "--tmin", type=float, metavar="S", help="seconds from the event's onset (0)"
+    )
+    events.add_argument(
+        "--tmax", type=float, metavar="S", help="the same (1; of images: the end of the event)"
+    )
+    events.add_argument(
+        "--shift",
+        type=float,
+        metavar="S",
+        help="haemodynamic delay, added to both in images of a BIDS folder (5)",
+    )
+    whole = decode.add_argument_group("one sample per recording")
+    whole.add_argument("--labels", metavar="TABLE", help=".tsv or .csv by file or by subject")
+    whole.add_argument(
+        "--target",
+        metavar="COLUMN",
+        help="of TABLE, or of a BIDS folder's participants.tsv; numbers mean regression",
+    )
+    whole.add_argument("--label-from-name", metavar="REGEX", help="label in the file name")
+    array = decode.add_argument_group("an array: X.npy (samples, channels, times)")
+    array.add_argument("--y", metavar="Y.npy", help="labels")
+    array.add_argument("--sfreq", type=float, metavar="HZ", help="sampling rate")
+    array.add_argument("--ch-type", default="eeg", choices=("eeg", "mag", "grad"))
+    array.add_argument("--scale", type=float, default=1.0, help="factor to V, T or T/m (1)")
+    decode.set_defaults(run=run_decode, parser=decode)
+
+
+def run_decode(options):
+    """Decode what the options ask for, and print the scores."""
+    from ..estimators import BrainOFClassifier, BrainOFRegressor
+
+    if options.labels and not options.target:
+        options.parser.error("--labels needs --target COLUMN")
+    if options.target and not options.labels:
+        if not Path(options.files[0]).exists():
+            raise FileNotFoundError(f"No such recording or folder: {options.files[0]}.")
+        if not is_bids_root(options.files):
+            options.parser.error("--target needs --labels TABLE, or a BIDS folder")
+    task = make_task(options.files, options)
+    kind = BrainOFRegressor if task.y.dtype.kind == "f" else BrainOFClassifier
+    estimator = kind(
+        **network_parameters(options),
+        adaptation=options.adaptation,
+        max_epochs=options.max_epochs,
+        info=task.info,
+        random_state=0,
+    )
+    decoders = make_decoders(task, estimator, 0 if options.no_baselines else None)
+    print(format_scores(score(task, decoders, verbose=True), task, decoders))
 
 
 @dataclass(frozen=True, eq=False)

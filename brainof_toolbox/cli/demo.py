@@ -9,10 +9,22 @@ import numpy as np
 
 from .decode import Task, decoder_name, format_scores, make_decoders, score
 from .demo_figures import plot_paired, plot_recording
+from .options import add_checkpoint_option
 
 _FISTS = {"T1": "left", "T2": "right"}
 #: Simulated modalities by what the table calls them.
 VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmri", "eeg", "meg")}
+
+
+def add_demo(commands, parents):
+    """Add the command to the parsers of commands."""
+    demo = commands.add_parser("demo", parents=parents, help="decode recordings and show it")
+    demo.add_argument(
+        "--data", help="folder of EEG recordings (default: BRAINOF_DATA, else simulated)"
+    )
+    demo.add_argument("--figure", default="brainof_demo.png", help="where to save the figure")
+    add_checkpoint_option(demo)
+    demo.set_defaults(run=lambda found: run_demo(found.data, found.figure, found.checkpoint))
 
 
 def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", say=print):

@@ -7,26 +7,27 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .._utils.files import replace_file
-from .bids_source import is_bids_root, read_root, refuse_reader_options, rows_of
+from .options import is_bids_root, network_parameters, read_root, refuse_reader_options, rows_of
 from .parts import Parts, make_stamps
 
 OUTPUTS = (".csv", ".npy", ".parquet")
-CHECKPOINT = "brainof-tiny"  # the default of the estimators, which cannot be imported for a parser
-UNTRAINED = "none"
 
 
-def add_checkpoint_option(parser):
-    """Add the option that chooses the weights."""
-    parser.add_argument(
-        "--checkpoint",
-        default=CHECKPOINT,
-        type=lambda text: None if text == UNTRAINED else text,
-        metavar="NAME|FOLDER",
-        help=f"weights (default: {CHECKPOINT}, bundled; '{UNTRAINED}': untrained ones)",
+def add_embed(commands, parents):
+    """Add the command to the parsers of commands."""
+    embed = commands.add_parser(
+        "embed",
+        parents=parents,
+        help="write one row of features per recording",
+        description="One row per recording or image, or per epoch or average of a file that holds "
+        "these; of a BIDS folder, one row per subject, session, task and run, its modalities read "
+        "together.",
     )
+    _add_options(embed)
+    embed.set_defaults(run=run_embed, parser=embed)
 
 
-def add_embed_options(parser):
+def _add_options(parser):
     """Add the options that only this command has."""
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
@@ -50,12 +51,6 @@ def add_embed_options(parser):
         help="scheduler of a dask.distributed cluster that sees the same files, such as "
         "tcp://host:8786",
     )
-
-
-def network_parameters(options):
-    """Take the parameters of the estimators from the command line."""
-    names = ("checkpoint", "pooling", "layer", "window", "device", "missing_positions", "memory")
-    return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
 
 
 def run_embed(options):

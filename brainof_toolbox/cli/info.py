@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from .embed import CHECKPOINT
+from .options import CHECKPOINT
 
 _PACKAGES = ("torch", "mne", "nilearn", "scikit-learn", "numpy", "safetensors")
+
+
+def add_info(commands, parents):
+    """Add the command to the parsers of commands."""
+    info = commands.add_parser("info", parents=parents, help="versions, devices, checkpoints")
+    info.add_argument("checkpoint", nargs="?", help="name or folder of one to describe")
+    info.set_defaults(run=run_info)
 
 
 def run_info(options):

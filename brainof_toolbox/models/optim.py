@@ -26,25 +26,7 @@ FREE = {
 
 
 def is_decayed(owner, name):
-    """Return whether a parameter decays; ``owner`` is the module that holds it.
-
-    Parameters
-    ----------
-    owner : torch.nn.Module
-        Module that holds the parameter.
-    name : str
-        Name of the parameter in ``owner``.
-
-    Returns
-    -------
-    decays : bool
-        True for matrices.
-
-    Raises
-    ------
-    TypeError
-        If the parameter is in neither table.
-    """
+    """Return whether weight decay applies to a parameter of the module ``owner``."""
     if _is_listed(DECAYED, owner, name):
         return True
     if _is_listed(FREE, owner, name):
@@ -60,26 +42,9 @@ def _is_listed(table, owner, name):
 
 
 def warmup_cosine(step, n_steps, n_warmup, lowest=0.0, *, is_lowest_last=True):
-    """Return a factor of the peak learning rate: a linear rise, then half a cosine down.
-
-    Parameters
-    ----------
-    step : int
-        Number of the step, from 0.
-    n_steps : int
-        Length of the run.
-    n_warmup : int
-        Steps over which the rate rises; the last of them has the peak rate.
-    lowest : float
-        Factor at the end.
-    is_lowest_last : bool
-        Whether the last step has the lowest rate, or the one that would follow it.
-
-    Returns
-    -------
-    factor : float
-        Between 0 and 1.
-    """
+    """Return a factor of the peak learning rate: a linear rise, then half a cosine down."""
+    # ``step`` counts from 0; the last of ``n_warmup`` steps has the peak rate. The lowest rate is
+    # that of the last step, or of the one that would follow it.
     if step < n_warmup:
         return (step + 1) / n_warmup
     done = (step + is_lowest_last - n_warmup) / max(n_steps - n_warmup, 1)

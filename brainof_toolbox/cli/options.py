@@ -1,12 +1,61 @@
-"""What the command line needs to take a BIDS folder: options, records, trials."""
+"""Options that several commands share, and what they read: records and trials of BIDS folders."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from .._utils.validation import check_number
 
 DATATYPES = ("func", "eeg", "meg")
+CHECKPOINT = "brainof-tiny"  # the default of the estimators, which cannot be imported for a parser
+UNTRAINED = "none"
+
+
+def make_network_options():
+    """Make the parent parser of the commands that apply the network to recordings."""
+    network = argparse.ArgumentParser(add_help=False)
+    network.add_argument(
+        "files",
+        nargs="+",
+        metavar="PATH",
+        help="recordings that MNE reads, 4-D images, or one BIDS folder",
+    )
+    add_checkpoint_option(network)
+    network.add_argument(
+        "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
+    )
+    network.add_argument(
+        "--layer", type=int, metavar="N", help="read the latents after N layers (default: all)"
+    )
+    network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
+    network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+    network.add_argument(
+        "--missing-positions",
+        default="raise",
+        choices=("raise", "placeholder"),
+        help="channels without a position: an error (default), or placed by order",
+    )
+    add_reader_options(network)
+    add_bids_options(network)
+    return network
+
+
+def add_checkpoint_option(parser):
+    """Add the option that chooses the weights."""
+    parser.add_argument(
+        "--checkpoint",
+        default=CHECKPOINT,
+        type=lambda text: None if text == UNTRAINED else text,
+        metavar="NAME|FOLDER",
+        help=f"weights (default: {CHECKPOINT}, bundled; '{UNTRAINED}': untrained ones)",
+    )
+
+
+def network_parameters(options):
+    """Take the parameters of the estimators from the command line."""
+    names = ("checkpoint", "pooling", "layer", "window", "device", "missing_positions", "memory")
+    return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
 
 
 def add_bids_options(parser):
