@@ -91,9 +91,9 @@ Choices
 What the paper leaves open and was decided on these sets, before there were pretrained weights, by
 the probe on untrained features: balanced accuracy when one choice differs from the default
 (``pooling`` of the estimators, ``Preprocessing.scaling``, and ``spectrum``, ``spectrum_gain`` and
-``waveform_corner`` of ``BrainOFConfig``). One seed; everybody is tested here, also those whom the
-tables above test: for these choices all scores of the untrained network are development scores.
-Differences of a few hundredths mean nothing.
+``waveform_lowpass_init`` of ``BrainOFConfig``). One seed; everybody is tested here, also those
+whom the tables above test: for these choices all scores of the untrained network are development
+scores. Differences of a few hundredths mean nothing.
 
 {choices}"""
 )

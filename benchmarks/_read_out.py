@@ -169,9 +169,9 @@ def reconstruct(checkpoint, corpus):
     """
     model = load_checkpoint(checkpoint).model
     config = PretrainingConfig(
-        micro_tokens=BATCH_TOKENS,
-        masked_components=0.0,
-        spectrum_weight=float(model.config.answers_spectrum),
+        max_tokens_per_microbatch=BATCH_TOKENS,
+        frequency_mask_ratio=0.0,
+        spectrum_weight=float(model.config.predicts_spectrum),
     )
     objective = Objective(model, config)
     patch_size, ratios = objective.model.config.patch_size, {}

@@ -27,9 +27,9 @@ CHOICES = {
     "scaling robust": ({}, {"scaling": "robust"}, "flat"),
     "spectrum_gain 2": ({"spectrum_gain": 2.0}, {}, "flat"),
     "no spectrum": ({"spectrum": False}, {}, "flat"),
-    "no low-pass": ({"waveform_corner": 1e6}, {}, "flat"),
+    "no low-pass": ({"waveform_lowpass_init": 1e6}, {}, "flat"),
     "spectrum_gain 2, no low-pass": (
-        {"spectrum_gain": 2.0, "waveform_corner": 1e6},
+        {"spectrum_gain": 2.0, "waveform_lowpass_init": 1e6},
         {},
         "flat",
     ),

@@ -14,7 +14,7 @@ import torch
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.pretraining import PretrainingConfig
-from brainof_toolbox.pretraining.loader import micro_batches
+from brainof_toolbox.pretraining.loader import read_microbatches
 from brainof_toolbox.pretraining.objective import Objective
 from brainof_toolbox.pretraining.optim import make_optimizer
 from brainof_toolbox.pretraining.sampler import Sampler
@@ -53,7 +53,7 @@ class Step:
     def run(self):
         """Seconds of reading, of a forward pass without gradients, and of a whole step."""
         rows = []
-        with micro_batches(
+        with read_microbatches(
             self.corpus, self.sampler, self.config, self.steps, range(1)
         ) as batches:
             for _ in self.steps:

@@ -172,8 +172,8 @@ def weights_sha256():
     """The sha256 of the weights; the untrained network must be the same one."""
     checkpoint = load_checkpoint(PRETRAINED)
     # Beyond the decoder, which only pretraining uses.
-    answers = checkpoint.config.answers_spectrum
-    if checkpoint.config != BrainOFConfig.preset("tiny", answers_spectrum=answers):
+    answers = checkpoint.config.predicts_spectrum
+    if checkpoint.config != BrainOFConfig.preset("tiny", predicts_spectrum=answers):
         raise SystemExit(f"{PRETRAINED} is not of the preset 'tiny': untrained rows need it.")
     return checkpoint.sha256
 

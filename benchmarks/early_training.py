@@ -30,10 +30,10 @@ from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 PATCH, WARMUP, EVERY = 64, 30, 25
 #: Name -> fields of the network, learning rate.
 VARIANTS = {
-    "latents, 1e-3": ({"decoder_reads": "latents"}, 1e-3),
-    "latents, 3e-3": ({"decoder_reads": "latents"}, 3e-3),
-    "change, 1e-3": ({"decoder_reads": "change"}, 1e-3),
-    "change, 3e-3": ({"decoder_reads": "change"}, 3e-3),
+    "latents, 1e-3": ({"decoder_input": "latents"}, 1e-3),
+    "latents, 3e-3": ({"decoder_input": "latents"}, 3e-3),
+    "change, 1e-3": ({"decoder_input": "residual"}, 1e-3),
+    "change, 3e-3": ({"decoder_input": "residual"}, 3e-3),
 }
 
 
@@ -51,7 +51,9 @@ class Trained:
         terms = self.objective(grid, masks)
         self.optimizer.zero_grad()
         terms["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.objective.config.clip)
+        torch.nn.utils.clip_grad_norm_(
+            self.objective.parameters(), self.objective.config.max_grad_norm
+        )
         self.optimizer.step()
         self.losses.append(terms["time"].item())
 
@@ -104,7 +106,7 @@ def main():
         table = of_run(options.run, Corpus(options.corpus))
         print(list_table(table, "Loss in time over that of saying nothing, by steps"))
         return
-    config = PretrainingConfig(micro_tokens=options.tokens)
+    config = PretrainingConfig(max_tokens_per_microbatch=options.tokens)
     trained = {name: Trained(*choice, config) for name, choice in VARIANTS.items()}
     nothing = []
     source = batches(Corpus(options.corpus), config, options.seed)

@@ -30,13 +30,13 @@ from brainof_toolbox.pretraining import Corpus, pretrain
 #: Name -> changed fields of the network, of the training, and the part of the corpus.
 VARIANTS = {
     "default": {},
-    "time only": {"training": {"alpha": 0.0, "masked_components": 0.0}},
+    "time only": {"training": {"frequency_weight": 0.0, "frequency_mask_ratio": 0.0}},
     "published terms": {
-        "network": {"answers_spectrum": False},
+        "network": {"predicts_spectrum": False},
         "training": {"spectrum_weight": 0.0},
     },
-    "encoder learns at once": {"training": {"decoder_steps": 0}},
-    "encoder learns as fast": {"training": {"encoder_rate": 1.0}},
+    "encoder learns at once": {"training": {"encoder_frozen_steps": 0}},
+    "encoder learns as fast": {"training": {"encoder_lr_ratio": 1.0}},
     "EEG only": {"part": {"modalities": ["eeg"]}},
     "MEG only": {"part": {"modalities": ["meg"]}},
     "fMRI only": {"part": {"modalities": ["fmri"]}},
@@ -44,13 +44,13 @@ VARIANTS = {
     "simulated only": {"part": {"datasets": "simulated"}},
     "plain attention": {"network": {"attention": "plain"}},
     "dense experts": {"network": {"experts": "dense"}},
-    "alpha 0.2": {"training": {"alpha": 0.2}},
-    "alpha 0.8": {"training": {"alpha": 0.8}},
-    "hide 75 %": {"training": {"masked_patches": 0.75}},
-    "remove 10 %": {"training": {"masked_components": 0.1}},
-    "remove 50 %": {"training": {"masked_components": 0.5}},
+    "alpha 0.2": {"training": {"frequency_weight": 0.2}},
+    "alpha 0.8": {"training": {"frequency_weight": 0.8}},
+    "hide 75 %": {"training": {"patch_mask_ratio": 0.75}},
+    "remove 10 %": {"training": {"frequency_mask_ratio": 0.1}},
+    "remove 50 %": {"training": {"frequency_mask_ratio": 0.5}},
     "linear patches": {
-        "network": {"spectrum": False, "answers_spectrum": False},
+        "network": {"spectrum": False, "predicts_spectrum": False},
         "training": {"spectrum_weight": 0.0},
     },
     "no positions": {"network": {"position_encoding": "none", "latent_init": "random"}},
@@ -91,7 +91,12 @@ def train(change, options, folder):
         save_every=min(50, options.steps),
         resume=(folder / "run.json").exists(),
         random_state=options.seed,
-        training={**training, "micro_tokens": options.tokens, "log_every": 50, "keep": 1},
+        training={
+            **training,
+            "max_tokens_per_microbatch": options.tokens,
+            "log_every": 50,
+            "keep_latest_k": 1,
+        },
         verbose=False,
     )
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

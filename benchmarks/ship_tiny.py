@@ -47,7 +47,7 @@ def make_card(manifest):
             simulated=hours(True),
             sources=table,
             steps=manifest["steps"],
-            tokens=manifest["training"]["micro_tokens"],
+            tokens=manifest["training"]["max_tokens_per_microbatch"],
             seed=manifest["seed"],
         )
     )

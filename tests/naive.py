@@ -60,7 +60,7 @@ def mixture(x, moe):
         score = torch.exp(moe.gate.weight @ token)
         probability = score / score.sum()
         out = swiglu(token, moe.shared.gate_up.weight.T, moe.shared.down.weight.T)
-        for e in sorted(range(len(score)), key=lambda e: -probability[e].item())[: moe.n_chosen]:
+        for e in sorted(range(len(score)), key=lambda e: -probability[e].item())[: moe.top_k]:
             expert = swiglu(token, moe.experts.gate_up[e], moe.experts.down[e])
             out = out + probability[e] * expert
         outputs.append(out)
@@ -70,7 +70,7 @@ def mixture(x, moe):
 def balance(probability, chosen, group, is_counted):
     """Switch balance loss per group, averaged by number of tokens; shapes of ``balance_loss``."""
     total, n_tokens = 0.0, 0
-    n_experts, n_chosen = probability.shape[-1], chosen.shape[-1]
+    n_experts, top_k = probability.shape[-1], chosen.shape[-1]
     for g in set(group.tolist()):
         tokens = [
             (b, t)
@@ -80,7 +80,7 @@ def balance(probability, chosen, group, is_counted):
         ]
         loss = 0.0
         for e in range(n_experts):
-            share = sum((chosen[b, t] == e).sum().item() for b, t in tokens) / n_chosen
+            share = sum((chosen[b, t] == e).sum().item() for b, t in tokens) / top_k
             mean = sum(probability[b, t, e].item() for b, t in tokens)
             loss += n_experts * share / len(tokens) * mean / len(tokens)
         total, n_tokens = total + loss * len(tokens), n_tokens + len(tokens)

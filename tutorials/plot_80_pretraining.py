@@ -34,7 +34,12 @@ corpus
 # :class:`~brainof_toolbox.models.BrainOFConfig`. ``training`` is how it learns. The learning rate
 # follows ``total_steps``, so a run that is stopped and goes on is the same run; ``stop_after``
 # stops here on purpose, as Ctrl-C, a full disk or the end of a job would.
-training = {"micro_tokens": 2048, "learning_rate": 3e-3, "warmup_steps": 5, "log_every": 1}
+training = {
+    "max_tokens_per_microbatch": 2048,
+    "learning_rate": 3e-3,
+    "warmup_steps": 5,
+    "log_every": 1,
+}
 training["temperature"] = 100  # as many steps of each modality, whatever the corpus holds
 options = {"config": {"preset": "tiny", "n_layers": 2}, "total_steps": 48, "training": training}
 pretrain(corpus, folder / "run", stop_after=24, **options)

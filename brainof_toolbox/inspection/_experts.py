@@ -11,7 +11,7 @@ from ..estimators.base import check_device
 from ..estimators.reading import window_tokens
 from ..models import BrainOF
 from ..models.isolate import isolate_torch
-from ..models.moe import Ledger
+from ..models.moe import RoutingRecord
 from .maps import CMAP
 
 _TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
@@ -56,10 +56,10 @@ def expert_usage(estimator, X):
     blocks = estimator._blocks(estimator._as_sources(X, reset=False))
     totals = {}
     for tokens, modality in by_modality(blocks, estimator.batch_size):
-        gates = Ledger()
+        routing = RoutingRecord()
         with torch.inference_mode():
-            backbone([tokens.to(device)], gates=gates, layer=estimator.layer)
-        for number, (probability, chosen, _, is_counted) in enumerate(gates):
+            backbone([tokens.to(device)], routing=routing, layer=estimator.layer)
+        for number, (probability, chosen, _, is_counted) in enumerate(routing):
             counted = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
             counted = counted.double()[..., None]  # (B, T, 1)
             sent = torch.nn.functional.one_hot(chosen, probability.shape[-1]).double().mean(-2)

@@ -17,7 +17,7 @@ from ..models.isolate import isolate_torch
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
-from ..pretraining.objective import take_tokens
+from ..pretraining.objective import select_tokens
 from ._experts import network_of
 from .maps import CMAP, TITLES, make_sensor_info, merge
 
@@ -86,7 +86,13 @@ class Reconstruction:
 
 @isolate_torch()
 def reconstruct(
-    estimator, X, *, modality=None, masked_patches=0.5, masked_components=0.3, random_state=None
+    estimator,
+    X,
+    *,
+    modality=None,
+    patch_mask_ratio=0.5,
+    frequency_mask_ratio=0.3,
+    random_state=None,
 ):
     """Hide part of the signals, and let the network tell it, as in pretraining.
 
@@ -101,9 +107,9 @@ def reconstruct(
         Samples in any accepted form, of one montage and one length of windows.
     modality : str | None
         Which one; ``None`` where there is only one.
-    masked_patches : float
+    patch_mask_ratio : float
         Share of the patches that is hidden.
-    masked_components : float
+    frequency_mask_ratio : float
         Share of the Fourier components that is removed: along time for EEG and MEG, across
         regions for fMRI.
     random_state : int | RandomState | None
@@ -125,9 +131,11 @@ def reconstruct(
     .. footbibliography::
     """
     model = network_of(estimator)
-    check_number("masked_patches", masked_patches, low=0, high=1, low_open=True)
-    check_number("masked_components", masked_components, low=0, high=1)
-    config = PretrainingConfig(masked_patches=masked_patches, masked_components=masked_components)
+    check_number("patch_mask_ratio", patch_mask_ratio, low=0, high=1, low_open=True)
+    check_number("frequency_mask_ratio", frequency_mask_ratio, low=0, high=1)
+    config = PretrainingConfig(
+        patch_mask_ratio=patch_mask_ratio, frequency_mask_ratio=frequency_mask_ratio
+    )
     device = check_device(estimator.device)
     model.to(device).eval()
     generator = torch.Generator().manual_seed(as_seed(random_state))
@@ -138,7 +146,7 @@ def reconstruct(
         seen = corrupt(grid, masks)
         tokens = to_tokens(grid, seen, patch_size=patch).to(device)
         with torch.inference_mode():
-            latents = model(take_tokens(tokens, masks.visible.to(device)))
+            latents = model(select_tokens(tokens, masks.visible.to(device)))
             told = from_patches(model.decode(latents, tokens).float().cpu(), grid)
         is_hidden = masks.is_hidden.repeat_interleave(patch, dim=2)[..., : grid.data.shape[2]]
         found.append((grid.data, seen, told, is_hidden))

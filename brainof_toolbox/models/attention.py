@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import Linear, RMSNorm
+from .layers import BiasFreeLinear, RMSNorm
 
 __all__ = [
     "FUSED_FROM",
@@ -110,8 +110,8 @@ class DintAttention(nn.Module):
         if self.half * 2 * n_heads != width:
             raise ValueError(f"width {width} must be a multiple of 2 * n_heads = {2 * n_heads}.")
         self.lam_init = 0.8 - 0.6 * math.exp(-0.3 * (layer - 1))
-        self.qkv = Linear(width, 3 * width)
-        self.out = Linear(width, width)
+        self.qkv = BiasFreeLinear(width, 3 * width)
+        self.out = BiasFreeLinear(width, width)
         self.head_norm = RMSNorm(2 * self.half, eps)
         self.lam = nn.Parameter(torch.empty(4, self.half, dtype=torch.float32))  # lq1 lk1 lq2 lk2
 
@@ -119,14 +119,14 @@ class DintAttention(nn.Module):
         """Draw the vectors behind lambda, as in the differential transformer."""
         nn.init.normal_(self.lam, std=0.1, generator=generator)
 
-    def weight_of_maps(self):
+    def compute_lambda(self):
         """Return lambda."""
         # -> lam ().
         first, second = (self.lam[0::2] * self.lam[1::2]).sum(-1).exp()
         return first - second + self.lam_init
 
     def forward(self, x, is_padding=None):
-        """Let the tokens look at each other."""
+        """Apply self-attention."""
         # x (B, T, D), is_padding (B, T) -> x (B, T, D).
         n_batch, n_tokens, width = x.shape
         query, key, value = self.qkv(x).chunk(3, dim=-1)  # 3 x (B, T, D)
@@ -136,7 +136,7 @@ class DintAttention(nn.Module):
         key = key.view(split).transpose(1, 2)  # (B, 2H, T, Q)
         value = value.view(n_batch, n_tokens, self.n_heads, -1).transpose(1, 2)  # (B, H, T, W)
         attend = dint_fused if n_tokens >= FUSED_FROM else dint_explicit
-        lam = self.weight_of_maps().to(value.dtype)
+        lam = self.compute_lambda().to(value.dtype)
         heads = attend(query, key, value, lam, is_padding)  # (B, H, T, W)
         heads = self.head_norm(heads) * (1 - self.lam_init)
         return self.out(heads.transpose(1, 2).reshape(n_batch, n_tokens, width))  # (B, T, D)
@@ -156,11 +156,11 @@ class PlainAttention(nn.Module):
     def __init__(self, width, n_heads):
         super().__init__()
         self.n_heads = n_heads
-        self.qkv = Linear(width, 3 * width)
-        self.out = Linear(width, width)
+        self.qkv = BiasFreeLinear(width, 3 * width)
+        self.out = BiasFreeLinear(width, width)
 
     def forward(self, x, is_padding=None):
-        """Let the tokens look at each other."""
+        """Apply self-attention."""
         # x (B, T, D), is_padding (B, T) -> x (B, T, D).
         n_batch, n_tokens, width = x.shape
         qkv = self.qkv(x).view(n_batch, n_tokens, 3, self.n_heads, -1)  # (B, T, 3, H, W)

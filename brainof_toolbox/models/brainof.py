@@ -13,8 +13,8 @@ from .attention import DintAttention, PlainAttention
 from .config import MODALITY_CODES, BrainOFConfig
 from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
-from .layers import LayerScale, Linear, RMSNorm, call_block
-from .moe import Experts, Ledger, balance_loss
+from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
+from .moe import Experts, RoutingRecord, balance_loss
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
 
@@ -45,11 +45,11 @@ class Layer(nn.Module):
         self.scale = LayerScale(width, config.layer_scale)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x, ledger=None):
+    def forward(self, x, record=None):
         """Apply to the latents."""
         # x (B, M, D) -> x (B, M, D).
         x = self.scale(x, self.attention(self.norm(x)))
-        return self.feed_forward(x, ledger)
+        return self.feed_forward(x, record)
 
 
 class BrainOF(nn.Module):
@@ -96,13 +96,15 @@ class BrainOF(nn.Module):
             self.encoder = Arness(config, config.n_encoder_blocks)
             self.layers = nn.ModuleList(Layer(config, i + 1) for i in range(config.n_layers))
             self.norm = RMSNorm(config.width, config.norm_eps)
-            is_whole = config.decoder_reads == "latents"
-            self.decoder = Arness(config, config.n_decoder_blocks, tells_place=is_whole)
-            self.patch = Linear(config.width, config.patch_size)
-            if config.answers_spectrum:
+            is_whole = config.decoder_input == "latents"
+            self.decoder = Arness(
+                config, config.n_decoder_blocks, values_include_position=is_whole
+            )
+            self.patch = BiasFreeLinear(config.width, config.patch_size)
+            if config.predicts_spectrum:
                 n_frequencies = config.patch_size // 2 + 1
-                self.spectrum = Linear(config.width, n_frequencies)
-                self.usual_spectrum = Linear(config.width, n_frequencies)
+                self.spectrum = BiasFreeLinear(config.width, n_frequencies)
+                self.usual_spectrum = BiasFreeLinear(config.width, n_frequencies)
         if random_state is not None:
             self._allocate()
             self._initialise(torch.Generator("cpu").manual_seed(random_state))
@@ -129,7 +131,7 @@ class BrainOF(nn.Module):
             if isinstance(module, CrossAttention):
                 module.locate(self.place)
 
-    def forward(self, tokens, return_balance=False, gates=None, layer=None):
+    def forward(self, tokens, return_balance=False, routing=None, layer=None):
         """Embed samples.
 
         Parameters
@@ -139,8 +141,8 @@ class BrainOF(nn.Module):
             are all padding is a missing modality, and is not read.
         return_balance : bool
             Return the auxiliary loss of the experts too.
-        gates : Ledger | None
-            Gets, for each gate, the first four arguments of :func:`.moe.balance_loss` appended.
+        routing : RoutingRecord | None
+            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
         layer : int | None
             Stop after so many layers of the backbone: 0 gives the latents that have read the
             tokens, ``config.n_layers`` is all of them, and so is None. The final norm follows
@@ -162,30 +164,30 @@ class BrainOF(nn.Module):
         self._check(parts)
         if layer is not None:
             check_number("layer", layer, low=0, high=self.config.n_layers, integer=True)
-        is_asked = return_balance or gates is not None
+        is_asked = return_balance or routing is not None
         found = []
         latents = self.latents[None]  # (1, M, D): all samples start equal
         group = parts[0].modality.new_zeros(len(parts[0]))  # (B,), one bit per modality read
         recompute = self._recompute()
         for part in parts:
-            ledger = Ledger() if is_asked else None
+            record = RoutingRecord() if is_asked else None
             latents = self.encoder(
-                latents, self.place(part), self.content(part), part.is_padding, ledger, recompute
+                latents, self.place(part), self.content(part), part.is_padding, record, recompute
             )
             if is_asked:
                 is_read = ~part.is_padding.all(-1)  # (B,)
                 group = group | torch.where(is_read, 2**part.modality, 0)
-                found += [_gate(*entry, group, is_read[:, None]) for entry in ledger]
-        ledger = Ledger() if is_asked else None
+                found += [_gate(*entry, group, is_read[:, None]) for entry in record]
+        record = RoutingRecord() if is_asked else None
         for block in self.layers[:layer]:
-            latents = call_block(block, latents, ledger=ledger, recompute=recompute)
+            latents = call_block(block, latents, record=record, recompute=recompute)
         latents = self.norm(latents)
         if not is_asked:
             return latents
-        found += [_gate(*entry, group) for entry in ledger]
-        return self._hand_out(latents, found, return_balance, gates)
+        found += [_gate(*entry, group) for entry in record]
+        return self._hand_out(latents, found, return_balance, routing)
 
-    def decode(self, latents, queries, return_balance=False, gates=None):
+    def decode(self, latents, queries, return_balance=False, routing=None):
         """Reconstruct patches at any place and time.
 
         Parameters
@@ -196,7 +198,7 @@ class BrainOF(nn.Module):
             Where, when and what; their values are not read.
         return_balance : bool
             Return the auxiliary loss of the experts too.
-        gates : Ledger | None
+        routing : RoutingRecord | None
             As above.
 
         Returns
@@ -211,15 +213,15 @@ class BrainOF(nn.Module):
         TypeError, ValueError
             If the queries do not fit the network or the latents.
         """
-        ledger = Ledger() if return_balance or gates is not None else None
-        x, asked = self._ask(latents, queries, ledger)  # x (B, S, D), asked (B or 1, S, D)
-        is_change = self.config.decoder_reads == "change"
+        record = RoutingRecord() if return_balance or routing is not None else None
+        x, asked = self._ask(latents, queries, record)  # x (B, S, D), asked (B or 1, S, D)
+        is_change = self.config.decoder_input == "residual"
         values = self.patch(x - asked if is_change else x)  # (B, S, P)
-        if ledger is None:
+        if record is None:
             return values
-        return self._hand_out(values, _found(ledger, queries), return_balance, gates)
+        return self._hand_out(values, _found(record, queries), return_balance, routing)
 
-    def decode_spectrum(self, latents, queries, gates=None):
+    def decode_spectrum(self, latents, queries, routing=None):
         """Reconstruct the log-amplitude spectra of channels over the whole of a sample.
 
         Parameters
@@ -228,7 +230,7 @@ class BrainOF(nn.Module):
             What the network returned.
         queries : TokenBatch
             One per channel: where and what, and as when the middle and the length of the sample.
-        gates : Ledger | None
+        routing : RoutingRecord | None
             As above.
 
         Returns
@@ -239,41 +241,41 @@ class BrainOF(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            If the queries do not fit the network or the latents, or the network has not learned
-            to answer this.
+            If the queries do not fit the network or the latents, or the network does not
+            predict spectra.
         """
-        if not self.config.answers_spectrum:
+        if not self.config.predicts_spectrum:
             raise ValueError(
-                "This network answers no spectra: see answers_spectrum of its config."
+                "This network predicts no spectra: see predicts_spectrum of its config."
             )
-        ledger = None if gates is None else Ledger()
-        x, asked = self._ask(latents, queries, ledger)  # 2 x (B, C, D)
-        # What is usual at a place is told by the query alone, so latents need not hold it. Its
-        # gain makes up for the length of queries: a step of training would move it too far.
+        record = None if routing is None else RoutingRecord()
+        x, asked = self._ask(latents, queries, record)  # 2 x (B, C, D)
+        # The usual spectrum at a place is predicted from the query alone, so latents need not hold
+        # it. Its gain makes up for the norm of queries: a training step would move it too far.
         usual = self.usual_spectrum(asked) * USUAL_GAIN
         spectrum = self.spectrum(x - asked) + usual  # (B, C, F)
-        if ledger is None:
+        if record is None:
             return spectrum
-        return self._hand_out(spectrum, _found(ledger, queries), False, gates)
+        return self._hand_out(spectrum, _found(record, queries), False, routing)
 
-    def _ask(self, latents, queries, ledger):
-        """Let queries read the latents; returns what they know, and what was their own."""
+    def _ask(self, latents, queries, record):
+        """Decode queries from the latents; return the updated and the initial queries."""
         self._check([queries])
         if latents.shape != (len(queries), *self.latents.shape):
             raise ValueError(
                 f"latents must have shape {(len(queries), *self.latents.shape)} to go with these "
                 f"queries, got {tuple(latents.shape)}."
             )
-        # Latents are sought where they started, and give what they have become.
+        # Keys use the initial places of the latents, values their final state.
         place = self.latents[None]  # (1, M, D)
         asked = self.place(queries)  # (B or 1, S, D)
-        is_change = self.config.decoder_reads == "change"
+        is_change = self.config.decoder_input == "residual"
         content = latents - self.norm(self.latents) if is_change else latents  # (B, M, D)
-        x = self.decoder(asked, place, content, None, ledger, self._recompute())  # (B, S, D)
+        x = self.decoder(asked, place, content, None, record, self._recompute())  # (B, S, D)
         return x, asked
 
     def decoder_parts(self):
-        """List the modules that only pretraining uses: what reads the latents, and answers.
+        """List the modules that only pretraining uses.
 
         Returns
         -------
@@ -281,7 +283,7 @@ class BrainOF(nn.Module):
             The decoder, and the maps to patches and spectra.
         """
         parts = [self.decoder, self.patch]
-        if self.config.answers_spectrum:
+        if self.config.predicts_spectrum:
             parts += [self.spectrum, self.usual_spectrum]
         return parts
 
@@ -303,15 +305,15 @@ class BrainOF(nn.Module):
             return total
         stacks = [m for m in self.modules() if isinstance(m, Experts)]
         routed = sum(p.numel() for stack in stacks for p in stack.parameters())
-        return total - routed + routed * self.config.n_chosen // self.config.n_routed
+        return total - routed + routed * self.config.top_k // self.config.n_experts
 
     def _recompute(self):
         return self.checkpoint_activations and torch.is_grad_enabled()
 
-    def _hand_out(self, result, found, return_balance, gates):
-        if gates is not None:
+    def _hand_out(self, result, found, return_balance, routing):
+        if routing is not None:
             for gate in found:
-                gates.append(gate)
+                routing.append(gate)
         if not return_balance:
             return result
         losses = [balance_loss(*gate, 2 ** len(MODALITY_CODES)) for gate in found]
@@ -336,10 +338,10 @@ class BrainOF(nn.Module):
                 )
 
 
-def _found(ledger, queries):
-    """What a ledger of the decoder holds, as arguments of the balance loss."""
+def _found(record, queries):
+    """Return the record of the decoder as arguments of the balance loss."""
     group = (2**queries.modality).expand(len(queries))
-    return [_gate(*entry, group, ~queries.is_padding) for entry in ledger]
+    return [_gate(*entry, group, ~queries.is_padding) for entry in record]
 
 
 def _gate(probability, chosen, group, is_counted=None):

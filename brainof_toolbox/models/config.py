@@ -18,11 +18,11 @@ SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 MAX_PATCH = 4096
 
 PRESETS = {
-    "tiny": {"n_layers": 6, "width": 128, "n_heads": 4, "n_routed": 4},
-    "base": {"n_layers": 12, "width": 256, "n_heads": 4, "n_routed": 4},
-    "large": {"n_layers": 24, "width": 512, "n_heads": 8, "n_routed": 4},
-    "huge": {"n_layers": 36, "width": 768, "n_heads": 12, "n_routed": 7},
-    "giant": {"n_layers": 48, "width": 1024, "n_heads": 16, "n_routed": 18},
+    "tiny": {"n_layers": 6, "width": 128, "n_heads": 4, "n_experts": 4},
+    "base": {"n_layers": 12, "width": 256, "n_heads": 4, "n_experts": 4},
+    "large": {"n_layers": 24, "width": 512, "n_heads": 8, "n_experts": 4},
+    "huge": {"n_layers": 36, "width": 768, "n_heads": 12, "n_experts": 7},
+    "giant": {"n_layers": 48, "width": 1024, "n_heads": 16, "n_experts": 18},
 }
 
 
@@ -50,20 +50,20 @@ class BrainOFConfig:
     n_encoder_blocks, n_decoder_blocks : int
         [D] ARNESS blocks that write to the latents and that read from them. Two of each: the
         second look is steered by what the first one found, and the published totals fit.
-    decoder_reads : {"change", "latents"}
-        [D] What the decoder takes from the latents: ``"change"``, what they have become beyond
-        where they started, and that alone becomes a patch; or ``"latents"``, all that they are,
-        added to the query. Where latents started and what was asked for is most of the latter's
-        length, and says nothing of the signal: training stands for long at the loss of a network
-        that says nothing (``doc/pretraining_choices.rst``).
-    answers_spectrum : bool
-        [D] Whether the decoder can also be asked for the log-amplitude spectrum of a channel, as
+    decoder_input : {"residual", "latents"}
+        [D] Input of the decoder: ``"residual"``, the latents minus their initial values, whose
+        effect alone becomes a patch; or ``"latents"``, the latents themselves, added to the query.
+        The initial latents and the query dominate the norm of the latter and carry no signal, so
+        that the loss stays on its initial plateau for a long time
+        (``doc/pretraining_choices.rst``).
+    predicts_spectrum : bool
+        [D] Whether the decoder also predicts the log-amplitude spectrum of a channel, as in
         pretraining with ``PretrainingConfig.spectrum_weight`` does.
     attention : {"dint", "plain"}
         Self-attention of the backbone; ``"plain"`` is the ablation.
     experts : {"moe", "dense"}
         Feed-forward parts; ``"dense"`` is the ablation: one SwiGLU of equal active size.
-    n_routed, n_chosen : int
+    n_experts, top_k : int
         [D] Routed experts E, and how many of them a token goes to (K). Four and one give the
         published total and active sizes of base and large.
     expert_ratio : float
@@ -75,7 +75,7 @@ class BrainOFConfig:
         [D] Initial weight of the spectrum against the samples. The spectrum of one patch is
         noisy: at 2 untrained latents read simulated alpha better, but real recordings worse
         (last table of ``doc/quality.rst``).
-    waveform_corner : float
+    waveform_lowpass_init : float
         [D] Cycles per patch above which the samples' weights fall at first, like a first-order
         low-pass. Slow deflections are locked in time, and a linear map reads them; fast rhythms
         are not, and speak through the spectrum.
@@ -90,26 +90,26 @@ class BrainOFConfig:
         ``"none"`` is the ablation: the tokens become a bag of patches.
     position_wavelengths : (float, float, int)
         [D] Longest and shortest wavelength in m, and how many. A head is 0.2 m across: the
-        longest tells all its points apart, the shortest resolves neighbouring coils.
+        longest distinguishes all its points, the shortest resolves neighbouring coils.
     time_wavelengths : (float, float, int)
         [D] Shortest and longest wavelength in s, and how many. A patch at 256 Hz lasts 0.25 s, an
         fMRI run up to 500 s.
     latent_init : {"located", "random"}
         [D] ``"located"`` spreads the latents over the head and over time and lets each look near
         its own point at first. Random latents start as nearly equal averages over all
-        tokens, and few trials do not tell them apart.
+        tokens, and few trials do not separate them.
     latent_span : float
         [D] Time in s over which located latents are spread, denser at the beginning, so that an
         epoch of 1 s and a window of 10 s are both resolved.
-    head_reach : sequence of (float | None, float | None)
-        [D] How far in m and in s the heads of cross-attention look at first; heads take turns,
-        None is anywhere or anytime. Rhythms are to be averaged over time, evoked responses not.
+    attention_range_init : sequence of (float | None, float | None)
+        [D] Initial range of the heads of cross-attention in m and in s; heads take turns, None is
+        no limit. Rhythms are to be averaged over time, evoked responses not.
         About the spacing of sensors and a fraction of a patch: with twice that, fewer simulated
-        trials were told apart.
-    key_content : float
+        trials were classified correctly.
+    key_content_init : float
         [D] Initial gain of a token's content in its attention key. Small, so that where and when
         decide first; learned per channel.
-    resampler_scale : float
+    resampler_scale_init : float
         [D] Initial LayerScale of cross-attention. Larger than ``layer_scale``, as all content
         enters the latents through this door; small enough that the second block still finds in
         its queries where they look (at 1 a linear readout loses what the first block gave it,
@@ -134,16 +134,16 @@ class BrainOFConfig:
     patch_size: int = 64  # time points
     n_encoder_blocks: int = 2
     n_decoder_blocks: int = 2
-    decoder_reads: str = "change"
-    answers_spectrum: bool = False
+    decoder_input: str = "residual"
+    predicts_spectrum: bool = False
     attention: str = "dint"
     experts: str = "moe"
-    n_routed: int = 4
-    n_chosen: int = 1
+    n_experts: int = 4
+    top_k: int = 1
     expert_ratio: float = 2.75
     spectrum: bool = True
     spectrum_gain: float = 1.0
-    waveform_corner: float = 4.0  # cycles per patch, 16 Hz at 256 Hz
+    waveform_lowpass_init: float = 4.0  # cycles per patch, 16 Hz at 256 Hz
     spectrum_floor: float = 0.01
     content_limit: float = 4.0
     position_encoding: str = "fourier"
@@ -151,44 +151,44 @@ class BrainOFConfig:
     time_wavelengths: tuple = (0.25, 1024.0, 13)  # s, s, count
     latent_init: str = "located"
     latent_span: float = 10.0  # s
-    head_reach: tuple = ((0.02, None), (0.05, 0.06), (0.02, 0.06), (0.03, 0.12))  # m, s
-    key_content: float = 0.1
-    resampler_scale: float = 0.3
+    attention_range_init: tuple = ((0.02, None), (0.05, 0.06), (0.02, 0.06), (0.03, 0.12))  # m, s
+    key_content_init: float = 0.1
+    resampler_scale_init: float = 0.3
     layer_scale: float = 0.1
     norm_eps: float = 1e-6
 
     def __post_init__(self):
         """Refuse what no network can be built from."""
-        check_option("decoder_reads", self.decoder_reads, ("change", "latents"))
+        check_option("decoder_input", self.decoder_input, ("residual", "latents"))
         check_option("attention", self.attention, ("dint", "plain"))
         check_option("experts", self.experts, ("moe", "dense"))
         check_option("spectrum", self.spectrum, (True, False))
-        check_option("answers_spectrum", self.answers_spectrum, (True, False))
+        check_option("predicts_spectrum", self.predicts_spectrum, (True, False))
         check_option("position_encoding", self.position_encoding, ("fourier", "none"))
         check_option("latent_init", self.latent_init, ("located", "random"))
-        for name in ("n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_routed"):
+        for name in ("n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_experts"):
             check_number(name, getattr(self, name), low=1, integer=True)
         for name in ("width", "n_latents"):
             check_number(name, getattr(self, name), low=2, integer=True)
         check_number("patch_size", self.patch_size, low=2, high=MAX_PATCH, integer=True)
-        check_number("n_chosen", self.n_chosen, low=1, high=self.n_routed, integer=True)
-        positive = ("expert_ratio", "spectrum_floor", "waveform_corner", "content_limit")
+        check_number("top_k", self.top_k, low=1, high=self.n_experts, integer=True)
+        positive = ("expert_ratio", "spectrum_floor", "waveform_lowpass_init", "content_limit")
         for name in (*positive, "latent_span", "norm_eps"):
             check_number(name, getattr(self, name), low=0, low_open=True)
-        for name in ("spectrum_gain", "key_content", "resampler_scale", "layer_scale"):
+        for name in ("spectrum_gain", "key_content_init", "resampler_scale_init", "layer_scale"):
             check_number(name, getattr(self, name), low=0)
         for name in ("position_wavelengths", "time_wavelengths"):
             object.__setattr__(self, name, _check_wavelengths(name, getattr(self, name)))
-        object.__setattr__(self, "head_reach", _check_reach(self.head_reach))
+        object.__setattr__(self, "attention_range_init", _check_reach(self.attention_range_init))
         if self.width % (2 * self.n_heads):
             raise ValueError(
                 f"The parameter 'width' must be a multiple of 2 * n_heads = {2 * self.n_heads}, "
                 f"got {self.width}. Choose another width or number of heads."
             )
-        if self.answers_spectrum and not self.spectrum:
+        if self.predicts_spectrum and not self.spectrum:
             raise ValueError(
-                "answers_spectrum=True needs spectrum=True: what the network is never shown "
-                "cannot be asked of it."
+                "predicts_spectrum=True needs spectrum=True: the network cannot predict spectra "
+                "that are not part of its input."
             )
         if self.position_encoding == "none" and self.latent_init == "located":
             raise ValueError(
@@ -263,20 +263,20 @@ def _plain(value):
 
 
 def _check_reach(value):
-    """Return pairs of reaches as tuples, or say what is wrong."""
+    """Return pairs of reaches as tuples, or raise."""
     pairs = isinstance(value, (tuple, list)) and len(value) > 0
     if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 for p in value):
         raise ValueError(
-            f"The parameter 'head_reach' must be pairs of a reach in m and one in s, got "
-            f"{value!r}. None in a pair is anywhere or anytime."
+            f"The parameter 'attention_range_init' must be pairs of a range in m and one in s, "
+            f"got {value!r}. None in a pair is anywhere or anytime."
         )
     for item in (item for pair in value for item in pair if item is not None):
-        check_number("head_reach", item, low=0, low_open=True)
+        check_number("attention_range_init", item, low=0, low_open=True)
     return tuple(tuple(pair) for pair in value)
 
 
 def _check_wavelengths(name, value):
-    """Return (first, last, count) as a tuple, or say what is wrong."""
+    """Return (first, last, count) as a tuple, or raise."""
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         raise ValueError(
             f"The parameter {name!r} must be (first, last, count), got {value!r}. Wavelengths are "

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import MODALITY_CODES, SENSOR_TYPES
-from .layers import Fourier, Linear, soft_limit
+from .layers import BiasFreeLinear, Fourier, soft_limit
 
 __all__ = ["DURATION_WAVELENGTHS", "ContentEmbedding", "PlaceEmbedding"]
 
@@ -23,7 +23,7 @@ DURATION_WAVELENGTHS = (2.0, 32.0, 5)  # octaves of the duration in s: from 1 / 
 
 
 class ContentEmbedding(nn.Module):
-    """What was measured: the samples, their log-amplitude spectrum, and the scale taken out.
+    """Content: the samples, their log-amplitude spectrum, and the scale taken out.
 
     Parameters
     ----------
@@ -34,12 +34,14 @@ class ContentEmbedding(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.floor, self.limit = config.spectrum_floor, config.content_limit
-        self.spectrum_gain, self.corner = config.spectrum_gain, config.waveform_corner
+        self.spectrum_gain, self.corner = config.spectrum_gain, config.waveform_lowpass_init
         self.patch_size, self.has_spectrum = config.patch_size, config.spectrum
         n_frequencies = config.patch_size // 2 + 1 if config.spectrum else 0
         # One map for samples and spectrum: orthonormal columns keep the two apart at first.
-        self.patch = Linear(config.patch_size + n_frequencies, config.width, orthogonal=True)
-        self.log_scale = Linear(1, config.width)
+        self.patch = BiasFreeLinear(
+            config.patch_size + n_frequencies, config.width, orthogonal=True
+        )
+        self.log_scale = BiasFreeLinear(1, config.width)
         self.mask = nn.Parameter(torch.empty(config.width, dtype=torch.float32))
         basis = _fourier_basis(config.patch_size, n_frequencies)
         self.register_buffer("basis", basis, persistent=False)  # (P, cosines and sines)
@@ -119,10 +121,10 @@ class PlaceEmbedding(nn.Module):
             n_features = 3 * self.position.width + self.time.width + self.duration.width + 3
             # A cosine and its sine have length 1 together: so long are the features of a token.
             self.length = math.sqrt((n_features - 3) / 2)
-            self.place = Linear(n_features, width, orthogonal=True)
+            self.place = BiasFreeLinear(n_features, width, orthogonal=True)
 
     def initialise(self, generator):
-        """Draw the embeddings of types and modalities: small, as they say little at first."""
+        """Draw the embeddings of types and modalities, small at first."""
         nn.init.normal_(self.sensor_type, std=0.1, generator=generator)
         nn.init.normal_(self.modality, std=0.1, generator=generator)
 

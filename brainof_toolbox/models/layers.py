@@ -1,4 +1,4 @@
-"""Small bricks that know nothing of brains.
+"""Building blocks of the network.
 
 B batch, S tokens, D width, H hidden width, F features, N number of wavelengths
 """
@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 __all__ = [
+    "BiasFreeLinear",
     "Fourier",
     "LayerScale",
-    "Linear",
     "RMSNorm",
     "SwiGLU",
     "call_block",
@@ -24,15 +24,15 @@ __all__ = [
 ]
 
 
-class Linear(nn.Linear):
-    """Linear map without bias whose weights come from a generator that is handed over.
+class BiasFreeLinear(nn.Linear):
+    """Linear map without bias whose weights are drawn from a given generator.
 
     Parameters
     ----------
     n_in, n_out : int
         Widths.
     orthogonal : bool
-        Start with orthonormal columns (or rows), so that what goes in can be read out again;
+        Start with orthonormal columns (or rows), so that the input can be recovered;
         else with normal numbers that keep the variance, which is cheaper to draw.
     """
 
@@ -41,7 +41,7 @@ class Linear(nn.Linear):
         self.orthogonal = orthogonal
 
     def reset_parameters(self):
-        """Draw nothing: the global random state is not ours."""
+        """Draw nothing: the global random state stays untouched."""
 
     def initialise(self, generator):
         """Fill the weights."""
@@ -144,8 +144,8 @@ class SwiGLU(nn.Module):
 
     def __init__(self, width, hidden):
         super().__init__()
-        self.gate_up = Linear(width, 2 * hidden)
-        self.down = Linear(hidden, width)
+        self.gate_up = BiasFreeLinear(width, 2 * hidden)
+        self.down = BiasFreeLinear(hidden, width)
 
     def forward(self, x):
         """Apply to each token."""
@@ -163,7 +163,7 @@ def gated(gate_up):
 
 
 class _Gated(torch.autograd.Function):
-    """``silu(gate) * up`` that keeps its input only, and writes its gradient where it belongs."""
+    """``silu(gate) * up`` that keeps its input only, and writes its gradient in place."""
 
     @staticmethod
     def forward(ctx, gate_up):
@@ -218,17 +218,17 @@ def soft_limit(x, limit):
     return x * torch.rsqrt(1 + length.square() / (x.shape[-1] * limit**2))
 
 
-def call_block(block, *arguments, ledger, recompute):
-    """Call a block that ends with a ledger, keeping its activations or not."""
+def call_block(block, *arguments, record, recompute):
+    """Call a block that ends with a record, keeping its activations or not."""
     if not recompute:
-        return block(*arguments, ledger)
+        return block(*arguments, record)
 
     def call(*arguments):  # a list of its own each time, or the second call would append again
-        entries = None if ledger is None else type(ledger)()
+        entries = None if record is None else type(record)()
         return block(*arguments, entries), entries
 
-    # Nothing is random inside, and the global random state is not ours to touch.
+    # Nothing is random inside, and the global random state stays untouched.
     x, entries = checkpoint(call, *arguments, use_reentrant=False, preserve_rng_state=False)
     for entry in entries or ():
-        ledger.append(entry)
+        record.append(entry)
     return x

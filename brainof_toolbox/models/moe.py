@@ -12,16 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import Linear, SwiGLU, gated
+from .layers import BiasFreeLinear, SwiGLU, gated
 
-__all__ = ["Experts", "Ledger", "MixtureOfExperts", "balance_loss", "dense_experts"]
+__all__ = ["Experts", "MixtureOfExperts", "RoutingRecord", "balance_loss", "dense_experts"]
 
 
-class Ledger(UserList):
-    """The choices of all gates that a forward pass met, in their order.
+class RoutingRecord(UserList):
+    """Routing decisions of all gates in a forward pass, in their order.
 
-    It is no ``list``: what shards a network rebuilds the lists that go into a module, and the
-    choices would be written into a copy.
+    Not a ``list``: FSDP copies list arguments of a module, and appended entries would be lost.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def _working_type(x):
 
 
 class MixtureOfExperts(nn.Module):
-    """One shared expert for all tokens, plus the K routed experts that the gate likes best.
+    """One shared expert for all tokens, plus the K routed experts of highest probability.
 
     The gate is a softmax over all E routed experts, and the output of a chosen expert is
     multiplied by its probability, not renormalised over the chosen ones, so that the gate gets a
@@ -110,32 +109,32 @@ class MixtureOfExperts(nn.Module):
     ----------
     width, hidden : int
         D and H.
-    n_routed, n_chosen : int
+    n_experts, top_k : int
         E and K.
     """
 
-    def __init__(self, width, hidden, n_routed, n_chosen=1):
+    def __init__(self, width, hidden, n_experts, top_k=1):
         super().__init__()
-        if not 1 <= n_chosen <= n_routed:
-            raise ValueError(f"n_chosen must lie between 1 and {n_routed}, got {n_chosen}.")
-        self.n_chosen = n_chosen
-        self.gate = Linear(width, n_routed)
+        if not 1 <= top_k <= n_experts:
+            raise ValueError(f"top_k must lie between 1 and {n_experts}, got {top_k}.")
+        self.top_k = top_k
+        self.gate = BiasFreeLinear(width, n_experts)
         self.shared = SwiGLU(width, hidden)
-        self.experts = Experts(n_routed, width, hidden)
+        self.experts = Experts(n_experts, width, hidden)
 
-    def forward(self, x, ledger=None):
+    def forward(self, x, record=None):
         """Apply to each token."""
         # x (B, T, D) -> x (B, T, D).
         flat = x.reshape(-1, x.shape[-1])  # (N, D)
         probability = self.route(flat)  # (N, E)
-        weight, chosen = probability.topk(self.n_chosen, dim=-1)  # 2 x (N, K)
-        if ledger is not None:
-            ledger.append(tuple(p.unflatten(0, x.shape[:-1]) for p in (probability, chosen)))
+        weight, chosen = probability.topk(self.top_k, dim=-1)  # 2 x (N, K)
+        if record is not None:
+            record.append(tuple(p.unflatten(0, x.shape[:-1]) for p in (probability, chosen)))
 
         expert = chosen.flatten()  # (N K,)
         order = expert.argsort(stable=True)  # (N K,)
         counts = (expert[:, None] == torch.arange(probability.shape[1], device=x.device)).sum(0)
-        sent = flat.index_select(0, order // self.n_chosen)  # (N K, D)
+        sent = flat.index_select(0, order // self.top_k)  # (N K, D)
         number = torch.arange(len(order), device=x.device)  # (N K,)
         place = torch.empty_like(order).scatter_(0, order, number)  # where each of them went
         back = self.experts(sent, counts).index_select(0, place)  # (N K, D)
@@ -155,9 +154,9 @@ class MixtureOfExperts(nn.Module):
             return F.linear(flat.to(kind), self.gate.weight.to(kind)).softmax(-1)  # (N, E)
 
 
-def dense_experts(width, hidden, n_chosen):
+def dense_experts(width, hidden, top_k):
     """Build the ablation: one SwiGLU as large as the experts that a token meets."""
-    return SwiGLU(width, (1 + n_chosen) * hidden)
+    return SwiGLU(width, (1 + top_k) * hidden)
 
 
 def balance_loss(probability, chosen, group, is_counted=None, n_groups=8):

@@ -7,13 +7,13 @@ import math
 from .attention import DintAttention
 from .brainof import BrainOF
 from .embedding import ContentEmbedding, PlaceEmbedding
-from .layers import LayerScale, Linear, RMSNorm
+from .layers import BiasFreeLinear, LayerScale, RMSNorm
 from .moe import Experts
 
 __all__ = ["DECAYED", "FREE", "is_decayed", "warmup_cosine"]
 
 #: Every parameter of the network by the module that owns it: matrices decay, ...
-DECAYED = {Linear: ("weight",), Experts: ("gate_up", "down")}
+DECAYED = {BiasFreeLinear: ("weight",), Experts: ("gate_up", "down")}
 #: ... and norms, scales and embeddings do not.
 FREE = {
     RMSNorm: ("weight",),

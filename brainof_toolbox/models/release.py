@@ -195,8 +195,8 @@ def load_release(
     repository : path-like
         Root of the clone, with ``models/transformer.py`` and ``datasets``.
     checkpoint : path-like
-        The ``.pth`` file. A distributed checkpoint (giant) is refused; the error tells how to
-        convert it.
+        The ``.pth`` file. A distributed checkpoint (giant) is refused; the error gives the
+        command that converts it.
     variant : str
         ``"base"``, ``"large"``, ``"huge"`` or ``"giant"``: the factory is the one whose name
         starts with ``brainof_<variant>_``. Where there are several, pass its whole name.

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import LayerScale, Linear, RMSNorm, call_block
+from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
 from .moe import MixtureOfExperts, dense_experts
 
 __all__ = [
@@ -36,23 +36,23 @@ class CrossAttention(nn.Module):
     ----------
     config : BrainOFConfig
         Shape of the network.
-    tells_place : bool
+    values_include_position : bool
         Whether values hold the places of the source beside its contents.
     """
 
-    def __init__(self, config, tells_place=True):
+    def __init__(self, config, values_include_position=True):
         super().__init__()
         width, self.n_heads = config.width, config.n_heads
-        self.tells_place = tells_place
-        self.reach = config.head_reach
+        self.values_include_position = values_include_position
+        self.reach = config.attention_range_init
         self.query_norm = RMSNorm(width, config.norm_eps)
         self.place_norm = RMSNorm(width, config.norm_eps)
         self.content_norm = RMSNorm(width, config.norm_eps)
-        self.key_content = LayerScale(width, config.key_content)
-        self.query = Linear(width, width)
-        self.key = Linear(width, width)
-        self.value = Linear(width, width, orthogonal=True)
-        self.out = Linear(width, width, orthogonal=True)
+        self.key_content = LayerScale(width, config.key_content_init)
+        self.query = BiasFreeLinear(width, width)
+        self.key = BiasFreeLinear(width, width)
+        self.value = BiasFreeLinear(width, width, orthogonal=True)
+        self.out = BiasFreeLinear(width, width, orthogonal=True)
 
     def project(self, x, place, content):
         """Return queries, keys and values per head."""
@@ -61,14 +61,14 @@ class CrossAttention(nn.Module):
         # amplitude of the content. The values keep that amplitude.
         about = self.key_content(self.place_norm(place), self.content_norm(content))
         query = self.query(self.query_norm(x))  # (B or 1, T, D)
-        told = place + content if self.tells_place else content  # (B, S, D)
-        key, value = self.key(about), self.value(told)  # 2 x (B, S, D)
+        source = place + content if self.values_include_position else content  # (B, S, D)
+        key, value = self.key(about), self.value(source)  # 2 x (B, S, D)
         return tuple(
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
 
     def forward(self, x, place, content, is_padding):
-        """Let the queries read the source."""
+        """Apply cross-attention."""
         # x, place, content as in project, is_padding (B, S) -> x (B, T, D).
         query, key, value = self.project(x, place, content)
         query = query.expand(len(key), -1, -1, -1)  # (B, H, T, W)
@@ -77,7 +77,7 @@ class CrossAttention(nn.Module):
         return self.out(heads.transpose(1, 2).flatten(-2))  # (B, T, D)
 
     def weights(self, x, place, content, is_padding=None):
-        """Return the attention maps, for looking at."""
+        """Return the attention maps."""
         # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> maps (B, H, T, S).
         query, key, _ = self.project(x, place, content)
         score = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (B, H, T, S)
@@ -86,7 +86,7 @@ class CrossAttention(nn.Module):
         return score.softmax(-1)
 
     def locate(self, embedding):
-        """Make each head look near the place of the query, and nowhere else, at first."""
+        """Initialise each head to attend near the place of the query."""
         # The log of the attention kernel is a weighted sum of ``cos(2 pi (a - b) / wavelength)``
         # over the axes, which is what a query and a key give when both hold the same weighted
         # cosines and sines. Its curvature is ``1 / reach ** 2``.
@@ -116,7 +116,7 @@ def _kernel(features, space, time):
         waves = [wave for wave in waves if wave >= 12 * reach] or waves[-1:]
         strength = 1 / (reach**2 * sum((2 * math.pi / wave) ** 2 for wave in waves))
         chosen += [(wave, c, strength) for a, wave, c in features if a == axis and wave in waves]
-    # Short first, as the longest say least: they go when a narrow head has no room.
+    # Short first, as the longest carry least: they are dropped when a narrow head has no room.
     return [(column, strength) for wave, column, strength in sorted(chosen)]
 
 
@@ -127,21 +127,21 @@ class ArnessBlock(nn.Module):
     ----------
     config : BrainOFConfig
         Shape of the network.
-    tells_place : bool
+    values_include_position : bool
         As in :class:`CrossAttention`.
     """
 
-    def __init__(self, config, tells_place=True):
+    def __init__(self, config, values_include_position=True):
         super().__init__()
-        self.attention = CrossAttention(config, tells_place)
-        self.attention_scale = LayerScale(config.width, config.resampler_scale)
+        self.attention = CrossAttention(config, values_include_position)
+        self.attention_scale = LayerScale(config.width, config.resampler_scale_init)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x, place, content, is_padding=None, ledger=None):
-        """Let the queries read the source and digest it."""
+    def forward(self, x, place, content, is_padding=None, record=None):
+        """Apply cross-attention, then the feed-forward block."""
         # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> x (B, T, D).
         x = self.attention_scale(x, self.attention(x, place, content, is_padding))
-        return self.feed_forward(x, ledger)
+        return self.feed_forward(x, record)
 
 
 class FeedForward(nn.Module):
@@ -159,16 +159,16 @@ class FeedForward(nn.Module):
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.is_routed = config.experts == "moe"
         if self.is_routed:
-            self.experts = MixtureOfExperts(config.width, hidden, config.n_routed, config.n_chosen)
+            self.experts = MixtureOfExperts(config.width, hidden, config.n_experts, config.top_k)
         else:
-            self.experts = dense_experts(config.width, hidden, config.n_chosen)
+            self.experts = dense_experts(config.width, hidden, config.top_k)
         self.scale = LayerScale(config.width, config.layer_scale)
 
-    def forward(self, x, ledger=None):
+    def forward(self, x, record=None):
         """Apply to each token."""
         # x (B, T, D) -> x (B, T, D).
         normed = self.norm(x)
-        branch = self.experts(normed, ledger) if self.is_routed else self.experts(normed)
+        branch = self.experts(normed, record) if self.is_routed else self.experts(normed)
         return self.scale(x, branch)
 
 
@@ -181,16 +181,18 @@ class Arness(nn.Module):
         Shape of the network.
     n_blocks : int
         Number of blocks.
-    tells_place : bool
+    values_include_position : bool
         As in :class:`CrossAttention`.
     """
 
-    def __init__(self, config, n_blocks, tells_place=True):
+    def __init__(self, config, n_blocks, values_include_position=True):
         super().__init__()
-        self.blocks = nn.ModuleList(ArnessBlock(config, tells_place) for _ in range(n_blocks))
+        self.blocks = nn.ModuleList(
+            ArnessBlock(config, values_include_position) for _ in range(n_blocks)
+        )
 
-    def forward(self, x, place, content, is_padding, ledger=None, recompute=False):
-        """Read the source where there is one."""
+    def forward(self, x, place, content, is_padding, record=None, recompute=False):
+        """Apply the blocks to the rows that have a source."""
         # x (B, T, D), place, content (B, S, D), is_padding (B, S) -> x (B, T, D).
         before = x
         if is_padding is not None:
@@ -200,7 +202,7 @@ class Arness(nn.Module):
             is_padding = is_padding & ~is_absent
         for block in self.blocks:
             source = (place, content, is_padding)
-            x = call_block(block, x, *source, ledger=ledger, recompute=recompute)
+            x = call_block(block, x, *source, record=record, recompute=recompute)
         return x if is_padding is None else torch.where(is_absent[..., None], before, x)
 
 

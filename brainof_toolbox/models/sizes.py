@@ -58,11 +58,11 @@ def _sizes_in_shapes(config):
     block, hidden = "layers.0.feed_forward.experts", config.expert_ratio * config.width
     hidden = round(min(hidden, 2.0**62))  # infinity is no whole number
     if config.experts == "moe":
-        yield "n_routed", f"{block}.gate.weight", 0, config.n_routed
+        yield "n_experts", f"{block}.gate.weight", 0, config.n_experts
         yield "expert_ratio", f"{block}.shared.down.weight", 1, hidden
     else:
-        size = (1 + config.n_chosen) * hidden
-        yield "expert_ratio and n_chosen", f"{block}.down.weight", 1, size
+        size = (1 + config.top_k) * hidden
+        yield "expert_ratio and top_k", f"{block}.down.weight", 1, size
 
 
 def wanted_shapes(config):

@@ -30,7 +30,7 @@ FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number
 
 
 def read_json(path):
-    """Return a JSON object, or say which file is broken."""
+    """Return a JSON object, or raise naming the file."""
     if path.stat().st_size > MAX_JSON:
         raise ValueError(f"{path} is larger than {MAX_JSON} bytes, and is refused.")
     try:

@@ -24,7 +24,7 @@ LAYOUT = ("position", "orientation", "time", "duration", "sensor_type", "modalit
 
 @dataclass(eq=False)
 class TokenBatch(TensorFields):
-    """Patches with where, when and what; padded to a common number of tokens.
+    """Patches with positions, times and sensor types; padded to a common number of tokens.
 
     ``position`` to ``modality`` are the layout of the tokens. It has one row (L = 1) where all
     samples share it, as those of one montage do, and else a row per sample (L = B). What the
@@ -41,7 +41,7 @@ class TokenBatch(TensorFields):
     time : torch.Tensor, shape (L, S)
         Centre of the patch in s from the start of the sample.
     duration : torch.Tensor, shape (L, S)
-        How much of the patch was recorded, in s.
+        Recorded part of the patch, in s.
     sensor_type : torch.Tensor, shape (L, S)
         Index into ``("eeg", "mag", "grad", "bold")``, int64.
     modality : torch.Tensor, shape (L,)
@@ -269,7 +269,7 @@ def _as_tensor(value):
 
 
 def _as_float(name, value, shape):
-    """Return a finite float32 tensor of this shape, or say what is wrong."""
+    """Return a finite float32 tensor of this shape, or raise."""
     value = _as_tensor(value)
     if tuple(value.shape) != shape:
         raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}.")

@@ -1,4 +1,4 @@
-"""What a run is, and what a resumed run must have in common with it."""
+"""Description of a run, and comparison of it with that of a resumed run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ FORMAT_VERSION = 1
 FREE = (
     "compile",
     "checkpoint_activations",
-    "parallel",
+    "strategy",
     "save_average",
     "n_workers",
     "log_every",
-    "keep",
-    "spike",
+    "keep_latest_k",
+    "max_loss_ratio",
     "tensorboard",
 )
 

@@ -25,7 +25,7 @@ def name_parameters(module):
     return {_WRAPPERS.sub("", name): p for name, p in module.named_parameters()}
 
 
-def list_parts(module, optimizer=None, ema=None, is_blank=False):
+def named_state(module, optimizer=None, ema=None, is_blank=False):
     """Return every tensor of the state, whole or in parts."""
     names = name_parameters(module)
     parts = {WEIGHTS + name: parameter.detach() for name, parameter in names.items()}
@@ -40,7 +40,7 @@ def list_parts(module, optimizer=None, ema=None, is_blank=False):
 
 
 @torch.no_grad()
-def fill(parts, state):
+def copy_into(parts, state):
     """Copy whole tensors into parts."""
     missing = sorted(set(parts) - set(state))
     if missing:
@@ -57,8 +57,8 @@ def fill(parts, state):
         part.copy_(_cut_like(part, state[name]))
 
 
-def take_up(parts, module, optimizer):
-    """Give the optimizer the moments that were read."""
+def load_optimizer_state(parts, module, optimizer):
+    """Load moments into the optimizer."""
     if optimizer is None:
         return
     names = {id(p): name for name, p in name_parameters(module).items()}
@@ -112,8 +112,8 @@ def _check_shards(saved, wanted):
             )
 
 
-def whole(tensor):
-    """Return the whole of a tensor of which this process may hold a part."""
+def full_tensor(tensor):
+    """Return the full tensor, gathered if this process holds a part of it."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
@@ -134,7 +134,7 @@ def _with_axis(tensor):
 
 @contextlib.contextmanager
 def _as_usual(folder):
-    """Raise ordinary errors, and be quiet about a process that is alone on purpose."""
+    """Convert CheckpointException to ordinary errors; silence the single-process warning."""
     from torch.distributed.checkpoint import CheckpointException
 
     try:
@@ -145,5 +145,5 @@ def _as_usual(folder):
         rank, (error, _) = next(iter(failures.failures.items()))
         if not isinstance(error, OSError):
             raise RuntimeError(f"{folder}: process {rank} failed: {error}") from error
-        said = f"Process {rank} could not use its part of the state ({error.strerror or error})"
-        raise OSError(error.errno or errno.EIO, said, str(folder)) from error
+        text = f"Process {rank} could not use its part of the state ({error.strerror or error})"
+        raise OSError(error.errno or errno.EIO, text, str(folder)) from error

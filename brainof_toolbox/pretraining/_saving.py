@@ -19,8 +19,8 @@ TENSORS = "training.safetensors"
 
 
 @dataclass
-class Trained:
-    """All that training changes."""
+class TrainState:
+    """State that training changes."""
 
     model: object  # The network
     module: object  # The objective around it, wrapped for several processes

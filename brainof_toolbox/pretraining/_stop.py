@@ -1,4 +1,4 @@
-"""Requests to stop: Ctrl-C and SIGTERM wait until the step is done and saved."""
+"""Requests to stop: Ctrl-C and SIGTERM take effect when the step is done and saved."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 
 
 class StopRequest:
-    """A context in which SIGINT and SIGTERM are taken down rather than obeyed at once.
+    """Context manager that records SIGINT and SIGTERM instead of raising immediately.
 
-    A second Ctrl-C is obeyed at once. Signals reach the main thread of a process only: elsewhere
+    A second Ctrl-C raises immediately. Signals reach the main thread of a process only: elsewhere
     nothing is installed. Former handlers come back at the end.
     """
 

@@ -84,8 +84,8 @@ def build_corpus(
         What happens to sensors without a position: ``"raise"`` makes the recording unusable,
         ``"placeholder"`` places them by order.
     dataset, licence : str | sequence of (str | None) | None
-        Name and licence for all sources, or one per source. ``None``: what
-        ``dataset_description.json`` says, else the name of the folder, and no licence.
+        Name and licence for all sources, or one per source. ``None``: those of
+        ``dataset_description.json``, else the name of the folder, and no licence.
     bids : dict | None
         Options of :func:`~brainof_toolbox.read_bids`, for every BIDS folder.
     n_jobs : int
@@ -117,7 +117,7 @@ def build_corpus(
     Notes
     -----
     *Subjects* are kept as hashes of their names: those of BIDS and of records; ``sub-XX`` in the
-    name of a file, else its stem; what an object says.
+    name of a file, else its stem; for an object its own.
 
     *Samples* cover a recording evenly and may overlap. Windows of zeros, in which no channel
     varies, are left out and counted. A recording counts as changed when the size or the time of
@@ -175,7 +175,7 @@ def _check_options(preprocessing, window, fmri_volumes, dtype, reading):
     check_option("missing_positions", reading.missing_positions, ("raise", "placeholder"))
     check_memory(reading.memory)
     if reading.masker is not None:
-        resolve_masker(reading.masker)  # raises, and says what is accepted
+        resolve_masker(reading.masker)  # raises if it is not accepted
     windows = {**preprocessing.window, **(window or {})}
     return BuildOptions(replace(preprocessing, window=windows), fmri_volumes, dtype, reading)
 
@@ -257,17 +257,17 @@ def _build_all(build, recordings, keys, options, n_jobs, on_error, verbose):
         description="Building",
         enabled=verbose is not False,
     )
-    said = {}
+    warned = {}
     try:
         for (recording, key), (part, reason, messages) in bar:
             for message in messages:
-                said.setdefault(message, []).append(recording.name)
+                warned.setdefault(message, []).append(recording.name)
             if part is None and on_error == "raise":
                 raise ValueError(f"{recording.name}: {reason}")
             items[key] = {"reason": reason} if part is None else part
     finally:
         outcomes.close()  # no process writes once another builder may begin
-        for message, names in said.items():
+        for message, names in warned.items():
             warn(f"{names[0]}{and_more(len(names), 1)}: {message}")
     return [items[key] for key in keys]
 

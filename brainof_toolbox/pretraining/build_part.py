@@ -17,7 +17,7 @@ _UNIMPORTANT = (DeprecationWarning, FutureWarning, PendingDeprecationWarning, Re
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """All that decides what becomes of a recording."""
+    """Options that determine the samples of a recording."""
 
     preprocessing: Preprocessing  # With the windows of EEG and MEG
     fmri_volumes: int  # Longest window of fMRI

@@ -66,7 +66,7 @@ class Simulated:
             block_duration=min(20.0, self.duration / 2),
             random_state=rng,
         )
-        # No person's name, so that nobody is mistaken for having been in this corpus.
+        # Not the name of a person, who could be mistaken for a subject of this corpus.
         return {**made[0], "subject": f"simulated-{self.seed}-{self.number + 1}"}
 
 
@@ -106,10 +106,10 @@ def _without_parts(recordings, *, is_said):
     """Leave out files that are read together with another one."""
     parts = find_later_parts([recording.item for recording in recordings])
     if parts and is_said:
-        said = describe_later_parts(parts, [recording.name for recording in recordings])
+        listed = describe_later_parts(parts, [recording.name for recording in recordings])
         warn(
             f"{len(parts)} of {len(recordings)} recordings are later parts of a split recording, "
-            f"which is read from its first file, and are left out: {said}."
+            f"which is read from its first file, and are left out: {listed}."
         )
     return [recording for i, recording in enumerate(recordings) if i not in parts]
 

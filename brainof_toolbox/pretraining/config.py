@@ -17,16 +17,16 @@ class PretrainingConfig:
 
     Parameters
     ----------
-    alpha : float
+    frequency_weight : float
         Weight of the frequency domain in the loss, 0 to 1.
     spectrum_weight : float
         Weight of a third term, which the paper does not have: Smooth L1 between the log-amplitude
-        spectrum of each channel, averaged over its patches, and the decoder's answer
-        (``answers_spectrum`` of the network). Rhythms have no fixed phase, so that most of a
-        waveform cannot be guessed, but how strong they are can.
-    masked_patches : float
+        spectrum of each channel, averaged over its patches, and the decoder's prediction
+        (``predicts_spectrum`` of the network). Rhythms have no fixed phase, so that most of a
+        waveform cannot be predicted, but their strength can.
+    patch_mask_ratio : float
         Share of a sample's patches that are hidden.
-    masked_components : float
+    frequency_mask_ratio : float
         Share of the Fourier components that are removed.
     masked_tokens : {"drop", "embed"}
         ``"drop"`` does not give hidden patches to the encoder at all, which saves work;
@@ -35,10 +35,10 @@ class PretrainingConfig:
         Weight of the experts' balance loss.
     learning_rate : float
         Highest learning rate, reached after the warm-up.
-    decoder_steps : int
-        First steps, in which the decoder alone learns. The encoder starts with a design worth
+    encoder_frozen_steps : int
+        First steps, in which only the decoder is trained. The encoder starts with a design worth
         keeping (``latent_init`` of the network), which the errors of an untrained decoder undo.
-    encoder_rate : float
+    encoder_lr_ratio : float
         Learning rate of all but the decoder, as a share of the decoder's.
     final_learning_rate : float
         Lowest learning rate as a share of the highest, reached by a cosine at the last step.
@@ -48,11 +48,11 @@ class PretrainingConfig:
         Decay rates of AdamW.
     weight_decay : float
         Decoupled weight decay of matrices; norms, scales and embeddings have none.
-    clip : float
+    max_grad_norm : float
         Largest norm of the gradient.
-    micro_tokens : int
+    max_tokens_per_microbatch : int
         Tokens of a micro-batch: what goes through the network at once. Memory grows with it.
-    micro_batches : int
+    n_microbatches : int
         Micro-batches of a step. They are shared by the processes, whose number must divide it,
         so the number of machines changes no result.
     temperature : float
@@ -64,9 +64,9 @@ class PretrainingConfig:
         Compile the network: slow to start, faster on a GPU.
     checkpoint_activations : bool
         Compute activations twice rather than keep them: less memory, a third more work.
-    parallel : {"ddp", "fsdp"}
+    strategy : {"ddp", "fsdp"}
         With several processes, whether each holds the whole network, or a part of it.
-    ema : float | None
+    ema_decay : float | None
         Decay per step of a moving average of the weights, kept beside them; ``None`` for none.
     save_average : bool
         Whether the weights that a checkpoint gives to estimators are the moving average.
@@ -74,9 +74,9 @@ class PretrainingConfig:
         Processes that read the corpus ahead; 0 reads in the training process.
     log_every : int
         Steps between two lines of the log.
-    keep : int
+    keep_latest_k : int
         How many of the latest checkpoints stay.
-    spike : float
+    max_loss_ratio : float
         A loss above this multiple of the running mean of its modality stops the run.
     tensorboard : bool
         Write the log for TensorBoard too (optional extra).
@@ -86,53 +86,58 @@ class PretrainingConfig:
     .. footbibliography::
     """
 
-    alpha: float = 0.5
+    frequency_weight: float = 0.5
     spectrum_weight: float = 0.0
-    masked_patches: float = 0.5
-    masked_components: float = 0.3
+    patch_mask_ratio: float = 0.5
+    frequency_mask_ratio: float = 0.3
     masked_tokens: str = "drop"
     balance_weight: float = 0.01
     learning_rate: float = 1e-3
-    decoder_steps: int = 0
-    encoder_rate: float = 1.0
+    encoder_frozen_steps: int = 0
+    encoder_lr_ratio: float = 1.0
     final_learning_rate: float = 0.01
     warmup_steps: int = 100
     betas: tuple = (0.9, 0.95)
     weight_decay: float = 0.05
-    clip: float = 1.0
-    micro_tokens: int = 16384
-    micro_batches: int = 1
+    max_grad_norm: float = 1.0
+    max_tokens_per_microbatch: int = 16384
+    n_microbatches: int = 1
     temperature: float = 2.0
     precision: str = "float32"
     compile: bool = False
     checkpoint_activations: bool = False
-    parallel: str = "ddp"
-    ema: float | None = None
+    strategy: str = "ddp"
+    ema_decay: float | None = None
     save_average: bool = False
     n_workers: int = 0
     log_every: int = 10
-    keep: int = 3
-    spike: float = 10.0
+    keep_latest_k: int = 3
+    max_loss_ratio: float = 10.0
     tensorboard: bool = False
 
     def __post_init__(self):
-        """Refuse what no run can be made from."""
-        shares = ("alpha", "masked_patches", "masked_components", "final_learning_rate")
+        """Check all fields."""
+        shares = (
+            "frequency_weight",
+            "patch_mask_ratio",
+            "frequency_mask_ratio",
+            "final_learning_rate",
+        )
         for name in shares:
             check_number(name, getattr(self, name), low=0, high=1)
-        for name in ("learning_rate", "encoder_rate", "clip"):
+        for name in ("learning_rate", "encoder_lr_ratio", "max_grad_norm"):
             check_number(name, getattr(self, name), low=0, low_open=True)
         for name in ("spectrum_weight", "balance_weight", "weight_decay"):
             check_number(name, getattr(self, name), low=0)
-        for name in ("micro_tokens", "micro_batches", "log_every", "keep"):
+        for name in ("max_tokens_per_microbatch", "n_microbatches", "log_every", "keep_latest_k"):
             check_number(name, getattr(self, name), low=1, integer=True)
-        for name in ("decoder_steps", "warmup_steps", "n_workers"):
+        for name in ("encoder_frozen_steps", "warmup_steps", "n_workers"):
             check_number(name, getattr(self, name), low=0, integer=True)
         check_number("temperature", self.temperature, low=1)
-        check_number("spike", self.spike, low=1, low_open=True)
+        check_number("max_loss_ratio", self.max_loss_ratio, low=1, low_open=True)
         check_option("masked_tokens", self.masked_tokens, ("drop", "embed"))
         check_option("precision", self.precision, ("float32", "bf16"))
-        check_option("parallel", self.parallel, ("ddp", "fsdp"))
+        check_option("strategy", self.strategy, ("ddp", "fsdp"))
         for name in ("compile", "checkpoint_activations", "save_average", "tensorboard"):
             check_option(name, getattr(self, name), (True, False))
         betas = self.betas
@@ -140,14 +145,14 @@ class PretrainingConfig:
             raise ValueError(f"The parameter 'betas' must be a pair, got {betas!r}.")
         betas = tuple(check_number("betas", beta, low=0, high=1) for beta in betas)
         object.__setattr__(self, "betas", betas)
-        if self.ema is not None:
-            check_number("ema", self.ema, low=0, high=1)
+        if self.ema_decay is not None:
+            check_number("ema_decay", self.ema_decay, low=0, high=1)
         elif self.save_average:
-            raise ValueError("save_average=True needs a moving average: give ema=0.999.")
-        if self.masked_patches in (0, 1):
+            raise ValueError("save_average=True needs a moving average: give ema_decay=0.999.")
+        if self.patch_mask_ratio in (0, 1):
             raise ValueError(
-                f"The parameter 'masked_patches' must lie between 0 and 1, got "
-                f"{self.masked_patches}: something must be hidden, and something seen."
+                f"The parameter 'patch_mask_ratio' must lie between 0 and 1, got "
+                f"{self.patch_mask_ratio}: something must be hidden, and something seen."
             )
 
     def to_dict(self):

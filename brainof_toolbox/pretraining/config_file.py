@@ -15,7 +15,7 @@
 
     [training]                      # fields of PretrainingConfig
     learning_rate = 1e-3
-    micro_batches = 4
+    n_microbatches = 4
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read_run(path):
 
 
 def add_run_options(parser):
-    """Add what may be said beside the file."""
+    """Add the options beside the file."""
     parser.add_argument("config", metavar="CONFIG", help="TOML file of the run")
     resume = parser.add_mutually_exclusive_group()
     resume.add_argument(
@@ -79,7 +79,7 @@ def add_run_options(parser):
 
 
 def run_file(options):
-    """Pretrain as a file says."""
+    """Pretrain with the configuration of a file."""
     from .loop import pretrain
     from .run_dir import CHECKPOINTS, list_steps
 
@@ -97,7 +97,7 @@ def run_file(options):
         )
     except (KeyboardInterrupt, SystemExit):
         if _is_main():
-            _say_how_to_go_on(Path(folder) / CHECKPOINTS)
+            _print_how_to_resume(Path(folder) / CHECKPOINTS)
         raise
 
 
@@ -105,15 +105,15 @@ def _is_main():
     return os.environ.get("RANK", "0") == "0"
 
 
-def _say_how_to_go_on(folder):
-    """Tell who has stopped a run what is left of it."""
+def _print_how_to_resume(folder):
+    """Print where a stopped run is saved."""
     from .run_dir import list_steps
 
     saved = list_steps(folder)
-    said = "before anything was saved"
+    state = "before anything was saved"
     if saved:
-        said = f"and is saved in {saved[-1]}; with --resume the same command goes on from there"
-    print(f"Pretraining was stopped, {said}.", file=sys.stderr)
+        state = f"and is saved in {saved[-1]}; with --resume the same command goes on from there"
+    print(f"Pretraining was stopped, {state}.", file=sys.stderr)
 
 
 def main(argv=None):

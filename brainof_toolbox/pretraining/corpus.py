@@ -302,7 +302,7 @@ class Corpus:
         return [self.directory / RECORDINGS / file for file in file_names(name)]
 
     def _keep(self, entries):
-        """Hold these entries, and know whose they are."""
+        """Set the entries, and what follows from them."""
         self.entries = tuple(entries)
         self._first = np.cumsum([0, *(entry.n_samples for entry in self.entries)])
         self.datasets = _unique(entry.dataset for entry in self.entries)

@@ -39,14 +39,14 @@ def fourier_axis(grid):
 
 def draw_masks(grid, config, generator, patch_size):
     """Draw what is taken away."""
-    # In each sample ``round(config.masked_patches * number of its patches)`` patches are hidden,
+    # In each sample ``round(config.patch_mask_ratio * number of its patches)`` patches are hidden,
     # at least one and at most all but one; in each channel (fMRI: at each time point)
-    # ``round(config.masked_components * F)`` components are removed. Which ones are is uniform and
-    # independent. Padding is neither hidden nor removed.
+    # ``round(config.frequency_mask_ratio * F)`` components are removed. Which ones are is uniform
+    # and independent. Padding is neither hidden nor removed.
     _check_dense(grid)
     is_token = grid.is_token(patch_size)  # (B, C, N)
-    is_hidden = _draw_patches(is_token.flatten(1), config.masked_patches, generator)  # (B, S)
-    is_removed = _draw_components(grid, config.masked_components, generator)
+    is_hidden = _draw_patches(is_token.flatten(1), config.patch_mask_ratio, generator)  # (B, S)
+    is_removed = _draw_components(grid, config.frequency_mask_ratio, generator)
     is_visible = is_token.flatten(1) & ~is_hidden  # (B, S)
     return Masks(is_hidden.view(is_token.shape), is_removed, _list_true(is_visible))
 

@@ -29,7 +29,7 @@ def plot_run(directory, path=None):
         )
     lines = read_log(log)
     if not lines:
-        raise ValueError(f"{log} holds no line yet: wait for as many steps as 'log_every' says.")
+        raise ValueError(f"{log} holds no line yet: wait for 'log_every' steps.")
     path = directory / "curves.png" if path is None else Path(path)
     figure = _draw(lines, _read_settings(directory / RUN), directory.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,10 +127,12 @@ def _plot_optimizer(axes, lines, settings):
     if len(norm) > 20:
         axes.plot(steps, norm, color="#0072B2", linewidth=0.6, alpha=0.35)
     axes.plot(steps, smooth_curve(norm), color="#0072B2", linewidth=1.8)
-    clip = settings.get("training", {}).get("clip")
+    clip = settings.get("training", {}).get("max_grad_norm")
     if clip is not None and norm.max() > 0.5 * clip:
         axes.axhline(clip, color="#0072B2", linestyle=":", linewidth=1)
-        axes.annotate("clip", (steps[0], clip), (0, 2), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            "max_grad_norm", (steps[0], clip), (0, 2), textcoords="offset points", fontsize=8
+        )
     axes.set_yscale("log")
     _plain_ticks(axes)
     axes.set_ylabel("gradient norm", color="#0072B2")

@@ -1,4 +1,4 @@
-"""Processes that train one network together: all that knows about ranks stands here.
+"""Distributed training: all code that depends on ranks.
 
 The processes are started by torch's own launcher (``torchrun``); without it there is one, and
 no process group. Names of parameters are those of the objective, whatever is wrapped around it,
@@ -20,24 +20,24 @@ from ._rank_state import (
     EMA,
     OPTIMIZER,
     WEIGHTS,
-    fill,
-    list_parts,
+    copy_into,
+    full_tensor,
+    load_optimizer_state,
     name_parameters,
+    named_state,
     read_shards,
-    take_up,
-    whole,
     write_shards,
 )
 from ._wrapping import device_of, hold_gradients, replicate, shard
 from .process_group import end_group, make_group
 
-__all__ = ["EMA", "OPTIMIZER", "SHARDS", "WEIGHTS", "Ranks"]
+__all__ = ["EMA", "OPTIMIZER", "SHARDS", "WEIGHTS", "DistributedRun"]
 
 #: Folder of a step directory that holds the parts that the processes wrote.
 SHARDS = "shards"
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-# What gloo and NCCL say when a partner is gone; no class of errors tells it apart.
+# Messages of gloo and NCCL when a peer is gone; no class of errors is specific to it.
 _LOST = re.compile(
     r"connection (?:was )?(?:closed|reset|refused)|timed? ?out|gloo|nccl|broken pipe|"
     r"remote process|socket",
@@ -45,7 +45,7 @@ _LOST = re.compile(
 )
 
 
-class Ranks:
+class DistributedRun:
     """The processes of a run, seen from one of them; a context manager."""
 
     def __init__(self, device, rank=0, n_ranks=1, is_launched=False, timeout=1800.0):
@@ -56,7 +56,7 @@ class Ranks:
 
     @classmethod
     def from_environment(cls, device="auto", timeout=1800.0):
-        """Read who we are from the variables that ``torchrun`` sets."""
+        """Read rank and world size from the variables that ``torchrun`` sets."""
         given = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         if dist.is_initialized():
             given = {"RANK": dist.get_rank(), "WORLD_SIZE": dist.get_world_size(), **given}
@@ -71,9 +71,9 @@ class Ranks:
         return cls(device_of(device, local, n_ranks), rank, n_ranks, bool(given), timeout)
 
     def __enter__(self):
-        """Meet the other processes."""
+        """Join the process group."""
         if self._is_launched:
-            with self._told("while meeting the other processes"):
+            with self._explain_lost_peer("while meeting the other processes"):
                 self._meet()
         return self
 
@@ -84,7 +84,7 @@ class Ranks:
             self._owns_group = True
 
     def __exit__(self, kind, error, traceback):
-        """Part from the other processes, and say so when it was one of them that failed."""
+        """Destroy the process group; raise ConnectionError if a peer failed."""
         lost = self._is_lost(error)
         # After an error NCCL would wait for collectives that never end; the process ends instead.
         if self._owns_group and not (error is not None and self.device.type == "cuda"):
@@ -95,30 +95,30 @@ class Ranks:
 
     # ------------------------------------------------------------------------- the network
 
-    def wrap(self, objective, parallel="ddp", precision="float32"):
-        """Move the objective to the device and let the processes train it together."""
+    def wrap(self, objective, strategy="ddp", precision="float32"):
+        """Move the objective to the device and wrap it for distributed training."""
         # Compile it and wrap its activations before; build the optimizer afterwards, from
         # ``named_parameters`` of this class.
-        check_option("parallel", parallel, ("ddp", "fsdp"))
+        check_option("strategy", strategy, ("ddp", "fsdp"))
         check_option("precision", precision, ("float32", "bf16"))
-        if parallel == "ddp" and self.n_ranks == 1:
+        if strategy == "ddp" and self.n_ranks == 1:
             return objective.to(self.device)
-        with self._told("while sending the weights round"):
-            if parallel == "ddp":
+        with self._explain_lost_peer("while sending the weights round"):
+            if strategy == "ddp":
                 return replicate(objective, self.device)
             self._meet(alone=True)
             return shard(objective, self.device, self.n_ranks, precision)
 
-    def share(self, n_micro_batches):
+    def local_microbatches(self, n_microbatches):
         """Return the micro-batches of a step that are this process's."""
-        if n_micro_batches % self.n_ranks:
+        if n_microbatches % self.n_ranks:
             raise ValueError(
-                f"The parameter 'micro_batches' must be a multiple of the number of processes "
-                f"{self.n_ranks}, got {n_micro_batches}. Choose "
-                f"{-(-n_micro_batches // self.n_ranks) * self.n_ranks}, or another number of "
+                f"The parameter 'n_microbatches' must be a multiple of the number of processes "
+                f"{self.n_ranks}, got {n_microbatches}. Choose "
+                f"{-(-n_microbatches // self.n_ranks) * self.n_ranks}, or another number of "
                 f"processes."
             )
-        return range(self.rank, n_micro_batches, self.n_ranks)
+        return range(self.rank, n_microbatches, self.n_ranks)
 
     @contextlib.contextmanager
     def no_sync(self, module, is_last):
@@ -126,12 +126,12 @@ class Ranks:
         with hold_gradients(module, not is_last):
             yield
 
-    def clip(self, parameters, max_norm):
+    def clip_gradients(self, parameters, max_norm):
         """Shorten the gradient where it is too long, all parameters together."""
         parameters = [p for p in parameters if p.grad is not None]
-        with self._told("while clipping gradients"):
+        with self._explain_lost_peer("while clipping gradients"):
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
-            norm = whole(norm)
+            norm = full_tensor(norm)
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
         return float(norm)
 
@@ -142,7 +142,7 @@ class Ranks:
         flat = [v.detach().to(torch.float64).flatten() for v in values.values()]
         joined = torch.cat(flat).cpu() if flat else torch.zeros(0)  # one transfer for all
         if self.n_ranks > 1:
-            with self._told("while averaging the losses"):
+            with self._explain_lost_peer("while averaging the losses"):
                 dist.all_reduce(joined)
             joined /= self.n_ranks
         parts = joined.split([part.numel() for part in flat])
@@ -156,21 +156,21 @@ class Ranks:
         values = torch.zeros(self.n_ranks, dtype=torch.float64)
         values[self.rank] = float(value)
         if self.n_ranks > 1:
-            with self._told("while collecting numbers"):
+            with self._explain_lost_peer("while collecting numbers"):
                 dist.all_reduce(values)
         return values.tolist()
 
     def any(self, flag):
-        """Agree on whether any process wants something, such as to stop."""
+        """Return on all processes whether the flag is set on any."""
         if self.n_ranks == 1:
             return bool(flag)
         wish = torch.tensor(int(flag))
-        with self._told("while agreeing on whether to stop"):
+        with self._explain_lost_peer("while agreeing on whether to stop"):
             dist.all_reduce(wish, op=dist.ReduceOp.MAX)
         return bool(wish)
 
     def barrier(self):
-        """Wait until every process is here."""
+        """Wait for all processes."""
         self.any(False)
 
     # ------------------------------------------------------------------------------- state
@@ -186,37 +186,37 @@ class Ranks:
     def state(self, module, optimizer=None, ema=None):
         """Collect all that is trained; every process must take part."""
         found = {}
-        for name, part in list_parts(module, optimizer, ema).items():
-            tensor = whole(part)
+        for name, part in named_state(module, optimizer, ema).items():
+            tensor = full_tensor(part)
             if self.is_main:
                 found[name] = tensor.detach().to("cpu", copy=True).contiguous()
         return found
 
     def restore(self, state, module, optimizer=None, ema=None):
         """Put a state back that :meth:`state` returned, in any number of processes."""
-        parts = list_parts(module, optimizer, ema, is_blank=True)
-        fill(parts, state)
-        take_up(parts, module, optimizer)
+        parts = named_state(module, optimizer, ema, is_blank=True)
+        copy_into(parts, state)
+        load_optimizer_state(parts, module, optimizer)
 
     def save_shards(self, folder, module, optimizer=None, ema=None):
         """Write this process's parts into ``folder / "shards"``; every process must take part."""
         # The files are safetensors: nothing in them can be executed.
-        with self._told("while saving"):
-            write_shards(Path(folder) / SHARDS, list_parts(module, optimizer, ema))
+        with self._explain_lost_peer("while saving"):
+            write_shards(Path(folder) / SHARDS, named_state(module, optimizer, ema))
             self.barrier()
         return sorted(path for path in (Path(folder) / SHARDS).iterdir() if path.is_file())
 
     def load_shards(self, folder, module, optimizer=None, ema=None):
         """Read what :meth:`save_shards` wrote, in any number of processes, sharded or not."""
-        parts = list_parts(module, optimizer, ema, is_blank=True)
-        with self._told("while loading"):
+        parts = named_state(module, optimizer, ema, is_blank=True)
+        with self._explain_lost_peer("while loading"):
             read_shards(Path(folder) / SHARDS, parts)
-        take_up(parts, module, optimizer)
+        load_optimizer_state(parts, module, optimizer)
 
     # ------------------------------------------------------------------------------ errors
 
     @contextlib.contextmanager
-    def _told(self, when):
+    def _explain_lost_peer(self, when):
         try:
             yield
         except RuntimeError as error:
@@ -232,5 +232,5 @@ class Ranks:
         return ConnectionError(
             f"Process {self.rank} of {self.n_ranks} lost another one {when}: it stopped, or did "
             f"not answer within {self.timeout:g} s. The first error in the logs of the processes "
-            f"says why; the run can be resumed from its latest checkpoint."
+            f"gives the cause; the run can be resumed from its latest checkpoint."
         )

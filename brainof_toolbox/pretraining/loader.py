@@ -33,7 +33,7 @@ class _Reader(Dataset):
 
 
 @contextlib.contextmanager
-def micro_batches(corpus, sampler, config, steps, mine, *, patch_size=64, pin_memory=False):
+def read_microbatches(corpus, sampler, config, steps, mine, *, patch_size=64, pin_memory=False):
     """Read the micro-batches of some steps, in their order."""
     reader = _Reader(corpus, config, patch_size, sampler.random_state)
     loader = DataLoader(

@@ -1,4 +1,4 @@
-"""What a run says: a line of JSON per interval, TensorBoard, and alarm when the loss leaves.
+"""Training log: a JSON line per interval, optional TensorBoard, and detection of loss spikes.
 
 Sums over the interval are part of a checkpoint, so that an interrupted run writes the same lines
 as one that was not, but for the clock.
@@ -24,7 +24,7 @@ class Log:
     """Sums over the steps of an interval, and the running mean of each modality's loss."""
 
     def __init__(self, path, config):
-        self.path, self.every, self.spike = path, config.log_every, config.spike
+        self.path, self.every, self.max_loss_ratio = path, config.log_every, config.max_loss_ratio
         self._sums, self._means, self._writer = _no_sums(), {}, None
         self._has_board = config.tensorboard and path is not None
         if self._has_board:
@@ -33,21 +33,21 @@ class Log:
     # ------------------------------------------------------------------------------- a step
 
     def find_problem(self, modality, loss, norm):
-        """Tell whether a step must not be taken."""
+        """Return why a step must not be taken, or None."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
         if not math.isfinite(norm):
             return f"the loss is {loss:.4g}, and its gradient is not finite"
         count, mean = self._means.get(modality, (0, 0.0))
-        if count >= MIN_STEPS and loss > self.spike * mean:
+        if count >= MIN_STEPS and loss > self.max_loss_ratio * mean:
             return (
-                f"the loss is {loss:.4g}, more than {self.spike:g} times its running mean "
-                f"{mean:.4g}"
+                f"the loss is {loss:.4g}, more than {self.max_loss_ratio:g} times its running "
+                f"mean {mean:.4g}"
             )
         return None
 
     def add(self, modality, terms, *, norm, size, seconds, waited):
-        """Take in a step."""
+        """Add a step to the sums."""
         sums = self._sums
         of_modality = sums["terms"].setdefault(modality, {"n_steps": 0})
         of_modality["n_steps"] += 1
@@ -168,7 +168,7 @@ def _make_line(step, sums, rate, epochs):
 
 
 def _rounded(value):
-    """Six digits are enough to look at."""
+    """Round numbers to six digits."""
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list):

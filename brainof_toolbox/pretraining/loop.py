@@ -1,4 +1,4 @@
-"""Pretraining: a corpus -> a checkpoint, interrupted and resumed at will.
+"""Pretraining: a corpus -> a checkpoint; runs can be interrupted and resumed.
 
 The loop is :func:`_train`. Everything random in a step comes from the seed and the number of the
 step, and a checkpoint holds all that steps change, so that it does not matter where a run was
@@ -21,12 +21,12 @@ from ..models.brainof import BrainOF
 from ..models.config import MODALITY_CODES, BrainOFConfig
 from ..models.isolate import isolate_torch
 from ._identity import describe_run
-from ._saving import Trained, load_step, save_step
+from ._saving import TrainState, load_step, save_step
 from ._stop import StopRequest
 from .config import PretrainingConfig
 from .corpus import Corpus
-from .distributed import Ranks
-from .loader import micro_batches
+from .distributed import DistributedRun
+from .loader import read_microbatches
 from .log import Log
 from .objective import Objective
 from .optim import (
@@ -67,15 +67,15 @@ def pretrain(
 
     A resumed run must have the same corpus, network, seed, length and configuration. Free are
     ``save_every``, ``device``, and of ``training``: ``compile``, ``checkpoint_activations``,
-    ``parallel``, ``save_average``, ``n_workers``, ``log_every``, ``keep``, ``spike`` and
-    ``tensorboard``.
+    ``strategy``, ``save_average``, ``n_workers``, ``log_every``, ``keep_latest_k``,
+    ``max_loss_ratio`` and ``tensorboard``.
 
     Parameters
     ----------
     corpus : Corpus | path-like
-        What it learns from.
+        Training data.
     output_dir : path-like
-        Where to: ``checkpoints/step-00001000`` and so on, ``log.jsonl``, ``run.json``.
+        Folder of the run: ``checkpoints/step-00001000`` and so on, ``log.jsonl``, ``run.json``.
     config : str | BrainOFConfig | dict
         Shape of the network: a preset, or fields, with ``"preset"`` among them if wanted.
     total_steps : int
@@ -91,7 +91,7 @@ def pretrain(
     device : str
         ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     training : PretrainingConfig | dict | None
-        How it learns; ``None`` is the default.
+        Configuration of the training; ``None`` is the default.
     verbose : bool | None
         Show a progress bar; ``None`` on a terminal only.
 
@@ -138,8 +138,9 @@ def pretrain(
         random_state=random_state,
         directory=RunDirectory(output_dir),
     )
-    with Ranks.from_environment(device) as ranks:
-        ranks.share(training.micro_batches)  # refuses a number of processes that cannot share
+    with DistributedRun.from_environment(device) as ranks:
+        # Raises if the micro-batches cannot be divided among the processes.
+        ranks.local_microbatches(training.n_microbatches)
         return _start(run, ranks, resume, verbose)
 
 
@@ -172,7 +173,7 @@ def as_training(training):
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What does not change in a run."""
+    """Constants of a run."""
 
     corpus: object
     config: BrainOFConfig
@@ -239,20 +240,20 @@ def _build(run, ranks):
     objective = Objective(model, training)
     if training.compile:
         objective.compile()
-    module = ranks.wrap(objective, training.parallel, training.precision)
+    module = ranks.wrap(objective, training.strategy, training.precision)
     average = None
-    if training.ema is not None:
-        average = MovingAverage(ranks.named_parameters(module), training.ema)
-    return Trained(model, module, make_optimizer(module, training), average)
+    if training.ema_decay is not None:
+        average = MovingAverage(ranks.named_parameters(module), training.ema_decay)
+    return TrainState(model, module, make_optimizer(module, training), average)
 
 
 def _train(run, trained, step, log, bar, stop, ranks):
     """Train from one step to another: the loop."""
     config, device, module = run.training, ranks.device, trained.module
-    mine = ranks.share(config.micro_batches)
+    mine = ranks.local_microbatches(config.n_microbatches)
     parameters = list(module.parameters())
     steps = range(step, run.last)
-    with micro_batches(
+    with read_microbatches(
         run.corpus,
         run.sampler,
         config,
@@ -276,7 +277,7 @@ def _train(run, trained, step, log, bar, stop, ranks):
                     (terms["loss"] / len(mine)).backward()
                 totals.append(terms)
             terms = ranks.mean(_average(totals))
-            norm = ranks.clip(parameters, config.clip)
+            norm = ranks.clip_gradients(parameters, config.max_grad_norm)
             modality = MODALITY_CODES[grid.modality]
             problem = log.find_problem(modality, terms["loss"], norm)
             if problem:  # the weights are still those of before
@@ -329,18 +330,19 @@ def _save(run, step, trained, log, ranks):
             save_average=run.training.save_average,
         )
     if ranks.is_main:
-        run.directory.prune(run.training.keep)
+        run.directory.prune(run.training.keep_latest_k)
     return path
 
 
 def _name_batch(run, step, modality, problem, totals, ranks):
-    """Say which samples the network could not bear."""
-    n = run.training.micro_batches
+    """Build the error message for a batch with a non-finite loss or gradient."""
+    n = run.training.n_microbatches
     losses = torch.zeros(n, dtype=torch.float64)
-    losses[list(ranks.share(n))] = torch.stack([t["loss"].detach().cpu().double() for t in totals])
+    local = torch.stack([terms["loss"].detach().cpu().double() for terms in totals])
+    losses[list(ranks.local_microbatches(n))] = local
     losses = ranks.mean({"losses": losses * ranks.n_ranks})["losses"]
     plan = run.sampler.plan(step)
-    # A gradient may be at fault where no loss is: then it may have been any.
+    # A gradient may be non-finite where all losses are finite: then any sample may be the cause.
     guilty = [number for number in range(n) if not torch.isfinite(losses[number])] or range(n)
     indices = [int(index) for number in guilty for index in plan[number]]
     datasets = sorted({run.corpus.entry_of(index).dataset for index in indices})
@@ -348,6 +350,6 @@ def _name_batch(run, step, modality, problem, totals, ranks):
         f"Pretraining was stopped in step {step + 1}: {problem}. Its batch: modality {modality}, "
         f"datasets {', '.join(datasets)}, samples {join_some(indices, 32)} of the corpus. The "
         f"weights before this step are saved in {run.directory.step_path(step)}. Look at the "
-        f"samples; then lower the learning rate or the clip in a new run, or resume with a larger "
-        f"'spike' if the loss is just that."
+        f"samples; then lower the learning rate or max_grad_norm in a new run, or resume with a "
+        f"larger 'max_loss_ratio' if the loss is a mere spike."
     )

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..models.config import MODALITY_CODES
-from ..models.moe import Ledger, balance_loss
+from ..models.moe import RoutingRecord, balance_loss
 from ..models.tokens import TokenBatch
 from .batch import from_patches, to_tokens
 from .config import PretrainingConfig
@@ -29,8 +29,8 @@ class Objective(nn.Module):
     at each time point for fMRI (:func:`.corruption.corrupt`). 2. Patches of what remains are
     hidden. 3. The latents read the visible patches, and are asked for all patches of the sample.
     4. The answer is compared with the original signal: on hidden patches in time, and on removed
-    components in frequency. ``loss = (1 - alpha) * time + alpha * frequency``, both Smooth L1 (of
-    unit beta), averaged within each sample, then over samples.
+    components in frequency. ``loss = (1 - frequency_weight) * time + frequency_weight *
+    frequency``, both Smooth L1 (of unit beta), averaged within each sample, then over samples.
 
     With ``spectrum_weight`` a third term asks for the strength of rhythms, which has no phase and
     can be guessed where a waveform cannot: Smooth L1 on the log-amplitude spectrum of each channel
@@ -47,10 +47,10 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.config = PretrainingConfig() if config is None else config
-        if model.config.answers_spectrum != (self.config.spectrum_weight > 0):
+        if model.config.predicts_spectrum != (self.config.spectrum_weight > 0):
             raise ValueError(
                 f"spectrum_weight={self.config.spectrum_weight} does not go with a network of "
-                f"answers_spectrum={model.config.answers_spectrum}: give both, or neither."
+                f"predicts_spectrum={model.config.predicts_spectrum}: give both, or neither."
             )
         self.model.checkpoint_activations = self.config.checkpoint_activations
 
@@ -59,24 +59,24 @@ class Objective(nn.Module):
         patch_size = self.model.config.patch_size
         _check_masks(grid, masks, patch_size)
         tokens = to_tokens(grid, corrupt(grid, masks), patch_size=patch_size)
-        gates = Ledger()
-        latents = self.model(self._hide(tokens, masks), gates=gates)  # (B, M, D)
-        values = self.model.decode(latents, tokens, gates=gates)  # (B, S, P)
+        routing = RoutingRecord()
+        latents = self.model(self._hide(tokens, masks), routing=routing)  # (B, M, D)
+        values = self.model.decode(latents, tokens, routing=routing)  # (B, S, P)
         # The transform is linear: that of the error is the error of the transform.
         error = from_patches(values.float(), grid) - grid.data  # (B, C, T)
         time = time_loss(error, masks, grid, patch_size).mean()
         frequency = frequency_loss(error, masks, grid).mean()
-        logged, alpha = {"time": time, "frequency": frequency}, self.config.alpha
-        loss = (1 - alpha) * time + alpha * frequency
+        logged, weight = {"time": time, "frequency": frequency}, self.config.frequency_weight
+        loss = (1 - weight) * time + weight * frequency
         if self.config.spectrum_weight:
-            logged["spectrum"] = self._spectrum_loss(grid, latents, gates)
+            logged["spectrum"] = self._spectrum_loss(grid, latents, routing)
             loss = loss + self.config.spectrum_weight * logged["spectrum"]
-        balance, load, entropy = gate_terms(gates, error.device)
+        balance, load, entropy = gate_terms(routing, error.device)
         logged["balance"], loss = balance, loss + self.config.balance_weight * balance
         logged = {name: term.detach() for name, term in logged.items()}
         return {"loss": loss, **logged, "load": load, "entropy": entropy}
 
-    def _spectrum_loss(self, grid, latents, gates):
+    def _spectrum_loss(self, grid, latents, routing):
         """Ask for the spectra of all channels, and compare."""
         patch_size = self.model.config.patch_size
         tokens = to_tokens(grid, grid.data, patch_size=patch_size)  # zero beyond the end
@@ -84,7 +84,7 @@ class Objective(nn.Module):
             each = self.model.content.log_spectrum(tokens.values)  # (B, S, F)
             wanted = channel_means(each, tokens, grid, patch_size)  # (B, C, F)
         queries = channel_queries(tokens, grid)
-        found = self.model.decode_spectrum(latents, queries, gates=gates)  # (B, C, F)
+        found = self.model.decode_spectrum(latents, queries, routing=routing)  # (B, C, F)
         loss = _smooth_l1(found.float() - wanted).mean(-1, keepdim=True)  # (B, C, 1)
         return _mean(loss, grid.is_channel()[..., None]).mean()
 
@@ -92,7 +92,7 @@ class Objective(nn.Module):
         is_hidden = masks.is_hidden.flatten(1)  # (B, S)
         if self.config.masked_tokens == "embed":
             return dataclasses.replace(tokens, is_masked=is_hidden)
-        seen = take_tokens(tokens, masks.visible)
+        seen = select_tokens(tokens, masks.visible)
         # Nothing is masked, yet the embedding of masked tokens gets a gradient, namely zero:
         # processes that average gradients wait for all of them.
         return dataclasses.replace(seen, is_masked=torch.zeros_like(seen.is_padding))
@@ -128,12 +128,12 @@ def channel_queries(tokens, grid):
     """Return one query per channel, for the whole of each sample."""
     n_samples, n_tokens = tokens.is_padding.shape
     first = torch.arange(0, n_tokens, n_tokens // grid.data.shape[1], device=grid.data.device)
-    queries = take_tokens(tokens, first.expand(n_samples, -1))  # (B, C, ...)
+    queries = select_tokens(tokens, first.expand(n_samples, -1))  # (B, C, ...)
     length = (grid.n_times / grid.sfreq)[:, None].expand_as(queries.time)  # (B, C)
     return dataclasses.replace(queries, time=length / 2, duration=length)
 
 
-def take_tokens(tokens, index):
+def select_tokens(tokens, index):
     """Pick some tokens of each sample."""
     # index (B, V).
     tokens = tokens.unshare()
@@ -150,16 +150,16 @@ def take_tokens(tokens, index):
     return TokenBatch(**fields)
 
 
-def gate_terms(gates, device):
+def gate_terms(routing, device):
     """Compute the balance loss and the logged statistics of the gates of one modality."""
     # -> balance (), load (E,), entropy ().
-    gates = list(gates)
-    if not gates:
+    routing = list(routing)
+    if not routing:
         nothing = torch.zeros((), device=device)
         return nothing, torch.zeros(0, device=device), nothing
     balance, load, entropy = [], [], []
     with torch.autocast(device.type, enabled=False):
-        for probability, chosen, group, is_counted in gates:
+        for probability, chosen, group, is_counted in routing:
             balance.append(balance_loss(probability, chosen, group, is_counted, N_GROUPS))
             probability = probability.detach()
             weight = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted

@@ -48,10 +48,10 @@ def learning_rate(step, total_steps, config):
 
 def encoder_share(step, config):
     """Return the learning rate of all but the decoder, as a share of the decoder's."""
-    done = step - config.decoder_steps + 1
-    if not config.decoder_steps:
-        return config.encoder_rate  # the warm-up is that of the run
-    return config.encoder_rate * min(max(done, 0) / max(config.warmup_steps, 1), 1.0)
+    done = step - config.encoder_frozen_steps + 1
+    if not config.encoder_frozen_steps:
+        return config.encoder_lr_ratio  # the warm-up is that of the run
+    return config.encoder_lr_ratio * min(max(done, 0) / max(config.warmup_steps, 1), 1.0)
 
 
 def set_learning_rate(optimizer, rate, share=1.0):
@@ -63,7 +63,7 @@ def set_learning_rate(optimizer, rate, share=1.0):
 class MovingAverage:
     """Exponential moving average of the weights.
 
-    The first steps count less than ``decay`` says, ``(1 + step) / (10 + step)``, so that the
+    In the first steps the decay is at most ``(1 + step) / (10 + step)``, so that the
     average forgets the initial weights soon, whatever the decay.
     """
 

@@ -35,8 +35,8 @@ def end_group():
     """End the process group and the threads that its collectives run in."""
     # A thread of gloo that lets go of a tensor while the interpreter ends aborts the process
     # (https://github.com/pytorch/pytorch/pull/179291). The threads end with the last object that
-    # knows the group. Networks in cycles are such objects, hence the collection; torch's caches of
-    # sharded tensors are others, which nobody can clear, hence the wait.
+    # refers to the group. Networks in cycles are such objects, hence the collection; torch's
+    # caches of sharded tensors are others, which cannot be cleared, hence the wait.
     dist.destroy_process_group()
     gc.collect()
     time.sleep(LET_GO)

@@ -35,11 +35,11 @@ _LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
 
 
 @dataclass(frozen=True)
-class Saved:
+class RunCheckpoint:
     """A validated checkpoint of a run."""
 
     path: Path  # Its directory
-    record: dict  # What ``training.json`` says
+    record: dict  # Content of ``training.json``
 
     @property
     def step(self):
@@ -77,7 +77,7 @@ def find_latest(output_dir):
     damaged = []
     for path in reversed(list_steps(folder)):
         try:
-            return Saved(path, _validate(path))
+            return RunCheckpoint(path, _validate(path))
         except (ValueError, OSError) as error:
             damaged.append(path.name)
             warn(f"The checkpoint {path} is damaged and passed over: {error}")
@@ -103,7 +103,7 @@ def _number(path):
 
 
 def _validate(path):
-    """Return the record of a checkpoint, or say what is wrong with it."""
+    """Return the record of a checkpoint; raise if it is damaged."""
     record = load_json((path / RECORD).read_bytes())
     if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{RECORD} is not of format version {FORMAT_VERSION}")
@@ -119,7 +119,7 @@ def _validate(path):
 
 
 def hash_record(content):
-    """Return the sha256 of what a record says."""
+    """Return the sha256 of a record."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,7 +151,7 @@ class RunDirectory:
                 f"There is a {LOG} of another origin: choose another output_dir",
                 str(self.path),
             )
-        with self._told():
+        with self._explain_write_error():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             (self.path / LOG).unlink(missing_ok=True)
             self._clear_up()
@@ -163,7 +163,7 @@ class RunDirectory:
         step = int(ranks.gather(saved.step if ranks.is_main else 0)[0])
         if saved is None:
             path = self.step_path(step)
-            saved = Saved(path, load_json((path / RECORD).read_bytes()))
+            saved = RunCheckpoint(path, load_json((path / RECORD).read_bytes()))
         return saved
 
     def _resume(self, run):
@@ -175,7 +175,7 @@ class RunDirectory:
                 f"settings (old -> new): {'; '.join(differences)}. Give it the old ones, or "
                 f"another output_dir."
             )
-        with self._told():
+        with self._explain_write_error():
             self._clear_up()
             for path in list_steps(self.checkpoints):
                 if _number(path) > saved.step:
@@ -211,7 +211,7 @@ class RunDirectory:
                 remove(path)
 
     @contextlib.contextmanager
-    def _told(self):
+    def _explain_write_error(self):
         try:
             yield
         except OSError as error:

@@ -44,7 +44,7 @@ class Sampler:
 
     def __init__(self, corpus, config, *, patch_size=64, random_state=0):
         self.random_state = check_number("random_state", random_state, low=0, integer=True)
-        self.n_micro_batches = config.micro_batches
+        self.n_microbatches = config.n_microbatches
         modality = np.asarray(corpus.modality)
         if len(modality) == 0:
             raise ValueError("The corpus holds no samples. Build it from recordings first.")
@@ -66,25 +66,25 @@ class Sampler:
 
     def plan(self, step):
         """Return the samples of a step."""
-        # -> micro_batches (batch_size,).
+        # -> list of n_microbatches arrays (batch_size,).
         block, offset = divmod(step, _BLOCK)
         before, draws = self._visits(block), self._draws(block)
         number = draws[offset]
         bucket = self.buckets[number]
         visits = before[number] + np.count_nonzero(draws[:offset] == number)
-        n_drawn = bucket.batch_size * self.n_micro_batches
+        n_drawn = bucket.batch_size * self.n_microbatches
         places = visits * n_drawn + np.arange(n_drawn)
         passes, within = np.divmod(places, len(bucket.indices))
         drawn = np.empty(n_drawn, dtype=np.int64)
         for turn in range(passes[0], passes[-1] + 1):
             here = passes == turn
             drawn[here] = self._permutation(number, turn)[within[here]]
-        return np.split(bucket.indices[drawn], self.n_micro_batches)
+        return np.split(bucket.indices[drawn], self.n_microbatches)
 
     def size(self, step):
         """Return how much is in a step."""
         bucket = self.bucket(step)
-        n_samples = bucket.batch_size * self.n_micro_batches
+        n_samples = bucket.batch_size * self.n_microbatches
         return n_samples, n_samples * bucket.mean_tokens
 
     def epochs(self, step):
@@ -95,7 +95,7 @@ class Sampler:
         visits = before + drawn
         seen = np.zeros(len(MODALITY_CODES))
         for count, bucket in zip(visits, self.buckets):
-            seen[bucket.modality] += count * bucket.batch_size * self.n_micro_batches
+            seen[bucket.modality] += count * bucket.batch_size * self.n_microbatches
         return {
             name: float(seen[m] / self.n_samples[m])
             for m, name in enumerate(MODALITY_CODES)
@@ -163,7 +163,7 @@ def _make_buckets(groups, modality, tokens, n_samples, config):
     modalities = [int(modality[members[0]]) for members in groups]
     largest = [int(tokens[members].max()) for members in groups]
     fitting = [
-        int(min(max(1, config.micro_tokens // n_tokens), n_samples[m]))
+        int(min(max(1, config.max_tokens_per_microbatch // n_tokens), n_samples[m]))
         for m, n_tokens in zip(modalities, largest)
     ]
     filled = np.array([len(members) / n for members, n in zip(groups, fitting)])

@@ -73,10 +73,10 @@ def is_used(name):
 # ------------------------------------------------------------------------------ gradients
 
 
-@pytest.mark.parametrize("n_chosen", [1, 4])
-def test_gradients_reach_everything(n_chosen):
+@pytest.mark.parametrize("top_k", [1, 4])
+def test_gradients_reach_everything(top_k):
     """Embedding of content and place, latents, resampler, every layer, every expert in use."""
-    shape = {"width": 32, "n_layers": 2, "n_latents": 16, "n_heads": 4, "n_chosen": n_chosen}
+    shape = {"width": 32, "n_layers": 2, "n_latents": 16, "n_heads": 4, "top_k": top_k}
     model = BrainOF(BrainOFConfig.preset("tiny", **shape), random_state=0)
     network, blocks = make_parts(model, noise_epochs(16, kind="eeg+meg"))
     with torch.no_grad():  # a fresh head is zero, and lets nothing through
@@ -105,7 +105,7 @@ def test_gradients_reach_everything(n_chosen):
             n_experts += int(is_reached.sum())
         else:
             assert grad.abs().max() > 0, name
-    assert n_experts == 2 * 4 * 4 if n_chosen == 4 else n_experts >= 2 * 4
+    assert n_experts == 2 * 4 * 4 if top_k == 4 else n_experts >= 2 * 4
     place = network.backbone.place
     assert place.sensor_type.grad.abs().amax(dim=1)[:3].min() > 0  # EEG, MAG, GRAD
     assert place.modality.grad.abs().amax(dim=1)[:2].min() > 0

@@ -24,7 +24,7 @@ def embedder(micro_checkpoint, pairs):
 @pytest.mark.parametrize("modality", ["fmri", "eeg", "meg"])
 def test_shares(modality, embedder, pairs):
     """As much is hidden as was asked for; the rest is the preprocessed signal."""
-    found = reconstruct(embedder, pairs, modality=modality, masked_components=0.0)
+    found = reconstruct(embedder, pairs, modality=modality, frequency_mask_ratio=0.0)
     shape = found.original.shape
     assert all(a.shape == shape for a in (found.corrupted, found.reconstructed, found.is_hidden))
     assert 0.4 < found.is_hidden.mean() < 0.6
@@ -36,7 +36,7 @@ def test_shares(modality, embedder, pairs):
 def test_components_are_removed(embedder, pairs):
     """Along time in EEG, across regions in fMRI: so much power is gone."""
     for modality, axis in (("eeg", 2), ("fmri", 1)):
-        found = reconstruct(embedder, pairs, modality=modality, masked_components=0.3)
+        found = reconstruct(embedder, pairs, modality=modality, frequency_mask_ratio=0.3)
         left = np.abs(np.fft.rfft(found.corrupted, axis=axis)) > 1e-3
         full = np.abs(np.fft.rfft(found.original, axis=axis)) > 1e-3
         assert 0.6 < left[full].mean() < 0.8
@@ -45,7 +45,7 @@ def test_components_are_removed(embedder, pairs):
 def test_hidden_patches_are_not_read(embedder, pairs):
     """Other values where nothing is seen change nothing that is told."""
     eeg = pairs.parts["eeg"]
-    first = reconstruct(embedder, eeg, masked_components=0.0, random_state=4)
+    first = reconstruct(embedder, eeg, frequency_mask_ratio=0.0, random_state=4)
     (block,) = embedder._blocks(embedder._as_sources(eeg, reset=False))
     changed = block.windows["eeg"].signals.data.copy()
     changed[first.is_hidden] = 7.0
@@ -56,7 +56,7 @@ def test_hidden_patches_are_not_read(embedder, pairs):
             return iter([block])
 
     fake = Fake(embedder.checkpoint).fit(eeg)
-    second = reconstruct(fake, eeg, masked_components=0.0, random_state=4)
+    second = reconstruct(fake, eeg, frequency_mask_ratio=0.0, random_state=4)
     np.testing.assert_array_equal(first.is_hidden, second.is_hidden)
     np.testing.assert_allclose(first.reconstructed, second.reconstructed, atol=1e-4)
 
@@ -94,10 +94,10 @@ def test_figure(modality, n_axes, embedder, pairs):
 
 
 def test_refuses(embedder, pairs):
-    with pytest.raises(ValueError, match="masked_patches"):
-        reconstruct(embedder, pairs, modality="eeg", masked_patches=0)
-    with pytest.raises(ValueError, match="masked_components"):
-        reconstruct(embedder, pairs, modality="eeg", masked_components=1.5)
+    with pytest.raises(ValueError, match="patch_mask_ratio"):
+        reconstruct(embedder, pairs, modality="eeg", patch_mask_ratio=0)
+    with pytest.raises(ValueError, match="frequency_mask_ratio"):
+        reconstruct(embedder, pairs, modality="eeg", frequency_mask_ratio=1.5)
     with pytest.raises(ValueError, match="Name the modality"):
         reconstruct(embedder, pairs)
     with pytest.raises(ValueError, match="not fitted"):

@@ -95,7 +95,7 @@ def test_module_is_the_published_formula(n_tokens):
     lam_init = 0.8 - 0.6 * torch.exp(torch.tensor(-0.6, dtype=torch.float64))
     lq1, lk1, lq2, lk2 = module.lam
     lam = torch.exp(lq1 @ lk1) - torch.exp(lq2 @ lk2) + lam_init
-    torch.testing.assert_close(module.weight_of_maps(), lam)
+    torch.testing.assert_close(module.compute_lambda(), lam)
     assert (lam - lam_init).abs() > 1e-6
 
     x = torch.randn(1, n_tokens, 16, generator=generator, dtype=torch.float64)

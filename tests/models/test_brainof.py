@@ -22,7 +22,7 @@ ABLATIONS = [
     {"spectrum": False},
     {"position_encoding": "none", "latent_init": "random"},
     {"latent_init": "random"},
-    {"n_chosen": 2},
+    {"top_k": 2},
 ]
 
 
@@ -148,23 +148,23 @@ def test_decoder_reads_places_not_values(small_model, tokens_of):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("reads", ["change", "latents"])
+@pytest.mark.parametrize("reads", ["residual", "latents"])
 def test_decoder_equals_naive(small_model, tokens_of, reads):
     """Written out: maps times values, where the decoder takes the change, or all there is."""
-    model, tokens = small_model(decoder_reads=reads), tokens_of()
+    model, tokens = small_model(decoder_input=reads), tokens_of()
     latents = _embed(model, tokens)
     asked = x = model.place(tokens)
     start = model.latents.expand(len(tokens), -1, -1)
     change = latents - start / (start.square().mean(-1, keepdim=True) + 1e-6).sqrt()
-    content = change if reads == "change" else latents
+    content = change if reads == "residual" else latents
     for block in model.decoder.blocks:
         part = block.attention
         maps = part.weights(x, start, content)  # (B, H, T, M)
-        values = part.value(content if reads == "change" else start + content)
+        values = part.value(content if reads == "residual" else start + content)
         heads = [maps[:, h] @ v for h, v in enumerate(values.chunk(part.n_heads, -1))]
         x = x + block.attention_scale.weight * part.out(torch.cat(heads, -1))
         x = block.feed_forward(x)
-    wanted = model.patch(x - asked if reads == "change" else x)
+    wanted = model.patch(x - asked if reads == "residual" else x)
     torch.testing.assert_close(model.decode(latents, tokens), wanted, **TOLERANCE)
 
 

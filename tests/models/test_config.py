@@ -75,15 +75,15 @@ def test_unknown_preset_lists_the_known_ones():
         ("n_layers", 0, ValueError),
         ("n_layers", 2.5, TypeError),
         ("n_layers", True, TypeError),
-        ("n_chosen", 5, ValueError),
+        ("top_k", 5, ValueError),
         ("width", 100, ValueError),
         ("norm_eps", 0, ValueError),
         ("norm_eps", float("nan"), ValueError),
         ("layer_scale", -0.1, ValueError),
         ("time_wavelengths", (1.0, 2.0), ValueError),
         ("time_wavelengths", (0.0, 2.0, 3), ValueError),
-        ("head_reach", (0.1, 0.2), ValueError),
-        ("head_reach", ((-0.1, None),), ValueError),
+        ("attention_range_init", (0.1, 0.2), ValueError),
+        ("attention_range_init", ((-0.1, None),), ValueError),
     ],
 )
 def test_nonsense_is_refused_by_name(field, value, error):

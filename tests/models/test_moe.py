@@ -10,9 +10,9 @@ from brainof_toolbox.models.layers import SwiGLU
 from brainof_toolbox.models.moe import MixtureOfExperts, balance_loss, dense_experts
 
 
-def _moe(n_routed=4, n_chosen=1, dtype=torch.float64):
+def _moe(n_experts=4, top_k=1, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
-    moe = MixtureOfExperts(8, 16, n_routed, n_chosen)
+    moe = MixtureOfExperts(8, 16, n_experts, top_k)
     for part in reversed(list(moe.modules())):
         if hasattr(part, "initialise"):
             part.initialise(generator)
@@ -23,9 +23,9 @@ def _tokens(*shape, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
 
-@pytest.mark.parametrize(("n_routed", "n_chosen"), [(1, 1), (4, 1), (4, 2), (5, 5)])
-def test_moe_equals_the_loop_over_tokens(n_routed, n_chosen):
-    fast_moe, slow_moe = _moe(n_routed, n_chosen), _moe(n_routed, n_chosen)
+@pytest.mark.parametrize(("n_experts", "top_k"), [(1, 1), (4, 1), (4, 2), (5, 5)])
+def test_moe_equals_the_loop_over_tokens(n_experts, top_k):
+    fast_moe, slow_moe = _moe(n_experts, top_k), _moe(n_experts, top_k)
     x = _tokens(2, 9, 8)
     fast = fast_moe(x)
     slow = naive.mixture(x.flatten(0, 1), slow_moe).view(x.shape)
@@ -65,9 +65,9 @@ def test_no_token_is_dropped_when_all_choose_one_expert():
         moe.gate.weight.zero_()
         moe.gate.weight[2] = 5.0
     x = _tokens(1, 40, 8).abs()
-    ledger = []
-    out = moe(x, ledger)
-    assert (ledger[0][1] == 2).all()
+    record = []
+    out = moe(x, record)
+    assert (record[0][1] == 2).all()
     shared_only = moe.shared(x)
     assert ((out - shared_only).abs().amax(-1) > 1e-6).all()
     torch.testing.assert_close(out[0], naive.mixture(x[0], moe), atol=1e-10, rtol=0)
@@ -75,7 +75,7 @@ def test_no_token_is_dropped_when_all_choose_one_expert():
 
 def test_weight_is_the_probability_over_all_experts():
     """Not renormalised over the chosen ones: twice the routed part for twice the probability."""
-    moe = _moe(n_chosen=1)
+    moe = _moe(top_k=1)
     x = _tokens(1, 5, 8)
     probability = moe.route(x[0])
     torch.testing.assert_close(probability.sum(-1), torch.ones(5).double())
@@ -106,12 +106,12 @@ def test_swiglu_equals_the_formula():
     torch.testing.assert_close(shared(x), slow, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("n_chosen", [1, 2])
-def test_balance_equals_the_loop(n_chosen):
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_balance_equals_the_loop(top_k):
     generator = torch.Generator().manual_seed(0)
     probability = torch.rand(5, 6, 4, generator=generator, dtype=torch.float64)
     probability = probability / probability.sum(-1, keepdim=True)
-    chosen = probability.topk(n_chosen).indices
+    chosen = probability.topk(top_k).indices
     group = torch.tensor([1, 2, 1, 7, 2])
     is_counted = torch.rand(5, 6, generator=generator) < 0.7
     fast = balance_loss(probability, chosen, group, is_counted)
@@ -135,14 +135,14 @@ def test_balance_is_least_for_even_use_and_per_modality():
 
 
 def test_balance_has_a_gradient_for_the_gate():
-    moe, ledger = _moe(), []
-    moe(_tokens(2, 30, 8), ledger)
-    balance_loss(*ledger[0], torch.tensor([1, 2])).backward()
+    moe, record = _moe(), []
+    moe(_tokens(2, 30, 8), record)
+    balance_loss(*record[0], torch.tensor([1, 2])).backward()
     assert moe.gate.weight.grad.abs().sum() > 0
 
 
 def test_n_chosen_must_fit():
-    with pytest.raises(ValueError, match="n_chosen"):
+    with pytest.raises(ValueError, match="top_k"):
         MixtureOfExperts(8, 16, 2, 3)
 
 

@@ -52,7 +52,7 @@ def test_keys_see_where_and_when_undiluted(small_model, tokens_of):
 
 def test_attention_kernel_has_the_reach_asked_for():
     """The log kernel in space is that of a bell of the reach, at short distances."""
-    config = BrainOFConfig(head_reach=((0.03, None), (None, 0.2)), key_content=0.0)
+    config = BrainOFConfig(attention_range_init=((0.03, None), (None, 0.2)), key_content_init=0.0)
     model = BrainOF(config)
     attention = model.encoder.blocks[0].attention
     step = torch.tensor([[0.0, 0, 0], [0.03, 0, 0], [0, 0, 0]])

@@ -16,9 +16,9 @@ from brainof_toolbox.models.sizes import check_sizes, wanted_shapes
 
 SMALL = {"width": 32, "n_layers": 2, "n_latents": 16, "n_heads": 4}
 WHOLE = ["n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_latents", "width"]
-WHOLE += ["patch_size", "n_routed", "n_chosen"]
+WHOLE += ["patch_size", "n_experts", "top_k"]
 WAVES = {"position_wavelengths": [0.4, 0.03], "time_wavelengths": [0.25, 1024.0]}
-FLOATS = ["expert_ratio", "waveform_corner", "latent_span", "norm_eps", "spectrum_floor"]
+FLOATS = ["expert_ratio", "waveform_lowpass_init", "latent_span", "norm_eps", "spectrum_floor"]
 NAN, INFINITY = float("nan"), float("inf")
 
 CASES = [
@@ -34,12 +34,12 @@ CASES = [
     *((name, value) for name in FLOATS for value in (NAN, INFINITY, -1.0, "1", True, 10**400)),
     ("expert_ratio", 1e300),
     ("expert_ratio", 2.0),
-    ("head_reach", [[NAN, 1.0]]),
-    ("head_reach", [[-1.0, 1.0]]),
-    ("head_reach", 10**9),
+    ("attention_range_init", [[NAN, 1.0]]),
+    ("attention_range_init", [[-1.0, 1.0]]),
+    ("attention_range_init", 10**9),
     ("n_layers", 1),
     ("n_encoder_blocks", 1),
-    ("n_routed", 5),
+    ("n_experts", 5),
     ("n_heads", 2),
     ("patch_size", 32),
 ]
@@ -75,11 +75,11 @@ def test_wrong_sizes_are_refused_at_once(tmp_path):
     "fields",
     [
         {},
-        {"n_layers": 12, "n_encoder_blocks": 1, "n_decoder_blocks": 3, "n_routed": 3},
+        {"n_layers": 12, "n_encoder_blocks": 1, "n_decoder_blocks": 3, "n_experts": 3},
         {"experts": "dense", "attention": "plain", "spectrum": False},
         {"position_encoding": "none", "latent_init": "random"},
-        {"answers_spectrum": True, "patch_size": 32, "expert_ratio": 1.7, "n_heads": 2},
-        {"decoder_reads": "latents", "position_wavelengths": (0.4, 0.03, 3)},
+        {"predicts_spectrum": True, "patch_size": 32, "expert_ratio": 1.7, "n_heads": 2},
+        {"decoder_input": "latents", "position_wavelengths": (0.4, 0.03, 3)},
     ],
 )
 def test_right_sizes_are_those_of_the_network(fields, tmp_path):
@@ -92,7 +92,7 @@ def test_right_sizes_are_those_of_the_network(fields, tmp_path):
     assert load_checkpoint(save(tmp_path / "model", **fields)).config == config
 
 
-@pytest.mark.parametrize("name", ["n_layers", "n_latents", "n_routed", "expert_ratio"])
+@pytest.mark.parametrize("name", ["n_layers", "n_latents", "n_experts", "expert_ratio"])
 def test_message_names_the_field(name, tmp_path):
     folder = save(tmp_path / "model")
     path = folder / "config.json"

@@ -81,10 +81,15 @@ MICRO = {
     "patch_size": 32,
     "n_encoder_blocks": 1,
     "n_decoder_blocks": 1,
-    "n_routed": 2,
+    "n_experts": 2,
 }
 #: Small steps that share micro-batches, and a log whose intervals end elsewhere than checkpoints.
-TRAINING = {"micro_tokens": 48, "micro_batches": 2, "warmup_steps": 3, "log_every": 4}
+TRAINING = {
+    "max_tokens_per_microbatch": 48,
+    "n_microbatches": 2,
+    "warmup_steps": 3,
+    "log_every": 4,
+}
 CLOCK = ("samples_per_second", "tokens_per_second", "waiting")
 
 

@@ -1,6 +1,6 @@
 """What each process of test_distributed.py does; started by torchrun.
 
-The training here is the plainest that uses all of Ranks, so that the tests know what they test.
+The training here is the plainest that uses all of DistributedRun.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from brainof_toolbox.models.moe import MixtureOfExperts
 from brainof_toolbox.pretraining.batch import GridBatch
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.corruption import draw_masks
-from brainof_toolbox.pretraining.distributed import Ranks
+from brainof_toolbox.pretraining.distributed import DistributedRun
 from brainof_toolbox.pretraining.objective import Objective
 from brainof_toolbox.pretraining.optim import MovingAverage, make_optimizer
 from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 
 N_STEPS, HALF = 6, 3
 SEED = 3  # all three modalities come in either half
-CONFIG = PretrainingConfig(micro_tokens=32, micro_batches=4, ema=0.9)
-NETWORK = BrainOFConfig.from_dict({**MICRO, "n_layers": 2, "patch_size": 64, "n_routed": 4})
+CONFIG = PretrainingConfig(max_tokens_per_microbatch=32, n_microbatches=4, ema_decay=0.9)
+NETWORK = BrainOFConfig.from_dict({**MICRO, "n_layers": 2, "patch_size": 64, "n_experts": 4})
 #: Corpora by name: all modalities take turns, or there is one only.
 CORPORA = {"mixed": SMALL, "single": (("meg", 5, 128, 9),)}
 
@@ -57,7 +57,7 @@ class Run:
 
     Parameters
     ----------
-    ranks : Ranks
+    ranks : DistributedRun
         The processes.
     corpus : str
         Name in CORPORA.
@@ -71,7 +71,7 @@ class Run:
         objective = Objective(BrainOF(NETWORK), CONFIG)
         self.module = ranks.wrap(objective, parallel)
         self.optimizer = make_optimizer(self.module, CONFIG)
-        self.average = MovingAverage(ranks.named_parameters(self.module), CONFIG.ema)
+        self.average = MovingAverage(ranks.named_parameters(self.module), CONFIG.ema_decay)
         self.state = (self.module, self.optimizer, self.average.values)
         self.losses, self.micro_batch, self.loads = [], [0], []
 
@@ -90,7 +90,7 @@ class Run:
         """
         for step in range(start, stop):
             total, plan = 0, self.sampler.plan(step)
-            mine = self.ranks.share(len(plan))
+            mine = self.ranks.local_microbatches(len(plan))
             for number in mine:
                 self.micro_batch[0] = number
                 grid = GridBatch.collate([self.corpus[i] for i in plan[number]])
@@ -100,7 +100,7 @@ class Run:
                     (terms["loss"] / len(mine)).backward()
                 total = total + terms["loss"].detach() / len(mine)
                 self.loads.append(terms["load"].tolist())
-            norm = self.ranks.clip(self.module.parameters(), CONFIG.clip)
+            norm = self.ranks.clip_gradients(self.module.parameters(), CONFIG.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.average.update(step)
@@ -129,7 +129,7 @@ def compare(ranks, folder):
 
     Parameters
     ----------
-    ranks : Ranks
+    ranks : DistributedRun
         The processes.
     folder : pathlib.Path
         Holds the single process's state after half of the steps; takes what comes out.
@@ -159,7 +159,7 @@ def agree(ranks, folder):
 
     Parameters
     ----------
-    ranks : Ranks
+    ranks : DistributedRun
         The processes.
     folder : pathlib.Path
         Takes what this process got.
@@ -173,7 +173,7 @@ def agree(ranks, folder):
         "gather": ranks.gather(10 * ranks.rank),
         "any": [ranks.any(ranks.rank == 1), ranks.any(False)],
         "main": ranks.is_main,
-        "share": list(ranks.share(4)),
+        "share": list(ranks.local_microbatches(4)),
     }
     (folder / f"agree-{ranks.rank}.json").write_text(json.dumps(found))
 
@@ -183,7 +183,7 @@ def fail(ranks, folder):
 
     Parameters
     ----------
-    ranks : Ranks
+    ranks : DistributedRun
         The processes.
     folder : pathlib.Path
         Not used.
@@ -198,6 +198,6 @@ def fail(ranks, folder):
 
 if __name__ == "__main__":
     jobs = {"compare": compare, "agree": agree, "fail": fail}
-    with Ranks.from_environment("cpu", timeout=60) as the_ranks:
+    with DistributedRun.from_environment("cpu", timeout=60) as the_ranks:
         for job in sys.argv[2:]:
             jobs[job](the_ranks, Path(sys.argv[1]))

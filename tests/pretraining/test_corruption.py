@@ -32,7 +32,7 @@ def _spectrum(data, modality):
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.999])
 def test_counts_are_exact(modality, share):
     grid = grids.make_grid(modality)
-    masks = _draw(grid, masked_patches=share, masked_components=share)
+    masks = _draw(grid, patch_mask_ratio=share, frequency_mask_ratio=share)
     for row, (n_channels, n_times) in enumerate(grids.SIZES[modality]):
         n_patches = -(-n_times // PATCH)
         n_tokens = n_channels * n_patches
@@ -134,9 +134,9 @@ def test_removed_components_vanish_and_others_stay(modality):
 @EACH
 def test_removing_nothing_or_everything(modality):
     grid = grids.make_grid(modality)
-    nothing = corrupt(grid, _draw(grid, masked_components=0.0))
+    nothing = corrupt(grid, _draw(grid, frequency_mask_ratio=0.0))
     torch.testing.assert_close(nothing, grid.data, atol=2e-6, rtol=0)
-    assert corrupt(grid, _draw(grid, masked_components=1.0)).abs().max() < 1e-6
+    assert corrupt(grid, _draw(grid, frequency_mask_ratio=1.0)).abs().max() < 1e-6
 
 
 def test_regions_are_transformed_in_their_order_and_times_are_not():

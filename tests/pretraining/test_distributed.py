@@ -15,12 +15,12 @@ from ranks_worker import CORPORA, HALF, N_STEPS, Run, starved
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
-from brainof_toolbox.pretraining.distributed import Ranks
+from brainof_toolbox.pretraining.distributed import DistributedRun
 from brainof_toolbox.pretraining.process_group import end_group, make_group
 
 HERE = Path(__file__).resolve().parent
 WORKER = str(HERE / "ranks_worker.py")
-ALONE = Ranks("cpu")
+ALONE = DistributedRun("cpu")
 
 
 def launch(*arguments, n_ranks=2, timeout=120, **variables):
@@ -174,19 +174,19 @@ def test_agreements(together):
 
 
 def test_alone_there_is_nobody_to_ask():
-    with Ranks.from_environment("cpu") as ranks:
+    with DistributedRun.from_environment("cpu") as ranks:
         assert not torch.distributed.is_initialized()
         assert (ranks.rank, ranks.n_ranks, ranks.is_main) == (0, 1, True)
         assert ranks.any(True) and not ranks.any(False)
         assert ranks.mean({"a": torch.tensor(2.0)}) == {"a": 2.0} and ranks.mean({}) == {}
-        assert list(ranks.share(3)) == [0, 1, 2]
+        assert list(ranks.local_microbatches(3)) == [0, 1, 2]
         module = torch.nn.Linear(2, 1)
         assert ranks.wrap(module) is module and not ranks.is_sharded(module)
 
 
 def test_parts_in_a_single_process_equal_the_whole(alone, tmp_path):
     """FSDP without a launcher makes a group of one, and takes it away again."""
-    with Ranks.from_environment("cpu") as ranks:
+    with DistributedRun.from_environment("cpu") as ranks:
         run = Run(ranks, "mixed", "fsdp").train(0, N_STEPS)
         assert ranks.is_sharded(run.module)
         run.write(tmp_path, "parts")
@@ -222,10 +222,10 @@ def test_a_process_that_fails_stops_all():
 
 
 def test_processes_must_share_evenly():
-    ranks = Ranks("cpu", 1, 3)
-    assert list(ranks.share(6)) == [1, 4]
+    ranks = DistributedRun("cpu", 1, 3)
+    assert list(ranks.local_microbatches(6)) == [1, 4]
     with pytest.raises(ValueError, match="must be a multiple .* 3, got 4. Choose 6"):
-        ranks.share(4)
+        ranks.local_microbatches(4)
 
 
 def test_environment_is_checked(monkeypatch):
@@ -233,14 +233,14 @@ def test_environment_is_checked(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="WORLD_SIZE but not RANK, LOCAL_RANK. .* torchrun"):
-        Ranks.from_environment("cpu")
+        DistributedRun.from_environment("cpu")
     monkeypatch.delenv("WORLD_SIZE")
     for device in ("gpu9", "meta", "cuda:99"):
         with pytest.raises(ValueError, match="device"):
-            Ranks.from_environment(device)
+            DistributedRun.from_environment(device)
     with pytest.raises(ValueError, match="timeout"):
-        Ranks("cpu", timeout=0)
-    with pytest.raises(ValueError, match="'parallel'"):
+        DistributedRun("cpu", timeout=0)
+    with pytest.raises(ValueError, match="'strategy'"):
         ALONE.wrap(torch.nn.Linear(1, 1), "tensor")
 
 
@@ -250,6 +250,9 @@ def test_a_partner_that_never_comes_is_named(monkeypatch):
     for name, value in {**names, "MASTER_PORT": "0"}.items():
         monkeypatch.setenv(name, value)
     message = "Process 0 of 2 lost .* meeting .* within 1 s.*resumed"
-    with pytest.raises(ConnectionError, match=message), Ranks.from_environment("cpu", timeout=1):
+    with (
+        pytest.raises(ConnectionError, match=message),
+        DistributedRun.from_environment("cpu", timeout=1),
+    ):
         pass
     assert not torch.distributed.is_initialized()

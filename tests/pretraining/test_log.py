@@ -100,7 +100,7 @@ def test_lines_that_are_none_are_left_out(tmp_path):
 
 
 def test_problem_is_what_is_not_finite_or_leaves_the_running_mean():
-    log = Log(None, PretrainingConfig(spike=3.0))
+    log = Log(None, PretrainingConfig(max_loss_ratio=3.0))
     rng = np.random.default_rng(0)
     mean = 0.0
     for count in range(3 * MIN_STEPS):

@@ -13,14 +13,14 @@ import torch
 
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
 from brainof_toolbox.models.config import MODALITY_CODES, SENSOR_TYPES
-from brainof_toolbox.models.moe import Ledger, MixtureOfExperts
+from brainof_toolbox.models.moe import MixtureOfExperts, RoutingRecord
 from brainof_toolbox.pretraining.batch import GridBatch, to_tokens
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.corruption import corrupt, draw_masks
 from brainof_toolbox.pretraining.objective import (
     Objective,
     frequency_loss,
-    take_tokens,
+    select_tokens,
     time_loss,
 )
 
@@ -71,7 +71,7 @@ def _naive_terms(model, sample, hidden, removed, original, mode):
         seen = dataclasses.replace(tokens, is_masked=torch.from_numpy(hidden).reshape(1, -1))
     else:
         order = np.flatnonzero(~hidden.ravel())
-        seen = take_tokens(tokens, torch.from_numpy(order)[None])
+        seen = select_tokens(tokens, torch.from_numpy(order)[None])
     values = model.decode(model(seen), tokens)[0].detach().numpy()  # (S, P)
     output = np.zeros((original.shape[0], hidden.shape[1] * PATCH))
     for token, patch in enumerate(values):
@@ -93,7 +93,7 @@ def test_it_equals_the_naive_one(modality, mode):
     for sample in samples:  # both branches of Smooth L1
         sample.data *= 3
     grid = GridBatch.collate(samples)
-    objective = _objective(masked_tokens=mode, alpha=0.3, balance_weight=0.0)
+    objective = _objective(masked_tokens=mode, frequency_weight=0.3, balance_weight=0.0)
     masks = _masks(objective, grid)
     terms = objective(grid, masks)
     double = copy.deepcopy(objective.model).double()
@@ -221,7 +221,7 @@ def test_a_longer_neighbour_changes_no_loss(modality, mode):
 
 def test_terms_add_up_and_describe_all_gates():
     """One weight each; balance, load and entropy average over the gates of both halves."""
-    objective, grid = _objective(alpha=0.3, balance_weight=0.5), grids.make_grid()
+    objective, grid = _objective(frequency_weight=0.3, balance_weight=0.5), grids.make_grid()
     masks = _masks(objective, grid)
     terms = objective(grid, masks)
     wanted = 0.7 * terms["time"] + 0.3 * terms["frequency"] + 0.5 * terms["balance"]
@@ -234,19 +234,19 @@ def test_terms_add_up_and_describe_all_gates():
         if isinstance(module, MixtureOfExperts):
             module.register_forward_pre_hook(lambda module, inputs: found.append(module))
     model, tokens = objective.model, to_tokens(grid, corrupt(grid, masks), patch_size=PATCH)
-    gates = Ledger()
-    latents, first = model(objective._hide(tokens, masks), return_balance=True, gates=gates)
-    _, second = model.decode(latents, tokens, return_balance=True, gates=gates)
-    gates = list(gates)
-    assert len(gates) == len(found) == 5  # two blocks, a layer, two blocks
+    routing = RoutingRecord()
+    latents, first = model(objective._hide(tokens, masks), return_balance=True, routing=routing)
+    _, second = model.decode(latents, tokens, return_balance=True, routing=routing)
+    routing = list(routing)
+    assert len(routing) == len(found) == 5  # two blocks, a layer, two blocks
     torch.testing.assert_close(terms["balance"], ((3 * first + 2 * second) / 5).detach())
     load, entropy = np.zeros(4), 0.0
-    for probability, chosen, _, is_counted in gates:
+    for probability, chosen, _, is_counted in routing:
         if is_counted is None:
             is_counted = torch.ones(probability.shape[:2], dtype=torch.bool)
         rows = probability[is_counted].detach().double().numpy()
-        load += np.bincount(chosen[is_counted].flatten(), minlength=4) / len(rows) / len(gates)
-        entropy -= (rows * np.log(rows)).sum(1).mean() / len(gates)
+        load += np.bincount(chosen[is_counted].flatten(), minlength=4) / len(rows) / len(routing)
+        entropy -= (rows * np.log(rows)).sum(1).mean() / len(routing)
     np.testing.assert_allclose(terms["load"], load, atol=1e-6)
     assert terms["entropy"].item() == pytest.approx(entropy, abs=1e-5)
     assert 0 < entropy < np.log(4) and load.sum() == pytest.approx(1)
@@ -323,7 +323,7 @@ def test_masks_of_another_batch_are_refused():
 
 def test_nothing_hidden_and_nothing_removed_cost_nothing():
     """A lone patch is not hidden; without components to remove, only time counts."""
-    objective = _objective(masked_components=0.0, balance_weight=0.0)
+    objective = _objective(frequency_mask_ratio=0.0, balance_weight=0.0)
     terms = _run(objective, grids.make_grid(0, ((1, 10),)))
     assert terms["time"] == terms["frequency"] == terms["loss"] == 0
     terms = _run(objective, grids.make_grid())

@@ -118,7 +118,7 @@ def test_untrained_network_cannot_know_the_noise(modality):
     per unit, so those of the terms are below 1.
     """
     grid = _noise(modality)
-    for options in ({"masked_components": 0.0}, {}):
+    for options in ({"frequency_mask_ratio": 0.0}, {}):
         objective = _objective(**options)
         masks = _masks(objective, grid)
         with torch.no_grad():
@@ -156,7 +156,7 @@ def test_what_was_taken_away_reaches_no_output(modality, mode):
     other = 2 * torch.randn(grid.data.shape, generator=torch.Generator().manual_seed(1))
     for removed in (0.0, 0.3):
         # Without gates, where rounding might send a token elsewhere.
-        options = {"masked_tokens": mode, "masked_components": removed}
+        options = {"masked_tokens": mode, "frequency_mask_ratio": removed}
         objective = _objective(model={"experts": "dense"}, **options)
         masks = _masks(objective, grid)
         if removed:  # more of what is removed
@@ -194,7 +194,7 @@ def test_an_untrained_network_says_little(modality):
     grid = grids.make_grid(modality, ((6, 128),))
     losses, variances = [], []
     for seed in range(20):
-        objective = _objective(seed, model={"patch_size": 64}, masked_components=0.0)
+        objective = _objective(seed, model={"patch_size": 64}, frequency_mask_ratio=0.0)
         masks = _masks(objective, grid, seed)
         with torch.no_grad():
             losses.append(objective(grid, masks)["time"].item())

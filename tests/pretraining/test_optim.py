@@ -30,7 +30,7 @@ FREE = re.compile(
 @pytest.mark.parametrize(
     "changes",
     [{}, {"attention": "plain", "experts": "dense"}, {"position_encoding": "none",
-     "latent_init": "random"}, {"spectrum": False, "n_chosen": 2}, {"answers_spectrum": True}],
+     "latent_init": "random"}, {"spectrum": False, "top_k": 2}, {"predicts_spectrum": True}],
     ids=["default", "ablations", "no positions", "no spectrum", "answers"],
 )  # fmt: skip
 def test_every_parameter_is_in_one_group(micro_config, changes):
@@ -109,10 +109,10 @@ def test_warmup_longer_than_the_run_ends_with_it():
 
 def test_the_decoder_may_learn_first(micro_config):
     """Then the encoder rises within a warm-up of its own, to its share."""
-    config = PretrainingConfig(decoder_steps=3, encoder_rate=0.5, warmup_steps=4)
+    config = PretrainingConfig(encoder_frozen_steps=3, encoder_lr_ratio=0.5, warmup_steps=4)
     shares = [encoder_share(step, config) for step in range(9)]
     assert shares == [0, 0, 0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
-    assert encoder_share(0, PretrainingConfig(encoder_rate=0.5)) == 0.5
+    assert encoder_share(0, PretrainingConfig(encoder_lr_ratio=0.5)) == 0.5
     model, before = BrainOF(micro_config), BrainOF(micro_config)
     optimizer = make_optimizer(model, config)
     set_learning_rate(optimizer, 0.01, shares[0])

@@ -31,7 +31,7 @@ NETWORK = {**MICRO, "patch_size": 64}
 
 def _write(folder, corpus, *, network=NETWORK, training=None, **options):
     """A configuration file whose paths are relative to it."""
-    training = {"micro_tokens": 256, "log_every": 2, **(training or {})}
+    training = {"max_tokens_per_microbatch": 256, "log_every": 2, **(training or {})}
     options = {
         "corpus": os.path.relpath(corpus, folder), "output_dir": "runs/one", "total_steps": 4,
         **options,
@@ -177,7 +177,12 @@ def test_from_recordings_to_rows_with_a_kill_between(tmp_path, eeg_epochs):
     """Build a corpus, pretrain, kill, resume; each modality is learned; embed."""
     assert main(["corpus", "build", "simulated:4x40", "-o", str(tmp_path / "corpus")]) == 0
     network = {"preset": "tiny", "width": 48, "n_layers": 2, "n_latents": 32}
-    training = {"micro_tokens": 1024, "learning_rate": 5e-3, "warmup_steps": 20, "ema": 0.99}
+    training = {
+        "max_tokens_per_microbatch": 1024,
+        "learning_rate": 5e-3,
+        "warmup_steps": 20,
+        "ema_decay": 0.99,
+    }
     path = _write(
         tmp_path, tmp_path / "corpus", network=network, training=training, total_steps=300,
         save_every=10, device="cpu",
@@ -222,11 +227,11 @@ def _weights(folder, step):
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_are_one_run(small_corpus, tmp_path, parallel):
     """The same weights, log and manifest; one goes on where two stopped, and two where one did."""
-    training = {"micro_batches": 2, "ema": 0.9, "parallel": parallel}
+    training = {"n_microbatches": 2, "ema_decay": 0.9, "strategy": parallel}
     options = {"save_every": 2, "total_steps": 6, "device": "cpu"}
     one_alone = tmp_path / "alone"
     one_alone.mkdir()
-    alone = _write(one_alone, small_corpus, training={**training, "parallel": "ddp"}, **options)
+    alone = _write(one_alone, small_corpus, training={**training, "strategy": "ddp"}, **options)
     assert main(["pretrain", str(alone)]) == 0
     together = tmp_path / "together"
     together.mkdir()
@@ -253,7 +258,7 @@ def test_two_processes_are_one_run(small_corpus, tmp_path, parallel):
 @pytest.mark.slow
 def test_sigterm_to_the_launcher_saves(small_corpus, tmp_path):
     path = _write(
-        tmp_path, small_corpus, training={"micro_batches": 2}, total_steps=100_000,
+        tmp_path, small_corpus, training={"n_microbatches": 2}, total_steps=100_000,
         save_every=100_000, device="cpu",
     )  # fmt: skip
     process = _launch(path)

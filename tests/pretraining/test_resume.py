@@ -21,7 +21,7 @@ from fakes import MICRO, SMALL, FakeCorpus, pretrain_micro, what_is_saved
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.pretraining import latest_checkpoint, run_dir
 
-EMA = {"ema": 0.9}
+EMA = {"ema_decay": 0.9}
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +90,16 @@ def test_finished_run_is_left_alone(tmp_path):
     "n_differences, changes, words",
     [
         (1, {"corpus": FakeCorpus(SMALL, seed=5)}, ["corpus.sha256: 0000", "->", "00005"]),
-        (1, {"config": {**MICRO, "n_routed": 3}}, ["config.n_routed: 2 -> 3"]),
-        (1, {"training": {"clip": 2.0}}, ["training.clip: 1.0 -> 2.0"]),
-        (1, {"training": {"ema": 0.5}}, ["training.ema: null -> 0.5"]),
+        (1, {"config": {**MICRO, "n_experts": 3}}, ["config.n_experts: 2 -> 3"]),
+        (1, {"training": {"max_grad_norm": 2.0}}, ["training.max_grad_norm: 1.0 -> 2.0"]),
+        (1, {"training": {"ema_decay": 0.5}}, ["training.ema_decay: null -> 0.5"]),
         (1, {"random_state": 7}, ["random_state: 0 -> 7"]),
         (1, {"total_steps": 9}, ["total_steps: 4 -> 9"]),
-        (2, {"random_state": 7, "training": {"alpha": 0.1}}, ["random_state", "training.alpha"]),
+        (
+            2,
+            {"random_state": 7, "training": {"frequency_weight": 0.1}},
+            ["random_state", "training.frequency_weight"],
+        ),
     ],
 )
 def test_another_run_is_refused(two_steps, tmp_path, n_differences, changes, words):
@@ -117,9 +121,16 @@ def two_steps(tmp_path_factory):
 
 def test_what_changes_no_result_may_change(two_steps, tmp_path):
     shutil.copytree(two_steps, tmp_path / "run")
-    free = {"log_every": 1, "keep": 1, "spike": 99.0, "checkpoint_activations": True}
+    free = {
+        "log_every": 1,
+        "keep_latest_k": 1,
+        "max_loss_ratio": 99.0,
+        "checkpoint_activations": True,
+    }
     path = pretrain_micro(tmp_path / "run", 4, resume=True, training=free, save_every=1)
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["training"]["keep"] == 1
+    assert (
+        json.loads((tmp_path / "run" / "run.json").read_text())["training"]["keep_latest_k"] == 1
+    )
     straight = pretrain_micro(tmp_path / "straight", 4)
     assert what_is_saved(path)[0] == what_is_saved(straight)[0]
 
@@ -209,7 +220,8 @@ print("ready", flush=True)
 resume = (Path(sys.argv[1]) / "checkpoints").exists() and any(
     (Path(sys.argv[1]) / "checkpoints").glob("step-*")
 )
-pretrain_micro(sys.argv[1], resume=resume, save_every=1, training={"ema": 0.9, "n_workers": 1})
+pretrain_micro(sys.argv[1], resume=resume, save_every=1,
+               training={"ema_decay": 0.9, "n_workers": 1})
 """
 
 
@@ -329,7 +341,7 @@ def _resume_until(patch, last, folder):
     ):  # fmt: skip
         patch.setattr(owner, name, watch(getattr(owner, name)))
     try:
-        pretrain_micro(folder, 4, resume=True, training={"keep": 1})
+        pretrain_micro(folder, 4, resume=True, training={"keep_latest_k": 1})
     except _KilledError:
         return False
     return True
@@ -425,7 +437,9 @@ def test_resume_from_before_a_damaged_checkpoint(three_saved):
     whole = what_is_saved(newest)
     (newest / "model.safetensors").write_bytes(b"")
     with pytest.warns(RuntimeWarning, match="damaged"):
-        path = pretrain_micro(three_saved, 6, resume=True, stop_after=5, training={"keep": 1})
+        path = pretrain_micro(
+            three_saved, 6, resume=True, stop_after=5, training={"keep_latest_k": 1}
+        )
     assert os.listdir(path.parent) == ["step-00000005"]
     assert what_is_saved(pretrain_micro(three_saved, 6, resume=True)) == whole
 
@@ -443,6 +457,6 @@ def test_no_valid_checkpoint_is_an_error(three_saved, tmp_path):
 
 
 def test_only_the_latest_are_kept(tmp_path):
-    pretrain_micro(tmp_path, 7, save_every=1, training={"keep": 2})
+    pretrain_micro(tmp_path, 7, save_every=1, training={"keep_latest_k": 2})
     names = sorted(os.listdir(tmp_path / "checkpoints"))
     assert names == ["step-00000006", "step-00000007"]

@@ -13,7 +13,7 @@ from brainof_toolbox.pretraining import sampler as sampler_module
 from brainof_toolbox.pretraining.config import PretrainingConfig
 from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 
-CONFIG = PretrainingConfig(micro_tokens=256, micro_batches=3)
+CONFIG = PretrainingConfig(max_tokens_per_microbatch=256, n_microbatches=3)
 
 
 def _corpus(rows):
@@ -41,8 +41,8 @@ def _naive(sampler, n_steps):
     for step in range(n_steps):
         bucket = sampler.bucket(step)
         number = sampler.buckets.index(bucket)
-        micro_batches = []
-        for _ in range(sampler.n_micro_batches):
+        n_microbatches = []
+        for _ in range(sampler.n_microbatches):
             rows = []
             for _ in range(bucket.batch_size):
                 turn, waiting = state[number]
@@ -50,8 +50,8 @@ def _naive(sampler, n_steps):
                     waiting = list(sampler._permutation(number, turn))
                     state[number] = [turn + 1, waiting]
                 rows.append(bucket.indices[waiting.pop(0)])
-            micro_batches.append(rows)
-        yield micro_batches
+            n_microbatches.append(rows)
+        yield n_microbatches
 
 
 def test_plan_is_a_walk_through_permutations(mixed):
@@ -89,7 +89,7 @@ def test_buckets_share_the_fourier_axis_and_waste_little(mixed):
         patches = -(-mixed.n_times[bucket.indices] // 64)
         tokens = patches * mixed.n_channels[bucket.indices]
         assert bucket.n_tokens == tokens.max() and tokens.min() >= 0.75 * tokens.max()
-        fits = max(1, CONFIG.micro_tokens // bucket.n_tokens)
+        fits = max(1, CONFIG.max_tokens_per_microbatch // bucket.n_tokens)
         assert bucket.batch_size == fits
 
 
@@ -115,7 +115,7 @@ def test_modalities_are_mixed_by_temperature(temperature, power):
 )
 def test_samples_of_a_modality_are_seen_equally_often(rows):
     """The mean count of a bucket is that of another: exactly, were steps endless."""
-    sampler = Sampler(_corpus(rows), PretrainingConfig(micro_tokens=640))
+    sampler = Sampler(_corpus(rows), PretrainingConfig(max_tokens_per_microbatch=640))
     assert len(sampler.buckets) > 1
     rates = [b.probability * b.batch_size / len(b.indices) for b in sampler.buckets]
     assert np.allclose(rates, rates[0], rtol=1e-12)

@@ -25,7 +25,7 @@ SHAPE = {"n_layers": 1, "width": 32, "n_heads": 2, "n_latents": 8, "patch_size":
 
 
 def _objective(weight=1.0, **options):
-    model = BrainOF(BrainOFConfig(**SHAPE, answers_spectrum=True))
+    model = BrainOF(BrainOFConfig(**SHAPE, predicts_spectrum=True))
     return Objective(model, PretrainingConfig(spectrum_weight=weight, **options))
 
 
@@ -76,7 +76,7 @@ def test_it_equals_the_naive_one(modality):
 
 
 def test_terms_add_up_and_all_learn():
-    objective, grid = _objective(0.7, alpha=0.3, balance_weight=0.5), grids.make_grid()
+    objective, grid = _objective(0.7, frequency_weight=0.3, balance_weight=0.5), grids.make_grid()
     terms = objective(grid, _masks(objective, grid))
     wanted = 0.7 * terms["time"] + 0.3 * terms["frequency"]
     wanted = wanted + 0.7 * terms["spectrum"] + 0.5 * terms["balance"]
@@ -141,7 +141,7 @@ def test_it_learns_how_strong_a_rhythm_is():
 
 @pytest.mark.parametrize("answers, weight", [(True, 0.0), (False, 0.5)])
 def test_half_a_wish_is_refused(answers, weight):
-    model = BrainOF(BrainOFConfig(**SHAPE, answers_spectrum=answers))
+    model = BrainOF(BrainOFConfig(**SHAPE, predicts_spectrum=answers))
     with pytest.raises(ValueError, match="give both, or neither"):
         Objective(model, PretrainingConfig(spectrum_weight=weight))
 
@@ -149,18 +149,18 @@ def test_half_a_wish_is_refused(answers, weight):
 def test_what_was_not_learned_is_not_answered():
     model = BrainOF(BrainOFConfig(**SHAPE))
     tokens = to_tokens(grids.make_grid(), patch_size=PATCH)
-    with pytest.raises(ValueError, match="answers no spectra"):
+    with pytest.raises(ValueError, match="predicts_spectrum"):
         model.decode_spectrum(model(tokens), tokens)
     with pytest.raises(ValueError, match="needs spectrum=True"):
-        BrainOFConfig(**SHAPE, answers_spectrum=True, spectrum=False)
+        BrainOFConfig(**SHAPE, predicts_spectrum=True, spectrum=False)
 
 
 def test_a_run_trains_the_decoder_first(small_corpus, tmp_path):
     """After the decoder's steps alone, the encoder is what it was; later it is not."""
     from brainof_toolbox.models import load_checkpoint
 
-    training = {"spectrum_weight": 1.0, "decoder_steps": 2, "warmup_steps": 0}
-    shape = {**SHAPE, "patch_size": 64, "answers_spectrum": True}
+    training = {"spectrum_weight": 1.0, "encoder_frozen_steps": 2, "warmup_steps": 0}
+    shape = {**SHAPE, "patch_size": 64, "predicts_spectrum": True}
     start = BrainOF(BrainOFConfig(**shape), 0).state_dict()
     ours = ("decoder.", "patch.", "spectrum.", "usual_spectrum.")
     for n_steps in (2, 3):

@@ -27,7 +27,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "doc" / "slurm_pretrain.sbatch"
 def write_run(folder, corpus, total_steps=N_STEPS, **training):
     """Write the TOML file of a run; its output is in the folder ``run`` beside it."""
     folder.mkdir(exist_ok=True)
-    training = {**TRAINING, "micro_tokens": 256, "ema": 0.9, **training}
+    training = {**TRAINING, "max_tokens_per_microbatch": 256, "ema_decay": 0.9, **training}
     lines = [f'corpus = "{corpus}"', 'output_dir = "run"', f"total_steps = {total_steps}"]
     lines += ['device = "cpu"', "save_every = 100"]
     for table, fields in (("model", MICRO), ("training", training)):
@@ -73,7 +73,7 @@ def _assert_equal(first, second):
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_are_one_run(parallel, straight, small_corpus, tmp_path):
     """The log, the checkpoints, and a single process that goes on from the middle."""
-    path = write_run(tmp_path, small_corpus, parallel=parallel)
+    path = write_run(tmp_path, small_corpus, strategy=parallel)
     done = torchrun(path, "--stop-after", 5)
     middle = latest_checkpoint(tmp_path / "run")
     assert done.stdout.split() == [str(middle)] and middle.name == "step-00000005"
@@ -81,7 +81,7 @@ def test_two_processes_are_one_run(parallel, straight, small_corpus, tmp_path):
     assert len(list(middle.glob("shards/*.safetensors"))) == 2 * (parallel == "fsdp")
     checkpoint = load_checkpoint(middle)  # strict
     assert checkpoint.manifest["steps"] == 5
-    assert checkpoint.manifest["training"]["parallel"] == parallel
+    assert checkpoint.manifest["training"]["strategy"] == parallel
 
     main([str(write_run(tmp_path, small_corpus)), "--resume"])
     _assert_equal(straight, latest_checkpoint(tmp_path / "run"))
@@ -97,7 +97,7 @@ def test_two_processes_are_one_run(parallel, straight, small_corpus, tmp_path):
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_one_process_goes_on_as_two(parallel, straight, small_corpus, tmp_path):
     main([str(write_run(tmp_path, small_corpus)), "--stop-after", "3"])
-    torchrun(write_run(tmp_path, small_corpus, parallel=parallel), "--resume")
+    torchrun(write_run(tmp_path, small_corpus, strategy=parallel), "--resume")
     last = latest_checkpoint(tmp_path / "run")
     assert last.name == straight.name
     ours, theirs = load_checkpoint(straight).model, load_checkpoint(last).model
