@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from .decode import Task, decoder_name, format_scores, make_decoders, score
-from .demo_figures import plot_paired, plot_recording
 from .options import add_checkpoint_option
 
 _FISTS = {"T1": "left", "T2": "right"}
@@ -51,6 +50,8 @@ def _run_recording(files, classifier, figure, say):
     decoders = make_decoders(task, classifier, 2)
     found = score(task, decoders, verbose=True)
     say(format_scores(found, task, decoders))
+    from .demo_figures import plot_recording
+
     return {"EEG": found.scores}, plot_recording(found, epochs, y, figure)
 
 
@@ -73,6 +74,8 @@ def _run_simulated(files, classifier, figure, say):
         decoders = {decoder_name(classifier): classifier, "classical": classical}
         scores[what] = compare(decoders, X, y, groups=subjects).scores
     say(f"\n{_format_paired(scores)}")
+    from .demo_figures import plot_paired
+
     return scores, plot_paired(scores, signals, y, figure)
 
 
