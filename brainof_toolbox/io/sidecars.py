@@ -35,10 +35,15 @@ def _stem(path):
     return stem
 
 
+def _located(path):
+    """Make a path absolute without following it: a datalad link counts where it lies."""
+    path = Path(path)
+    return path.parent.absolute() / path.name
+
+
 def sidecar_files(path, suffix=None, extension=".json"):
     """List the sidecars that apply to a recording, the most specific last."""
-    path = Path(path)
-    path = path.parent.absolute() / path.name  # a datalad link is looked for where it lies
+    path = _located(path)
     entities, own_suffix = split_bids_name(path)
     levels = _folders(path, entities)
     files = [
@@ -54,8 +59,7 @@ def sidecar_files(path, suffix=None, extension=".json"):
 
 def nearest_sidecar(path, suffix, extension=".tsv", *, base=None):
     """Return the sidecar that applies to a recording, or None; ``base`` is another root."""
-    path = Path(path)
-    path = path.parent.absolute() / path.name
+    path = _located(path)
     entities, _ = split_bids_name(path)
     for level in reversed(_folders(path, entities, base)):
         found = _applicable(level, entities, suffix, extension)
@@ -68,8 +72,7 @@ def paired_by_space(path):
     """List the pairs of electrodes.tsv and coordsystem.json that apply, one pair per space."""
     # Pairs that do not fit the recording as closely as others are left out. A table without a
     # coordinate system has None in its place.
-    path = Path(path)
-    path = path.parent.absolute() / path.name
+    path = _located(path)
     entities, _ = split_bids_name(path)
     for level in reversed(_folders(path, entities)):
         tables = _by_space(_applicable(level, entities, "electrodes", ".tsv"), path)
