@@ -136,7 +136,7 @@ def _use_dask(address, stack):
 def _embed_the_rest(embedder, items, names, parts, on_error):
     """Embed what no part is there for; returns how many were left out."""
     from ..estimators.parallel import embed_groups
-    from ..samples import name_item
+    from ..io.inputs import name_item
 
     groups = [[(index, item)] for index, item in enumerate(items) if not parts.has(index)]
     parts.say_what_is_there(len(items) - len(groups), len(items))

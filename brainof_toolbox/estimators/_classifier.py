@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_number
-from ..samples import count_samples
+from ..io.inputs import count_samples
 from ._supervised import SupervisedBrainOF, trains_the_network
 from .base import as_seed
 from .heads import fit_classification_head

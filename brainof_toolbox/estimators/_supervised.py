@@ -8,9 +8,9 @@ import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import assert_all_finite, check_is_fitted
 
+from ..io.inputs import count_samples
 from ..models import BrainOF
 from ..models.isolate import isolate_torch
-from ..samples import count_samples
 from . import adapters
 from ._embedded import Embedded
 from ._history import plot_history

@@ -13,13 +13,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.logging import progress, warn
 from .._utils.validation import check_number, check_option
+from ..blocks import iter_blocks
 from ..io.images import check_memory
+from ..io.inputs import Reading, as_sources, count_samples
 from ..io.regions import resolve_masker
 from ..models import BrainOF, BrainOFConfig, load_checkpoint, save_checkpoint
 from ..models.isolate import isolate_torch
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
-from ..samples import Reading, as_sources, count_samples, iter_blocks
 from ..signals import MODALITIES
 from ._embedded import Embedded
 from .parallel import embed_sources, leave_the_sequence

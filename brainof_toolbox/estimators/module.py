@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from .._utils.validation import check_number, check_option
+from ..blocks import iter_blocks
 from ..io.amplitude import check_amplitude
 from ..io.channels import geometry, pick_channels
+from ..io.inputs import Source
 from ..models import BrainOF, BrainOFConfig, load_checkpoint
 from ..models.isolate import isolate_torch
 from ..preprocessing import Preprocessing
-from ..samples import Source, iter_blocks
 from ..signals import PairedSignals, Signals
 from .base import POOLINGS, as_seed, read_preprocessing
 from .heads import Rotate

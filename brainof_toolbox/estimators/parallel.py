@@ -22,9 +22,9 @@ from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
 
 from .._utils.logging import progress, warn
+from ..io.inputs import as_source, count_samples, name_item
 from ..models import BrainOF
 from ..models.isolate import isolate_torch
-from ..samples import as_source, count_samples, name_item
 from ..signals import PairedSignals, Signals
 
 #: One reader at a time in a process: MNE and the list of warning filters know no threads.

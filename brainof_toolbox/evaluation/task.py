@@ -26,7 +26,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.logging import progress
 from .._utils.validation import check_number
-from ..samples import check_parts
+from ..io.inputs import check_parts
 from . import statistics as st
 from .fitting import embed_once, find_seen, fit_with_groups, warn_of_inner_splits, warn_of_seen
 from .groups import check_groups, in_order, own_occasions, own_subjects

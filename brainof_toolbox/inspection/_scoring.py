@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..estimators.base import check_device
 from ..estimators.reading import average_over_windows, window_tokens
-from ..samples import count_samples
+from ..io.inputs import count_samples
 from ..signals import MODALITIES
 
 

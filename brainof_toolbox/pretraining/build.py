@@ -17,9 +17,9 @@ from .._utils.logging import progress, warn
 from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
+from ..io.inputs import Reading
 from ..io.regions import resolve_masker
 from ..preprocessing import Preprocessing
-from ..samples import Reading
 from .build_folder import BuildFolder, writing
 from .build_keys import options_key, recording_keys
 from .build_part import BuildOptions, build_part

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+from ..io.inputs import Reading
 from ..preprocessing import Preprocessing, preprocess
-from ..samples import Reading
 from .build_folder import CorpusWriteError, writing
 from .build_sources import Simulated, read_samples
 from .recording_writer import RecordingWriter

@@ -13,8 +13,8 @@ import numpy as np
 from .._utils.logging import warn
 from .._utils.unique import load_json
 from .._utils.validation import check_number
+from ..io.inputs import as_sources
 from ..io.splits import describe_later_parts, find_later_parts
-from ..samples import as_sources
 from ..signals import PairedSignals, as_parts
 
 #: Endings of recordings that MNE reads, and of images, in a folder. Other files are passed over.
@@ -38,7 +38,7 @@ ACCEPTED = (
 class Recording:
     """One thing that is read at once."""
 
-    # What :func:`~brainof_toolbox.samples.as_sources` takes in a list, or a :class:`Simulated`
+    # What :func:`~brainof_toolbox.io.inputs.as_sources` takes in a list, or a :class:`Simulated`
     item: object
     name: str  # What to call it: its path below the source
     dataset: str  # Name of the dataset

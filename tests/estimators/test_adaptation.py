@@ -15,6 +15,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox.blocks import iter_blocks
 from brainof_toolbox.estimators import heads
 from brainof_toolbox.estimators.finetune import Task, freeze
 from brainof_toolbox.estimators.heads import (
@@ -24,9 +25,9 @@ from brainof_toolbox.estimators.heads import (
 )
 from brainof_toolbox.estimators.network import make_network
 from brainof_toolbox.estimators.reading import block_tokens
+from brainof_toolbox.io.inputs import as_sources
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
 FAST = {"max_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}

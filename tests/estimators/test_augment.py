@@ -10,11 +10,12 @@ import torch
 from simulated import noise_epochs, obvious_epochs
 
 from brainof_toolbox import BrainOFClassifier
+from brainof_toolbox.blocks import iter_blocks
 from brainof_toolbox.estimators import Augmentation
 from brainof_toolbox.estimators.augment import augment, shift
 from brainof_toolbox.estimators.reading import window_tokens
+from brainof_toolbox.io.inputs import as_sources
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 NONE = dict.fromkeys(
     ["channel_dropout", "region_dropout", "time_shift", "bold_shift", "amplitude", "noise"], 0.0

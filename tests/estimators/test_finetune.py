@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._utils.subjects import hash_subject
+from brainof_toolbox.blocks import iter_blocks
 from brainof_toolbox.estimators import finetune, tuning
 from brainof_toolbox.estimators.finetune import (
     Settings,
@@ -24,10 +25,10 @@ from brainof_toolbox.estimators.finetune import (
     make_optimizer,
 )
 from brainof_toolbox.estimators.network import Network, gather_tokens, predict_outputs
+from brainof_toolbox.io.inputs import as_sources, count_samples
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.models.moe import Experts
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, count_samples, iter_blocks
 
 #: Not on the way from tokens to outputs: the decoder's part, the embedding of hidden patches, and
 #: the scale that was taken out, which is always 1 with fixed units.

@@ -16,11 +16,12 @@ from simulated import noise_epochs, obvious_epochs
 from sklearn.base import clone
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox.blocks import iter_blocks
 from brainof_toolbox.estimators import adapters, lora
 from brainof_toolbox.estimators.reading import block_tokens
+from brainof_toolbox.io.inputs import as_sources
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 LORA = {"adaptation": "lora", "max_epochs": 3, "batch_size": 8, "learning_rate": 5e-3}
 LORA["augmentation"] = None

@@ -30,8 +30,8 @@ from brainof_toolbox import (
 )
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.estimators import parallel
+from brainof_toolbox.io.inputs import as_sources
 from brainof_toolbox.preprocessing import preprocess
-from brainof_toolbox.samples import as_sources
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 

@@ -16,14 +16,15 @@ from brainof_toolbox import (
     PairedSignals,
     from_roi_timeseries,
 )
+from brainof_toolbox.blocks import iter_blocks
 from brainof_toolbox.datasets import make_info
 from brainof_toolbox.estimators.reading import block_tokens
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 from brainof_toolbox.inspection.gradients import by_frequency
 from brainof_toolbox.inspection.occlusion import without_band
+from brainof_toolbox.io.inputs import as_sources
 from brainof_toolbox.io.sensors import from_array
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
 METHODS = [occlusion_importance, gradient_importance]

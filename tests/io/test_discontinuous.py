@@ -18,8 +18,8 @@ from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, read_bids
 from brainof_toolbox.cli.decode import cut_epochs
 from brainof_toolbox.io import from_epochs, from_raw, read_recording
 from brainof_toolbox.io.bids_recordings import read_bids_recording
+from brainof_toolbox.io.inputs import Reading
 from brainof_toolbox.pretraining.build_sources import read_samples
-from brainof_toolbox.samples import Reading
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*placed by name", "ignore:.*untrained weights")
 NAMES = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]

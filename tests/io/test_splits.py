@@ -15,9 +15,9 @@ from brainof_toolbox.cli import main
 from brainof_toolbox.datasets import make_epochs, make_raw
 from brainof_toolbox.io import fif
 from brainof_toolbox.io.bids_recordings import read_bids_recording
+from brainof_toolbox.io.inputs import as_sources
 from brainof_toolbox.io.splits import drop_later_parts, find_later_parts
 from brainof_toolbox.pretraining import build_corpus
-from brainof_toolbox.samples import as_sources
 
 #: How MNE names the parts of raw data and epochs: the first file of each.
 FIRST = {

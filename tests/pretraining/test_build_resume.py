@@ -16,9 +16,9 @@ import pytest
 from kill_builder import content
 
 from brainof_toolbox.datasets import make_raw
+from brainof_toolbox.io.inputs import Reading
 from brainof_toolbox.pretraining import Corpus, build, build_corpus, build_folder, build_part
 from brainof_toolbox.pretraining.build_sources import Recording, Simulated
-from brainof_toolbox.samples import Reading
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

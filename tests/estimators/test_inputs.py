@@ -11,8 +11,9 @@ import pytest
 from simulated import SIZE, annotate, noise_epochs, raw, with_channels
 
 from brainof_toolbox import BrainOFEmbedder, PairedSignals, from_array, from_epochs, from_raw
+from brainof_toolbox.blocks import iter_blocks
+from brainof_toolbox.io.inputs import as_sources, count_samples
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, count_samples, iter_blocks
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 

@@ -9,17 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._utils.positions import check_positions
-from .io import from_array, from_epochs, from_raw, read_recording
-from .io.amplitude import check_amplitude
-from .io.bids_recordings import read_bids_recording
-from .io.images import check_image, check_t_r, from_nifti, is_image
-from .io.records import check_record, describe_record, is_record, read_record
-from .io.sensors import make_levels, read_epochs
-from .io.splits import describe_later_parts, find_later_parts
-from .preprocessing import preprocess
-from .signals import PairedSignals, Signals, as_parts
-from .windows import pair_windows
+from .._utils.positions import check_positions
+from ..signals import PairedSignals, Signals, as_parts
+from .amplitude import check_amplitude
+from .bids_recordings import read_bids_recording
+from .images import check_image, check_t_r, from_nifti, is_image
+from .recordings import read_recording
+from .records import check_record, describe_record, is_record, read_record
+from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
+from .splits import describe_later_parts, find_later_parts
 
 ACCEPTED = (
     "mne.Epochs, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of file paths "
@@ -95,7 +93,7 @@ def as_source(item, index, reading):
     try:
         return replace(_item_source(item, where, reading), item=item)
     except (ValueError, TypeError, OSError) as error:
-        broken = _with_place(error, where)
+        broken = name_place(error, where)
         if not reading.keep_broken:
             raise broken from error
 
@@ -114,7 +112,7 @@ def name_item(item, index):
     return f"X[{index}]"
 
 
-def _with_place(error, where):
+def name_place(error, where):
     if where in str(error):
         return error
     kind = FileNotFoundError if isinstance(error, FileNotFoundError) else type(error)
@@ -166,7 +164,7 @@ def _item_source(item, where, reading):
     if isinstance(item, (Signals, PairedSignals)):
         for modality, part in as_parts(item).items():
             check_positions(part.ch_pos, part.ch_names, modality, where=where)
-            is_there = ~_missing(item)[modality]
+            is_there = ~find_missing(item)[modality]
             if is_there.any():
                 check_amplitude(part[is_there], where=where)
         return Source(len(item), lambda rows: item[rows], where)
@@ -176,7 +174,7 @@ def _item_source(item, where, reading):
     )
 
 
-def _missing(signals):
+def find_missing(signals):
     """Which samples lack which modality; a single modality is never missing."""
     if isinstance(signals, PairedSignals):
         return signals.is_missing
@@ -222,67 +220,6 @@ def _array_source(X, reading):
     signals = from_array(X, reading.info, missing_positions=reading.missing_positions)
     is_table = np.ndim(X) == 2
     return Source(len(signals), lambda rows: signals[rows], "X", is_table=is_table)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Preprocessed windows of samples that share a montage."""
-
-    windows: dict  # By modality, in reading order, each cut to its own length
-    rows: dict  # (n_windows,) Which window of each modality the network reads together
-    is_missing: dict  # (n_windows,) Where a modality is not there to be read
-    sample: np.ndarray  # (n_windows,) Index in ``X`` of the sample each window belongs to
-
-    def __len__(self):
-        return len(self.sample)
-
-
-def iter_blocks(sources, preprocessing, *, window=None, n_at_once=64):
-    """Read, preprocess and cut samples, a bounded number at a time."""
-    # Neighbours with one montage, rate and length go together, which changes no value: nothing in
-    # the preprocessing looks across samples.
-    pending, first = [], 0
-    for signals, source in _read_in_pieces(sources, n_at_once):
-        n_pending = sum(len(item) for item, _ in pending)
-        fits = (
-            pending and not source.is_recording and pending[-1][0].signature == signals.signature
-        )
-        if pending and (not fits or n_pending + len(signals) > n_at_once):
-            yield _make_block(pending, first, preprocessing, window)
-            first, pending = first + n_pending, []
-        pending.append((signals, source))
-    yield _make_block(pending, first, preprocessing, window)
-
-
-def _read_in_pieces(sources, n_at_once):
-    for source in sources:
-        for start in range(0, source.n_samples, n_at_once):
-            rows = slice(start, min(start + n_at_once, source.n_samples))
-            try:
-                signals = source.read(rows)
-            except (ValueError, TypeError, OSError) as error:
-                raise _with_place(error, source.where) from error
-            yield signals, source
-
-
-def _make_block(pending, first, preprocessing, window):
-    where = pending[0][1].where
-    is_table = pending[0][1].is_table
-    items = [as_parts(signals) for signals, _ in pending]
-    parts = {name: Signals.concatenate([item[name] for item in items]) for name in items[0]}
-    missing = [_missing(signals) for signals, _ in pending]
-    is_missing = {name: np.concatenate([item[name] for item in missing]) for name in parts}
-    lengths = window if isinstance(window, dict) else dict.fromkeys(parts, window)
-    try:
-        windows = {
-            name: preprocess(part, preprocessing, window=lengths.get(name), is_table=is_table)
-            for name, part in parts.items()
-        }
-    except ValueError as error:
-        raise _with_place(error, where) from error
-    rows, sample = pair_windows({name: w.sample for name, w in windows.items()}, is_missing)
-    absent = {name: mask[sample] for name, mask in is_missing.items()}
-    return Block(windows, rows, absent, sample + first)
 
 
 def count_samples(sources):
