@@ -37,7 +37,8 @@ def windows():
     near = np.exp(-((place[:, None] - place[:12]) ** 2).sum(2) / (2 * 0.03**2))
     data = near @ rng.normal(size=(3, 12, 90)) + 0.3 * rng.normal(size=(3, 80, 90))
     names = [f"region {i}" for i in range(80)]
-    found["fmri"] = _prepare(Signals(data, 0.5, "fmri", names, ["bold"] * 80, place))
+    trials = Signals(data, 0.5, "fmri", names, ["bold"] * 80, place, has_baseline=True)
+    found["fmri"] = _prepare(trials)
     return found
 
 
@@ -60,7 +61,8 @@ def _cosine(a, b):
 # -------------------------------------------------------------------------------- literal twins
 def test_splines_are_those_of_mne(windows):
     """And the average reference over the virtual channels."""
-    places, weights = VirtualChannels(32).positions("eeg"), VirtualChannels(32).weights
+    virtual = VirtualChannels(32)
+    places, weights = virtual.positions(windows["eeg"]), virtual.weights
     pos = windows["eeg"].ch_pos.astype(float)
     wanted = _make_interpolation_matrix(pos - HEAD_CENTRE, places - HEAD_CENTRE, 1e-5)
     np.testing.assert_allclose(weights(windows["eeg"]), wanted - wanted.mean(0), atol=1e-6)
@@ -95,7 +97,7 @@ def test_correlations_are_those_of_weighted_regions(windows):
     series = signals.data[2].astype(float)
     series = (series - series.mean(1, keepdims=True)) / series.std(1, keepdims=True)
     places = []
-    for place in block.virtual.positions("fmri"):
+    for place in block.virtual.positions(signals):
         square = [((place - pos) ** 2).sum() for pos in signals.ch_pos.astype(float)]
         weights = np.exp(-np.array(square) / (2 * 0.02**2))
         places.append(np.average(series, axis=0, weights=weights))
@@ -261,16 +263,16 @@ def test_flat_regions_leave_their_places_to_neighbours(windows):
 
 
 # ----------------------------------------------------------------------------------- what is asked
-def test_virtual_electrodes_are_those_of_the_template():
+def test_virtual_electrodes_are_those_of_the_template(windows):
     rows = {line.split()[0]: np.array(line.split()[1:], float) for line in electrode_rows()}
-    virtual = VirtualChannels(32)
-    for name, place in zip(virtual.names("eeg"), virtual.positions("eeg"), strict=True):
+    virtual, eeg = VirtualChannels(32), windows["eeg"]
+    for name, place in zip(virtual.names(eeg), virtual.positions(eeg), strict=True):
         np.testing.assert_allclose(1e3 * place, rows[name], atol=1.01)
 
 
-def test_virtual_regions_are_spread():
+def test_virtual_regions_are_spread(windows):
     for n_regions, least in ((100, 0.012), (300, 0.012)):
-        places = VirtualChannels(n_regions=n_regions).positions("fmri")
+        places = VirtualChannels(n_regions=n_regions).positions(windows["fmri"])
         gap = np.linalg.norm(places[:, None] - places, axis=2)
         assert gap[np.triu_indices(n_regions, 1)].min() > least
 
@@ -311,6 +313,7 @@ def test_what_else_is_refused(windows):
         ({"n_channels": 33}, "n_channels"),
         ({"n_regions": 301}, "n_regions"),
         ({"kernel": 6.0}, "kernel"),
+        ({"regions": "atlas"}, "regions"),
         ({"shrinkage": 0.0}, "shrinkage"),
         ({"bands": ()}, "bands"),
         ({"bands": ((8.0, 8.0),)}, "bands"),
