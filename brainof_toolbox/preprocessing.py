@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.fft import next_fast_len
 
-from ._utils.electrodes import find_derivations
+from ._utils.electrodes import FEWEST, share_a_reference
 from ._utils.logging import warn
 from ._utils.validation import check_fields, check_number, check_option
 from .signals import MODALITIES, Signals
@@ -20,7 +20,6 @@ from .windows import cut_windows
 
 #: In Hz: above every EEG and MEG, and below what would fill the memory.
 MAX_SFREQ = 1e5
-_FEWEST = 3  # electrodes whose mean is a reference
 _FLAT = 1e-6  # range of a flat channel relative to its values: the rounding of float32
 
 
@@ -281,18 +280,12 @@ def _clean(data, signals, preprocessing):
     return data
 
 
-def share_a_reference(ch_names):
-    """Find EEG channels that are re-referenced together: (n_channels,) bool, none or over two."""
-    is_electrode = ~find_derivations(ch_names)
-    return is_electrode & (is_electrode.sum() >= _FEWEST)
-
-
 def _subtract_average(data, is_electrode):
     """Subtract the mean of the electrodes that are not flat from each of them, in place."""
     low, high = data.min(axis=2), data.max(axis=2)
     is_flat = high - low <= _FLAT * np.maximum(high, -low)
     is_good = is_electrode & ~is_flat  # (n_samples, n_channels)
-    is_good &= is_good.sum(axis=1, keepdims=True) >= _FEWEST
+    is_good &= is_good.sum(axis=1, keepdims=True) >= FEWEST
     n_good = np.maximum(is_good.sum(axis=1), 1)[:, None, None]
     # Sums of float32 values in float64 are exact: the order of channels does not matter.
     mean = is_good[:, None].astype(np.float64) @ data / n_good

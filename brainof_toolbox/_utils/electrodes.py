@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+#: Electrodes of which a mean is a reference; of two it would remove the signal.
+FEWEST = 3
 #: Words that file formats put before the name of a channel.
 PREFIX = re.compile(r"^(?:(?:EEG|POL|EDF)[\s_:\-]+)+", re.IGNORECASE)
 #: What was subtracted ("Fp1-REF", "C3:M2", "Cz - Avg"), or the number MNE adds to a repeated name.
@@ -30,3 +32,9 @@ def find_derivations(names):
     if len(second) > 2 and len(set(second)) == 1:  # "F3-Cz", "F4-Cz", "Pz-Cz": one reference
         second = []
     return np.array([pair is not None for pair in pairs]) & bool(second)
+
+
+def share_a_reference(names):
+    """Find EEG channels that are re-referenced together: (n_channels,) bool, none or over two."""
+    is_electrode = ~find_derivations(names)
+    return is_electrode & (is_electrode.sum() >= FEWEST)

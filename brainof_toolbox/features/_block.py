@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..signals import Signals
 from ._virtual import VirtualChannels, check_preprocessed
 
 
@@ -29,6 +28,8 @@ class Block:
         Rises when equal parameters give other numbers.
     """
 
+    # A block implements _columns(signals) and _rows(signals, weights), where weights are those of
+    # its virtual channels (n_places, n_channels), and _obstacle(signals) if it has conditions.
     name: ClassVar[str]
     version: ClassVar[int]
 
@@ -146,7 +147,7 @@ class Block:
         """Return why the block does not apply to signals, or None."""
 
 
-def unlocked(signals: Signals):
+def why_not_locked(signals):
     """Return why time points do not correspond across samples, or None."""
     if not signals.is_locked:
         return (

@@ -12,7 +12,7 @@ from scipy.signal.windows import tukey
 from .._utils.validation import check_number
 from ._block import Block
 
-#: Bands in Hz that tell rhythms apart.
+#: Bands in Hz that separate rhythms.
 BAND_BANK = ((4.0, 8.0), (8.0, 12.0), (12.0, 16.0), (16.0, 24.0), (24.0, 34.0), (34.0, 45.0))
 _TAPER = 0.2  # share of a sample that rises and falls
 _FLOOR = 1e-6  # power in squared network units that is added at least: a flat sample stays finite

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from .._utils.validation import check_number
-from ._block import Block, unlocked
+from ._block import Block, why_not_locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Evoked(Block):
         check_number("bin_width", self.bin_width, low=0, low_open=True)
 
     def _obstacle(self, signals):
-        return unlocked(signals)
+        return why_not_locked(signals)
 
     def _columns(self, signals):
         names = self.virtual.names(signals)

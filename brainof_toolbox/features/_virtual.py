@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.electrodes import share_a_reference
 from .._utils.validation import check_number, check_option
-from ..preprocessing import Preprocessing, share_a_reference
+from ..preprocessing import Preprocessing
 from ..signals import Signals
 from ._places import electrode_places, region_places
 from .maps import HEAD_CENTRE, field_map, region_map, spline_map
