@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.fft import next_fast_len
 
+from ._utils.electrodes import FEWEST, share_a_reference
 from ._utils.logging import warn
 from ._utils.validation import check_fields, check_number, check_option
 from .signals import MODALITIES, Signals
@@ -19,6 +20,7 @@ from .windows import cut_windows
 
 #: In Hz: above every EEG and MEG, and below what would fill the memory.
 MAX_SFREQ = 1e5
+_FLAT = 1e-6  # range of a flat channel relative to its values: the rounding of float32
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class Preprocessing:
     sfreq : float
         EEG and MEG are resampled to this rate, in Hz. At 256 Hz patches of 64 points tile 2, 4,
         8 and 10 s exactly. At most 1e5. fMRI keeps its own.
+    reference : str | None
+        ``"average"`` subtracts the mean of the EEG electrodes from each of them, so that it does
+        not matter which reference the data had. It is the first step: what follows (which
+        channels have an offset, the soft limit) then does not depend on the reference either.
+        Flat channels do not enter the mean and stay flat. Derivations between two electrodes
+        ("Fp1-F7") have no common reference: they are left as they are, and so are fewer than
+        three electrodes, of which a mean would remove the signal. ``None`` keeps the reference of
+        the data. MEG and fMRI have none.
     highpass : float | None
         High-pass cut-off in Hz, against drifts and offsets that dwarf the signal. Every stretch
         that is as long as the filter (6.6 s at 0.5 Hz) is filtered, whatever filter is stated
@@ -75,6 +85,7 @@ class Preprocessing:
     """
 
     sfreq: float = 256.0
+    reference: str | None = "average"
     highpass: float | None = 0.5
     notch: float | None = None
     scaling: str = "fixed"
@@ -91,6 +102,7 @@ class Preprocessing:
         for name in ("highpass", "notch"):
             if getattr(self, name) is not None:
                 check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
+        check_option("preprocessing.reference", self.reference, ("average", None))
         check_option("preprocessing.scaling", self.scaling, ("fixed", "robust"))
         for name, keys in (("unit", ("eeg", "mag", "grad")), ("window", MODALITIES)):
             values = getattr(self, name)
@@ -119,7 +131,8 @@ class Preprocessing:
         Parameters
         ----------
         values : dict
-            By field name; missing ones take their default.
+            By field name; missing ones take their default, except that ``reference`` is ``None``:
+            weights whose checkpoint states none were trained on data as recorded.
 
         Returns
         -------
@@ -131,7 +144,8 @@ class Preprocessing:
         ValueError
             If a key is unknown.
         """
-        return cls(**check_fields(cls, values, "preprocessing parameter"))
+        check_fields(cls, values, "preprocessing parameter")
+        return cls(**{"reference": None, **values})
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,11 +253,13 @@ def _filter_and_resample(signals, preprocessing):
 
 
 def _clean(data, signals, preprocessing):
-    """High-pass, notch and resample one contiguous stretch (n_samples, n_channels, n_times)."""
+    """Reference, filter and resample one contiguous stretch (n_samples, n_channels, n_times)."""
     import mne
 
     sfreq, n_times = signals.sfreq, data.shape[2]
     data = data.astype(np.float64, order="C")  # mne filters no other order in place
+    if preprocessing.reference == "average" and signals.modality == "eeg":
+        _subtract_average(data, share_a_reference(signals.ch_names))
     # The workers of a joblib.parallel_config are for recordings, not for the channels of one.
     options = {"copy": False, "n_jobs": 1, "verbose": "error"}
     low = preprocessing.highpass
@@ -262,6 +278,18 @@ def _clean(data, signals, preprocessing):
     if not np.isclose(sfreq, preprocessing.sfreq, rtol=1e-9):
         data = _resample(data, preprocessing.sfreq / sfreq)
     return data
+
+
+def _subtract_average(data, is_electrode):
+    """Subtract the mean of the electrodes that are not flat from each of them, in place."""
+    low, high = data.min(axis=2), data.max(axis=2)
+    is_flat = high - low <= _FLAT * np.maximum(high, -low)
+    is_good = is_electrode & ~is_flat  # (n_samples, n_channels)
+    is_good &= is_good.sum(axis=1, keepdims=True) >= FEWEST
+    n_good = np.maximum(is_good.sum(axis=1), 1)[:, None, None]
+    # Sums of float32 values in float64 are exact: the order of channels does not matter.
+    mean = is_good[:, None].astype(np.float64) @ data / n_good
+    np.subtract(data, mean, out=data, where=is_good[..., None])
 
 
 def _offset(data, is_filtered):

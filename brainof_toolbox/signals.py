@@ -4,7 +4,7 @@
 
     Signals                         one montage, one rate, one length; frozen
       data    (n_samples, n_channels, n_times)   float32, V, T, T/m (BOLD: arbitrary)
-      what    modality, ch_types, sfreq, highpass, has_baseline
+      what    modality, ch_types, sfreq, highpass, has_baseline, is_locked
       where   ch_names, ch_pos (m, head frame), ch_ori (unit vectors)
       who     subject, session, task, run        one entry per sample
       when    onset (s)                          one entry per sample
@@ -75,6 +75,10 @@ class Signals:
     has_baseline : bool
         Whether values are relative to a reference level (baseline-corrected epochs), so that the
         mean of a short sample is signal rather than offset.
+    is_locked : bool
+        Whether the start of every sample has the same place relative to an event (epochs, trials,
+        averages), so that time points correspond across samples. Readers of recordings and of
+        runs, and cutting into windows, set it to ``False``.
 
     Raises
     ------
@@ -97,6 +101,7 @@ class Signals:
     stretches: tuple | None = None
     highpass: float = 0.0
     has_baseline: bool = False
+    is_locked: bool = True
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen)
@@ -161,9 +166,8 @@ class Signals:
     def signature(self):
         """A hash of all that two ``Signals`` must share to be put into one."""
         parts = (self.modality, self.sfreq, self.data.shape[1:], self.ch_names, self.ch_types)
-        digest = hashlib.sha256(
-            repr((parts, self.stretches, self.highpass, self.has_baseline)).encode()
-        )
+        state = (self.stretches, self.highpass, self.has_baseline, self.is_locked)
+        digest = hashlib.sha256(repr((parts, state)).encode())
         digest.update(self.ch_pos.tobytes() + self.ch_ori.tobytes())
         return digest.hexdigest()
 

@@ -54,7 +54,7 @@ def pair_windows(samples, is_missing):
 def _rewindow(signals, data, sample, onset):
     who = {name: tuple(getattr(signals, name)[i] for i in sample) for name in PER_SAMPLE}
     data = data.reshape(-1, *data.shape[2:])
-    return signals.replace(data=data, onset=onset, stretches=None, **who)
+    return signals.replace(data=data, onset=onset, stretches=None, is_locked=False, **who)
 
 
 def _window_length(lengths, n_times):

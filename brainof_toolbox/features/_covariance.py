@@ -10,17 +10,18 @@ from scipy.fft import next_fast_len, rfft, rfftfreq
 from scipy.signal.windows import tukey
 
 from .._utils.validation import check_number
-from ._virtual import VirtualChannels
+from ._block import Block
 
-#: Bands in Hz that tell rhythms apart.
+#: Bands in Hz that separate rhythms.
 BAND_BANK = ((4.0, 8.0), (8.0, 12.0), (12.0, 16.0), (16.0, 24.0), (24.0, 34.0), (34.0, 45.0))
 _TAPER = 0.2  # share of a sample that rises and falls
 _FLOOR = 1e-6  # power in squared network units that is added at least: a flat sample stays finite
+_AT_ONCE = 64  # samples: bounds memory
 _CEILING = 0.99  # factor on correlations: places that rely on one region have a finite Fisher z
 
 
-@dataclass(frozen=True)
-class Covariance:
+@dataclass(frozen=True, kw_only=True)
+class Covariance(Block):
     """Covariance of virtual channels, flattened by the matrix logarithm or Fisher z.
 
     EEG and MEG: the covariance ``C`` of the virtual channels in each band, plus ``shrinkage``
@@ -30,16 +31,12 @@ class Covariance:
 
     Parameters
     ----------
-    n_channels : int
-        Virtual channels of EEG and MEG, as of :class:`VirtualChannels`.
+    n_channels, n_regions, kernel, regions : int, int, float, str
+        Virtual channels, as of :class:`VirtualChannels`.
     bands : sequence of (float, float)
         Lowest (included) and highest (excluded) frequency in Hz of each band; EEG and MEG only.
     shrinkage : float
         What is added to the diagonal, relative to the mean power.
-    n_regions : int
-        Virtual regions of fMRI.
-    kernel : float
-        Their width in m.
 
     Attributes
     ----------
@@ -54,6 +51,11 @@ class Covariance:
     leave ``C`` without full rank; shrinkage keeps the logarithm finite. A gain ``g`` on all
     channels adds ``2 log g`` to the diagonal and nothing elsewhere. Bands are cut in the
     spectrum of the tapered sample, so that short samples need no filter.
+
+    A long sample has the mean over its windows: of logarithms, that is their log-Euclidean mean,
+    on which one window with an artefact has far less weight than on the mean power. Short windows
+    bias the logarithm, by an amount that depends on their length alone: compare samples that were
+    cut into windows of one length.
 
     Examples
     --------
@@ -72,11 +74,9 @@ class Covariance:
     n_channels: int = 16
     bands: tuple = BAND_BANK
     shrinkage: float = 0.05
-    n_regions: int = 300
-    kernel: float = 0.006
 
     def __post_init__(self):
-        self.virtual  # noqa: B018 (checks its parameters)
+        super().__post_init__()
         check_number("shrinkage", self.shrinkage, low=0, high=1, low_open=True)
         bands = tuple(tuple(band) for band in self.bands)
         if not bands or any(len(band) != 2 for band in bands):
@@ -86,25 +86,8 @@ class Covariance:
             check_number("bands", high, low=low, low_open=True)
         object.__setattr__(self, "bands", bands)
 
-    @property
-    def virtual(self):
-        """The virtual channels that covariances are computed of."""
-        return VirtualChannels(self.n_channels, self.n_regions, self.kernel)
-
-    def columns(self, signals):
-        """Name the columns.
-
-        Parameters
-        ----------
-        signals : Signals
-            Samples; only their modality matters.
-
-        Returns
-        -------
-        names : tuple of str
-            One per column of :meth:`compute`.
-        """
-        names = self.virtual.names(signals.modality)
+    def _columns(self, signals):
+        names = self.virtual.names(signals)
         is_fmri = signals.modality == "fmri"
         pairs = zip(*np.triu_indices(len(names), k=int(is_fmri)), strict=True)
         pairs = [f"{names[i]} x {names[j]}" for i, j in pairs]
@@ -112,69 +95,62 @@ class Covariance:
             return tuple(pairs)
         return tuple(f"{low:g}-{high:g} Hz {pair}" for low, high in self.bands for pair in pairs)
 
-    def compute(self, signals):
-        """Compute the block.
-
-        Parameters
-        ----------
-        signals : Signals
-            Preprocessed windows: EEG and MEG in network units.
-
-        Returns
-        -------
-        rows : ndarray, shape (n_samples, n_columns)
-            Float32.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If signals are not preprocessed, hold gaps, have positions outside any head, or a
-            sampling rate too low for a band.
-        """
-        if getattr(signals, "modality", None) == "fmri":
-            return self._correlations(signals)
-        data = self.virtual.transform(signals)
+    def _rows(self, signals, weights):
+        if signals.modality == "fmri":
+            return _correlations(signals.data, weights)
         highest = max(high for _, high in self.bands)
         if highest > signals.sfreq / 2:
             raise ValueError(
                 f"The band up to {highest:g} Hz needs a sampling rate of at least "
                 f"{2 * highest:g} Hz, got {signals.sfreq:g} Hz."
             )
-        return np.stack([self._log_covariances(sample, signals.sfreq) for sample in data])
+        chunks = range(0, len(signals), _AT_ONCE)
+        return np.concatenate(
+            [
+                self._log_covariances(
+                    weights @ signals.data[start : start + _AT_ONCE], signals.sfreq
+                )
+                for start in chunks
+            ]
+        )
 
-    def _log_covariances(self, sample, sfreq):
-        """Row of one sample (n_places, n_times)."""
-        covariances = band_covariances(sample, sfreq, self.bands)  # (n_bands, V, V)
-        n_places = len(sample)
-        power = np.trace(covariances, axis1=1, axis2=2) / n_places
+    def _log_covariances(self, data, sfreq):
+        """Columns (n_samples, n_bands, n_pairs) of samples (n_samples, n_places, n_times)."""
+        covariances = band_covariances(data, sfreq, self.bands)
+        n_places = data.shape[1]
+        power = np.trace(covariances, axis1=-2, axis2=-1) / n_places
         ridge = np.maximum(self.shrinkage * power, _FLOOR)
-        values, vectors = np.linalg.eigh(covariances + ridge[:, None, None] * np.eye(n_places))
-        logs = (vectors * np.log(values)[:, None]) @ vectors.swapaxes(1, 2)
+        values, vectors = np.linalg.eigh(covariances + ridge[..., None, None] * np.eye(n_places))
+        logs = (vectors * np.log(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
         i, j = np.triu_indices(n_places)
-        return (logs[:, i, j] * np.where(i == j, 1.0, np.sqrt(2))).ravel().astype(np.float32)
-
-    def _correlations(self, signals):
-        weights = self.virtual.weights(signals)
-        i, j = np.triu_indices(len(weights), k=1)
-        rows = np.empty((len(signals), len(i)), dtype=np.float32)
-        for row, sample in zip(rows, signals.data, strict=True):
-            series = sample - sample.mean(axis=1, keepdims=True, dtype=np.float64)
-            places = weights @ _unit(series)  # regions count alike, whatever their amplitude
-            places = _unit(places)
-            row[:] = np.arctanh(_CEILING * (places @ places.T)[i, j].clip(-1, 1))
-        return rows
+        return logs[..., i, j] * np.where(i == j, 1.0, np.sqrt(2))
 
 
-def band_covariances(sample, sfreq, bands):
-    """Covariances (n_bands, n_places, n_places) of a sample (n_places, n_times) in bands."""
-    n_times = sample.shape[1]
+def band_covariances(data, sfreq, bands):
+    """Covariances (n_samples, n_bands, n_places, n_places) of (n_samples, n_places, n_times)."""
+    n_times = data.shape[2]
     taper = tukey(n_times, _TAPER, sym=False)
     n_fft = next_fast_len(max(n_times, round(sfreq)), real=True)  # lines at most 1 Hz apart
-    sample = (sample - sample.mean(axis=1, keepdims=True)) * taper
-    spectrum = rfft(sample, n_fft, axis=1) * np.sqrt(2 / (n_fft * (taper**2).sum()))
+    data = (data - data.mean(axis=2, keepdims=True)) * taper
+    spectrum = rfft(data, n_fft, axis=2) * np.sqrt(2 / (n_fft * (taper**2).sum()))
     freqs = rfftfreq(n_fft, 1 / sfreq)
-    parts = [spectrum[:, (freqs >= low) & (freqs < high)] for low, high in bands]
-    return np.stack([(part @ part.conj().T).real for part in parts])
+    covariances = []
+    for low, high in bands:
+        part = spectrum[:, :, (freqs >= low) & (freqs < high)]
+        part = np.concatenate([part.real, part.imag], axis=2)
+        covariances.append(part @ part.swapaxes(1, 2))
+    return np.stack(covariances, axis=1)
+
+
+def _correlations(data, weights):
+    """Fisher z (n_samples, n_pairs) of samples (n_samples, n_regions, n_times)."""
+    i, j = np.triu_indices(len(weights), k=1)
+    rows = np.empty((len(data), len(i)), dtype=np.float32)
+    for row, sample in zip(rows, data, strict=True):
+        series = sample - sample.mean(axis=1, keepdims=True, dtype=np.float64)
+        places = _unit(weights @ _unit(series))  # regions count alike, whatever their amplitude
+        row[:] = np.arctanh(_CEILING * (places @ places.T)[i, j].clip(-1, 1))
+    return rows
 
 
 def _unit(series):

@@ -7,12 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from .._utils.electrodes import strip_name
 from .._utils.logging import warn
 from .._utils.messages import and_more
 from .._utils.positions import check_positions
 from .._utils.validation import check_option
 from ..signals import check_unique_names
-from .impostors import PREFIX, SUBTRAHEND, without_impostors
+from .impostors import without_impostors
 
 #: Placeholder positions lie on a sphere of this radius, in metres.
 _HEAD_RADIUS = 0.095
@@ -20,7 +21,7 @@ _HEAD_RADIUS = 0.095
 
 def canonical_name(name):
     """Bring an electrode name to the spelling of the 10-05 system."""
-    text = SUBTRAHEND.sub("", PREFIX.sub("", name.strip(" ."))).strip(" .")
+    text = strip_name(name)
     old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     text = old.get(text.upper(), text)
     return _template()[0].get(text.upper(), text)

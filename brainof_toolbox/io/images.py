@@ -195,6 +195,7 @@ def _read_image(item, where, masker, t_r, confounds, memory, who):
         ch_pos=pos,
         onset=[kept[0] * t_r],
         stretches=_stretches(kept),
+        is_locked=False,
         **who,
     )
     return signals, messages

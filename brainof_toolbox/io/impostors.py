@@ -7,13 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.electrodes import PREFIX, SUBTRAHEND
 from .._utils.logging import warn
 
-PREFIX = re.compile(r"^(?:(?:EEG|POL|EDF)[\s_:\-]+)+", re.IGNORECASE)
-#: What was subtracted ("Fp1-REF", "C3:M2", "Cz - Avg"), or the number MNE adds to a repeated name.
-SUBTRAHEND = re.compile(
-    r"(?:\s*[-_:/]\s*|\s+)(?:REF|LE|RE|AVG|AR|CAR|M[12]|A[12]|A1A2)$|[-_]\d$", re.IGNORECASE
-)
 #: Words that mark a trigger anywhere in a name: "STI 014", "DIG DTRIG", "Mark1", "StimTrak".
 _TRIGGERS = re.compile(
     r"(?:^|.*[\s_\-.:])(?:STATUS|STI|STIM|STIMUL\w*|STIM_?TRAK|D?TRIG\w*|TRG|TTL|MKR|MARK|"

@@ -269,6 +269,7 @@ def _build(values, names, where, atlas, ch_names, t_r, fields):
         ch_names=names,
         ch_types=("bold",) * n_rois,
         ch_pos=pos,
+        is_locked=False,
         **fields,
     )
 

@@ -169,7 +169,12 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
                 data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
         return data
 
-    fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
+    fields = {
+        "sfreq": sfreq,
+        "stretches": stretches,
+        "onset": np.array([spans[0][0] / sfreq]),
+        "is_locked": False,
+    }
     signals = _build(raw.info, read, 1, fields, missing_positions, raw=raw)
     if window is None:
         return signals

@@ -48,7 +48,7 @@ def test_array(n_samples):
     assert signals.sfreq == 0.5 and set(signals.ch_types) == {"bold"}
     assert signals.ch_names == tuple(f"ROI {i}" for i in range(1, 6))
     np.testing.assert_allclose(head_to_mni(signals.ch_pos), POSITIONS, atol=1e-7)
-    assert not signals.has_baseline
+    assert not signals.has_baseline and not signals.is_locked
 
 
 def test_input_is_not_changed():
