@@ -84,7 +84,7 @@ def _named(X, name="subject"):
     if metadata is not None and name in metadata:
         return metadata[name].to_numpy()
     if isinstance(getattr(X, "parts", None), dict):  # a Path has parts too
-        parts = [_named(part, name) for part in X.parts.values()]
+        parts = [_named(part, name) for part in X.by_modality.values()]
         return next((part for part in parts if part is not None), None)
     if isinstance(X, list | tuple):
         return _as_objects([_named_by(item, name) for item in X])

@@ -216,7 +216,7 @@ class _Judge:
     def check_spans(self, spans, signals, first):
         """Compare stretches of a long sample, then its seconds, which are only warned about."""
         starts = _starts(signals)[0]
-        ends = np.array([end for _, end in signals.stretches])
+        ends = np.array([end for _, end in signals.good_segments])
         for i, levels in enumerate(_low_median(spans, 2)):  # (K,)
             part = np.searchsorted(ends, starts, side="right")
             if len(levels) < 4:

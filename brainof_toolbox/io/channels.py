@@ -18,7 +18,7 @@ from .impostors import PREFIX, SUBTRAHEND, without_impostors
 _HEAD_RADIUS = 0.095
 
 
-def canonical_name(name):
+def standardize_ch_name(name):
     """Bring an electrode name to the spelling of the 10-05 system."""
     text = SUBTRAHEND.sub("", PREFIX.sub("", name.strip(" ."))).strip(" .")
     old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
@@ -89,7 +89,7 @@ def _check_some_channels(info, everything):
         )
 
 
-def geometry(info, picks, modality, missing_positions="raise"):
+def sensor_geometry(info, picks, modality, missing_positions="raise"):
     """Positions and orientations of channels in the head frame."""
     # -> ch_pos (n_channels, 3), ch_ori (n_channels, 3).
     check_option("missing_positions", missing_positions, ("raise", "placeholder"))
@@ -152,7 +152,7 @@ def _to_head(info, chs, pos, ori):
 def _fill_from_template(names, pos, missing):
     """Give known electrode names their template position; say for which channels."""
     positions = _template()[1]
-    canonical = {i: canonical_name(names[i]) for i in np.flatnonzero(missing)}
+    canonical = {i: standardize_ch_name(names[i]) for i in np.flatnonzero(missing)}
     # BioSemi numbers its sockets A1..A32, B1..; there "A1" is no earlobe and "F3" no frontal site.
     is_socket = [re.fullmatch(r"[A-H]\d{1,2}", name) is not None for name in names]
     sockets = sum(s and name not in positions for s, name in zip(is_socket, names, strict=True))

@@ -194,7 +194,7 @@ def _read_image(item, where, masker, t_r, confounds, memory, who):
         ch_types=("bold",) * len(names),
         ch_pos=pos,
         onset=[kept[0] * t_r],
-        stretches=_stretches(kept),
+        good_segments=_stretches(kept),
         **who,
     )
     return signals, messages

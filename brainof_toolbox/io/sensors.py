@@ -12,7 +12,7 @@ from .._utils.validation import check_number
 from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
 from .amplitude import Levels
-from .channels import geometry, pick_channels
+from .channels import pick_channels, sensor_geometry
 from .edf import known_highpass
 from .edf_gaps import check_gaps
 
@@ -169,7 +169,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
                 data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
         return data
 
-    fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
+    fields = {"sfreq": sfreq, "good_segments": stretches, "onset": np.array([spans[0][0] / sfreq])}
     signals = _build(raw.info, read, 1, fields, missing_positions, raw=raw)
     if window is None:
         return signals
@@ -180,7 +180,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
 def _cut(signals, window, spans):
     """Cut into windows whose onset counts from the start of the recording, bad spans included."""
     windows, _ = cut_windows(signals, window)
-    good_starts = np.array([start for start, _ in signals.stretches])
+    good_starts = np.array([start for start, _ in signals.good_segments])
     at = np.round((windows.onset - signals.onset[0]) * signals.sfreq).astype(int)
     stretch = np.searchsorted(good_starts, at, side="right") - 1
     skipped = np.array([start for start, _ in spans]) - good_starts
@@ -301,7 +301,9 @@ def _build(
     parts, levels = {}, levels or Levels(n_samples)
     for modality, picks in pick_channels(info).items():
         pos, ori = (
-            _table_geometry() if is_table else geometry(info, picks, modality, missing_positions)
+            _table_geometry()
+            if is_table
+            else sensor_geometry(info, picks, modality, missing_positions)
         )
         names = [info["ch_names"][i] for i in picks]
         parts[modality] = Signals(

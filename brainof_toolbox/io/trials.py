@@ -391,7 +391,7 @@ def _read_run(path, record, masker, confounds, memory):
         confounds=record.get("confounds") if confounds else None,
         memory=memory,
     )
-    if len(run.stretches) > 1:
+    if len(run.good_segments) > 1:
         raise ValueError(
             f"{path}: the confounds leave out volumes inside the run, so that trials cannot be "
             "cut. Pass confounds=False."

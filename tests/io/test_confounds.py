@@ -224,7 +224,7 @@ def test_unsteady_volumes_shift_the_onset(fmriprep):
     """Two volumes less, and the sample starts two volumes later."""
     signals = from_nifti(fmriprep[0], masker=make_masker(), confounds="auto")
     assert signals.shape == (1, 12, 58)
-    assert signals.onset.tolist() == [4.0] and signals.stretches == ((0, 58),)
+    assert signals.onset.tolist() == [4.0] and signals.good_segments == ((0, 58),)
 
 
 # -------------------------------------------------------------------------------------- regression
