@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 
+from .bids_names import find_label
 from .tables import (
     COLUMNS,
     MISSING,
@@ -19,7 +19,6 @@ from .tables import (
 
 _FILES = ("file", "filename", "file_name", "path", "filepath", "file_path")
 _FOLDERS = ("folder", "directory", "dir")
-_ENTITIES = {"session": "ses", "task": "task", "acquisition": "acq", "run": "run"}
 
 
 def read_labels(files, path, target):
@@ -73,15 +72,9 @@ def _behind_folders(table, key):
 
 
 def _entities(file):
-    """Entities in the name of a file; subject and session in its folders, too."""
-    found = {}
-    for entity, short in _ENTITIES.items():
-        match = re.search(rf"(?:^|[_.-]){short}-([A-Za-z0-9]+)", file.name)
-        found[entity] = match and match[1]
-    for entity, short in (("subject", "sub"), ("session", "ses")):
-        inside = [file.name, *reversed(file.absolute().parent.parts)]
-        matches = [re.search(rf"(?:^|[_.-]){short}-([A-Za-z0-9]+)", part) for part in inside]
-        found[entity] = next((match[1] for match in matches if match), None)
+    """Return the entities in the name of a file; subject and session also of its folders."""
+    found = {entity: find_label(file.name, entity) for entity in ("task", "acquisition", "run")}
+    found |= {entity: find_label(file.absolute(), entity) for entity in ("subject", "session")}
     return found
 
 

@@ -6,18 +6,17 @@ from pathlib import Path
 
 from .._utils.messages import join_some
 from .._utils.unique import find_repeated
+from ..signals import PER_SAMPLE
 from .bids_files import check_root
+from .bids_names import plain_label
 from .tables import (
     MISSING,
     as_targets,
     entity_columns,
     matching_rows,
-    plain_label,
     read_table,
     take_values,
 )
-
-_WHO = ("subject", "session", "task", "run")
 
 
 def read_participants(root, column, records):
@@ -59,7 +58,7 @@ def read_participants(root, column, records):
             f"No participants.tsv in {root}: {column!r} was asked from {path}."
         )
     table = read_table(path, ("participant_id", column))
-    who = [{name: _plain(name, item.get(name)) for name in _WHO} for item in records]
+    who = [{name: _plain(name, item.get(name)) for name in PER_SAMPLE} for item in records]
     if any(item["subject"] is None for item in who):
         raise ValueError("Each record must name its 'subject', to find it in participants.tsv.")
     if column in table:

@@ -11,15 +11,14 @@ from .._utils.logging import warn
 from .._utils.positions import check_positions
 from .._utils.unique import refuse_repeated
 from ..signals import Signals
+from .bids_names import parse
 from .image_checks import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
-from .sidecars import split_bids_name
 from .t_r import check_seconds
 
 #: No brain reaches farther from the origin of MNI space, in metres.
 _FARTHEST = 0.2
-_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 
 
 def from_roi_timeseries(
@@ -323,5 +322,4 @@ def _per_sample(name, value, n_samples):
 def _bids_entities(item):
     if not isinstance(item, (str, os.PathLike)):
         return {}
-    entities, _ = split_bids_name(Path(item).with_suffix(""))
-    return {name: entities.get(key) for name, key in _ENTITIES.items()}
+    return parse(Path(item).with_suffix(""))[0]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.unique import find_repeated, refuse_repeated
+from .bids_names import plain_label
 
 #: How tables of BIDS datasets write that a value is not known.
 MISSING = ("n/a", "N/A", "na", "NA", "nan", "NaN", "")
@@ -21,7 +22,6 @@ COLUMNS = {
     "acquisition": (("acq_id", "acquisition_id"), ("acquisition", "acq")),
     "run": (("run_id",), ("run",)),
 }
-_SHORT = {"subject": "sub", "session": "ses", "acquisition": "acq"}
 
 
 def read_table(path, wanted=(), *, keep_default_na=False):
@@ -73,12 +73,6 @@ def entity_columns(table, target, *, is_certain=False):
         if name is not None:
             found[entity] = name
     return found
-
-
-def plain_label(entity, label):
-    """A label without its entity; numbers of runs without leading zeros."""
-    label = str(label).strip().removeprefix(f"{_SHORT.get(entity, entity)}-")
-    return str(int(label)) if entity == "run" and label.isdigit() else label
 
 
 def loose_label(label):

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.validation import check_number, check_option
-from ..signals import Signals
+from ..signals import PER_SAMPLE, Signals
 from .bids import indices, read_bids
 from .bids_events import Dropped, choose_events, common_duration, find_events, read_events
 from .bids_files import DATATYPES
 from .edf_gaps import place_times
 
-_WHO = ("subject", "session", "task", "run")
 #: The fewest volumes of a trial.
 _MIN_VOLUMES = 2
 
@@ -223,7 +222,7 @@ def _read_tables(records, datatype, root, column, dropped):
 
 def _metadata(table, record):
     table = table.copy()
-    for name in reversed(_WHO):
+    for name in reversed(PER_SAMPLE):
         table.insert(0, name, record.get(name))
     return table
 
@@ -416,5 +415,5 @@ def _cut_run(run, start, length, first, record):
         ch_pos=run.ch_pos,
         onset=[(start + first) / run.sfreq],
         has_baseline=True,
-        **{name: (record.get(name),) for name in _WHO},
+        **{name: (record.get(name),) for name in PER_SAMPLE},
     )
