@@ -257,7 +257,7 @@ def _clean(data, signals, preprocessing):
     line = preprocessing.notch
     if line is not None and line < sfreq / 2 and n_times >= 6.6 * sfreq:
         freqs = np.arange(line, sfreq / 2, line)
-        # A harmonic within half its stop band and transition of Nyquist cannot be filtered.
+        # A harmonic close to Nyquist, within half the stop band and transition, is left.
         freqs = freqs[freqs * (1 + 1 / 400) + 0.5 < sfreq / 2]
         if len(freqs):
             data = mne.filter.notch_filter(data, sfreq, freqs, **options)
