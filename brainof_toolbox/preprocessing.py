@@ -114,7 +114,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values):
-        """Make it from what :meth:`to_dict` gave.
+        """Create it from the dict of :meth:`to_dict`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The container that every reader returns and every estimator accepts.
+"""Containers of samples, returned by every reader and accepted by every estimator.
 
 ::
 
@@ -366,14 +366,14 @@ def as_parts(signals):
 
 
 def check_unique_names(ch_names):
-    """Refuse repeated channel names."""
+    """Raise if channel names repeat."""
     repeated = sorted(find_repeated(ch_names))
     if repeated:
         raise ValueError(f"Channel names must be unique; these occur more than once: {repeated}.")
 
 
 def check_finite(data, ch_names):
-    """Refuse NaN and infinite values."""
+    """Raise on NaN and infinite values."""
     # data (n_samples, n_channels, n_times).
     with np.errstate(invalid="ignore"):  # Inf - Inf
         if np.isfinite(data.sum(dtype=np.float64)):  # one pass: any NaN or Inf survives a sum

@@ -114,7 +114,7 @@ def _refuse_foreign(directory, files):
         foreign = sorted(set(os.listdir(directory)) - set(files))
         if foreign:
             raise ValueError(
-                f"{directory} has other files ({', '.join(foreign[:5])}), which a checkpoint "
+                f"{directory} holds other files ({', '.join(foreign[:5])}), which a checkpoint "
                 f"would replace. Save into a directory of its own."
             )
     elif os.path.lexists(directory):
@@ -122,7 +122,7 @@ def _refuse_foreign(directory, files):
 
 
 def _swap(new, directory):
-    """Put ``new`` in place of ``directory``; at any instant one of the two can be loaded."""
+    """Replace ``directory`` by ``new``; at any time one of the two can be loaded."""
     before = previous(directory)
     if directory.exists():
         remove(before)  # left by a process killed after the second rename

@@ -32,14 +32,14 @@ def warn(message, category=RuntimeWarning):
 def warn_once():
     """Emit each warning of the package once within this context."""
     # Python's own filter is reset whenever a library changes the filters.
-    if _SAID.get() is not None:
+    if _EMITTED.get() is not None:
         yield
         return
-    token = _SAID.set(set())
+    token = _EMITTED.set(set())
     try:
         yield
     finally:
-        _SAID.reset(token)
+        _EMITTED.reset(token)
 
 
 def _root(frame):

@@ -58,8 +58,8 @@ def check_positions(pos, names, modality, *, space="head", where=""):
     if len(rows) > 3 and 0 < around.max() < _SPREAD:
         raise ValueError(
             f"{start}all {len(rows)} {noun}s ({names[rows[0]]!r}, ...) lie within "
-            f"{around.max():.2g} m of each other, impossible in a head. They look like kilometres, "
-            "or metres that were multiplied by 1e-3, before they were moved: pass positions in "
+            f"{around.max():.2g} m of each other, impossible in a head. They look like "
+            "kilometres, or metres that were multiplied by 1e-3, before they were moved: pass positions in "
             "metres."
         )
     is_off = distance > _IMPOSSIBLE

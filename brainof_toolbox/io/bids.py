@@ -363,7 +363,7 @@ def _make_record(who, found, root):
 
 
 def _repetition_time(file, root):
-    """Return the repetition time (s) stated beside the image, or beside its raw image."""
+    """Return the repetition time (s) in the sidecars of the image, or of its raw image."""
     value = merge_sidecars(sidecar_files(file.path)).get("RepetitionTime")
     if value is None and file.root != root:
         files = sidecar_files(root / _raw_name(file))

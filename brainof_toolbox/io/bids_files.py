@@ -19,7 +19,7 @@ _NOT_RECORDINGS = ("crosstalk", "calibration")
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data file and its entities."""
+    """Data file and its entities."""
 
     path: Path  # The file, or folder for CTF and BTi
     root: Path  # The dataset it belongs to, raw or derivative
@@ -35,7 +35,7 @@ class DataFile:
 
     @property
     def run_key(self):
-        """All entities but those that distinguish preprocessed versions of one run."""
+        """Entities except those that distinguish preprocessed versions of one run."""
         kept = {k: v for k, v in self.entities.items() if k not in _VERSION}
         return tuple(sorted(kept.items()))
 

@@ -191,7 +191,7 @@ def _frame_of(values):
 
 
 def _place_electrodes(raw, electrodes, coordsystem):
-    """Move positions from the coordinate system of coordsystem.json to the head frame."""
+    """Transform positions from the coordinate system of coordsystem.json to the head frame."""
     import mne
 
     picks = mne.pick_types(raw.info, eeg=True, exclude=[])

@@ -33,7 +33,7 @@ RECORDINGS = ("raw data", "epochs", "averages")
 
 @dataclass
 class FifContent:
-    """The structure of a FIF file."""
+    """Structure of a FIF file."""
 
     path: Path
     blocks: set = field(default_factory=set)
@@ -53,7 +53,7 @@ class FifContent:
 
     @property
     def next_file(self):
-        """The next part, as MNE finds it."""
+        """Path of the next part, as MNE finds it."""
         from mne.io.constants import FIFF
 
         # As in MNE, a reference without a role is to the next part.
@@ -61,7 +61,7 @@ class FifContent:
 
     @property
     def previous_file(self):
-        """The part before this one."""
+        """Path of the part before this one."""
         from mne.io.constants import FIFF
 
         return self._referred(FIFF.FIFFV_ROLE_PREV_FILE)

@@ -1,4 +1,4 @@
-"""An fMRI image that is opened once: header, sidecars and repetition time; data stay on disk."""
+"""Open an fMRI image once: header, sidecars and repetition time; data stay on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .t_r import resolve_t_r
 
 @dataclass(frozen=True, eq=False)
 class ImageRun:
-    """A checked image with its repetition time, passed on from the check to the reader."""
+    """Checked image with its repetition time, passed from the check to the reader."""
 
     image: object  # nibabel image; the data of a file are read when needed and not kept
     path: Path | None

@@ -132,7 +132,7 @@ def _fit(masker, volumes, t_r):
 
 
 def _drop_empty_spheres(masker, volumes):
-    """Leave out spheres without a voxel, for which nilearn raises an error."""
+    """Drop spheres without a voxel, for which nilearn raises an error."""
     volume = volumes.slicer[..., :1]  # cannot be filtered
 
     def extract(seeds):

@@ -28,7 +28,7 @@ def open_record(record, *, masker=None):
     """Check a record and open its image, without reading data; return it with an ImageRun."""
     unknown = [key for key in record if key not in RECORD_KEYS]
     if unknown:
-        raise ValueError(f"Unknown keys {unknown} in a record; known are {list(RECORD_KEYS)}.")
+        raise ValueError(f"Unknown keys {unknown} in a record; accepted are {list(RECORD_KEYS)}.")
     there = _modalities(record)
     if not there:
         raise ValueError(
