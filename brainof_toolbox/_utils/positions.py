@@ -59,8 +59,8 @@ def check_positions(pos, names, modality, *, space="head", where=""):
         raise ValueError(
             f"{start}all {len(rows)} {noun}s ({names[rows[0]]!r}, ...) lie within "
             f"{around.max():.2g} m of each other, impossible in a head. They look like "
-            "kilometres, or metres that were multiplied by 1e-3, before they were moved: pass positions in "
-            "metres."
+            "kilometres, or metres that were multiplied by 1e-3, before they were moved: pass "
+            "positions in metres."
         )
     is_off = distance > _IMPOSSIBLE
     if typical > _TYPICAL[0]:
