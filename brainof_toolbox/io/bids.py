@@ -24,7 +24,7 @@ from .bids_files import (
 from .bids_names import plain_label, without_entities
 from .bids_pairing import describe_missing, pair
 from .datalad import absent_files
-from .sidecars import merge_sidecars, sidecar_files
+from .sidecars import merge_sidecars, read_sidecar, sidecar_files
 from .t_r import t_r_from_sidecars
 
 #: Entities by the parameter of :func:`read_bids` that selects them.
@@ -364,7 +364,7 @@ def _make_record(who, found, root):
 
 def _repetition_time(file, root):
     """Return the repetition time (s) in the sidecars of the image, or of its raw image."""
-    value = merge_sidecars(sidecar_files(file.path)).get("RepetitionTime")
+    value = read_sidecar(file.path).get("RepetitionTime")
     if value is None and file.root != root:
         files = sidecar_files(root / _raw_name(file))
         value = merge_sidecars(files).get("RepetitionTime")

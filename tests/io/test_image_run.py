@@ -13,6 +13,7 @@ from images import make_data, make_image, make_masker, save_image
 
 from brainof_toolbox import Preprocessing, read_bids, signals
 from brainof_toolbox.blocks import iter_blocks
+from brainof_toolbox.datasets import make_raw
 from brainof_toolbox.io import image_run, sidecars
 from brainof_toolbox.io.image_run import open_run
 from brainof_toolbox.io.images import read_run
@@ -75,6 +76,14 @@ def test_an_image_is_opened_once(form, root, counts):
             "check_finite": 2,
             **({} if form == "image" else {"load": 1}),
         }
+
+
+@pytest.mark.parametrize("kind", ["eeg", "eeg+meg"])
+def test_sensor_data_are_scanned_twice(kind, counts):
+    """After reading and after scaling, once per modality."""
+    raw = make_raw(kind, n_channels=6, duration=20.0)
+    (block,) = iter_blocks(as_sources([raw]), Preprocessing())
+    assert len(block) > 0 and counts["check_finite"] == 2 * len(block.windows)
 
 
 def test_an_opened_image_holds_no_data(tmp_path):
