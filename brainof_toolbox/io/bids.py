@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from .bids_files import (
 from .bids_names import plain_label, without_entities
 from .bids_pairing import describe_missing, pair
 from .datalad import absent_files
-from .sidecars import merge_sidecars, read_sidecar, sidecar_files
+from .sidecars import merge_sidecars, names_in, read_sidecar, sidecar_files
 from .t_r import t_r_from_sidecars
 
 #: Entities by the parameter of :func:`read_bids` that selects them.
@@ -253,7 +253,8 @@ def read_bids(
     files = _select(files, space)
     _warn_absent(root, [file.path for file in files])
     groups = pair(files)
-    records = Records([_make_record(who, found, root) for who, found in groups])
+    list_once = cache(names_in)
+    records = Records([_make_record(who, found, root, list_once) for who, found in groups])
     message = describe_missing(groups)
     if message:
         warn(message)
@@ -345,7 +346,7 @@ def _warn_absent(root, paths):
         )
 
 
-def _make_record(who, found, root):
+def _make_record(who, found, root, names_in):
     record = dict(who)
     for file in found:
         modality = DATATYPES[file.datatype]
@@ -353,20 +354,20 @@ def _make_record(who, found, root):
             record[modality] = bids_path(file)
             continue
         record["fmri"] = file.path
-        confounds = find_confounds(file)
+        confounds = find_confounds(file, names_in(file.path.parent))
         if confounds is not None:
             record["confounds"] = confounds
-        t_r = _repetition_time(file, root)
+        t_r = _repetition_time(file, root, names_in)
         if t_r is not None:
             record["t_r"] = t_r
     return record
 
 
-def _repetition_time(file, root):
+def _repetition_time(file, root, names_in):
     """Return the repetition time (s) in the sidecars of the image, or of its raw image."""
-    value = read_sidecar(file.path).get("RepetitionTime")
+    value = read_sidecar(file.path, names_in=names_in).get("RepetitionTime")
     if value is None and file.root != root:
-        files = sidecar_files(root / _raw_name(file))
+        files = sidecar_files(root / _raw_name(file), names_in=names_in)
         value = merge_sidecars(files).get("RepetitionTime")
         if value is None:  # a derivative has the volumes of its raw image, evenly spaced or not
             value, _ = t_r_from_sidecars(files, notes=[])

@@ -200,12 +200,13 @@ def _check_one_each(files):
             )
 
 
-def find_confounds(file):
-    """Return fMRIPrep's confounds table of an image, by its entities, or None."""
+def find_confounds(file, names):
+    """Return fMRIPrep's confounds table of an image among the names in its folder, or None."""
     drop = ("echo", "part")
     wanted = [pair for pair in file.run_key if pair[0] not in drop]
     for ending in ("timeseries", "regressors"):
-        for path in sorted(file.path.parent.glob(f"*_desc-confounds_{ending}.tsv")):
+        for name in sorted(n for n in names if n.endswith(f"_desc-confounds_{ending}.tsv")):
+            path = file.path.with_name(name)
             found = DataFile(path, file.root, "func", parse(path)[0]).run_key
             if [pair for pair in found if pair[0] not in drop] == wanted:
                 return path

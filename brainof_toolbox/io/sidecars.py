@@ -6,6 +6,7 @@ in one folder the sidecar with most entities.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,15 +24,24 @@ def _located(path):
     return path.parent.absolute() / path.name
 
 
-def sidecar_files(path, suffix=None, extension=".json"):
+def names_in(folder):
+    """List the names of the files in a folder; none if there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def sidecar_files(path, suffix=None, extension=".json", *, names_in=names_in):
     """List the sidecars that apply to a recording, the most specific last."""
+    # ``names_in`` lists a folder; a cached one serves many recordings of one dataset.
     path = _located(path)
     entities, own_suffix = _parse_plain(path)
     levels = _folders(path, entities)
     files = [
         file
         for level in levels
-        for file in _applicable(level, entities, suffix or own_suffix, extension)
+        for file in _applicable(level, entities, suffix or own_suffix, extension, names_in)
     ]
     beside = path.with_name(f"{stem_of(path)}{extension}")
     if suffix is None and beside not in files and beside.is_file():
@@ -98,19 +108,21 @@ def _only_best(files, suffix, path):
     return best[0]
 
 
-def _applicable(folder, entities, suffix, extension):
+def _applicable(folder, entities, suffix, extension, names_in=names_in):
     """List sidecars in one folder whose entities the recording has, fewest entities first."""
     if not entities:
         return []
     found = []
-    for file in folder.glob(f"*{suffix}{extension}"):
-        own, own_suffix = _parse_plain(file)
-        for name in _OF_SIDECARS.get(suffix, ()):
-            if name not in entities:
-                own.pop(name, None)
+    for name in names_in(folder):
+        if not name.endswith(f"{suffix}{extension}"):
+            continue
+        own, own_suffix = _parse_plain(name)
+        for entity in _OF_SIDECARS.get(suffix, ()):
+            if entity not in entities:
+                own.pop(entity, None)
         if own_suffix == suffix and own.items() <= entities.items():
-            found.append((len(own), file.name, file))
-    return [file for _, _, file in sorted(found)]
+            found.append((len(own), name))
+    return [folder / name for _, name in sorted(found)]
 
 
 def _parse_plain(path):
@@ -137,9 +149,9 @@ def _folders(path, entities, base=None):
     return folders[top::-1]
 
 
-def read_sidecar(path):
+def read_sidecar(path, *, names_in=names_in):
     """Read the JSON sidecars of a recording into one dict; the most specific value is kept."""
-    return merge_sidecars(sidecar_files(path))
+    return merge_sidecars(sidecar_files(path, names_in=names_in))
 
 
 def merge_sidecars(files):
