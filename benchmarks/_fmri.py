@@ -159,8 +159,8 @@ def load_rest():
     )
     half = runs[0].shape[2] // 2
     return (
-        [run.replace(data=run.data[:, :, :half], stretches=None) for run in runs],
-        [run.replace(data=run.data[:, :, half:], stretches=None) for run in runs],
+        [run.replace(data=run.data[:, :, :half], good_segments=None) for run in runs],
+        [run.replace(data=run.data[:, :, half:], good_segments=None) for run in runs],
     )
 
 
@@ -203,7 +203,9 @@ def load_story(n_volumes, subjects=("*",)):
         data = data / data.std(axis=2, keepdims=True)
         segments.append(
             [
-                run.replace(data=data[:, :, s : s + n_volumes], stretches=None, has_baseline=True)
+                run.replace(
+                    data=data[:, :, s : s + n_volumes], good_segments=None, has_baseline=True
+                )
                 for s in starts
             ]
         )

@@ -69,7 +69,7 @@ def simulate(modality, **options):
         random_state=SEED,
         **options,
     )
-    return X.parts[modality], y, groups
+    return X.by_modality[modality], y, groups
 
 
 def pictures():
@@ -122,7 +122,7 @@ def spread(places, count):
 def crop(signals, seconds, start=0.0):
     """A part of the samples, from their beginning on or a later time in s."""
     size, start = round(seconds * signals.sfreq), round(start * signals.sfreq)
-    return signals.replace(data=signals.data[..., start : start + size], stretches=None)
+    return signals.replace(data=signals.data[..., start : start + size], good_segments=None)
 
 
 def without(signals, groups, share):
@@ -143,7 +143,7 @@ def rates():
     made = {}
     for rate in RATES:
         data = resample(X.data.astype(float), up=rate, down=1000.0, verbose="error")
-        made[rate] = crop(X.replace(data=data, sfreq=float(rate), stretches=None), 2.0, 0.5)
+        made[rate] = crop(X.replace(data=data, sfreq=float(rate), good_segments=None), 2.0, 0.5)
     yield Axis("sampling rate (Hz)", "simulated", made, 250, y, groups)
     X, y, groups = pictures()
     made = {
@@ -200,7 +200,7 @@ def scans():
     made = {}
     for t_r in T_RS:
         step = round(t_r / T_RS[0])
-        made[t_r] = X.replace(data=X.data[..., ::step], sfreq=1 / t_r, stretches=None)
+        made[t_r] = X.replace(data=X.data[..., ::step], sfreq=1 / t_r, good_segments=None)
     yield Axis("repetition time (s)", "simulated", made, 2.0, y, groups)
     X, y, groups = simulate("fmri", fmri_duration=float(FMRI_LENGTHS[-1]))
     made = {seconds: crop(X, seconds) for seconds in FMRI_LENGTHS}

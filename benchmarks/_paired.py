@@ -35,7 +35,7 @@ def load_paired(names, size, seed, missing=0.0):
     )
     X = pair
     if len(names) < len(ALL):
-        parts = {name: pair.parts[name] for name in names}
+        parts = {name: pair.by_modality[name] for name in names}
         X = parts[names[0]] if len(names) == 1 else PairedSignals(parts)
     kind = {"fmri": "regions", "eeg": "sensors", "meg": "sensors"}.get("".join(names), "several")
     cv = GroupKFold(3 if size == SMALL else 5)

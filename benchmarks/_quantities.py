@@ -141,7 +141,7 @@ def simulated(modality):
         sfreq=SFREQ,
         random_state=SEED,
     )
-    X, table = X.parts[modality], source_table()
+    X, table = X.by_modality[modality], source_table()
     info = make_eeg_info("10-20", SFREQ) if modality == "eeg" else make_meg_info(30, SFREQ)
     gain = make_gain(info, table)
     moments, known = draw_sources(len(X))
@@ -182,7 +182,7 @@ def simulated_fmri():
         fmri_duration=60.0,
         random_state=SEED,
     )
-    X = X.parts["fmri"]
+    X = X.by_modality["fmri"]
     rng, n_times = np.random.default_rng(SEED), X.shape[2]
     size = rng.uniform(0, 1, len(X))
     wave = rng.normal(size=(len(X), n_times)).cumsum(axis=1)

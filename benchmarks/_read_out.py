@@ -58,7 +58,7 @@ def development_tasks(rest):
             effect_size=0.7,
             random_state=SEED,
         )
-        tasks[f"simulated {modality}"] = (X.parts[modality], y, groups, GroupKFold(4))
+        tasks[f"simulated {modality}"] = (X.by_modality[modality], y, groups, GroupKFold(4))
     return tasks
 
 

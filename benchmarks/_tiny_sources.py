@@ -126,4 +126,4 @@ def simulated(n_subjects, duration):
             random_state=rng,
         )
         names = tuple(f"simulated-{SEED}-{number}-{subject}" for subject in subjects)
-        yield signals.parts["fmri"].replace(subject=names)
+        yield signals.by_modality["fmri"].replace(subject=names)

@@ -23,7 +23,7 @@ from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_paired_signals
 
 signals, state, subject = make_paired_signals(10, n_subjects=8, modalities=["eeg"])
-signals = signals.parts["eeg"]
+signals = signals.by_modality["eeg"]
 
 # %%
 # The search chooses how the latents of the network become one vector, and the strength of the

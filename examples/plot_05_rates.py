@@ -28,12 +28,12 @@ for rate in (500, 250, 128, 100):
 # fMRI: sixteen stretches of 40 s, simulated with a repetition time of 1 s, of which every second
 # or every fourth volume is kept.
 signals, _, _ = make_paired_signals(4, n_subjects=4, modalities=["fmri"], t_r=1.0)
-signals = signals.parts["fmri"]
+signals = signals.by_modality["fmri"]
 images = {}
 for step in (1, 2, 4):
     data = signals.data[..., ::step]
     images[f"TR {step} s"] = embedder.transform(
-        signals.replace(data=data, sfreq=1 / step, stretches=((0, data.shape[2]),))
+        signals.replace(data=data, sfreq=1 / step, good_segments=((0, data.shape[2]),))
     )
 
 

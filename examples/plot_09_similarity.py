@@ -22,7 +22,7 @@ signals, state, subject = make_paired_signals(
     8, n_subjects=10, modalities=["fmri", "eeg"], views="shared"
 )
 embedder = BrainOFEmbedder(pooling="mean")
-rows = {name: embedder.fit_transform(signals.parts[name]) for name in ("eeg", "fmri")}
+rows = {name: embedder.fit_transform(signals.by_modality[name]) for name in ("eeg", "fmri")}
 
 # %%
 # Samples of one person resemble each other for reasons of their own, in both modalities. Each

@@ -23,7 +23,7 @@ from brainof_toolbox import BrainOFClassifier, compare
 from brainof_toolbox.datasets import make_paired_signals
 
 signals, state, subject = make_paired_signals(12, n_subjects=8, modalities=["eeg"], duration=2.0)
-eeg = signals.parts["eeg"]
+eeg = signals.by_modality["eeg"]
 info = mne.create_info(list(eeg.ch_names), eeg.sfreq, "eeg").set_montage("standard_1020")
 data = eeg.data.astype(float)
 

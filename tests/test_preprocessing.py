@@ -54,11 +54,11 @@ def run(signals, preprocessing=None, **kwargs):
 
 # ------------------------------------------------------------------------------ equals naive
 def test_everything_equals_mne_stretch_by_stretch():
-    """Reference, high-pass, notch, resampling and scaling, stretch by stretch, in float64."""
-    signals = make_signals(30.0, stretches=[(0, 2000), (2000, 4500), (5000, 6000)])
+    """Reference, high-pass, notch, resampling and scaling, each segment alone, in float64."""
+    signals = make_signals(30.0, good_segments=[(0, 2000), (2000, 4500), (5000, 6000)])
     preprocessing = Preprocessing(notch=50.0)
     pieces = []
-    for start, stop in signals.stretches:
+    for start, stop in signals.good_segments:
         piece = signals.data[:, :, start:stop].astype(float)
         piece = piece - piece.mean(axis=1, keepdims=True)
         if stop - start >= 6.6 * 200:
@@ -152,7 +152,7 @@ def test_neighbours_change_nothing():
 
 def test_input_is_not_changed():
     """Any input: not changed by fit/transform (data, info, annotations)."""
-    for kwargs in ({}, {"sfreq": 256.0}, {"stretches": [(0, 900), (900, 2000)]}):
+    for kwargs in ({}, {"sfreq": 256.0}, {"good_segments": [(0, 900), (900, 2000)]}):
         signals = make_signals(**kwargs)
         kept = signals.data.copy()
         out = run(signals, Preprocessing(highpass=None)).signals
@@ -162,7 +162,7 @@ def test_input_is_not_changed():
 
 def test_stretches_are_never_crossed():
     """Whatever happens in one stretch, or between two, the others stay bit-identical."""
-    signals = make_signals(30.0, stretches=[(0, 2000), (2000, 4000), (4500, 6000)])
+    signals = make_signals(30.0, good_segments=[(0, 2000), (2000, 4000), (4500, 6000)])
     dirty = signals.data.copy()
     dirty[:, :, 2000:4500] = 1.0
     clean = preprocess(signals, Preprocessing(), window=2.0)
@@ -175,8 +175,8 @@ def test_stretches_are_never_crossed():
 def test_short_stretches_are_left_out():
     """Snippets between bad spans neither set the window length nor disturb the others."""
     spans = [(0, 1000), *((1000 + 20 * i, 1020 + 20 * i) for i in range(60))]
-    signals = make_signals(11.0, stretches=spans)
-    alone = make_signals(11.0, stretches=spans[:1])
+    signals = make_signals(11.0, good_segments=spans)
+    alone = make_signals(11.0, good_segments=spans[:1])
     a, b = (preprocess(s, Preprocessing(), window=2.0) for s in (signals, alone))
     assert np.array_equal(a.signals.data, b.signals.data)
 
@@ -449,7 +449,7 @@ def test_long_recordings_need_little_more_than_their_size():
     """Two hours in stretches: no double-precision copy of the whole of it."""
     spans = [(i * 60_000, (i + 1) * 60_000) for i in range(12)]
     data = np.random.default_rng(0).standard_normal((1, 4, 720_000), np.float32) * np.float32(2e-5)
-    signals = make_signals(data=data, sfreq=100.0, stretches=spans)
+    signals = make_signals(data=data, sfreq=100.0, good_segments=spans)
     size = data.nbytes * 2.56
     tracemalloc.start()
     windows = preprocess(signals, Preprocessing())
@@ -473,8 +473,8 @@ def test_too_short(n_times, words):
 def test_longest_stretch_counts():
     """10 s in snippets are still too short."""
     spans = [(30 * i, 30 * i + 30) for i in range(60)]
-    with pytest.raises(ValueError, match=r"longest good stretch lasts 0.15 s \(30 time points\)"):
-        run(make_signals(stretches=spans))
+    with pytest.raises(ValueError, match=r"longest good segment lasts 0.15 s \(30 time points\)"):
+        run(make_signals(good_segments=spans))
     run(make_signals(data=np.random.default_rng(0).standard_normal((1, 4, 40)) * 1e-5))
 
 

@@ -73,7 +73,7 @@ def test_trials_of_fmri_are_their_means(trials):
     signals, *_ = trials
     described = DescribeRecords(("fmri",)).transform(signals)
     means = np.stack([sample["fmri"][1][:, 0] for sample in described])
-    np.testing.assert_allclose(means, signals.parts["fmri"].data.mean(axis=2), atol=1e-6)
+    np.testing.assert_allclose(means, signals.by_modality["fmri"].data.mean(axis=2), atol=1e-6)
     assert not described[0]["fmri"][2]
 
 
@@ -106,7 +106,7 @@ def test_what_is_missing_is_not_described(runs, trials):
     assert DescribeRecords(("eeg",)).transform([only_fmri]) == [{}]
     signals = trials[0][:3]
     lacks = {"eeg": np.array([False, True, False])}
-    marked = PairedSignals(signals.parts, is_missing=lacks)
+    marked = PairedSignals(signals.by_modality, is_missing=lacks)
     assert ["eeg" in s for s in DescribeRecords(("eeg",)).transform(marked)] == [True, False, True]
 
 
@@ -170,7 +170,7 @@ def test_decoders_find_a_shared_effect_in_unseen_subjects(trials):
     shuffled = np.concatenate(
         [np.random.default_rng(i).permutation(y[groups == g]) for i, g in enumerate(set(groups))]
     )
-    for name, decoder in make_record_baselines(signals.parts).items():
+    for name, decoder in make_record_baselines(signals.by_modality).items():
         assert cross_validate(decoder, signals, y, groups=groups).mean > 0.75, name
         nothing = cross_validate(decoder, signals, shuffled, groups=groups).mean
         assert 0.25 < nothing < 0.75, name
@@ -182,7 +182,7 @@ def test_decoders_work_where_modalities_are_missing():
         10, n_subjects=6, views="shared", missing=0.3, random_state=2, **SMALL
     )
     assert any(lacks.any() for lacks in signals.is_missing.values())
-    decoder = make_record_baselines(signals.parts)["all classical"]
+    decoder = make_record_baselines(signals.by_modality)["all classical"]
     scores = cross_validate(decoder, signals, y, groups=groups)
     assert sorted(scores.predictions["sample"]) == list(range(len(y))) and scores.mean > 0.7
     assert np.isfinite(decoder.fit(signals, y)[:-1].transform(signals)).all()

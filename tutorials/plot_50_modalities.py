@@ -46,7 +46,9 @@ signals
 # embedded once here, for everything that follows; a frozen network learns nothing, so nothing
 # leaks.
 embedder = BrainOFEmbedder()
-features = {name: embedder.fit_transform(signals.parts[name]) for name in ("fmri", "eeg", "meg")}
+features = {
+    name: embedder.fit_transform(signals.by_modality[name]) for name in ("fmri", "eeg", "meg")
+}
 features["all three"] = embedder.fit_transform(signals)
 decoder = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
 

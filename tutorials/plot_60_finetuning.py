@@ -22,7 +22,7 @@ from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_paired_signals
 
 signals, state, subject = make_paired_signals(8, n_subjects=10, modalities=["eeg"])
-signals = signals.parts["eeg"]
+signals = signals.by_modality["eeg"]
 is_test = np.isin(subject, ["08", "09", "10"])
 
 # %%

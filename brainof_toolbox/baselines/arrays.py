@@ -102,12 +102,12 @@ class ToArray(TransformerMixin, BaseEstimator):
 
     def _array(self, item):
         from ..io import from_epochs, from_raw
-        from ..signals import Signals, as_parts
+        from ..signals import PairedSignals, Signals, as_parts
 
         if hasattr(item, "get_data"):
             read = from_epochs if hasattr(item, "event_id") else from_raw
             item = read(item, missing_positions="placeholder")
-        parts = as_parts(item) if isinstance(item, Signals) or hasattr(item, "parts") else item
+        parts = as_parts(item) if isinstance(item, (Signals, PairedSignals)) else item
         scaled = [
             part.data / np.array([self._UNITS.get(t, 1.0) for t in part.ch_types])[:, None]
             for part in parts.values()

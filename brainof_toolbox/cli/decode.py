@@ -10,6 +10,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.unique import refuse_repeated
+from ..io.bids_names import subject_of
 from .options import (
     is_bids_root,
     modalities_of,
@@ -321,9 +322,9 @@ def groups_of(files, pattern):
     if pattern:
         groups = [_match(pattern, file, "--groups") for file in files]
         return np.array(groups), f"matches of {pattern!r}"
-    subjects = [re.search(r"sub-[A-Za-z0-9]+", file.name) for file in files]
-    if all(subjects) and len({found[0] for found in subjects}) > 1:
-        return np.array([found[0] for found in subjects]), "subjects"
+    subjects = [subject_of(file.name) for file in files]
+    if all(subjects) and len(set(subjects)) > 1:
+        return np.array([f"sub-{subject}" for subject in subjects]), "subjects"
     if len(set(files)) > 1 and len(set(files)) < len(files):
         is_unique = len({file.name for file in files}) == len(set(files))
         return np.array([file.name if is_unique else str(file) for file in files]), "files"

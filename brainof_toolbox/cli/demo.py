@@ -69,7 +69,7 @@ def _run_simulated(files, classifier, figure, say):
     )
     scores = {}
     for what, names in progress(VIEWS.items(), description="Decoding"):
-        X = signals if len(names) > 1 else signals.parts[names[0]]
+        X = signals if len(names) > 1 else signals.by_modality[names[0]]
         *_, classical = make_record_baselines(names).values()
         decoders = {decoder_name(classifier): classifier, "classical": classical}
         scores[what] = compare(decoders, X, y, groups=subjects).scores
@@ -80,7 +80,7 @@ def _run_simulated(files, classifier, figure, say):
 
 
 def _describe(signals):
-    fmri, eeg, meg = (signals.parts[name] for name in ("fmri", "eeg", "meg"))
+    fmri, eeg, meg = (signals.by_modality[name] for name in ("fmri", "eeg", "meg"))
     return (
         f"{len(eeg.ch_names)} electrodes and {len(meg.ch_names)} coils for "
         f"{eeg.data.shape[2] / eeg.sfreq:g} s, {len(fmri.ch_names)} regions for "

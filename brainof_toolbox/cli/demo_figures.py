@@ -36,9 +36,9 @@ def plot_paired(scores, signals, y, path):
     layout = [["scores"] * 3, ["eeg", "meg", "fmri"]]
     places = figure.subplot_mosaic(layout, height_ratios=(1.25, 1), width_ratios=(1, 1.1, 1))
     _plot_subjects(places["scores"], scores)
-    _plot_eeg(places["eeg"], signals.parts["eeg"], y)
-    _plot_meg(places["meg"], signals.parts["meg"], y)
-    _plot_fmri(places["fmri"], signals.parts["fmri"], y)
+    _plot_eeg(places["eeg"], signals.by_modality["eeg"], y)
+    _plot_meg(places["meg"], signals.by_modality["meg"], y)
+    _plot_fmri(places["fmri"], signals.by_modality["fmri"], y)
     figure.suptitle("Rest against task, SIMULATED EEG, MEG and fMRI", fontsize=12)
     return _save(figure, path)
 

@@ -1,4 +1,4 @@
-"""What the sensors add to what they see of the sources: noise, muscles, mains, traffic."""
+"""Sensor signals of simulated sources, with noise of sensors, muscles, lines and traffic."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from .physics import LINE, noise
 
-#: White noise, V, T, T/m per square root of Hz: amplifiers, and quiet SQUIDs.
+#: White noise in V, T, T/m per square root of Hz, of amplifiers and SQUIDs.
 _WHITE = {"eeg": 50e-9, "mag": 3e-15, "grad": 2.5e-13}
-#: Muscles of face and neck, root mean square in V at the vertex and, added, at the rim.
+#: Muscle noise, root mean square in V at the vertex, and its increase at the rim.
 _MUSCLE = (0.3e-6, 0.6e-6)
-#: Distant sources of magnetic noise (lifts, cars): T at 1 Hz per square root of Hz, and the
-#: share of it that a gradiometer's imbalance lets through, 1/m.
+#: Distant magnetic noise (lifts, cars): T at 1 Hz per square root of Hz, and its share in a
+#: gradiometer due to imbalance, 1/m.
 _TRAFFIC, _IMBALANCE = 60e-15, 0.15
 #: Peak moment of a blink at each eye, Am.
 _BLINK = 0.5e-6
 
 
 def blink_moments(rng, n, n_times, sfreq):
-    """Lids closing for about 0.2 s, every 4 s on average."""
+    """Simulate blinks of about 0.2 s, every 4 s on average."""
     # -> moments (n, 1, n_times).
     times = np.arange(n_times) / sfreq
     closed = np.zeros((n, 1, n_times))
@@ -29,7 +29,7 @@ def blink_moments(rng, n, n_times, sfreq):
 
 
 def record_sensors(rng, info, gain, moments, *, level=1.0, muscles=1.0, line_freq=None):
-    """What the sensors record: sources through the gain, and noise."""
+    """Simulate sensor signals: sources times the gain, and noise."""
     # gain (n_channels, n_sources), moments (n, n_sources, n_times) -> data (n, n_channels,
     # n_times).
     sfreq, (n, _, n_times) = info["sfreq"], moments.shape
@@ -51,7 +51,7 @@ def record_sensors(rng, info, gain, moments, *, level=1.0, muscles=1.0, line_fre
 
 
 def _muscles(rng, info, n, n_times):
-    """Noise above 15 Hz, stronger at the rim of the cap."""
+    """Simulate noise above 15 Hz, stronger at the rim of the cap."""
     places = np.array([channel["loc"][:3] for channel in info["chs"]])
     height = np.clip((places[:, 2] - 0.02) / 0.12, 0.0, 1.0)
     size = _MUSCLE[0] + _MUSCLE[1] * (1.0 - height)
@@ -62,7 +62,7 @@ def _muscles(rng, info, n, n_times):
 
 
 def _traffic(rng, info, n, n_times):
-    """Three components of a field that is uniform over the helmet."""
+    """Return the gain of three uniform field components over the helmet."""
     sfreq = info["sfreq"]
     normals = np.array([channel["loc"][9:12] for channel in info["chs"]])
     is_mag = np.array(info.get_channel_types()) == "mag"

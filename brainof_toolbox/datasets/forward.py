@@ -1,4 +1,4 @@
-"""What electrodes and coils see of sources in the head: MNE's sphere model, any montage."""
+"""Forward model of simulated sources: MNE's sphere model, any montage."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..io.regions import mni_to_head
 from ._recordings import FIRST_NAMES, make_info
 from .sources import orient
 
-#: The sphere that fits the template electrodes above the ears, head frame, m.
+#: Sphere fitted to the template electrodes above the ears, head frame, m.
 CENTRE, RADIUS = np.array([0.0, 0.015, 0.042]), 0.0975
-#: Where the head's centre sits in the device frame: simulated helmet, real Neuromag helmet.
+#: Centre of the head in the device frame: simulated helmet, Neuromag helmet.
 _DEVICE_CENTRE = {"simulated": [0.0, 0.0, 0.04], "neuromag-306": [0.0, 0.0125, -0.008]}
-#: Brain ends here, as a share of the radius; MNE's innermost shell is at 0.90.
+#: Radius of the brain as a share of the head radius; MNE's innermost shell is at 0.90.
 _DEEPEST_SHELL = 0.88
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-#: The eyes, head frame, m; the cornea is positive, so blinks are dipoles that point to the front.
+#: Eyes, head frame, m; the cornea is positive, so blinks are dipoles pointing to the front.
 _EYES = np.array([[-0.032, 0.09, 0.01], [0.032, 0.09, 0.01]])
 EYE_MOMENT = np.array([0.0, 0.75, 0.66])
 
 
 def make_eeg_info(montage, sfreq, scale=1.0):
-    """Measurement info of electrodes on a head of a given size."""
+    """Make the measurement info of electrodes on a head of a given size."""
     import mne
 
     name, names = _resolve_montage(montage)
@@ -48,7 +48,7 @@ def make_eeg_info(montage, sfreq, scale=1.0):
 
 
 def _resolve_montage(montage):
-    """Name of MNE's montage, and the names to take from it (None: all)."""
+    """Return the name of MNE's montage, and the electrodes to use (None: all)."""
     import mne
 
     if isinstance(montage, str):
@@ -65,7 +65,7 @@ def _resolve_montage(montage):
 
 
 def make_meg_info(n_meg, sfreq, scale=1.0):
-    """Measurement info of a helmet with a head of a given size inside."""
+    """Make the measurement info of a helmet around a head of a given size."""
     import mne
 
     kind = "simulated"
@@ -89,14 +89,14 @@ def make_meg_info(n_meg, sfreq, scale=1.0):
 
 @lru_cache(maxsize=64)
 def _sphere_model(scale):
-    """Brain, fluid, skull and skin with MNE's default radii and conductivities."""
+    """Make a sphere model of brain, fluid, skull and skin with MNE's default values."""
     import mne
 
     return mne.make_sphere_model(scale * CENTRE, scale * RADIUS, verbose="error")
 
 
 def make_gain(info, table, scale=1.0):
-    """Gain of every source at every sensor, through MNE's sphere model."""
+    """Compute the gain of every source at every sensor with MNE's sphere model."""
     # -> gain (n_channels, n_sources + 1).
     import mne
 

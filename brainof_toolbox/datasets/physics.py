@@ -1,4 +1,4 @@
-"""The physics under the simulated recordings: sources in a sphere, and what sensors see of them.
+"""Physics of the simulated recordings: sources in a sphere and their signals at sensors.
 
 ::
 
@@ -7,8 +7,8 @@
     occipital alpha (2), mu (2)          MEG: field of a dipole in a sphere
     one evoked response, the eyes        + sensor noise, line noise
 
-The sphere stands for a head: it gets the topographies and the mutual scale of EEG, magnetometers
-and gradiometers right to a factor of about two, which is what tests and demonstrations need.
+The sphere approximates a head: topographies and the relative scale of EEG, magnetometers and
+gradiometers are correct to a factor of about two, enough for tests and demonstrations.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _PLACES = np.array(
 
 
 def helmet(n_places):
-    """Yield position (m), axes (ex, ey, ez) and coil type of three coils at each place."""
+    """Yield position (m), axes (ex, ey, ez) and coil type of three coils per helmet position."""
     order = np.arange(n_places) + 0.5
     z = 1.0 - 1.1 * order / max(n_places, 1)  # from the vertex to just below the centre
-    angle = np.pi * (1 + 5**0.5) * order  # golden angle: places spread evenly
+    angle = np.pi * (1 + 5**0.5) * order  # golden angle: evenly spread positions
     ring = np.sqrt(1 - z**2)
     for ez in np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1):
         ex = np.cross([0.0, 1.0, 0.0], ez)
@@ -48,13 +48,13 @@ def helmet(n_places):
 
 
 def make_head(info, rng):
-    """Draw a subject: the gain of each source at each sensor, rhythms and noise."""
+    """Draw a subject: gain of each source at each sensor, rhythms and noise."""
     places = np.concatenate([rng.normal(size=(_N_BACKGROUND, 3)), _PLACES])
     places[:_N_BACKGROUND, 2] = np.abs(places[:_N_BACKGROUND, 2])
     places[_N_BACKGROUND:] += 0.05 * rng.normal(size=_PLACES.shape)
     places *= _CORTEX / np.linalg.norm(places, axis=1, keepdims=True)  # (n_sources, 3)
-    # More outwards than along the surface: EEG sees the first best, MEG only the second. The
-    # hemispheres mirror each other.
+    # More radial than tangential: EEG measures both, MEG only the tangential part. The hemispheres
+    # are mirror images.
     outwards = places / _CORTEX
     axis = rng.normal(size=places.shape) * 0.3 + [0.0, 1.0, 0.2]
     axis[:, 1] *= np.where(places[:, 0] > 0, -1, 1)
@@ -75,7 +75,7 @@ def make_head(info, rng):
 
 
 def _forward(info, places, moments):
-    """Gain of dipoles at ``places`` (relative to the centre, m) with unit ``moments`` (Am)."""
+    """Compute the gain of unit dipoles at ``places`` (relative to the centre, m)."""
     gain = np.empty((len(info["chs"]), len(places)))
     for i, (channel, ch_type) in enumerate(zip(info["chs"], info.get_channel_types())):
         r, ex, ez = channel["loc"][:3] - _CENTRE, channel["loc"][3:6], channel["loc"][9:12]
@@ -91,7 +91,7 @@ def _forward(info, places, moments):
 
 
 def dipole_potential(r, r0, q):
-    """Potential at ``r`` on a homogeneous sphere of dipoles ``q`` at ``r0``, in V."""
+    """Compute the potential (V) at ``r`` on a homogeneous sphere of dipoles ``q`` at ``r0``."""
     radius = np.linalg.norm(r)
     d = np.linalg.norm(r - r0, axis=1, keepdims=True)
     inner = radius**2 - r0 @ r[:, None] + radius * d
@@ -100,7 +100,7 @@ def dipole_potential(r, r0, q):
 
 
 def dipole_field(r, r0, q):
-    """Magnetic field at ``r`` of dipoles ``q`` at ``r0`` in a sphere, in T: shape (n, 3)."""
+    """Compute the magnetic field (n, 3) in T at ``r`` of dipoles ``q`` at ``r0`` in a sphere."""
     a_vec = r - r0
     a, length = np.linalg.norm(a_vec, axis=1, keepdims=True), np.linalg.norm(r)
     dot = (a_vec @ r)[:, None]
@@ -112,9 +112,8 @@ def dipole_field(r, r0, q):
 
 
 def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
-    """What the sensors see: (n, n_channels, n_times)."""
-    # ``envelopes`` (n, 4, n_times) scale alpha of the left and right side, then mu of the left and
-    # right side.
+    """Simulate sensor signals (n, n_channels, n_times)."""
+    # ``envelopes`` (n, 4, n_times) are factors of left alpha, right alpha, left mu, right mu.
     sfreq, shape = info["sfreq"], lambda k: (n, k, n_times)
     sources = np.zeros(shape(head["gain"].shape[1]))
     sources[:, :_N_BACKGROUND] = noise(
@@ -144,11 +143,11 @@ def record(info, head, rng, n, n_times, envelopes, evoked, line_freq, blinks):
 
 
 def noise(rng, shape, sfreq, spectrum):
-    """Gaussian noise of unit variance; ``spectrum`` maps Hz to amplitude."""
+    """Simulate Gaussian noise of unit variance; ``spectrum`` maps Hz to amplitude."""
     n_times = shape[-1]
     freqs = np.fft.rfftfreq(n_times, 1 / sfreq)
     weights = spectrum(freqs)
-    weights[0] = 0.0  # amplifiers block the mean
+    weights[0] = 0.0  # no DC, as in amplifiers
     if not weights.sum():
         weights[1:] = 1.0
     noise = np.fft.irfft(np.fft.rfft(rng.normal(size=shape)) * weights, n_times)
@@ -157,7 +156,7 @@ def noise(rng, shape, sfreq, spectrum):
 
 
 def _blinks(rng, n, n_times, sfreq):
-    """Lids closing for about 0.2 s, every 4 s on average: (n, n_times), peak 1."""
+    """Simulate blinks of about 0.2 s, every 4 s on average: (n, n_times), peak 1."""
     times = np.arange(n_times) / sfreq
     closed = np.zeros((n, n_times))
     for row in closed:

@@ -12,7 +12,7 @@ from torch import nn
 from .._utils.validation import check_number, check_option
 from ..blocks import iter_blocks
 from ..io.amplitude import check_amplitude
-from ..io.channels import geometry, pick_channels
+from ..io.channels import pick_channels, sensor_geometry
 from ..io.inputs import Source
 from ..models import BrainOF, BrainOFConfig, load_checkpoint
 from ..models.isolate import isolate_torch
@@ -335,7 +335,7 @@ def _check_units(signals, scale):
 
 def _read_montage(info, modality, picks, missing_positions):
     """Fields of ``Signals`` that do not change, and the channels they stand for."""
-    pos, ori = geometry(info, picks, modality, missing_positions)
+    pos, ori = sensor_geometry(info, picks, modality, missing_positions)
     fields = {
         "modality": modality,
         "ch_names": [info["ch_names"][i] for i in picks],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-#: What samples may say of themselves, and how BIDS abbreviates it in names of files.
-_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
+from ..io.bids_names import find_label
+from ..signals import PER_SAMPLE, PairedSignals
+
 _WHY = (
     "one entry per sample that says whose it is. Samples of one subject resemble each other, so "
     "a score is honest only when whole subjects are left out. With one subject only, give its "
@@ -61,7 +61,7 @@ def own_subjects(X):
 def own_occasions(X):
     """Session, task and run of samples, as far as the samples themselves name them."""
     # -> occasions (n_samples,).
-    found = {name: _named_by_all(X, name) for name in _ENTITIES if name != "subject"}
+    found = {name: _named_by_all(X, name) for name in PER_SAMPLE if name != "subject"}
     return {name: values for name, values in found.items() if values is not None}
 
 
@@ -83,8 +83,8 @@ def _named(X, name="subject"):
     metadata = getattr(X, "metadata", None)
     if metadata is not None and name in metadata:
         return metadata[name].to_numpy()
-    if isinstance(getattr(X, "parts", None), dict):  # a Path has parts too
-        parts = [_named(part, name) for part in X.parts.values()]
+    if isinstance(X, PairedSignals):
+        parts = [_named(part, name) for part in X.by_modality.values()]
         return next((part for part in parts if part is not None), None)
     if isinstance(X, list | tuple):
         return _as_objects([_named_by(item, name) for item in X])
@@ -96,8 +96,7 @@ def _named_by(item, name):
     if isinstance(item, dict):
         return item.get(name)
     if isinstance(item, str | os.PathLike):
-        entity = re.search(rf"(?:^|[\\/_]){_ENTITIES[name]}-([A-Za-z0-9]+)", os.fspath(item))
-        return entity and entity[1]
+        return find_label(item, name)
     found = None if isinstance(item, list | tuple) else _named(item, name)
     return found[0] if found is not None and len(found) == 1 else None
 

@@ -198,9 +198,9 @@ def _electrode_map(ch_pos, places, is_electrode):
 def check_preprocessed(signals):
     """Refuse samples with gaps and M/EEG in SI units."""
     n_times = signals.shape[2]
-    if signals.stretches != ((0, n_times),):
+    if signals.good_segments != ((0, n_times),):
         raise ValueError(
-            f"These samples hold good stretches {signals.stretches} of {n_times} time points. "
+            f"These samples hold good segments {signals.good_segments} of {n_times} time points. "
             "Cut them into windows first (preprocess does)."
         )
     if signals.modality == "fmri":

@@ -13,9 +13,10 @@ from .._utils.positions import check_positions
 from ..signals import PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
 from .bids_recordings import read_bids_recording
-from .images import check_image, check_t_r, from_nifti, is_image
+from .image_run import open_run
+from .images import is_image, read_run
 from .recordings import read_recording
-from .records import check_record, describe_record, is_record, read_record
+from .records import describe_record, is_record, open_record, read_record
 from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
 from .splits import describe_later_parts, find_later_parts
 
@@ -125,15 +126,14 @@ def _item_source(item, where, reading):
     import mne
 
     if is_record(item):
-        check_record(item, masker=reading.masker)
+        record = open_record(item, masker=reading.masker)
         options = {"masker": reading.masker, "memory": reading.memory}
         options["missing_positions"] = reading.missing_positions
-        return Source(1, lambda rows: read_record(item, **options), where, is_recording=True)
+        return Source(1, lambda rows: read_record(record, **options), where, is_recording=True)
     if is_image(item):
-        check_image(item)
-        check_t_r(item, masker=reading.masker)
+        run = open_run(item, masker_t_r=getattr(reading.masker, "t_r", None))
         options = {"masker": reading.masker, "memory": reading.memory}
-        return Source(1, lambda rows: from_nifti(item, **options), where)
+        return Source(1, lambda rows: read_run(run, **options), where)
     if hasattr(item, "find_matching_sidecar"):  # a BIDSPath: bad channels are in its sidecars
         item = read_bids_recording(item)
     elif isinstance(item, (str, os.PathLike)):

@@ -52,7 +52,7 @@ def _write_part(recording, stem, folder, options):
         for signals in read_samples(item, options.reading):
             if recording.subject is not None:
                 signals = signals.replace(subject=(recording.subject,) * len(signals))
-            seconds = sum(stop - start for start, stop in signals.stretches) / signals.sfreq
+            seconds = sum(stop - start for start, stop in signals.good_segments) / signals.sfreq
             is_fmri = signals.modality == "fmri"
             window = options.fmri_volumes / signals.sfreq if is_fmri else None
             windows = preprocess(signals, options.preprocessing, window=window)

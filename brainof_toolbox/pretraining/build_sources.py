@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.logging import warn
 from .._utils.unique import load_json
 from .._utils.validation import check_number
+from ..io.bids_names import subject_of
 from ..io.inputs import as_sources
 from ..io.splits import describe_later_parts, find_later_parts
 from ..signals import PairedSignals, as_parts
@@ -291,11 +292,11 @@ def _walk(folder):
 
 def _file(path, folder):
     name = _relative(path, folder)
-    subject = re.findall(r"(?:^|[/\\_])sub-([a-zA-Z0-9]+)", name)
+    subject = subject_of(name)
     stem = path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".fif")
     return Recording(
         os.fspath(path),
         name,
         folder.name,
-        subject=subject[-1] if subject else stem.partition(".")[0],
+        subject=subject or stem.partition(".")[0],
     )

@@ -121,10 +121,10 @@ def test_eeg_and_meg(embed):
         changed._data[picks] *= 1.5
         assert_far(embed(changed), rows)
     paired = from_raw(recording)
-    assert isinstance(paired, PairedSignals) and list(paired.parts) == ["eeg", "meg"]
+    assert isinstance(paired, PairedSignals) and list(paired.by_modality) == ["eeg", "meg"]
     assert_close(embed(paired), rows)
-    assert_close(embed([paired, paired.parts["eeg"]])[:1], rows)
-    assert_far(embed(paired.parts["meg"]), rows)
+    assert_close(embed([paired, paired.by_modality["eeg"]])[:1], rows)
+    assert_far(embed(paired.by_modality["meg"]), rows)
 
 
 def test_mixed_montages(embed):
@@ -170,7 +170,7 @@ def test_windows_are_averaged(embed):
     # Neither filtered nor resampled: both would see across the cuts.
     whole = from_raw(recording).replace(highpass=1.0)
     windows = [
-        whole.replace(data=whole.data[:, :, i * 512 : (i + 1) * 512], stretches=None)
+        whole.replace(data=whole.data[:, :, i * 512 : (i + 1) * 512], good_segments=None)
         for i in range(3)
     ]
     assert_close(embed(whole, window=2.0), embed(windows).mean(axis=0, keepdims=True))

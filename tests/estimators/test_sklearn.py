@@ -293,7 +293,7 @@ def test_cross_val_score_on_signals(small_checkpoint):
     epochs = obvious_epochs(24, kind="eeg+meg")
     paired, y = from_epochs(epochs), epochs.events[:, 2]
     assert isinstance(paired, PairedSignals)
-    for X in (paired, paired.parts["eeg"]):
+    for X in (paired, paired.by_modality["eeg"]):
         a = cross_val_predict(BrainOFClassifier(small_checkpoint), X, y, cv=StratifiedKFold(3))
         assert (a == y).mean() > 0.8
     b = cross_val_predict(BrainOFClassifier(small_checkpoint), epochs, y, cv=StratifiedKFold(3))

@@ -302,7 +302,7 @@ def test_odd_positions_are_finite(block, kind, place, windows):
 
 
 def test_short_samples_have_every_band(windows):
-    short = windows["eeg"].replace(data=windows["eeg"].data[:, :, :32], stretches=None)
+    short = windows["eeg"].replace(data=windows["eeg"].data[:, :, :32], good_segments=None)
     rows = Covariance(bands=BAND_BANK).compute(short)
     assert np.isfinite(rows).all() and rows.min() > -14
 
@@ -427,7 +427,7 @@ def test_signals_before_preprocessing_are_refused(block, windows):
     with pytest.raises(ValueError, match="SI units"):
         block.compute(signals.replace(data=2e-5 * signals.data))
     with pytest.raises(ValueError, match="windows first"):
-        block.compute(signals.replace(stretches=[(0, 50), (60, 200)]))
+        block.compute(signals.replace(good_segments=[(0, 50), (60, 200)]))
 
 
 @each_kind

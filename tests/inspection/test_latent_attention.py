@@ -85,7 +85,7 @@ def test_equals_watching(modality, embedder):
             found.patches[..., patch], maps[..., is_then].sum(-1), atol=1e-5
         )
     # Sensors at one place are told apart by their type and orientation.
-    signals = X.parts[modality]
+    signals = X.by_modality[modality]
     place = torch.cat([tokens.position, tokens.orientation], -1)[0].numpy()
     own = np.hstack([signals.ch_pos, signals.ch_ori])
     for channel, kind in enumerate(found.ch_types):
@@ -147,9 +147,9 @@ def test_refuses(embedder, pairs):
     several = [make_epochs("eeg", n_channels=n, n_epochs=2) for n in (10, 19)]
     with pytest.raises(ValueError, match="A map needs one eeg montage"):
         latent_attention(embedder, several)
-    slow = replace(pairs.parts["fmri"], sfreq=pairs.parts["fmri"].sfreq / 2)
+    slow = replace(pairs.by_modality["fmri"], sfreq=pairs.by_modality["fmri"].sfreq / 2)
     with pytest.raises(ValueError, match=r"A map needs one fmri montage, rate and length"):
-        latent_attention(embedder, [pairs.parts["fmri"], slow])
+        latent_attention(embedder, [pairs.by_modality["fmri"], slow])
     X = make_paired_signals(2, n_subjects=3, missing=0.4, random_state=3)[0]
     without = np.flatnonzero(X.is_missing["eeg"])[:1]
     with pytest.raises(ValueError, match="'modality': allowed are .* got 'eeg'"):

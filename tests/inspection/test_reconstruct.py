@@ -44,7 +44,7 @@ def test_components_are_removed(embedder, pairs):
 
 def test_hidden_patches_are_not_read(embedder, pairs):
     """Other values where nothing is seen change nothing that is told."""
-    eeg = pairs.parts["eeg"]
+    eeg = pairs.by_modality["eeg"]
     first = reconstruct(embedder, eeg, frequency_mask_ratio=0.0, random_state=4)
     (block,) = embedder._blocks(embedder._as_sources(eeg, reset=False))
     changed = block.windows["eeg"].signals.data.copy()

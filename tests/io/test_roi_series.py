@@ -298,7 +298,7 @@ def test_both_positions_refused():
 
 def test_same_position_twice_is_said():
     """Two channels at the same position."""
-    with pytest.warns(RuntimeWarning, match="same"):
+    with pytest.warns(RuntimeWarning, match="equal rows"):
         read(make_series(), roi_positions=POSITIONS[[0, 1, 2, 3, 3]])
 
 
