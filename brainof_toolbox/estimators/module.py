@@ -14,6 +14,7 @@ from ..encoder import Encoder
 from ..encoder.tokens import pool
 from ..io.amplitude import check_amplitude
 from ..io.channels import geometry, pick_channels
+from ..io.inputs import LazySamples
 from ..models.isolate import isolate_torch
 from ..signals import PairedSignals, Signals
 from .heads import StandardizeAndProject
@@ -228,7 +229,8 @@ class BrainOFModule(nn.Module):
         kind = {"device": device, "dtype": torch.float32}
         total = torch.zeros(n_samples, self.head.in_features, **kind)
         count = torch.zeros(n_samples, 1, **kind)
-        for batch in encoder.windows(signals):
+        samples = [LazySamples(n_samples, signals.__getitem__, "x")]
+        for batch in encoder.windows(samples):
             tokens = encoder.tokens(batch, np.arange(len(batch)))
             features = pool(self.backbone(tokens, layer=encoder.layer), encoder.pooling)
             sample = torch.as_tensor(batch.sample, device=device)

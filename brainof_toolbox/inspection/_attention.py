@@ -12,9 +12,8 @@ import pandas as pd
 import torch
 
 from .._utils.validation import check_option
-from ..estimators.base import check_device
 from ..models.isolate import isolate_torch
-from ._experts import by_modality, network_of
+from ._experts import by_modality, encoder_of
 from .maps import CMAP, TITLES, make_axes, make_sensor_info, merge
 
 
@@ -98,13 +97,11 @@ def latent_attention(estimator, X, *, modality=None):
     --------
     plot_latent_attention : On the scalp or in the brain.
     """
-    backbone = network_of(estimator)
-    blocks = list(estimator._blocks(estimator._as_sources(X, reset=False)))
-    signals = _signals(blocks, modality)
-    device = check_device(estimator.device)
-    backbone.to(device).eval()
+    encoder, backbone = encoder_of(estimator)
+    batches = list(encoder.windows(X))
+    signals, device = _signals(batches, modality), encoder.device
     total, n_windows = 0.0, 0
-    for tokens, name in by_modality(blocks, estimator.batch_size):
+    for tokens, name in by_modality(batches, encoder.batch_size):
         if name == signals.modality:
             with torch.inference_mode():
                 total = total + _maps_of(backbone, tokens.to(device)).sum(1)  # (K, M, S)
@@ -124,12 +121,12 @@ def latent_attention(estimator, X, *, modality=None):
     )
 
 
-def _signals(blocks, modality):
-    """Names and places of the modality, if there is one montage."""
+def _signals(batches, modality):
+    """Return windows of the modality with its montage, if there is one."""
     from ._scoring import one_montage
 
-    there = {n for block in blocks for n in block.windows if not block.is_missing[n].all()}
-    found = {name: signals for name, signals in one_montage(blocks).items() if name in there}
+    present = {n for batch in batches for n in batch.windows if not batch.is_missing[n].all()}
+    found = {name: signals for name, signals in one_montage(batches).items() if name in present}
     if modality is None:
         if len(found) > 1:
             raise ValueError(f"Name the modality: there are {', '.join(found)}.")

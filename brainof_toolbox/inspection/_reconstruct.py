@@ -10,15 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .._utils.validation import check_number, check_option
-from ..estimators.base import as_seed, check_device
+from .._utils.validation import as_seed, check_number, check_option
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
 from ..models.isolate import isolate_torch
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
 from ..pretraining.objective import select_tokens
-from ._experts import network_of
+from ._experts import encoder_of
 from .maps import CMAP, TITLES, make_sensor_info, merge
 
 
@@ -130,17 +129,16 @@ def reconstruct(
     ----------
     .. footbibliography::
     """
-    model = network_of(estimator)
+    encoder, model = encoder_of(estimator)
     check_number("patch_mask_ratio", patch_mask_ratio, low=0, high=1, low_open=True)
     check_number("frequency_mask_ratio", frequency_mask_ratio, low=0, high=1)
     config = PretrainingConfig(
         patch_mask_ratio=patch_mask_ratio, frequency_mask_ratio=frequency_mask_ratio
     )
-    device = check_device(estimator.device)
-    model.to(device).eval()
+    device = encoder.device
     generator = torch.Generator().manual_seed(as_seed(random_state))
     patch, found = model.config.patch_size, []
-    signals, grids = _grids(estimator, X, modality)
+    signals, grids = _grids(encoder, X, modality)
     for grid in grids:
         masks = draw_masks(grid, config, generator, patch)
         seen = corrupt(grid, masks)
@@ -155,23 +153,23 @@ def reconstruct(
     return Reconstruction(signals.modality, *arrays, *names)
 
 
-def _grids(estimator, X, modality):
-    """What the windows are, and they as the objective takes them."""
+def _grids(encoder, X, modality):
+    """Return windows with their montage, and the same as the pretraining objective takes them."""
     from ._scoring import one_montage
 
-    blocks = list(estimator._blocks(estimator._as_sources(X, reset=False)))
-    there = one_montage(blocks)
+    batches = list(encoder.windows(X))
+    there = one_montage(batches)
     if modality is None and len(there) > 1:
         raise ValueError(f"Name the modality: there are {', '.join(there)}.")
     name = (
         next(iter(there)) if modality is None else check_option("modality", modality, tuple(there))
     )
     grids = []
-    for block in (block for block in blocks if name in block.windows):
-        rows = np.unique(block.rows[name][~block.is_missing[name]])
-        for start in range(0, len(rows), estimator.batch_size):
-            part = rows[start : start + estimator.batch_size]
-            grids.append(_grid(block.windows[name], part))
+    for batch in (batch for batch in batches if name in batch.windows):
+        rows, _ = batch.present(name)
+        for start in range(0, len(rows), encoder.batch_size):
+            part = rows[start : start + encoder.batch_size]
+            grids.append(_grid(batch.windows[name], part))
     return there[name], grids
 
 
