@@ -106,7 +106,7 @@ def test_deeper_layers_are_left_alone(how, small_checkpoint, epochs, y):
 
 
 def test_last_layers(small_checkpoint, epochs, y):
-    """``n_trainable_layers=1`` moves the last layer, the norm and the head; the rest is the checkpoint's."""
+    """One layer, the norm and the head are trained; the rest is the checkpoint's."""
     how = {"adaptation": "full", "validation_fraction": 0, "n_trainable_layers": 1, **FAST}
     fitted = adapted(BrainOFClassifier, small_checkpoint, **how).fit(epochs, y)
     source = load_checkpoint(small_checkpoint).model.state_dict()
@@ -215,10 +215,8 @@ def test_smoothing_is_of_the_training_loss(small_checkpoint, epochs, y):
     """What is watched is the plain loss; smoothing makes predictions less sure."""
     how = {"adaptation": "full", "max_epochs": 3, "learning_rate": 5e-3, "batch_size": 8}
     sure, unsure = (
-        adapted(BrainOFClassifier, small_checkpoint, label_smoothing=smoothing, **how).fit(
-            epochs, y
-        )
-        for smoothing in (0.0, 0.4)
+        adapted(BrainOFClassifier, small_checkpoint, label_smoothing=value, **how).fit(epochs, y)
+        for value in (0.0, 0.4)
     )
     assert sure.history_["valid_loss"][0] == unsure.history_["valid_loss"][0]
     assert sure.history_["train_loss"][3] < unsure.history_["train_loss"][3]
@@ -232,8 +230,8 @@ def test_sample_weight_counts(kind, how, small_checkpoint, epochs):
     """Samples of no weight teach nothing: wrong labels there do no harm."""
     y = epochs.events[:, 2].copy()
     weight = np.ones(24)
-    weight[::3], wrong = 0.0, y.copy()
-    wrong[::3] = 3 - y[::3]
+    weight[::2], wrong = 0.0, y.copy()
+    wrong[::2] = 3 - y[::2]
     right = adapted(kind, small_checkpoint, **how).fit(epochs, wrong, sample_weight=weight)
     fooled = adapted(kind, small_checkpoint, **how).fit(epochs, wrong)
     error = [np.abs(fitted.predict(epochs) - y).mean() for fitted in (right, fooled)]

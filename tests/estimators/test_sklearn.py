@@ -293,7 +293,6 @@ def test_cross_val_score_on_arrays(n_dim, small_checkpoint):
 def test_cross_val_score_on_signals(small_checkpoint):
     """Signals and PairedSignals are indexed by scikit-learn like arrays."""
     from brainof_toolbox import PairedSignals, from_epochs
-from brainof_toolbox.estimators import FineTuning
 
     epochs = obvious_epochs(24, kind="eeg+meg")
     paired, y = from_epochs(epochs), epochs.events[:, 2]
@@ -398,7 +397,6 @@ X = np.load(f"{folder}/X.npy")
 out = {name: (e.transform(X) if hasattr(e, "transform") else e.predict(X))
        for name, e in fitted.items()}
 from brainof_toolbox import BrainOFEmbedder
-from brainof_toolbox.estimators import FineTuning
 out["fresh"] = BrainOFEmbedder(info=fitted["embedder"].info).fit_transform(X)
 np.savez(f"{folder}/out.npz", **out)
 """
