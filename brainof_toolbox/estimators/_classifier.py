@@ -141,26 +141,27 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
             labels = before.encode(y)
             return before, labels, self._weigh(before.classes, labels, weight)
         found = np.unique(y)
-        known = found if classes is None else np.unique(classes)
-        missing = np.setdiff1d(known, found)
-        if is_pass and (len(missing) or len(known) < 2):
+        labels = found if classes is None else np.unique(classes)
+        missing = np.setdiff1d(labels, found)
+        if is_pass and (len(missing) or len(labels) < 2):
             raise ValueError(
                 "The first samples must be of all classes, at least two, for the head to start "
                 f"from: there are none of {missing.tolist() or 'a second one'}."
             )
-        if len(known) < 2:
+        if len(labels) < 2:
             raise ValueError(
-                f"y has one class only, {known.tolist()[0]!r}; a classifier needs samples of at "
+                f"y has one class only, {labels.tolist()[0]!r}; a classifier needs samples of at "
                 "least two classes."
             )
-        if before is not None and not np.array_equal(known, before.classes):
+        if before is not None and not np.array_equal(labels, before.classes):
             raise ValueError(
                 f"warm_start=True needs the classes of the earlier fit, "
-                f"{before.classes.tolist()}, got {known.tolist()}. Fit anew with "
+                f"{before.classes.tolist()}, got {labels.tolist()}. Fit anew with "
                 "warm_start=False."
             )
-        labels = ClassTargets(known).encode(y)
-        return ClassTargets(known), labels, self._weigh(known, labels, weight)
+        targets = ClassTargets(labels)
+        index = targets.encode(y)
+        return targets, index, self._weigh(labels, index, weight)
 
     def _weigh(self, classes, labels, sample_weight):
         """Return the weight of each sample times that of its class."""

@@ -1,4 +1,4 @@
-"""What classifier and regressor share: fitting, predicting, saving what was trained."""
+"""Common base of classifier and regressor: fitting, predicting, saving what was trained."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SupervisedBrainOF(BaseBrainOF):
         return self._store(targets, adaptation._adapt(data, earlier))
 
     def _fit_pass(self, X, y, sample_weight, classes=None):
-        """Make one pass over samples that came later."""
+        """Train for one pass over some more samples."""
         adaptation, encoder = self._start()
         earlier = getattr(self, "decoder_", None)
         samples = self._samples(X, None if earlier else encoder)
@@ -87,7 +87,7 @@ class SupervisedBrainOF(BaseBrainOF):
         return as_seed(self.random_state)
 
     def _store(self, targets, decoder):
-        """Keep what was fitted."""
+        """Store the fitted decoder and its encoder."""
         self.targets_, self.decoder_, self.encoder_ = targets, decoder, decoder.encoder
         return self
 
@@ -238,7 +238,7 @@ class SupervisedBrainOF(BaseBrainOF):
 
 
 def trains_the_network(estimator):
-    """Whether fitting can go on: a probe is solved at once."""
+    """Return True if training can continue, or raise AttributeError."""
     if not resolve_adaptation(estimator.adaptation).trains_network:
         raise AttributeError(
             "partial_fit needs adaptation='lora' or 'full': a probe is fitted to all samples at "

@@ -1,4 +1,4 @@
-"""What the three estimators share: the encoder, inputs, saving, scikit-learn's conventions."""
+"""Common base of the estimators: the encoder, inputs, saving, scikit-learn's conventions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scikit-learn heads on frozen features, their strength chosen inside the training data."""
+"""Heads on frozen features, their strength chosen inside the training data."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class StandardizeAndProject(TransformerMixin, BaseEstimator):
         """Estimate means, scales and directions from features X (n_samples, n_features)."""
         X = np.asarray(X, dtype=np.float64)
         if np.isnan(X).any():
-            known = np.ma.masked_invalid(X)
-            self.mean_ = np.ma.average(known, axis=0, weights=weight).filled(0.0)
+            masked = np.ma.masked_invalid(X)
+            self.mean_ = np.ma.average(masked, axis=0, weights=weight).filled(0.0)
             X = np.where(np.isnan(X), self.mean_, X)
         else:
             self.mean_ = np.average(X, axis=0, weights=weight)

@@ -1,4 +1,4 @@
-"""Which experts do the work, by layer and modality."""
+"""Use of the routed experts, by layer and modality."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
 @isolate_torch()
 def expert_usage(estimator, X):
-    """Count how tokens are shared out among the routed experts.
+    """Count how tokens are distributed among the routed experts.
 
-    Each modality of a sample is read by itself, so that modalities are told apart. In the encoder
-    and in the layers of the backbone the tokens that choose are the latents.
+    Each modality of a sample is read by itself, so that modalities can be compared. In the
+    encoder and in the layers of the backbone the routed tokens are the latents.
 
     Parameters
     ----------
     estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
-        Fitted; the network it uses now, fine-tuned or not, is looked at.
+        Fitted; its present network is used, fine-tuned or not.
     X : object
         Samples in any accepted form.
 
@@ -93,7 +93,7 @@ def by_modality(batches, batch_size):
 
 
 def plot_expert_usage(usage, axes=None):
-    """Draw how tokens are shared out: gates by experts, one panel per modality.
+    """Draw how tokens are distributed: gates by experts, one panel per modality.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def plot_expert_usage(usage, axes=None):
     from .maps import make_axes
 
     modalities = list(dict.fromkeys(usage["modality"]))
-    top = usage["share"].max()  # one scale for all panels, and no colours that nothing reaches
+    top = usage["share"].max()  # one scale for all panels
     axes = make_axes(axes, len(modalities), (2.9, 4.0))
     for ax, modality in zip(axes, modalities):
         own = usage[usage["modality"] == modality]
