@@ -14,12 +14,12 @@ import torch
 
 from .._utils.validation import check_number
 from ..models import BrainOF, BrainOFConfig, load_checkpoint
-from ..models.checkpoint import find_bundled, known_checkpoints
+from ..models.checkpoint import find_bundled, known_checkpoints, read_checkpoint_config
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
 from .tokens import batch_tokens, n_pooled, pool
 
-__all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "parse_preprocessing"]
+__all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "load_preprocessing"]
 
 
 class BrainOFBackbone:
@@ -153,10 +153,18 @@ def load_backbone(checkpoint, seed):
     }
     is_bundled = loaded.name in known_checkpoints()
     backbone = BrainOFBackbone(loaded.model, loaded.sha256, info, manifest, is_bundled=is_bundled)
-    return backbone, parse_preprocessing(loaded.preprocessing, loaded.name)
+    return backbone, _parse_preprocessing(loaded.preprocessing, loaded.name)
 
 
-def parse_preprocessing(values, name):
+def load_preprocessing(checkpoint):
+    """Return the preprocessing that a checkpoint expects, without loading its weights."""
+    if checkpoint is None or isinstance(checkpoint, ReleasedBrainOF):
+        return Preprocessing()
+    _, values = read_checkpoint_config(checkpoint)
+    return _parse_preprocessing(values, checkpoint)
+
+
+def _parse_preprocessing(values, name):
     """Read the preprocessing of the checkpoint ``name``; errors name its file."""
     try:
         return Preprocessing.from_dict(values)

@@ -20,12 +20,9 @@ from ..io.images import check_memory
 from ..io.inputs import ReadOptions, count_samples, open_samples
 from ..io.regions import resolve_masker
 from ..models import save_checkpoint
-from ..models.checkpoint import read_checkpoint_config
 from ..models.isolate import isolate_torch
-from ..models.release import ReleasedBrainOF
-from ..preprocessing import Preprocessing
 from ..signals import MODALITIES
-from .backbones import load_backbone, parse_preprocessing
+from .backbones import load_backbone, load_preprocessing
 from .blocks import LATENTS, ExplicitFeatures, parse_features
 from .parallel import embed_tasks, plan_parallel_tasks
 from .tokens import POOLINGS, batch_tokens
@@ -145,10 +142,7 @@ class Encoder:
             self.checkpoint_info = self.backbone.info
             self.manifest = self.backbone.manifest
             return
-        self.backbone, self.preprocessing, self.manifest = None, Preprocessing(), {}
-        if not (checkpoint is None or isinstance(checkpoint, ReleasedBrainOF)):
-            _, values = read_checkpoint_config(checkpoint)
-            self.preprocessing = parse_preprocessing(values, checkpoint)
+        self.backbone, self.preprocessing, self.manifest = None, load_preprocessing(checkpoint), {}
         self.checkpoint_info = {"name": None, "corpus": "none (no network is used)"}
 
     # ------------------------------------------------------------------------------ settings
@@ -156,6 +150,7 @@ class Encoder:
     def configure(self, *, batch_size, device, verbose=None):
         """Set how embedding is run, which changes no row."""
         self.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
+        self.n_at_once = max(self.batch_size, 32)  # samples that are read together
         check_device(device)
         self._device, self.verbose = device, bool(verbose)
         return self
@@ -181,11 +176,6 @@ class Encoder:
                 "checkpoint and features='latents'."
             )
         return self.network
-
-    @property
-    def n_at_once(self):
-        """Number of samples that are read together."""
-        return max(self.batch_size, 32)
 
     @property
     def n_columns(self):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._utils.validation import check_number
+from .._utils.validation import check_number, check_option
 from ._docs import fill_estimator_doc
 from ._supervised import SupervisedBrainOF, trains_the_network
 from .targets import ClassTargets
@@ -178,10 +177,11 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
                 check_number(f"class_weight[{label!r}]", value, low=0)
             by_class = np.array([weight.get(label, 1.0) for label in classes.tolist()])
         else:
-            index = np.arange(len(classes))
-            by_class = compute_class_weight(
-                weight, classes=index, y=labels, sample_weight=sample_weight
-            )
+            check_option("class_weight", weight, ("balanced",), "Or pass a dict, or None.")
+            total = np.bincount(labels, weights=sample_weight, minlength=len(classes))
+            present = total > 0  # sample weights may leave a class out
+            by_class = np.where(present, total.sum() / np.maximum(total, 1e-300), 0.0)
+            by_class /= present.sum()
         return sample_weight * by_class[labels]
 
     def decision_function(self, X):

@@ -58,7 +58,9 @@ class SupervisedBrainOF(BaseBrainOF):
         is_warm = getattr(adaptation, "warm_start", False) and hasattr(self, "decoder_")
         earlier = self.decoder_ if is_warm else None
         targets, encoded, weight = self._encode_y(y, weight, self.targets_ if is_warm else None)
-        data = LabelledSamples(encoder, samples, encoded, weight, groups, self._seed())
+        data = LabelledSamples(
+            encoder, samples, encoded, weight, groups, as_seed(self.random_state)
+        )
         if earlier is not None:
             earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
         return self._store(targets, adaptation._adapt(data, earlier))
@@ -72,7 +74,7 @@ class SupervisedBrainOF(BaseBrainOF):
         weight = check_weight(sample_weight, len(y))
         before = self.targets_ if earlier else None
         targets, encoded, weight = self._encode_y(y, weight, before, classes=classes, is_pass=True)
-        data = LabelledSamples(encoder, samples, encoded, weight, None, self._seed())
+        data = LabelledSamples(encoder, samples, encoded, weight, None, as_seed(self.random_state))
         if earlier is not None:
             earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
         return self._store(targets, adaptation._adapt_once(data, earlier))
@@ -82,9 +84,6 @@ class SupervisedBrainOF(BaseBrainOF):
         adaptation, encoder = resolve_adaptation(self.adaptation), self._make_encoder()
         adaptation._check(encoder)
         return adaptation, encoder
-
-    def _seed(self):
-        return as_seed(self.random_state)
 
     def _store(self, targets, decoder):
         """Store the fitted decoder and its encoder."""
@@ -233,7 +232,9 @@ class SupervisedBrainOF(BaseBrainOF):
             )
         adaptation, encoder = self._start()
         name, kind = type(self).__name__, self._targets
-        targets, decoder = adapters.load(directory, name, adaptation, encoder, kind, self._seed())
+        targets, decoder = adapters.load(
+            directory, name, adaptation, encoder, kind, as_seed(self.random_state)
+        )
         return self._store(targets, decoder)
 
 

@@ -323,8 +323,10 @@ def test_scales_come_from_training_samples(small_checkpoint, splits_seen):
     fitted = make(small_checkpoint, max_epochs=1, refit=False).fit(epochs, epochs.events[:, 2])
     train, _, _ = splits_seen[0]
     features = BrainOFEmbedder(small_checkpoint).fit_transform(epochs)
-    np.testing.assert_allclose(fitted.network_.mean, features[train].mean(axis=0), atol=1e-5)
-    assert np.abs(fitted.network_.mean.numpy() - features.mean(axis=0)).max() > 1e-3
+    np.testing.assert_allclose(
+        fitted.decoder_.network.mean, features[train].mean(axis=0), atol=1e-5
+    )
+    assert np.abs(fitted.decoder_.network.mean.numpy() - features.mean(axis=0)).max() > 1e-3
 
 
 def test_class_weight_changes_the_loss(small_checkpoint):
@@ -406,7 +408,7 @@ def test_refit_with_the_other_adaptation(small_checkpoint, tmp_path):
     y = epochs.events[:, 2]
     classifier = make(small_checkpoint, max_epochs=1).fit(epochs, y)
     classifier.set_params(adaptation="probe").fit(epochs, y)
-    assert not hasattr(classifier, "network_") and not hasattr(classifier, "history_")
+    assert not hasattr(classifier.decoder_, "network") and not hasattr(classifier, "history_")
     expected = make(small_checkpoint, adaptation="probe").fit(epochs, y).predict_proba(epochs)
     np.testing.assert_array_equal(classifier.predict_proba(epochs), expected)
     classifier.save_pretrained(tmp_path / "plain")

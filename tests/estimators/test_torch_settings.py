@@ -80,7 +80,7 @@ def test_networks_go_on_outside(setting, small_checkpoint, tmp_path):
     np.testing.assert_allclose(other.predict_proba(X), model.predict_proba(X), **CLOSE)
     BrainOFClassifier(tmp_path / "network", pooling="mean").fit(X, y)
     other.partial_fit(X, y)
-    parameters = [*model.network_.parameters(), *other.network_.parameters()]
+    parameters = [*model.backbone_.parameters(), *other.backbone_.parameters()]
     assert {(p.device.type, p.dtype) for p in parameters} == {("cpu", torch.float32)}
     assert not any(p.is_inference() for p in parameters)
 
