@@ -18,6 +18,7 @@ from brainof_toolbox.baselines.records import (
     SharedChannels,
     make_record_baselines,
 )
+from brainof_toolbox.estimators import FineTuning, LoRA
 
 PRETRAINED = "brainof-tiny"
 PROBE, UNTRAINED = "probe, brainof-tiny", "probe, untrained"
@@ -46,6 +47,21 @@ CLASSICAL = {
 CONVOLUTIONAL = tuple(NETWORKS)
 
 
+def _adaptation(name, max_epochs):
+    """An adaptation with the parameters that the results were computed with."""
+    if name == "probe":
+        return name
+    kind = {"lora": LoRA, "full": FineTuning}[name]
+    return kind(
+        max_epochs=max_epochs,
+        patience=2,
+        learning_rate=1e-3,
+        augmentation=None,
+        label_smoothing=0.0,
+        refit=False,
+    )
+
+
 def make_decoder(name, task, seed, max_epochs):
     """Make a decoder by its name.
 
@@ -68,17 +84,10 @@ def make_decoder(name, task, seed, max_epochs):
     if name in NETWORK:
         return BrainOFClassifier(
             CHECKPOINTS.get(name),
-            adaptation=TRAINED.get(name, "probe"),
+            adaptation=_adaptation(TRAINED.get(name, "probe"), max_epochs),
             info=task.info,
             missing_positions=task.missing_positions,
             class_weight="balanced",
-            max_epochs=max_epochs,
-            patience=2,
-            # The results were computed with these.
-            learning_rate=1e-3,
-            augmentation=None,
-            label_smoothing=0.0,
-            refit=False,
             random_state=seed,
         )
     if name in CLASSICAL["several"]:

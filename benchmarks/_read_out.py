@@ -130,7 +130,7 @@ def decode(rows, y, groups, cv, others=()):
 
 
 def pooled(rows, pooling, width):
-    """Rows of ``"flat"`` pooling, pooled otherwise: the network is run only once."""
+    """Rows of ``"flatten"`` pooling, pooled otherwise: the network is run only once."""
     return rows if pooling == "flat" else rows.reshape(len(rows), -1, width).mean(axis=1)
 
 

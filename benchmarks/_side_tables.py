@@ -21,17 +21,17 @@ PARTS = (".fdt", ".eeg", ".vmrk", ".elp", ".hsp", "_mrk.sqd", "config_linux", "h
 FORMATS, CHOSEN = "formats", "choices"
 #: Name of a choice -> fields of the network, fields of the preprocessing, pooling.
 CHOICES = {
-    "default": ({}, {}, "flat"),
+    "default": ({}, {}, "flatten"),
     "pooling mean": ({}, {}, "mean"),
     "pooling mean+std": ({}, {}, "mean+std"),
-    "scaling robust": ({}, {"scaling": "robust"}, "flat"),
-    "spectrum_gain 2": ({"spectrum_gain": 2.0}, {}, "flat"),
-    "no spectrum": ({"spectrum": False}, {}, "flat"),
-    "no low-pass": ({"waveform_lowpass_init": 1e6}, {}, "flat"),
+    "scaling robust": ({}, {"scaling": "robust"}, "flatten"),
+    "spectrum_gain 2": ({"spectrum_gain": 2.0}, {}, "flatten"),
+    "no spectrum": ({"spectrum": False}, {}, "flatten"),
+    "no low-pass": ({"waveform_lowpass_init": 1e6}, {}, "flatten"),
     "spectrum_gain 2, no low-pass": (
         {"spectrum_gain": 2.0, "waveform_lowpass_init": 1e6},
         {},
-        "flat",
+        "flatten",
     ),
 }
 

@@ -189,7 +189,7 @@ def load(name, draw):
 def embedded(name, data_draw, decoder, seed):
     """Features under a frozen network, for any split and any part of the labels."""
     task = load(name, data_draw)
-    return make_decoder(decoder, task, seed, 1).embed_ahead(task.X)
+    return make_decoder(decoder, task, seed, 1).precompute(task.X)
 
 
 def run(item):

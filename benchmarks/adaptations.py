@@ -24,31 +24,32 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import GroupShuffleSplit
 
 from brainof_toolbox import BrainOFClassifier
-from brainof_toolbox.estimators import Augmentation
+from brainof_toolbox.estimators import Augmentation, FineTuning, LoRA, Probe
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "adaptations.jsonl", HERE.parent / "doc" / "adaptations.rst"
 MORE = {"augmentation": Augmentation(), "label_smoothing": 0.1}
-#: Name -> parameters of the classifier.
+PLAIN = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
+#: Name -> adaptation, its parameters, and parameters of the classifier.
 VARIANTS = {
-    "probe": {},
-    "probe, mlp": {"head": "mlp"},
-    "probe, layer 3": {"layer": 3},
-    "probe, layer 0": {"layer": 0},
-    "lora, rate 1e-3": {"adaptation": "lora", "learning_rate": 1e-3},
-    "full, rate 1e-3": {"adaptation": "full", "learning_rate": 1e-3},
-    "full, rate 3e-4": {"adaptation": "full", "learning_rate": 3e-4},
-    "lora, rate 3e-3": {"adaptation": "lora", "learning_rate": 3e-3},
-    "last 2 layers, rate 1e-3": {
-        "adaptation": "full",
-        "unfreeze": "last:2",
-        "learning_rate": 1e-3,
-    },
-    "full, rate 1e-3, augmented": {"adaptation": "full", "learning_rate": 1e-3, **MORE},
-    "full, rate 3e-4, augmented": {"adaptation": "full", "learning_rate": 3e-4, **MORE},
-    "full, rate 1e-4, augmented": {"adaptation": "full", "learning_rate": 1e-4, **MORE},
-    "lora, rate 1e-3, augmented": {"adaptation": "lora", "learning_rate": 1e-3, **MORE},
-    "full, rate 1e-3, no refit": {"adaptation": "full", "learning_rate": 1e-3, "refit": False},
+    "probe": (Probe, {}, {}),
+    "probe, mlp": (Probe, {"head": "mlp"}, {}),
+    "probe, layer 3": (Probe, {}, {"layer": 3}),
+    "probe, layer 0": (Probe, {}, {"layer": 0}),
+    "lora, rate 1e-3": (LoRA, {"learning_rate": 1e-3}, {}),
+    "full, rate 1e-3": (FineTuning, {"learning_rate": 1e-3}, {}),
+    "full, rate 3e-4": (FineTuning, {"learning_rate": 3e-4}, {}),
+    "lora, rate 3e-3": (LoRA, {"learning_rate": 3e-3}, {}),
+    "last 2 layers, rate 1e-3": (
+        FineTuning,
+        {"n_trainable_layers": 2, "learning_rate": 1e-3},
+        {},
+    ),
+    "full, rate 1e-3, augmented": (FineTuning, {"learning_rate": 1e-3, **MORE}, {}),
+    "full, rate 3e-4, augmented": (FineTuning, {"learning_rate": 3e-4, **MORE}, {}),
+    "full, rate 1e-4, augmented": (FineTuning, {"learning_rate": 1e-4, **MORE}, {}),
+    "lora, rate 1e-3, augmented": (LoRA, {"learning_rate": 1e-3, **MORE}, {}),
+    "full, rate 1e-3, no refit": (FineTuning, {"learning_rate": 1e-3, "refit": False}, {}),
 }
 SIZES = (40, 120)
 N_TEST = 128
@@ -71,9 +72,12 @@ def score(task, parameters, n_train, seed, max_epochs):
     y, groups = np.asarray(y), np.asarray(groups)
     train, test = draw(X, y, groups, n_train, seed)
     start = time.perf_counter()
-    plain = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
+    kind, own, others = parameters
+    if kind is not Probe:
+        own = {**PLAIN, "max_epochs": max_epochs, **own}
+    # The results were computed without class weights.
     decoder = BrainOFClassifier(
-        max_epochs=max_epochs, random_state=seed, **{**plain, **parameters}
+        adaptation=kind(**own), class_weight=None, random_state=seed, **others
     )
     decoder.fit(X[train], y[train], groups[train])
     minutes = (time.perf_counter() - start) / 60

@@ -22,7 +22,7 @@ from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
 from brainof_toolbox import BrainOFEmbedder
-from brainof_toolbox.estimators.heads import Rotate
+from brainof_toolbox.estimators.heads import StandardizeAndProject
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
 ALPHAS = np.logspace(-3, 2, 6)  # those of the estimators' heads
@@ -57,8 +57,8 @@ def explained(rows, targets, groups):
     """
     said, trivial = np.empty_like(targets), np.empty_like(targets)
     for train, test in GroupKFold(N_FOLDS).split(rows, targets, groups):
-        rotate = Rotate().fit(rows[train])
-        inside, outside = rotate.transform(rows[train]), rotate.transform(rows[test])
+        scaler = StandardizeAndProject().fit(rows[train])
+        inside, outside = scaler.transform(rows[train]), scaler.transform(rows[test])
         known, errors = targets[train], 0.0
         for fit, check in GroupKFold(N_INNER).split(inside, groups=groups[train]):
             answers = ridge(inside[fit], known[fit], inside[check])

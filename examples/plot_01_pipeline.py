@@ -37,7 +37,7 @@ pipeline = Pipeline(
     ],
     memory=tempfile.mkdtemp(),
 )
-grid = {"embed__pooling": ["mean", "flat"], "classify__C": [1e-4, 1e-2, 1.0]}
+grid = {"embed__pooling": ["mean", "flatten"], "classify__C": [1e-4, 1e-2, 1.0]}
 search = GridSearchCV(pipeline, grid, cv=GroupKFold(2), scoring="balanced_accuracy")
 search.fit(signals, state, groups=subject)
 
@@ -51,7 +51,7 @@ table.round(2)
 
 # %%
 _, axes = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
-for name, marker, colour in [("mean", "o", "#0072B2"), ("flat", "s", "#D55E00")]:
+for name, marker, colour in [("mean", "o", "#0072B2"), ("flatten", "s", "#D55E00")]:
     axes.semilogx(table.index, table[name], marker, linestyle="-", color=colour, label=name)
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1, label="chance")
 axes.set(xlabel="C of the logistic regression", ylabel="balanced accuracy, people left out")

@@ -40,7 +40,7 @@ auc = mne.decoding.cross_val_multiscore(
 windows = {}
 for start in np.arange(0, 1, 0.25):
     some = epochs.copy().crop(start, start + 0.25 - 1 / epochs.info["sfreq"])
-    decoder = BrainOFClassifier(pooling="flat")
+    decoder = BrainOFClassifier(pooling="flatten")
     windows[start] = cross_validate(decoder, some, label, groups="none", cv=5, scoring="roc_auc")
 whole = cross_validate(BrainOFClassifier(), epochs, label, groups="none", scoring="roc_auc")
 

@@ -34,7 +34,7 @@ train, test = torch.arange(40), torch.arange(40, 64)
 # ``info["chs"]``. :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` lets the head
 # read features in units of their spread among the training epochs; without it, the loss starts
 # far above that of a coin. The head learns faster than the backbone.
-module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flat")
+module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flatten")
 module.standardise(x[train])
 backbone = [weight for weight in module.backbone.parameters() if weight.requires_grad]
 optimizer = torch.optim.AdamW(

@@ -53,7 +53,7 @@ pd.Series(sex).value_counts()
 # folder, so that whole people are left out even where each has several sessions or runs.
 #
 # With so few people, averaged latents (``pooling="mean"``, 128 numbers) are the better choice than
-# all of them side by side (``"flat"``, 16,384 numbers), which suit many trials. See the
+# all of them side by side (``"flatten"``, 16,384 numbers), which suit many trials. See the
 # :doc:`user guide </user_guide>`.
 from brainof_toolbox import BrainOFClassifier, cross_validate
 

@@ -20,6 +20,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_paired_signals
+from brainof_toolbox.estimators import FineTuning, LoRA
 
 signals, state, subject = make_paired_signals(8, n_subjects=10, modalities=["eeg"])
 signals = signals.by_modality["eeg"]
@@ -40,8 +41,8 @@ decoders = {"probe": BrainOFClassifier().fit(*train, groups=subject[~is_test])}
 # is added :footcite:p:`hu2022lora`; only these and the head learn, 2 % of the weights here.
 # ``groups`` keep whole people on one side of the inner split that is watched for early stopping.
 # ``refit=False`` leaves out the second training with everybody, to save time.
-options = {"max_epochs": 4, "refit": False, "random_state": 0}
-lora = BrainOFClassifier(adaptation="lora", **options)
+options = {"max_epochs": 4, "refit": False}
+lora = BrainOFClassifier(adaptation=LoRA(**options), random_state=0)
 decoders["LoRA"] = lora.fit(*train, groups=subject[~is_test])
 
 # %%
@@ -52,9 +53,9 @@ _ = lora.plot_history()
 # %%
 # The last layers
 # ---------------
-# Or the last two of the six layers, the final norm and the head. ``unfreeze="all"`` would be all
-# of the network.
-last = BrainOFClassifier(adaptation="full", unfreeze="last:2", **options)
+# Or the last two of the six layers, the final norm and the head. Without ``n_trainable_layers``,
+# all of the network is trained.
+last = BrainOFClassifier(adaptation=FineTuning(n_trainable_layers=2, **options), random_state=0)
 decoders["last 2 layers"] = last.fit(*train, groups=subject[~is_test])
 
 # %%

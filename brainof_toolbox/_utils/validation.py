@@ -52,6 +52,22 @@ def _as_number(value, integer):
         return math.inf
 
 
+def as_seed(random_state):
+    """Return an integer seed from any ``random_state`` without the global random state."""
+    import numpy as np
+
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, numbers.Integral):
+        return check_number("random_state", random_state, low=0, integer=True)
+    raise TypeError(
+        f"The parameter 'random_state' must be a whole number, a RandomState or None, got "
+        f"{random_state!r}."
+    )
+
+
 def soft_import(module, purpose, extra=None):
     """Import an optional module; the error has the command to install it."""
     try:

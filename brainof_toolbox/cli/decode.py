@@ -88,13 +88,19 @@ def run_decode(options):
     kind = BrainOFRegressor if task.y.dtype.kind == "f" else BrainOFClassifier
     estimator = kind(
         **network_parameters(options),
-        adaptation=options.adaptation,
-        max_epochs=options.max_epochs,
+        adaptation=_make_adaptation(options),
         info=task.info,
         random_state=0,
     )
     decoders = make_decoders(task, estimator, 0 if options.no_baselines else None)
     print(format_scores(score(task, decoders, verbose=True), task, decoders))
+
+
+def _make_adaptation(options):
+    from ..estimators import FineTuning, LoRA
+
+    trained = {"lora": LoRA, "full": FineTuning}.get(options.adaptation)
+    return trained(max_epochs=options.max_epochs) if trained else options.adaptation
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,7 @@ def run_embed(options):
         n_jobs=options.jobs,
         verbose=True,
     ).fit(items[:1])
-    parts = Parts(output, make_stamps(items, embedder, options.atlas))
+    parts = Parts(output, make_stamps(items, embedder.encoder_, options.atlas))
     try:
         with ExitStack() as stack:
             if options.dask:
@@ -135,13 +135,15 @@ def _use_dask(address, stack):
 
 def _embed_the_rest(embedder, items, names, parts, on_error):
     """Embed what no part is there for; returns how many were left out."""
-    from ..estimators.parallel import embed_groups
+    from ..encoder.parallel import embed_items
     from ..io.inputs import name_item
 
     groups = [[(index, item)] for index, item in enumerate(items) if not parts.has(index)]
     parts.say_what_is_there(len(items) - len(groups), len(items))
     n_skipped = 0
-    for outcome in embed_groups(embedder, groups, on_error=on_error):
+    for outcome in embed_items(
+        embedder.encoder_, groups, n_jobs=embedder.n_jobs, on_error=on_error
+    ):
         if outcome.rows is not None:
             parts.save(outcome.index, outcome.rows)
             continue

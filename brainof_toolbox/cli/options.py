@@ -23,7 +23,10 @@ def make_network_options():
     )
     add_checkpoint_option(network)
     network.add_argument(
-        "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
+        "--pooling",
+        default="flatten",
+        choices=("flatten", "mean", "mean+std"),
+        help="default: flatten",
     )
     network.add_argument(
         "--layer", type=int, metavar="N", help="read the latents after N layers (default: all)"

@@ -95,17 +95,14 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def make_stamps(items, embedder, atlas):
+def make_stamps(items, encoder, atlas):
     """Make a string per recording that changes with everything that determines its rows."""
     from .. import __version__
 
     folders = {}
     run = [
         __version__,
-        *embedder._feature_key(),
-        embedder.backbone_.config.to_dict(),
-        embedder.preprocessing_.to_dict(),
-        embedder.missing_positions,
+        encoder.fingerprint,
         atlas and [str(atlas), _files_of(Path(atlas), folders, whole=False)],
     ]
     run = json.dumps(run, sort_keys=True, default=str)

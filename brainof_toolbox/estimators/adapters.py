@@ -1,6 +1,6 @@
-"""Save what LoRA has learned, without the network that it was learned on.
+"""Save what LoRA trained, without the checkpoint that it was trained on.
 
-A directory holds ``adapter.json`` (which checkpoint, which parameters, which classes) and
+A directory holds ``adapter.json`` (which checkpoint, which parameters, which targets) and
 ``adapter.safetensors`` (two factors for each matrix, and the head). Reading is strict, and nothing
 in it is ever executed.
 """
@@ -32,27 +32,23 @@ from .network import Network
 
 FORMAT_VERSION = 1
 DESCRIPTION, WEIGHTS = FILES = ("adapter.json", "adapter.safetensors")
-_PREFIX = "difference."
-#: Parameters that must be those of the fit.
-DECIDING = ("pooling", "layer", "window", "head", "lora_rank", "lora_scaling", "lora_targets")
+_PREFIX = "update."
 
 
-def save(directory, estimator, outputs):
+def save(directory, name, adaptation, decoder, targets):
     """Write the adapter of a fitted estimator: all of it, or nothing changes."""
-    network = estimator.network_
-    state = {f"{_PREFIX}{name}": tensor for name, tensor in estimator.adapter_.items()}
-    for name, tensor in network.state_dict().items():
-        if not name.startswith("backbone."):
-            state[name] = tensor.detach().cpu().contiguous()
+    encoder = decoder.encoder
+    state = {f"{_PREFIX}{key}": tensor for key, tensor in decoder.updates.items()}
+    for key, tensor in decoder.network.state_dict().items():
+        if not key.startswith("backbone."):
+            state[key] = tensor.detach().cpu().contiguous()
     refuse_nonfinite(state, "the adapter")
     description = {
-        "format_version": FORMAT_VERSION,
-        "estimator": type(estimator).__name__,
-        "checkpoint": estimator.checkpoint_info_["name"],
-        "weights": estimator._feature_key()[0],
-        "parameters": {name: getattr(estimator, name) for name in DECIDING},
-        "outputs": outputs,
-        "subjects": estimator._tuned_manifest.get("subjects", []),
+        **_identity(name, adaptation, encoder),
+        "weights": decoder.base_weights,
+        "checkpoint": encoder.checkpoint_info["name"],
+        "outputs": targets.to_dict(),
+        "subjects": sorted({*encoder.manifest.get("subjects", ()), *encoder.subjects}),
     }
     text = json.dumps(description, indent=2, allow_nan=False).encode()
     with replace_directory(directory, FILES) as aside:
@@ -61,36 +57,43 @@ def save(directory, estimator, outputs):
     return Path(os.path.abspath(directory))
 
 
-def load(directory, estimator):
-    """Put an adapter on the network of an estimator whose checkpoint has been loaded."""
+def _identity(name, adaptation, encoder):
+    """Describe what must be equal where an adapter is loaded."""
+    parameters = {key: getattr(encoder, key) for key in ("pooling", "layer", "window")}
+    own = ("head", "rank", "alpha", "target_modules")
+    return {
+        "format_version": FORMAT_VERSION,
+        "estimator": name,
+        "weights": encoder.backbone.weights,
+        "parameters": parameters | {key: getattr(adaptation, key) for key in own},
+    }
+
+
+def load(directory, name, adaptation, encoder, kind, seed):
+    """Put an adapter on an encoder's network; returns targets of a kind and a NetworkDecoder."""
     directory = Path(directory)
-    for name in FILES:
-        if not (directory / name).is_file():
+    for file in FILES:
+        if not (directory / file).is_file():
             raise FileNotFoundError(
-                f"{directory} is no adapter: it must hold {' and '.join(FILES)}; {name} is "
+                f"{directory} is no adapter: it must hold {' and '.join(FILES)}; {file} is "
                 f"missing."
             )
-    description = read_json(directory / DESCRIPTION)
-    refuse_code(description, directory / DESCRIPTION)
-    _check(description, estimator, directory / DESCRIPTION)
-    n_outputs = _take_outputs(description["outputs"], estimator, directory / DESCRIPTION)
-    widths = _head_widths(estimator, n_outputs)
-    state = _read(directory / WEIGHTS, _wanted_shapes(estimator, widths))
-    network = _empty_network(estimator, widths)
-    estimator._attach_differences(network)
-    lora.restore(network.backbone, state["difference"])
+    path = directory / DESCRIPTION
+    description = read_json(path)
+    refuse_code(description, path)
+    _check(description, _identity(name, adaptation, encoder), path)
+    targets = _read_targets(description["outputs"], kind, name, path)
+    hidden = [N_HIDDEN] if adaptation.head == "mlp" else []
+    widths = [encoder.n_columns, *hidden, targets.n_outputs]
+    state = _read(directory / WEIGHTS, _wanted_shapes(encoder, adaptation, widths))
+    network = _empty_network(encoder, widths)
+    matrices = adaptation._prepare(network, encoder, seed, state["update"])
     network.load_state_dict({**network.state_dict(), **state["head"]})
-    estimator._keep(network, description["subjects"])
+    return targets, adaptation._finish(encoder, network, matrices, description["subjects"])
 
 
-def _check(description, estimator, path):
-    """Refuse an adapter of something else, and say of what."""
-    wanted = {
-        "format_version": FORMAT_VERSION,
-        "estimator": type(estimator).__name__,
-        "weights": estimator._feature_key()[0],
-        "parameters": {name: getattr(estimator, name) for name in DECIDING},
-    }
+def _check(description, wanted, path):
+    """Refuse an adapter of another checkpoint, estimator or other parameters."""
     missing = {*wanted, "checkpoint", "outputs", "subjects"} - set(description)
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)}: it describes no adapter.")
@@ -110,56 +113,47 @@ def _check(description, estimator, path):
             )
 
 
-def _take_outputs(outputs, estimator, path):
-    """Let the estimator take what its outputs mean; returns how many there are."""
+def _read_targets(values, kind, name, path):
+    """Read classes, or the scale of numbers."""
     try:
-        return estimator._take_outputs(outputs)
+        return kind.from_dict(values)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{path}: the outputs are not those of a {type(estimator).__name__} "
-            f"({type(error).__name__}: {error})."
+            f"{path}: the outputs are not those of a {name} ({type(error).__name__}: {error})."
         ) from error
 
 
-def _head_widths(estimator, n_outputs):
-    """Numbers of features, of hidden units if any, and of outputs."""
-    return [
-        estimator.n_latent_features_,
-        *([N_HIDDEN] if estimator.head == "mlp" else []),
-        n_outputs,
-    ]
-
-
-def _wanted_shapes(estimator, widths):
-    """Shapes of all tensors of an adapter by name; nothing is made for it."""
-    shapes = {"mean": (widths[0],), "rate": (widths[0],)}
+def _wanted_shapes(encoder, adaptation, widths):
+    """List the shapes of all tensors of an adapter; nothing is allocated for it."""
+    shapes = {"mean": (widths[0],), "inv_std": (widths[0],)}
     for number, (n, m) in enumerate(pairwise(widths)):
         shapes |= {f"weights.{number}": (m, n), f"biases.{number}": (m,)}
-    found = lora.find_targets(estimator.backbone_, estimator.lora_targets, estimator.layer)
+    network, rank = encoder.token_network, adaptation.rank
+    found = lora.find_targets(network, adaptation.target_modules, encoder.layer)
     for name, module in found.items():
         n_out, n_in = module.weight.shape
-        shapes[f"{_PREFIX}{name}.a"] = estimator.lora_rank, n_in
-        shapes[f"{_PREFIX}{name}.b"] = n_out, estimator.lora_rank
+        shapes[f"{_PREFIX}{name}.a"] = rank, n_in
+        shapes[f"{_PREFIX}{name}.b"] = n_out, rank
     return shapes
 
 
-def _empty_network(estimator, widths):
-    """A network of the right shape whose head is zero."""
+def _empty_network(encoder, widths):
+    """Make a network of the right shape with a head of zeros."""
     head = [(np.zeros((m, n)), np.zeros(m)) for n, m in pairwise(widths)]
-    backbone, ones = copy.deepcopy(estimator.backbone_), np.ones(widths[0])
-    return Network(backbone, estimator.pooling, 0 * ones, ones, head, estimator.layer)
+    backbone, ones = copy.deepcopy(encoder.token_network), np.ones(widths[0])
+    return Network(backbone, encoder.pooling, 0 * ones, ones, head, encoder.layer)
 
 
 def _read(path, shapes):
-    """Factors of the differences, and the head, if they have exactly these shapes."""
+    """Read the factors of the updates, and the head, if they have exactly these shapes."""
     check_header(path, read_header(path), shapes)
     try:
         state = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
         raise damaged(path, str(error)) from error
     refuse_nonfinite(state, path)
-    parts = {"head": {}, "difference": {}}
+    parts = {"head": {}, "update": {}}
     for name, tensor in state.items():
-        part = "difference" if name.startswith(_PREFIX) else "head"
+        part = "update" if name.startswith(_PREFIX) else "head"
         parts[part][name.removeprefix(_PREFIX)] = tensor.clone()
     return parts

@@ -145,7 +145,7 @@ def find_seen(estimator, names):
     """Test subjects that a checkpoint's manifest lists."""
     known = set()
     for part in _parts(estimator):
-        manifest = getattr(part, "_manifest", None)
+        manifest = getattr(getattr(part, "encoder_", None), "manifest", None)
         if isinstance(manifest, dict):
             known.update(manifest.get("subjects") or ())
     known.discard(hash_subject(""))  # a corpus may hold recordings whose header names nobody
@@ -182,9 +182,9 @@ def embed_once(estimator, X):
     # What says of itself that it is frozen gives rows that depend on their own sample alone:
     # :class:`~brainof_toolbox.BrainOFEmbedder` as first step of a pipeline, and the network under
     # a probe.
-    if hasattr(estimator, "embed_ahead"):
+    if hasattr(estimator, "precompute"):
         frozen = clone(estimator)
-        ahead = frozen.embed_ahead(X)
+        ahead = frozen.precompute(X)
         return (estimator, X, None) if ahead is None else (estimator, ahead, frozen)
     is_pipeline = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
     if is_pipeline and getattr(estimator.steps[0][1], "_is_frozen", False):

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score
 
 from .._utils.validation import check_option
-from ..estimators.reading import window_tokens
+from ..encoder.tokens import window_tokens
 from ..models.isolate import isolate_torch
 from ._scoring import prepare
 from .maps import make_axes
@@ -118,16 +118,16 @@ def _score(case, read, scoring):
     """Score of predictions from some of the modalities."""
     outputs = case.run(partial(_take, read=read))
     if scoring == "balanced_accuracy":
-        said = softmax(outputs, axis=1).argmax(axis=1)
-        return float(balanced_accuracy_score(case.targets, said))
+        predicted = softmax(outputs, axis=1).argmax(axis=1)
+        return float(balanced_accuracy_score(case.targets, predicted))
     return float(-case.losses(outputs).mean())
 
 
-def _take(block, rows, read):
-    """Tokens of all modalities; those that are not to be read are padding."""
+def _take(batch, rows, read):
+    """Make tokens of all modalities; those that are left out are padding."""
     tokens = []
-    for name in block.windows:
-        part = window_tokens(block, name, rows)
+    for name in batch.windows:
+        part = window_tokens(batch, name, rows)
         if name not in read:
             part.is_padding[:] = True
             part.values[:] = 0.0

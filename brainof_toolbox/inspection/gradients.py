@@ -94,10 +94,10 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
 
 def _batches(case):
     """Tokens by modality, and the targets of the windows."""
-    for block in case.blocks:
-        for start in range(0, len(block), case.batch_size):
-            rows = np.arange(start, min(start + case.batch_size, len(block)))
-            yield take_tokens(block, rows), torch.as_tensor(case.targets[block.sample[rows]])
+    for batch in case.batches:
+        for start in range(0, len(batch), case.batch_size):
+            rows = np.arange(start, min(start + case.batch_size, len(batch)))
+            yield take_tokens(batch, rows), torch.as_tensor(case.targets[batch.sample[rows]])
 
 
 def _integrate(case, tokens, target, n_steps):

@@ -93,7 +93,7 @@ def report(
         raise ValueError(f"The parameter 'file' must end in '.html', got {str(path)!r}.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} is there already. Pass overwrite=True to replace it.")
-    if not hasattr(estimator, "_as_network"):
+    if not hasattr(estimator, "precompute"):
         raise TypeError(
             "A report is about a BrainOFClassifier or BrainOFRegressor, got "
             f"{type(estimator).__name__}."
@@ -243,9 +243,8 @@ def _describe_data(found):
     else:
         counts = pd.Series(found.y).value_counts(sort=False)
         about["classes"] = [f"{label}: {count}" for label, count in counts.items()]
-    blocks = first._blocks(first._as_sources(found.left_out(8), reset=False))
-    for block in blocks:
-        for name, windows in block.windows.items():
+    for batch in first.encoder_.windows(found.left_out(8)):
+        for name, windows in batch.windows.items():
             signals = windows.signals
             seconds = signals.shape[2] / signals.sfreq
             rate = f"{signals.sfreq:.4g} Hz"

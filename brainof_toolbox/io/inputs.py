@@ -1,4 +1,4 @@
-"""Every accepted form of ``X`` -> sources of samples that are read when their batch comes."""
+"""Every accepted form of ``X`` -> samples that are read when their batch comes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from .._utils.positions import check_positions
-from ..signals import PairedSignals, Signals, as_parts
+from ..signals import CHANNEL_TYPES, MODALITIES, PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
 from .bids_recordings import read_bids_recording
 from .image_run import open_run
@@ -28,51 +29,53 @@ ACCEPTED = (
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How samples are read."""
+class ReadOptions:
+    """Options for options samples."""
 
-    info: object = None  # Needed by arrays
-    # What happens to channels without a position, ``"raise"`` or ``"placeholder"``
-    missing_positions: str = "raise"
+    info: object = None  # Channels and sampling rate of arrays
+    missing_positions: str = "raise"  # Or "placeholder", for channels without a position
     masker: object = None  # Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`
     memory: object = None  # Cache of masked series
-    # An item of a list that cannot be opened is a source of one sample, whose reading raises
+    # True: an item of a list that cannot be opened is one sample, and the error comes on options
     keep_broken: bool = False
 
 
 @dataclass(frozen=True)
-class Source:
-    """Samples that share a montage and can be read by slices."""
+class LazySamples:
+    """Samples of one montage that are read by slices when they are needed."""
 
-    n_samples: int  # How many
+    n_samples: int
     read: Callable  # From a slice of samples to Signals or PairedSignals
-    where: str = "X"  # What to call it in messages
-    # A whole recording is one sample and is read alone, so that memory holds one at a time
+    where: str = "X"  # Their name in messages
+    # True: a whole recording is one sample, and is read alone so that memory holds one at a time
     is_recording: bool = False
-    is_table: bool = False  # A 2-D array of one-channel series
-    item: object = None  # What it was made from, where that was an item of a list
+    is_table: bool = False  # True: a 2-D array of one-channel series
+    item: object = None  # The item of a list that they come from
+    modalities: tuple = ()  # In options order; empty for an item that cannot be opened
 
 
-def as_sources(X, reading=None):
-    """Take ``X`` apart without reading data."""
-    reading = reading or Reading()
+def open_samples(X, options=None):
+    """Split ``X`` into lazily read samples."""
+    options = options or ReadOptions()
     if _is_column(X) or (isinstance(X, Sequence) and not isinstance(X, (str, bytes))):
         X = list(X)
     if isinstance(X, list):
+        if X and isinstance(X[0], LazySamples):
+            return X
         if len(X) == 0:
             raise ValueError("X is empty: no samples.")
         if _is_numeric(X):
-            return [_array_source(_stack(X), reading)]
+            return [_open_array(_stack(X), options)]
         check_parts(X)
-        return [as_source(item, i, reading) for i, item in enumerate(X)]
+        return [open_item(item, i, options) for i, item in enumerate(X)]
     if isinstance(X, (str, os.PathLike)) or is_record(X):
         what = f"one path, {str(X)!r}; pass a list of paths"
         if isinstance(X, Mapping):
             what = f"one {type(X).__name__}; pass a list of records"
         raise TypeError(f"X is {what}. Accepted are {ACCEPTED}.")
     if _is_array(X) and not is_image(X):
-        return [_array_source(X, reading)]
-    return [_item_source(X, "X", reading)]
+        return [_open_array(X, options)]
+    return [_open_item(X, "X", options)]
 
 
 def check_parts(X):
@@ -88,20 +91,20 @@ def check_parts(X):
         )
 
 
-def as_source(item, index, reading):
-    """Take one item of a list apart without reading data; an error says which item it was."""
+def open_item(item, index, options):
+    """Open one item of a list without reading its data; errors name the item."""
     where = name_item(item, index)
     try:
-        return replace(_item_source(item, where, reading), item=item)
+        return replace(_open_item(item, where, options), item=item)
     except (ValueError, TypeError, OSError) as error:
         broken = name_place(error, where)
-        if not reading.keep_broken:
+        if not options.keep_broken:
             raise broken from error
 
     def read(rows):
         raise broken
 
-    return Source(1, read, where, is_recording=True, item=item)
+    return LazySamples(1, read, where, is_recording=True, item=item)
 
 
 def name_item(item, index):
@@ -122,67 +125,98 @@ def name_place(error, where):
     return kind(f"{where}: {error}")
 
 
-def _item_source(item, where, reading):
+def _open_item(item, where, options):
     import mne
 
     if is_record(item):
-        record = open_record(item, masker=reading.masker)
-        options = {"masker": reading.masker, "memory": reading.memory}
-        options["missing_positions"] = reading.missing_positions
-        return Source(1, lambda rows: read_record(record, **options), where, is_recording=True)
+        return _open_record(item, where, options)
     if is_image(item):
-        run = open_run(item, masker_t_r=getattr(reading.masker, "t_r", None))
-        options = {"masker": reading.masker, "memory": reading.memory}
-        return Source(1, lambda rows: read_run(run, **options), where)
+        return _open_image(item, where, options)
+    if isinstance(item, (Signals, PairedSignals)):
+        return _open_signals(item, where)
     if hasattr(item, "find_matching_sidecar"):  # a BIDSPath: bad channels are in its sidecars
         item = read_bids_recording(item)
     elif isinstance(item, (str, os.PathLike)):
         item = read_recording(item)
     if isinstance(item, mne.io.BaseRaw):
-        return Source(
-            1,
-            lambda rows: from_raw(item, missing_positions=reading.missing_positions),
-            where,
-            is_recording=True,
-        )
+        read = partial(_read_raw, item, options)
+        return LazySamples(1, read, where, is_recording=True, modalities=_modalities(item.info))
     if isinstance(item, mne.BaseEpochs):
-        if not getattr(item, "_bad_dropped", True):
-            item = item.copy().drop_bad(verbose="error")
-        if len(item) == 0:
-            from_epochs(item)  # raises, with the reason
-        levels = make_levels(item)
-
-        def read(rows):
-            return read_epochs(
-                _slice_epochs(item, rows),
-                missing_positions=reading.missing_positions,
-                levels=levels,
-                first=rows.start,
-            )
-
-        return Source(len(item), read, where)
-    if isinstance(item, (Signals, PairedSignals)):
-        for modality, part in as_parts(item).items():
-            check_positions(part.ch_pos, part.ch_names, modality, where=where)
-            is_there = ~find_missing(item)[modality]
-            if is_there.any():
-                check_amplitude(part[is_there], where=where)
-        return Source(len(item), lambda rows: item[rows], where)
+        return _open_epochs(item, where, options)
     raise TypeError(
         f"{where} is of type {type(item).__name__}, which is not accepted. Accepted are "
         f"{ACCEPTED}."
     )
 
 
+def _open_record(record, where, options):
+    opened = open_record(record, masker=options.masker)
+
+    def read(rows):
+        return read_record(
+            opened,
+            masker=options.masker,
+            memory=options.memory,
+            missing_positions=options.missing_positions,
+        )
+
+    modalities = tuple(name for name in MODALITIES if record.get(name) is not None)
+    return LazySamples(1, read, where, is_recording=True, modalities=modalities)
+
+
+def _open_image(image, where, options):
+    run = open_run(image, masker_t_r=getattr(options.masker, "t_r", None))
+
+    def read(rows):
+        return read_run(run, masker=options.masker, memory=options.memory)
+
+    return LazySamples(1, read, where, modalities=("fmri",))
+
+
+def _open_signals(signals, where):
+    for modality, part in as_parts(signals).items():
+        check_positions(part.ch_pos, part.ch_names, modality, where=where)
+        is_present = ~find_missing(signals)[modality]
+        if is_present.any():
+            check_amplitude(part[is_present], where=where)
+    modalities = tuple(as_parts(signals))
+    return LazySamples(len(signals), signals.__getitem__, where, modalities=modalities)
+
+
+def _open_epochs(epochs, where, options):
+    if not getattr(epochs, "_bad_dropped", True):
+        epochs = epochs.copy().drop_bad(verbose="error")
+    if len(epochs) == 0:
+        from_epochs(epochs)  # raises, with the reason
+    levels = make_levels(epochs)
+
+    def read(rows):
+        return read_epochs(
+            epochs if rows == slice(0, len(epochs)) else epochs[rows],
+            missing_positions=options.missing_positions,
+            levels=levels,
+            first=rows.start,
+        )
+
+    return LazySamples(len(epochs), read, where, modalities=_modalities(epochs.info))
+
+
+def _read_raw(raw, options, rows):
+    return from_raw(raw, missing_positions=options.missing_positions)
+
+
+def _modalities(info):
+    """List the modalities of the good channels, in reading order."""
+    named = zip(info["ch_names"], info.get_channel_types(), strict=True)
+    types = {kind for name, kind in named if name not in info["bads"]}
+    return tuple(name for name, kinds in CHANNEL_TYPES.items() if types & set(kinds))
+
+
 def find_missing(signals):
-    """Which samples lack which modality; a single modality is never missing."""
+    """Return masks (n_samples,) of missing samples by modality; a single one is never missing."""
     if isinstance(signals, PairedSignals):
         return signals.is_missing
     return {signals.modality: np.zeros(len(signals), dtype=bool)}
-
-
-def _slice_epochs(epochs, rows):
-    return epochs if rows == slice(0, len(epochs)) else epochs[rows]
 
 
 def _is_column(X):
@@ -193,7 +227,7 @@ def _is_column(X):
 
 
 def _stack(X):
-    """A list of arrays, or of nested lists of numbers, as one array."""
+    """Stack arrays, or nested lists of numbers, into one array."""
     try:
         return np.asarray(X)
     except ValueError as error:
@@ -216,14 +250,19 @@ def _is_array(X):
     return hasattr(X, "__array__") or hasattr(X, "toarray")
 
 
-def _array_source(X, reading):
-    signals = from_array(X, reading.info, missing_positions=reading.missing_positions)
-    is_table = np.ndim(X) == 2
-    return Source(len(signals), lambda rows: signals[rows], "X", is_table=is_table)
+def _open_array(X, options):
+    signals = from_array(X, options.info, missing_positions=options.missing_positions)
+    return LazySamples(
+        len(signals),
+        signals.__getitem__,
+        "X",
+        is_table=np.ndim(X) == 2,
+        modalities=tuple(as_parts(signals)),
+    )
 
 
-def count_samples(sources):
-    """Number of samples in all sources."""
-    if not isinstance(sources, list):
-        return len(sources)
-    return sum(source.n_samples for source in sources)
+def count_samples(samples):
+    """Count the samples of :func:`open_samples`, or of anything that has a length."""
+    if not isinstance(samples, list):
+        return len(samples)
+    return sum(item.n_samples for item in samples)

@@ -17,7 +17,7 @@ from .._utils.logging import progress, warn
 from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
-from ..io.inputs import Reading
+from ..io.inputs import ReadOptions
 from ..io.regions import resolve_masker
 from ..preprocessing import Preprocessing
 from .build_folder import BuildFolder, writing
@@ -128,7 +128,7 @@ def build_corpus(
         window,
         fmri_volumes,
         dtype,
-        Reading(None, missing_positions, masker, memory),
+        ReadOptions(None, missing_positions, masker, memory),
     )
     check_option("on_error", on_error, ("skip", "raise"))
     if not isinstance(n_jobs, int) or n_jobs == 0:

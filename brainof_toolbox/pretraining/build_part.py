@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-from ..io.inputs import Reading
+from ..io.inputs import ReadOptions
 from ..preprocessing import Preprocessing, preprocess
 from .build_folder import CorpusWriteError, writing
 from .build_sources import Simulated, read_samples
@@ -22,7 +22,7 @@ class BuildOptions:
     preprocessing: Preprocessing  # With the windows of EEG and MEG
     fmri_volumes: int  # Longest window of fMRI
     dtype: str  # Of the values on disk
-    reading: Reading  # How recordings are read
+    reading: ReadOptions  # How recordings are read
 
 
 def build_part(recording, stem, folder, options):

@@ -14,7 +14,7 @@ from .._utils.logging import warn
 from .._utils.unique import load_json
 from .._utils.validation import check_number
 from ..io.bids_names import subject_of
-from ..io.inputs import as_sources
+from ..io.inputs import open_samples
 from ..io.splits import describe_later_parts, find_later_parts
 from ..signals import PairedSignals, as_parts
 
@@ -39,7 +39,7 @@ ACCEPTED = (
 class Recording:
     """One thing that is read at once."""
 
-    # What :func:`~brainof_toolbox.io.inputs.as_sources` takes in a list, or a :class:`Simulated`
+    # What :func:`~brainof_toolbox.io.inputs.open_samples` takes in a list, or a :class:`Simulated`
     item: object
     name: str  # What to call it: its path below the source
     dataset: str  # Name of the dataset
@@ -73,7 +73,7 @@ class Simulated:
 
 def read_samples(item, reading):
     """Read a recording, a bounded number of samples at a time."""
-    for source in as_sources([item], reading):
+    for source in open_samples([item], reading):
         for start in range(0, source.n_samples, _AT_ONCE):
             signals = source.read(slice(start, min(start + _AT_ONCE, source.n_samples)))
             for name, part in as_parts(signals).items():

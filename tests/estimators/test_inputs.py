@@ -11,8 +11,8 @@ import pytest
 from simulated import SIZE, annotate, noise_epochs, raw, with_channels
 
 from brainof_toolbox import BrainOFEmbedder, PairedSignals, from_array, from_epochs, from_raw
-from brainof_toolbox.blocks import iter_blocks
-from brainof_toolbox.io.inputs import as_sources, count_samples
+from brainof_toolbox.encoder.windows import iter_windows
+from brainof_toolbox.io.inputs import count_samples, open_samples
 from brainof_toolbox.preprocessing import Preprocessing
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -149,7 +149,7 @@ def test_mixed_montages(embed):
 def test_features_are_as_many_for_every_input(embed):
     """Number of features is the same for every input type: one n_features."""
     info = noise_epochs(1).info
-    for pooling, n in (("mean", 128), ("mean+std", 256), ("flat", 128 * 128)):
+    for pooling, n in (("mean", 128), ("mean+std", 256), ("flatten", 128 * 128)):
         for X in (
             noise_epochs(1),
             noise_epochs(1, kind="meg"),
@@ -186,8 +186,8 @@ def test_blocks_are_bounded():
         (recordings, [1, 1, 1]),
         ([recordings[0], epochs[:3], epochs[3:5]], [1, 5]),
     ):
-        sources = as_sources(X)
-        blocks = list(iter_blocks(sources, Preprocessing(), n_at_once=32))
+        sources = open_samples(X)
+        blocks = list(iter_windows(sources, Preprocessing(), n_at_once=32))
         assert [len(np.unique(block.sample)) for block in blocks] == sizes
         index = np.concatenate([block.sample for block in blocks])
         np.testing.assert_array_equal(np.unique(index), np.arange(count_samples(sources)))
@@ -325,8 +325,8 @@ def test_sampling_rates_agree(embed):
     rows = {}
     for sfreq in (200.0, 250.0):
         info = mne.create_info(names, sfreq, "eeg").set_montage(noise_epochs(1).info.get_montage())
-        rows[sfreq] = embed(fine[None, :, :: int(1000 / sfreq)], info=info, pooling="flat")
-    other = embed(rng.permutation(fine)[None, :, ::4], info=info, pooling="flat")
+        rows[sfreq] = embed(fine[None, :, :: int(1000 / sfreq)], info=info, pooling="flatten")
+    other = embed(rng.permutation(fine)[None, :, ::4], info=info, pooling="flatten")
     a, b = rows[200.0][0], rows[250.0][0]
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
     assert np.linalg.norm(a - b) < 0.1 * np.linalg.norm(other - b)

@@ -29,8 +29,8 @@ from brainof_toolbox import (
     from_epochs,
 )
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.estimators import parallel
-from brainof_toolbox.io.inputs import as_sources
+from brainof_toolbox.encoder import parallel
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.preprocessing import preprocess
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -79,7 +79,7 @@ def test_groups_hold_everything_once(n_at_once, paths):
     """What is on disk goes alone; samples in memory go together, as many as are asked for."""
     small = [noise_epochs(1, seed=i) for i in range(12)]
     X = [*small[:7], raw(), str(paths[0]), *small[7:], noise_epochs(40), bold()]
-    groups = parallel.make_groups(as_sources(X), n_at_once)
+    groups = parallel.make_groups(open_samples(X), n_at_once)
     assert [entry for group in groups for entry in group] == list(enumerate(X))
     sizes = [[len(item) if item in small else 99 for _, item in group] for group in groups]
     assert all(sum(group) <= n_at_once or len(group) == 1 for group in sizes)
@@ -337,7 +337,7 @@ def test_warnings_of_workers_arrive(small_checkpoint, paths):
     recordings = [raw(0), raw(1), raw(2)]
     recordings[1]._data[0] = 1e-5
     fitted = embedder(small_checkpoint, n_jobs=2)
-    with pytest.warns(RuntimeWarning, match="flat") as caught:
+    with pytest.warns(RuntimeWarning, match="flatten") as caught:
         fitted.transform(recordings)
     assert {entry.filename for entry in caught} == {__file__}
 

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from nilearn.maskers import NiftiLabelsMasker
-from simulated import atlas, bold, noise_epochs, obvious_epochs, raw
+from simulated import adapted, atlas, bold, noise_epochs, obvious_epochs, raw
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 
 from brainof_toolbox import (
@@ -311,9 +311,10 @@ def test_classifier_learns_from_whatever_is_there(small_checkpoint, adaptation):
     y = epochs.events[:, 2]
     lacks = {"eeg": np.arange(48) % 2 == 0}
     pair = PairedSignals(from_epochs(epochs).by_modality, lacks)
-    clf = BrainOFClassifier(
+    clf = adapted(
+        BrainOFClassifier,
         small_checkpoint,
-        adaptation=adaptation,
+        adaptation,
         max_epochs=12,
         random_state=0,
         batch_size=8,
@@ -334,8 +335,8 @@ def test_records_in_cross_validation(small_checkpoint):
     clf = BrainOFClassifier(small_checkpoint, masker=atlas(), random_state=0)
     scores = cross_val_score(clf, X, y, groups=groups, cv=GroupKFold(3), error_score="raise")
     assert scores.shape == (3,)
-    search = GridSearchCV(clf, {"pooling": ["mean", "flat"]}, cv=GroupKFold(2))
-    assert search.fit(X, y, groups=groups).best_params_["pooling"] in ("mean", "flat")
+    search = GridSearchCV(clf, {"pooling": ["mean", "flatten"]}, cv=GroupKFold(2))
+    assert search.fit(X, y, groups=groups).best_params_["pooling"] in ("mean", "flatten")
     regressor = BrainOFRegressor(small_checkpoint, masker=atlas(), random_state=0)
     assert np.isfinite(regressor.fit(X, np.arange(12.0)).predict(X)).all()
 

@@ -31,6 +31,7 @@ from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox.estimators import FineTuning
 
 ALL = [BrainOFEmbedder, BrainOFClassifier, BrainOFRegressor]
 SUPERVISED = ALL[1:]
@@ -116,7 +117,7 @@ def test_clone_and_repr(kind, small_checkpoint):
     copy = clone(estimator.fit(noise_epochs(8), [0, 1] * 4))
     assert copy.get_params() == estimator.get_params()
     assert not any(name.endswith("_") for name in vars(copy))
-    assert copy.set_params(pooling="flat") is copy and copy.pooling == "flat"
+    assert copy.set_params(pooling="flatten") is copy and copy.pooling == "flatten"
     assert "pooling='mean'" in repr(estimator) and kind.__name__ in repr(estimator)
     html = estimator._repr_html_()
     assert estimator.checkpoint_info_["sha256"] in html and "simulated" in html
@@ -184,12 +185,12 @@ BAD_PARAMETERS = [
 ]
 BAD_SUPERVISED = [
     ("adaptation", "none", ValueError),
-    ("max_epochs", 0, ValueError),
-    ("patience", 0, ValueError),
-    ("learning_rate", 0.0, ValueError),
-    ("layer_decay", 1.5, ValueError),
-    ("weight_decay", -1.0, ValueError),
-    ("validation_fraction", 1.0, ValueError),
+    ("adaptation__max_epochs", 0, ValueError),
+    ("adaptation__patience", 0, ValueError),
+    ("adaptation__learning_rate", 0.0, ValueError),
+    ("adaptation__layer_decay", 1.5, ValueError),
+    ("adaptation__weight_decay", -1.0, ValueError),
+    ("adaptation__validation_fraction", 1.0, ValueError),
 ]
 
 
@@ -209,8 +210,11 @@ BAD_WEIGHTS = [
 )
 def test_bad_parameters(kind, name, value, error, said, small_checkpoint):
     """An error at fit, not before, that names the parameter and what came."""
-    estimator = kind(**{"checkpoint": small_checkpoint, name: value})
-    with pytest.raises(error, match=name) as caught:
+    estimator = kind(small_checkpoint)
+    if name.startswith("adaptation__"):
+        estimator.set_params(adaptation=FineTuning())
+    estimator.set_params(**{name: value})
+    with pytest.raises(error, match=name.removeprefix("adaptation__")) as caught:
         estimator.fit(noise_epochs(4), [0, 1, 0, 1])
     assert said in str(caught.value)
 
@@ -304,7 +308,7 @@ def test_cross_val_score_on_signals(small_checkpoint):
 def test_grid_search(small_checkpoint):
     """Parameters of embedder and head are searched together."""
     epochs = obvious_epochs(24)
-    grid = {"brainofembedder__pooling": ["mean", "flat"], "logisticregression__C": [0.01, 1.0]}
+    grid = {"brainofembedder__pooling": ["mean", "flatten"], "logisticregression__C": [0.01, 1.0]}
     search = GridSearchCV(make_decoder(small_checkpoint), grid, cv=2, error_score="raise")
     search.fit(epochs, epochs.events[:, 2])
     assert search.best_score_ > 0.8 and len(search.cv_results_["params"]) == 4
@@ -402,7 +406,7 @@ def test_fresh_process(small_checkpoint, tmp_path, no_network):
     """What was pickled here predicts the same elsewhere; no socket is opened."""
     epochs = obvious_epochs(16)
     X, y, common = epochs.get_data(), epochs.events[:, 2], {"info": epochs.info}
-    full = {"adaptation": "full", "max_epochs": 2, **common}
+    full = {"adaptation": FineTuning(max_epochs=2), **common}
     fitted = {
         "embedder": BrainOFEmbedder(**common).fit(X),
         "probe": BrainOFClassifier(**common).fit(X, y),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -251,7 +252,8 @@ class Pretrained(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, groups=None):
         assert groups is None or len(groups) == len(y)
         self.classes_ = np.unique(y)
-        self._manifest = {"subjects": [hash_subject(s) for s in self.subjects]}
+        manifest = {"subjects": [hash_subject(s) for s in self.subjects]}
+        self.encoder_ = SimpleNamespace(manifest=manifest)
         return self
 
     def predict(self, X):

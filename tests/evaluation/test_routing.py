@@ -55,7 +55,7 @@ def embedded(study):
     """Samples whose features are computed, for a network under a probe."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return BrainOFClassifier(**NETWORK).embed_ahead(study)
+        return BrainOFClassifier(**NETWORK).precompute(study)
 
 
 class Watcher(ClassifierMixin, BaseEstimator):

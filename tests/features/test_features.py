@@ -354,7 +354,7 @@ def test_a_modality_that_is_missing_does_not_reach_the_other(windows):
     paired = PairedSignals({"eeg": eeg, "fmri": fmri}, {"eeg": [False, True, False]})
     blank = eeg.replace(data=eeg.data * np.array([1, 0, 1])[:, None, None])
     for item in (eeg, blank):
-        part = PairedSignals({"eeg": item, "fmri": fmri}, paired.is_missing).parts["eeg"]
+        part = PairedSignals({"eeg": item, "fmri": fmri}, paired.is_missing).by_modality["eeg"]
         rows = Covariance().compute_samples(
             preprocess(part, PREPROCESSING), paired.is_missing["eeg"]
         )

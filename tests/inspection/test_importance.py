@@ -16,13 +16,14 @@ from brainof_toolbox import (
     PairedSignals,
     from_roi_timeseries,
 )
-from brainof_toolbox.blocks import iter_blocks
 from brainof_toolbox.datasets import make_info
-from brainof_toolbox.estimators.reading import block_tokens
+from brainof_toolbox.encoder.tokens import batch_tokens
+from brainof_toolbox.encoder.windows import iter_windows
+from brainof_toolbox.estimators import FineTuning, LoRA
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 from brainof_toolbox.inspection.gradients import by_frequency
 from brainof_toolbox.inspection.occlusion import without_band
-from brainof_toolbox.io.inputs import as_sources
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.io.sensors import from_array
 from brainof_toolbox.preprocessing import Preprocessing
 
@@ -179,10 +180,10 @@ def test_credit_sums_up(kind, micro_checkpoint, eeg):
 
 
 def _loss(decoder, X, y, is_silent):
-    (block,) = iter_blocks(as_sources(X), Preprocessing())
-    (tokens,) = block_tokens(block, np.arange(len(y)))
+    (block,) = iter_windows(open_samples(X), Preprocessing())
+    (tokens,) = batch_tokens(block, np.arange(len(y)))
     tokens.values *= 0.0 if is_silent else 1.0
-    outputs = decoder._as_network()([tokens])
+    outputs = decoder.decoder_.as_network()([tokens])
     if isinstance(decoder, BrainOFClassifier):
         return float(torch.nn.functional.cross_entropy(outputs, torch.as_tensor(y)))
     target = torch.as_tensor((y - decoder._mean) / decoder._spread)
@@ -215,8 +216,9 @@ def test_pure_tones_are_credited_to_their_frequency():
 def test_trained_networks(method, adaptation, micro_checkpoint, eeg):
     """Any adaptation, head and depth; what is explained is what is predicted."""
     X, y = eeg
-    how = {"adaptation": adaptation, "max_epochs": 1, "head": "mlp", "layer": 1}
-    decoder = fitted(micro_checkpoint, X, y, **how)
+    kind = {"lora": LoRA, "full": FineTuning}[adaptation]
+    how = kind(max_epochs=1, head="mlp")
+    decoder = fitted(micro_checkpoint, X, y, adaptation=how, layer=1)
     found = method(decoder, X[32:36], **kwargs_of(method))
     assert np.isfinite(found.to_frame()["importance"]).all()
     assert found.n_samples == 4 and found.unit == "nats"

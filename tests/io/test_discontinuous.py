@@ -18,7 +18,7 @@ from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, read_bids
 from brainof_toolbox.cli.decode import cut_epochs
 from brainof_toolbox.io import from_epochs, from_raw, read_recording
 from brainof_toolbox.io.bids_recordings import read_bids_recording
-from brainof_toolbox.io.inputs import Reading
+from brainof_toolbox.io.inputs import ReadOptions
 from brainof_toolbox.pretraining.build_sources import read_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*placed by name", "ignore:.*untrained weights")
@@ -100,7 +100,7 @@ def test_rows_are_those_of_the_pieces(tmp_path):
 
 def test_pieces_of_a_corpus(tmp_path):
     path = write(tmp_path / "a.edf")
-    (signals,) = read_samples(str(path), Reading())
+    (signals,) = read_samples(str(path), ReadOptions())
     assert signals.good_segments == ((0, 600), (600, 1500))
 
 
@@ -364,5 +364,5 @@ def test_recordings_of_a_dataset_have_pieces(dataset):
         record = read_bids(dataset)[0]
         raw = read_bids_recording(record["eeg"])
     assert raw.annotations.description[-2] == "BAD_move"
-    (signals,) = read_samples(record["eeg"], Reading())
+    (signals,) = read_samples(record["eeg"], ReadOptions())
     assert signals.good_segments == ((0, 600), (600, 1105), (1105, 1400))
