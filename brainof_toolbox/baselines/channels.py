@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +26,6 @@ from ..signals import PairedSignals, as_parts
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}
 #: Units that bring sensor types to one scale: 10 uV, 100 fT, 10 fT/cm.
 _UNITS = {"eeg": 1e-5, "mag": 1e-13, "grad": 1e-12, "bold": 1.0}
-#: What a record holds for its fMRI run.
-FMRI_KEYS = ("confounds", "t_r")
 _N_AT_ONCE = 64
 _HIGHEST = 0.45  # of the sampling rate: filters reach up to here
 _LARGEST_R = 0.9999
@@ -78,10 +77,7 @@ class ChannelFeatures(TransformerMixin, BaseEstimator):
         reading = Reading(self.info, "placeholder", self.masker, self.memory)
         for part in split_records(X):
             if is_record(part):
-                wanted = {key: part.get(key) for key in self.kinds}
-                if "fmri" in wanted:
-                    wanted |= {key: part.get(key) for key in FMRI_KEYS}
-                yield read_wanted(wanted, reading)
+                yield read_wanted(part, self.kinds, reading)
                 continue
             for source in as_sources(part, reading):
                 for start in range(0, source.n_samples, _N_AT_ONCE):
@@ -114,13 +110,15 @@ def split_records(X):
     return [list(X)]
 
 
-def read_wanted(record, reading):
-    """Read a record; None where it holds no recording."""
-    record = {key: value for key, value in record.items() if value is not None}
-    if not record.keys() & {"fmri", "eeg", "meg"}:
+def read_wanted(record, modalities, reading):
+    """Read some modalities of a record; None where it has none of them."""
+    wanted = {name: record[name] for name in modalities if record.get(name) is not None}
+    if not wanted:
         return None
+    if "fmri" in wanted:
+        wanted |= {key: record.get(key) for key in ("confounds", "t_r")}
     return read_record(
-        record,
+        wanted,
         masker=reading.masker,
         memory=reading.memory,
         missing_positions=reading.missing_positions,
@@ -148,11 +146,16 @@ def _covariance(data, sfreq, band):
     low, high = band[0], min(band[1], _HIGHEST * sfreq)
     if low >= high:
         return np.full((len(data), len(data)), np.nan)
-    sos = signal.butter(4, (low, high), "bandpass", fs=sfreq, output="sos")
+    sos = _band_pass(low, high, sfreq)
     padding = min(3 * (2 * len(sos) + 1), data.shape[1] - 1)
     filtered = signal.sosfiltfilt(sos, data, axis=-1, padlen=padding)
     filtered -= filtered.mean(axis=1, keepdims=True)
     return oas(filtered.T, assume_centered=True)[0]
+
+
+@cache
+def _band_pass(low, high, sfreq):
+    return signal.butter(4, (low, high), "bandpass", fs=sfreq, output="sos")
 
 
 def averaged_samples(data, sfreq, step):

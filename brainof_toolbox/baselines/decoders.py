@@ -64,8 +64,10 @@ class TangentSpace(TransformerMixin, BaseEstimator):
 
     def _whiten(self, covariances):
         """Return the matrix (n_components, n_channels) that makes the mean the identity."""
-        _, vectors = np.linalg.eigh(covariances.mean(axis=0))
-        reduce = vectors[:, -self.n_components :]
+        reduce = np.eye(covariances.shape[-1])
+        if len(reduce) > self.n_components:
+            _, vectors = np.linalg.eigh(covariances.mean(axis=0))
+            reduce = vectors[:, -self.n_components :]
         # Also lifts eigenvalues that rounding or filled values made negative.
         reduced = apply_to_eigenvalues(reduce.T @ covariances @ reduce, lambda values: values)
         if self.metric == "riemann":

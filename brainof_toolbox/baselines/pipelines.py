@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 from ..io.records import is_record
 from ..samples import Reading, as_sources
 from ..signals import MODALITIES, PairedSignals, Signals, as_parts
-from .channels import BANDS, FMRI_KEYS, ChannelFeatures, SharedChannels, read_wanted, split_records
+from .channels import BANDS, ChannelFeatures, SharedChannels, read_wanted, split_records
 from .decoders import BalancedLDA, LogisticHead, RidgeHead, SpatialPatterns, TangentSpace
 
 _BAND = ((8.0, 30.0),)
@@ -161,13 +161,12 @@ def read_first(X, info=None, masker=None, memory=None):
 
 
 def _read_one_of_each(part, known, reading):
-    """Yield samples that may hold a modality that is not known yet, without opening every file."""
+    """Yield samples that may hold further modalities, without opening every file."""
     if is_record(part):
         for name in MODALITIES:
             if name not in known and part.get(name) is not None:
-                wanted = {key: part.get(key) for key in (name, *FMRI_KEYS * (name == "fmri"))}
                 in_memory = isinstance(part[name], (Signals, PairedSignals))
-                yield read_wanted(wanted, reading), not in_memory
+                yield read_wanted(part, [name], reading), not in_memory
         return
     items = part if isinstance(part, list) else [part]
     if not known:

@@ -21,7 +21,7 @@ _LABELS = {
     "balanced_accuracy": "balanced accuracy",
     "mean_absolute_error": "mean absolute error (lower is better)",
 }
-_LETTERS = 14  # of an estimator's name on one line
+_LETTERS = 15  # of an estimator's name on one line
 _ASIDE = 0.3  # the mean stands right of the points
 
 
@@ -40,7 +40,7 @@ def plot_scores(scores, axes=None):
     for k, one in enumerate(scores.values()):
         _draw_column(axes, k, places[k], heights[k], one)
     _draw_chance(axes, scores)
-    names = [textwrap.fill(name, _LETTERS) for name in scores]
+    names = [textwrap.fill(name, _LETTERS, break_on_hyphens=False) for name in scores]
     unit = "group" if len(first.by_group) else "fold"
     axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
     axes.tick_params(axis="x", length=0)

@@ -75,7 +75,7 @@ def test_folds_hold_a_group_of_each_class(n_rare, n_folds):
 def test_a_class_of_one_group_is_named():
     """Nobody of that class is left to learn from when its group is the test side."""
     X, y, groups = np.zeros((8, 1)), np.array(list("mmffmmmm")), np.arange(8) // 2
-    with pytest.raises(ValueError, match=r"Fold \d .*class 'm'.*two groups.*'f': 1, 'm': 3"):
+    with pytest.raises(ValueError, match=r"fold \d .*class 'm'.*two groups.*'f': 1, 'm': 3"):
         cross_validate(DummyClassifier(), X, y, groups=groups)
 
 
