@@ -6,18 +6,12 @@ from functools import partial
 
 from _convolutional import NETWORKS, make_convolutional
 from _fmri import BlockDecoder, connectivity
-from _paired import ALL
-from _tangent import make_tangent
+from _tangent import make_evoked_tangent
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer
 
-from brainof_toolbox import BrainOFClassifier
-from brainof_toolbox.baselines.arrays import LogisticHead, make_baselines
-from brainof_toolbox.baselines.records import (
-    DescribeRecords,
-    SharedChannels,
-    make_record_baselines,
-)
+from brainof_toolbox import BrainOFClassifier, baselines
+from brainof_toolbox.baselines.decoders import LogisticHead
 from brainof_toolbox.estimators import FineTuning, LoRA
 
 PRETRAINED = "brainof-tiny"
@@ -30,6 +24,7 @@ CHECKPOINTS = {name: PRETRAINED for name in NETWORK if name not in (UNTRAINED, S
 TOGETHER = "all classical"
 MEANS, CONNECTIVITY = "region means", "connectivity"
 VOXELS, NILEARN = "voxel means", "nilearn Decoder"
+EVOKED = "tangent space, evoked"
 #: Classical decoders by kind of samples; what else is trained from scratch.
 CLASSICAL = {
     "sensors": (
@@ -38,13 +33,23 @@ CLASSICAL = {
         "samples+lda",
         "tangent space",
         "tangent space, filter bank",
-        "tangent space, evoked",
+        EVOKED,
     ),
     "regions": (MEANS, CONNECTIVITY),
     "voxels": (VOXELS, NILEARN),
     "several": ("fmri: regions", "eeg: band power", "meg: band power", TOGETHER),
 }
 CONVOLUTIONAL = tuple(NETWORKS)
+#: Those of the package that the stored results name otherwise.
+NAMES = {
+    "csp+lda": "CSP + LDA",
+    "band power+lr": "band power",
+    "samples+lda": "shrinkage LDA",
+    "tangent space, filter bank": "filter-bank tangent space",
+    MEANS: "region means",
+    VOXELS: "region means",
+    "fmri: regions": "fmri: region means",
+}
 
 
 def _adaptation(name, max_epochs):
@@ -90,25 +95,16 @@ def make_decoder(name, task, seed, max_epochs):
             class_weight="balanced",
             random_state=seed,
         )
-    if name in CLASSICAL["several"]:
-        return make_record_baselines(ALL)[name]
     if name == NILEARN:
         return BlockDecoder(task.masker)
-    if name in (MEANS, VOXELS, CONNECTIVITY):
-        return _regions(name)
-    sfreq = (task.info or getattr(task.X, "info", None) or {"sfreq": task.X.sfreq})["sfreq"]
-    if name in NETWORKS:
-        return make_convolutional(sfreq, seed)[name]
-    return {**make_baselines(sfreq), **make_tangent(sfreq)}[name]
-
-
-def _regions(name):
-    """Logistic regression on the means of regions or voxels, or on correlations between them."""
     if name == CONNECTIVITY:
-        features = [FunctionTransformer(partial(_rows, connectivity))]
-    else:
-        features = [DescribeRecords(("fmri",)), SharedChannels(("fmri",))]
-    return make_pipeline(*features, StandardScaler(), LogisticHead())
+        return make_pipeline(FunctionTransformer(partial(_rows, connectivity)), LogisticHead())
+    if name not in (EVOKED, *NETWORKS):
+        return baselines.for_data(task.X, task.y, info=task.info)[NAMES.get(name, name)]
+    sfreq = (task.info or getattr(task.X, "info", None) or {"sfreq": task.X.sfreq})["sfreq"]
+    if name == EVOKED:
+        return make_evoked_tangent(sfreq)
+    return make_convolutional(sfreq, seed)[name]
 
 
 def _rows(features, X):

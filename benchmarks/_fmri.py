@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import LeaveOneGroupOut
 
 from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, from_roi_timeseries
-from brainof_toolbox.baselines.records import DescribeRecords, SharedChannels
+from brainof_toolbox.baselines.channels import ChannelFeatures, SharedChannels
 
 #: Centres in MNI space (mm) of the six regions of fmri-story-listening, read off the names (left
 #: and right anterior temporal, posterior temporal, inferior parietal, premotor, inferior frontal):
@@ -69,7 +69,8 @@ def haxby_masker(resolution):
 
 def describe(samples):
     """Classical features: correlations of runs, means of trials."""
-    described = DescribeRecords(("fmri",)).transform(samples)
+    kind = "means" if samples[0].has_baseline else "correlations"
+    described = ChannelFeatures({"fmri": kind}).transform(samples)
     return SharedChannels(("fmri",)).fit(described).transform(described)
 
 

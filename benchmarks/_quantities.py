@@ -14,7 +14,7 @@ from _sets import read_split
 from scipy.signal import butter, hilbert, sosfiltfilt, welch
 
 from brainof_toolbox import from_epochs
-from brainof_toolbox.baselines.arrays import AveragedSamples, BandPower
+from brainof_toolbox.baselines.channels import averaged_samples, band_power
 from brainof_toolbox.datasets import make_paired_signals, source_table
 from brainof_toolbox.datasets.forward import make_eeg_info, make_gain, make_meg_info
 from brainof_toolbox.io.regions import head_to_mni
@@ -216,7 +216,9 @@ def classical(known):
         alike = [np.arctanh(np.clip(np.corrcoef(one)[upper], -0.999, 0.999)) for one in data]
         return [np.hstack([data.mean(axis=2), np.log(data.std(axis=2))]), np.stack(alike)]
     data /= data.std()
-    return [BandPower(sfreq).transform(data), AveragedSamples(sfreq, 0.1).fit_transform(data)]
+    step = max(0.1, data[0].size / sfreq / 600)  # at most 600 features
+    rows = [band_power(data, sfreq), averaged_samples(data, sfreq, step)]
+    return [row.reshape(len(data), -1) for row in rows]
 
 
 def all_known():

@@ -21,7 +21,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from brainof_toolbox import BrainOFEmbedder, from_epochs
-from brainof_toolbox.baselines.arrays import LogisticHead
+from brainof_toolbox.baselines.decoders import LogisticHead
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.config import MODALITY_CODES

@@ -1,14 +1,16 @@
-"""Riemannian decoders: covariances in their tangent space, then logistic regression."""
+"""The Riemannian decoder of evoked responses: covariances with the Xdawn responses of classes."""
 
 from __future__ import annotations
 
-from sklearn.pipeline import make_pipeline, make_union
+import mne
+from _arrays import ToArray
+from sklearn.pipeline import make_pipeline
 
-from brainof_toolbox.baselines.arrays import BANDS, BandPass, LogisticHead, ToArray
+from brainof_toolbox.baselines.decoders import LogisticHead
 
 
-def make_tangent(sfreq):
-    """Make the decoders; pyRiemann is only needed here.
+def make_evoked_tangent(sfreq):
+    """Make the decoder; pyRiemann is only needed here.
 
     Parameters
     ----------
@@ -17,24 +19,13 @@ def make_tangent(sfreq):
 
     Returns
     -------
-    decoders : dict of str -> Pipeline
-        In one band, in five bands, and of evoked responses (covariances with the Xdawn responses
-        of each class). Covariances are shrunk (OAS); the strength of the regression is chosen on
-        inner folds.
+    decoder : Pipeline
+        From 0.5 to 20 Hz; covariances are shrunk (OAS).
     """
-    from pyriemann.estimation import Covariances, XdawnCovariances
+    from pyriemann.estimation import XdawnCovariances
     from pyriemann.tangentspace import TangentSpace
 
-    def in_band(edges):
-        return make_pipeline(BandPass(sfreq, edges), Covariances("oas"), TangentSpace())
-
+    info = mne.create_info(1, sfreq)  # only its rate is used
+    band = mne.decoding.FilterEstimator(info, 0.5, 20.0, method="iir", verbose="error")
     evoked = XdawnCovariances(nfilter=4, estimator="oas", xdawn_estimator="oas")
-    return {
-        "tangent space": make_pipeline(ToArray(), in_band((8.0, 30.0)), LogisticHead()),
-        "tangent space, filter bank": make_pipeline(
-            ToArray(), make_union(*map(in_band, BANDS.values())), LogisticHead()
-        ),
-        "tangent space, evoked": make_pipeline(
-            ToArray(), BandPass(sfreq, (0.5, 20.0)), evoked, TangentSpace(), LogisticHead()
-        ),
-    }
+    return make_pipeline(ToArray(), band, evoked, TangentSpace(), LogisticHead())

@@ -39,7 +39,7 @@ from scipy.stats import sem
 from brainof_toolbox import cross_validate
 from brainof_toolbox.evaluation.cross_validation import fold_weights
 from brainof_toolbox.evaluation.results import points
-from brainof_toolbox.evaluation.statistics import half_interval, widen_certain
+from brainof_toolbox.evaluation.statistics import clopper_pearson, corrected_t_half_width
 from brainof_toolbox.models import BrainOFConfig, load_checkpoint
 
 #: Seeds of untrained weights on one data set; draws of a quarter of the labels, fewer of them
@@ -242,10 +242,10 @@ def _identify(item, entry):
         features = partial(embed, checkpoint=checkpoint, random_state=item.draw)
     units, chance = entry.identify(features)
     values = np.array(list(units.values()), dtype=float)
-    half = half_interval(sem(values), len(values), 0.0)
+    half = corrected_t_half_width(sem(values), len(values), 0.0)
     ends = np.clip([values.mean() - half, values.mean() + half], 0, 1)
     if half == 0:
-        ends = widen_certain(values.mean(), len(values))
+        ends = clopper_pearson(values.mean(), len(values))
     return {
         "score": _round(values.mean()),
         "interval": [_round(end) for end in ends],

@@ -1,4 +1,4 @@
-"""Whose sample each is: what the user says, or what the samples themselves name."""
+"""Group of each sample: from the user, or from the samples."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..io.bids_names import find_label
 from ..signals import PER_SAMPLE, PairedSignals
 
 _WHY = (
-    "one entry per sample that says whose it is. Samples of one subject resemble each other, so "
-    "a score is honest only when whole subjects are left out. With one subject only, give its "
-    "runs or sessions; groups='none' says that no two samples belong together."
+    "one entry per sample, the subject. Samples of one subject resemble each other, so only "
+    "scores with whole subjects left out estimate the performance in new subjects. With one "
+    "subject, give its runs or sessions; groups='none' treats all samples as independent."
 )
 
 
 def check_groups(groups, X, n_samples):
-    """Groups as an array, or None when the user says that there are none."""
+    """Return the groups as an array; None for ``"none"``."""
     # groups (n_samples,) -> groups (n_samples,).
     if isinstance(groups, str):
         if groups != "none":
             raise ValueError(f"'groups' must be one entry per sample or 'none', got {groups!r}.")
         return None
     if groups is None:
-        groups = own_groups(X)
+        groups = infer_groups(X)
     if groups is None:
         raise ValueError(f"'groups' is needed: {_WHY}{_unnamed(X)}")
     groups = column_or_1d(groups)
@@ -36,37 +36,37 @@ def check_groups(groups, X, n_samples):
         raise ValueError(f"groups is missing in {int(pd.isna(groups).sum())} samples.")
     if len(set(groups)) < 2:
         raise ValueError(
-            f"All samples are of one group, {str(groups[0])!r}: nobody is left to test on. "
-            "Give its runs or sessions as groups; groups='none' says that no two samples belong "
-            "together."
+            f"All samples are of one group, {str(groups[0])!r}: no other group is left to test "
+            "on. Give its runs or sessions as groups; groups='none' treats all samples as "
+            "independent."
         )
     return groups
 
 
-def own_groups(X):
-    """Groups that the samples bring: ``X.groups``, else their subjects."""
+def infer_groups(X):
+    """Return the groups that the samples carry: ``X.groups``, else their subjects."""
     # -> groups (n_samples,).
     groups = None if isinstance(X, pd.DataFrame) else getattr(X, "groups", None)
     if groups is None or callable(groups) or pd.isna(groups).any():
-        return own_subjects(X)
+        return infer_subjects(X)
     return column_or_1d(groups)
 
 
-def own_subjects(X):
-    """Subjects that the samples themselves name."""
+def infer_subjects(X):
+    """Return the subjects that the samples carry."""
     # -> subjects (n_samples,).
     return _named_by_all(X, "subject")
 
 
-def own_occasions(X):
-    """Session, task and run of samples, as far as the samples themselves name them."""
-    # -> occasions (n_samples,).
+def infer_recording_labels(X):
+    """Return session, task and run of samples, as far as the samples carry them."""
+    # -> recording_labels (n_samples,).
     found = {name: _named_by_all(X, name) for name in PER_SAMPLE if name != "subject"}
     return {name: values for name, values in found.items() if values is not None}
 
 
 def _named_by_all(X, name):
-    """What samples say of themselves, None unless every sample says it."""
+    """Return a label of each sample; None unless every sample has it."""
     values = _named(X, name)
     if values is None or len(values) == 0 or pd.isna(values).any():
         return None
@@ -74,7 +74,7 @@ def _named_by_all(X, name):
 
 
 def _named(X, name="subject"):
-    """What samples say of themselves, an array that may miss some; None when none says it."""
+    """Return a label of each sample, some may be missing; None where ``X`` has no such label."""
     if isinstance(X, dict | str | pd.DataFrame | np.ndarray):
         return None
     own = getattr(X, name, None)
@@ -92,7 +92,7 @@ def _named(X, name="subject"):
 
 
 def _named_by(item, name):
-    """The same of one item of a list: a record, a path or a container of one sample."""
+    """Return a label of one item of a list: a record, a path or a container of one sample."""
     if isinstance(item, dict):
         return item.get(name)
     if isinstance(item, str | os.PathLike):
@@ -108,16 +108,16 @@ def _as_objects(names):
 
 
 def _unnamed(X):
-    """A sentence when some samples do name a subject and others do not."""
+    """Return a sentence if only some samples have a subject."""
     subjects = _named(X)
     if subjects is None or pd.isna(subjects).all():
         return ""
     missing = np.flatnonzero(pd.isna(subjects))
     shown = ", ".join(str(i) for i in missing[:5]) + ", ..." * (len(missing) > 5)
-    return f" Of these samples, {len(missing)} of {len(subjects)} name no subject: {shown}."
+    return f" Of these samples, {len(missing)} of {len(subjects)} have no subject: {shown}."
 
 
 def in_order(groups):
-    """Distinct groups in the order in which they come."""
+    """Return distinct groups in the order of their first sample."""
     # groups (n_samples,).
     return tuple(dict.fromkeys(np.asarray(groups).tolist()))

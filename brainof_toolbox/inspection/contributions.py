@@ -1,4 +1,4 @@
-"""What each modality adds to the predictions of an estimator that reads several."""
+"""Contribution of each modality to the predictions of an estimator that uses several."""
 
 from __future__ import annotations
 
@@ -29,41 +29,42 @@ _NAMES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
 @isolate_torch()
 def modality_contributions(estimator, X, y=None, *, scoring=None):
-    """Share the score of an estimator out among the modalities it reads: Shapley values.
+    """Divide the score of an estimator among its modalities: Shapley values.
 
-    A modality's contribution is what it adds to the score, averaged over all orders in which
-    modalities could be read :footcite:p:`shapley1953value`; the paper weighs modalities so
-    :footcite:p:`guo2026brainof`. What is left out is not read, as if it had not been recorded,
-    and an estimator that reads nothing says the same of every sample.
+    A modality's contribution is its gain in score, averaged over all orders in which modalities
+    can be added :footcite:p:`shapley1953value`, as in the paper :footcite:p:`guo2026brainof`.
+    A modality that is left out is treated as not recorded; without any modality, all samples
+    have the same prediction.
 
     Parameters
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
-        Fitted to samples of several modalities.
+        An estimator fitted to samples of several modalities.
     X : object
-        :class:`~brainof_toolbox.PairedSignals` or records; not those it was fitted to, if the
-        values are to tell what generalises. Montages and lengths may differ.
+        :class:`~brainof_toolbox.PairedSignals` or records; use left-out samples to measure what
+        generalises. Montages and lengths may differ.
     y : array-like, shape (n_samples,) | None
-        Their targets; ``None``: what the estimator predicts from all modalities.
+        Targets of the samples; ``None``: predictions from all modalities.
     scoring : str | None
-        Of a classifier ``"log_loss"`` (``None``) or ``"balanced_accuracy"``, of a regressor
-        ``"squared_error"`` (``None``). Higher is better for all of them: losses count negative.
+        ``"log_loss"`` (``None``) or ``"balanced_accuracy"`` for a classifier,
+        ``"squared_error"`` (``None``) for a regressor. Losses are negated: higher is better.
 
     Returns
     -------
     contributions : pandas.DataFrame
-        One row per modality: ``modality``; ``contribution``, which add up to the score of all
-        less that of none; ``share`` of this sum, NaN where it is not above 0; ``alone``, what it
-        adds to nothing; ``last``, what it adds to all others. ``contributions.attrs`` holds
+        One row per modality: ``modality``; ``contribution``, which add up to the score with all
+        minus the score with none; ``share`` of this sum, NaN where it is not above 0; ``alone``,
+        the gain of this modality alone; ``last``, its gain when it is added to all others.
+        ``contributions.attrs`` holds
         ``scoring``, the ``label`` of its axis and the ``scores`` of all sets of modalities,
         joined by ``+``.
 
     Raises
     ------
     TypeError
-        If the estimator predicts nothing.
+        If the estimator is no classifier or regressor.
     ValueError
-        If it is not fitted, there is one modality only, or ``y`` does not belong to ``X``.
+        If it is not fitted, there is one modality only, or ``y`` does not fit ``X``.
 
     See Also
     --------
@@ -79,7 +80,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
     modalities = tuple(case.signals)
     if len(modalities) < 2:
         raise ValueError(
-            f"The samples have one modality only, {modalities[0]}: there is nothing to share out."
+            f"The samples have one modality only, {modalities[0]}: there is nothing to divide."
         )
     sets = [set(s) for n in range(len(modalities) + 1) for s in combinations(modalities, n)]
     value = {frozenset(read): _score(case, read, scoring) for read in sets}
@@ -104,7 +105,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
 
 
 def shapley(value, players, player):
-    """Shapley value of one player."""
+    """Return the Shapley value of one player."""
     others = [name for name in players if name != player]
     total = 0.0
     for size in range(len(others) + 1):
@@ -115,7 +116,7 @@ def shapley(value, players, player):
 
 
 def _score(case, read, scoring):
-    """Score of predictions from some of the modalities."""
+    """Score predictions from some of the modalities."""
     outputs = case.run(partial(_take, read=read))
     if scoring == "balanced_accuracy":
         predicted = softmax(outputs, axis=1).argmax(axis=1)
@@ -124,7 +125,7 @@ def _score(case, read, scoring):
 
 
 def _take(batch, rows, read):
-    """Make tokens of all modalities; those that are left out are padding."""
+    """Return tokens of all modalities; those that are left out are padding."""
     tokens = []
     for name in batch.windows:
         part = window_tokens(batch, name, rows)
@@ -136,14 +137,14 @@ def _take(batch, rows, read):
 
 
 def plot_modality_contributions(contributions, axes=None):
-    """Draw what each modality adds: on average, to nothing, and to all others.
+    """Draw the gain of each modality: on average, alone, and added to all others.
 
     Parameters
     ----------
     contributions : pandas.DataFrame
         From :func:`modality_contributions`.
     axes : matplotlib.axes.Axes | None
-        Where to draw; ``None`` makes a figure.
+        Axes to draw in; ``None`` makes a figure.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def plot_modality_contributions(contributions, axes=None):
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.bar(places, contributions["contribution"], 0.6, color="#56B4E9", label="Shapley value")
     # Okabe and Ito's colours, markers for grey.
-    marks = {"alone": ("o", "#0072B2", "added to nothing"), "last": ("^", "#D55E00", "added last")}
+    marks = {"alone": ("o", "#0072B2", "alone"), "last": ("^", "#D55E00", "added last")}
     for name, (marker, colour, label) in marks.items():
         ax.plot(places, contributions[name], marker, color=colour, label=label, ms=8)
     ax.set_xticks(places, [_NAMES[name] for name in contributions["modality"]])

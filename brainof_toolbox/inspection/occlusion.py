@@ -1,4 +1,4 @@
-"""Importance as what is lost when the network does not get to see something."""
+"""Importance as the rise of the loss when part of the input is hidden."""
 
 from __future__ import annotations
 
@@ -14,46 +14,45 @@ from .importance import Importance, PartImportance, in_band, usable_bands
 
 @isolate_torch()
 def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
-    """Map what a decoder goes by: the loss that hiding a channel, a time or a band costs.
+    """Map the importance of channels, times and bands: the rise of the loss when one is hidden.
 
-    A hidden channel is one that was never recorded, and a hidden time one that is not read: their
-    tokens are left out, which the network has learned to live with. A hidden band is cut out of
-    the Fourier transform of each window. The paper maps channels and regions in this way
-    :footcite:p:`guo2026brainof`.
+    The tokens of a hidden channel or time are left out, as if it had not been recorded. A hidden
+    band is removed from the Fourier transform of each window. The paper maps channels and
+    regions in this way :footcite:p:`guo2026brainof`.
 
     Parameters
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
-        Fitted, with any adaptation.
+        A fitted estimator, with any adaptation.
     X : object
-        Samples in any accepted form, of one montage per modality; not those it was fitted to, if
-        the map is to tell what generalises.
+        Samples in any accepted form, of one montage per modality. Use left-out samples to map
+        what generalises.
     y : array-like, shape (n_samples,) | None
-        Their targets: importance is then how much worse predictions become. ``None``: how much
-        less sure the estimator becomes of what it says.
+        Targets of the samples: importance is the rise of the loss of predictions. ``None``
+        takes the estimator's own predictions as targets: importance is the loss of confidence.
     radius : float
-        Hide all channels up to so many metres from each one together with it. What neighbours
-        tell too is not missed when one of them is hidden.
+        Radius in metres: neighbours of a channel are hidden with it. One hidden channel alone
+        loses no information that its neighbours share.
     bands : dict of str -> (float, float) | None
-        Low and high end in Hz by name. ``None``: theta to gamma for EEG and MEG, and three bands
-        of slow fluctuations for fMRI; those beyond the sampling rate are left out.
+        Lower and upper edge in Hz by name. ``None``: theta to gamma for EEG and MEG, three bands
+        of slow fluctuations for fMRI; bands above the Nyquist frequency are left out.
 
     Returns
     -------
     importance : Importance
-        Rise of the mean loss: of the log loss in nats for classes, of the squared error in units
-        of the target's variance for numbers. Negative where hiding helps.
+        Rise of the mean loss: log loss in nats for classifiers, squared error in units of the
+        target's variance for regressors. Negative where hiding improves predictions.
 
     Raises
     ------
     TypeError
-        If the estimator predicts nothing.
+        If the estimator is no classifier or regressor.
     ValueError
-        If it is not fitted, samples have several montages, or ``y`` does not belong to them.
+        If it is not fitted, samples have several montages, or ``y`` does not fit them.
 
     See Also
     --------
-    gradient_importance : One pass per step of the integral, for all channels at once.
+    gradient_importance : Integrated gradients, for all channels at once.
 
     References
     ----------

@@ -113,7 +113,7 @@ def test_records_and_trials():
         cross_validate(DummyClassifier(), records[:6], LABELS[:6])
     by_run = cross_validate(DummyClassifier(), records[:6], LABELS[:6], groups=records[:6].run)
     assert by_run.n_groups == 3
-    with pytest.raises(ValueError, match="'groups' is needed.* 1 of 24 name no subject: 0"):
+    with pytest.raises(ValueError, match="'groups' is needed.* 1 of 24 have no subject: 0"):
         cross_validate(DummyClassifier(), Records([{"eeg": "path"}, *items[1:]]), LABELS)
     table = pd.DataFrame(
         {"subject": "01", "session": None, "run": [str(i % 3) for i in range(24)]}
@@ -127,10 +127,10 @@ def test_records_and_trials():
         ([{"subject": "01"}] * 24, "one group, '01'.*runs or sessions"),
         (
             [{"subject": w} for w in WHO[:-2]] + [{}, {}],
-            "needed.* 2 of 24 name no subject: 22, 23",
+            "needed.* 2 of 24 have no subject: 22, 23",
         ),
-        ([{"eeg": "path"}] * 24, "'groups' is needed.*belong together.$"),
-        (signals(subject=None), "'groups' is needed.*belong together.$"),
+        ([{"eeg": "path"}] * 24, "'groups' is needed.*independent.$"),
+        (signals(subject=None), "'groups' is needed.*independent.$"),
         (pd.DataFrame({"groups": WHO, "subject": WHO}), "'groups' is needed"),
     ],
     ids=["one subject", "some unnamed", "dicts", "signals", "table of features"],

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, read_bids
-from brainof_toolbox.cli.decode import cut_epochs
+from brainof_toolbox.cli.decoding_data import cut_epochs
 from brainof_toolbox.io import from_epochs, from_raw, read_recording
 from brainof_toolbox.io.bids_recordings import read_bids_recording
 from brainof_toolbox.io.inputs import ReadOptions

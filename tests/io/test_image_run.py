@@ -12,12 +12,12 @@ import pytest
 from images import make_data, make_image, make_masker, save_image
 
 from brainof_toolbox import Preprocessing, read_bids, signals
-from brainof_toolbox.blocks import iter_blocks
+from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.datasets import make_raw
 from brainof_toolbox.io import image_run, sidecars
 from brainof_toolbox.io.image_run import open_run
 from brainof_toolbox.io.images import read_run
-from brainof_toolbox.io.inputs import Reading, as_sources
+from brainof_toolbox.io.inputs import ReadOptions, open_samples
 
 FORMS = ("path", "image", "record", "BIDS record")
 
@@ -66,10 +66,10 @@ def test_an_image_is_opened_once(form, root, counts):
     X = make_items(form, root)
     for _ in range(2):  # each fit or transform opens X anew
         counts.clear()
-        (source,) = as_sources(X, Reading(masker=make_masker()))
+        (source,) = open_samples(X, ReadOptions(masker=make_masker()))
         assert counts["check_finite"] == 0
-        (block,) = iter_blocks([source], Preprocessing())
-        assert block.windows["fmri"].signals.subject == ("01",)
+        (batch,) = iter_windows([source], Preprocessing())
+        assert batch.windows["fmri"].signals.subject == ("01",)
         assert counts == {
             "resolve_t_r": 1,
             "sidecar_files": 1,
@@ -82,8 +82,8 @@ def test_an_image_is_opened_once(form, root, counts):
 def test_sensor_data_are_scanned_twice(kind, counts):
     """After reading and after scaling, once per modality."""
     raw = make_raw(kind, n_channels=6, duration=20.0)
-    (block,) = iter_blocks(as_sources([raw]), Preprocessing())
-    assert len(block) > 0 and counts["check_finite"] == 2 * len(block.windows)
+    (batch,) = iter_windows(open_samples([raw]), Preprocessing())
+    assert len(batch) > 0 and counts["check_finite"] == 2 * len(batch.windows)
 
 
 def test_an_opened_image_holds_no_data(tmp_path):
