@@ -292,7 +292,9 @@ def test_baselines_take_every_form_of_samples():
 
     epochs = make_epochs(n_epochs=20, n_channels=8, duration=1.0)
     y, signals = epochs.events[:, 2], from_epochs(epochs)
-    for decoder in make_baselines(128.0).values():
+    decoders = make_baselines(128.0)
+    assert len(decoders) > 2
+    for decoder in decoders.values():
         forms = [signals, epochs, [epochs[i] for i in range(20)], [signals[i] for i in range(20)]]
         expected = decoder.fit(signals, y).predict(signals)
         assert all(np.array_equal(decoder.predict(form), expected) for form in forms)

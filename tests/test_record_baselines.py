@@ -170,7 +170,9 @@ def test_decoders_find_a_shared_effect_in_unseen_subjects(trials):
     shuffled = np.concatenate(
         [np.random.default_rng(i).permutation(y[groups == g]) for i, g in enumerate(set(groups))]
     )
-    for name, decoder in make_record_baselines(signals.parts).items():
+    decoders = make_record_baselines(signals.parts)
+    assert len(decoders) == 1 + len(signals.parts) > 1
+    for name, decoder in decoders.items():
         assert cross_validate(decoder, signals, y, groups=groups).mean > 0.75, name
         nothing = cross_validate(decoder, signals, shuffled, groups=groups).mean
         assert 0.25 < nothing < 0.75, name
