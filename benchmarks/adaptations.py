@@ -1,10 +1,10 @@
-"""Which way of adapting works on few trials: what the estimators' defaults were chosen by.
+"""Compare ways of adapting on few trials: what the estimators' defaults were chosen by.
 
-``BRAINOF_DATA=... python benchmarks/adaptations.py --rest FOLDER`` trains on so many samples of
-some people, and scores others, for every development task of ``benchmarks/_read_out.py`` (people
-of the corpus, and simulated ones; nobody of the evaluation split). Lines go to
-``results/adaptations.jsonl``, what is there already is not run again, and the page
-``doc/adaptations.rst`` is written from them.
+``BRAINOF_DATA=... python -m benchmarks.adaptations --rest FOLDER`` trains on samples of some
+subjects and scores others, for every development task of ``benchmarks/lib/development_tasks.py``
+(subjects of the corpus, and simulated ones; none of the evaluation split). Lines go to
+``pretraining/adaptations.jsonl``; what is there already is not run again. The tables of
+``doc/adaptations.rst`` are written from them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _read_out import load_all
-from _tables import list_table, write_below
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import GroupShuffleSplit
 
+from benchmarks.lib.development_tasks import load_all
+from benchmarks.lib.tables import csv_table, slug, write_below
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.estimators import Augmentation
 
 HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results" / "adaptations.jsonl", HERE.parent / "doc" / "adaptations.rst"
+RESULTS = HERE / "pretraining" / "adaptations.jsonl"
+PAGE = HERE.parent / "doc" / "adaptations.rst"
 MORE = {"augmentation": Augmentation(), "label_smoothing": 0.1}
 #: Name -> parameters of the classifier.
 VARIANTS = {
@@ -128,7 +129,8 @@ def render():
             body.insert(0, "better than the probe", counts)
             body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
             title = f"{column.capitalize()}, at most {size} samples to learn from, draw {seed + 1}"
-            parts.append(list_table(body.reset_index(), title))
+            name = slug(f"{column} {size} draw {seed + 1}")
+            parts.append(csv_table(body.reset_index(), title, PAGE, name))
     write_below(PAGE, "adaptations.py", parts)
 
 

@@ -1,6 +1,6 @@
 """Put a pretrained network into the package: half precision, origin, model card.
 
-``python benchmarks/ship_tiny.py RUN --corpus CORPUS`` takes the last checkpoint of a run, or with
+``python -m benchmarks.ship_tiny RUN --corpus CORPUS`` takes the last checkpoint of a run, or with
 ``--step`` another one.
 """
 
@@ -10,9 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
-from _sets import read_split
-
 import brainof_toolbox
+from benchmarks.lib.sets import read_split
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.checkpoint import checkpoint_contents
 from brainof_toolbox.pretraining import latest_checkpoint

@@ -98,7 +98,7 @@ def cross_validate(
     else it comes from the folds. Both use Student's t and are widened because folds train on each
     other's test samples :footcite:p:`nadeau2003inference`. Where all groups (or folds) are
     wholly right, the lower end is that of a proportion of as many answers. In simulations
-    (``python benchmarks/intervals.py``) they hold the expected score in 94 to 99 % of data sets
+    (``python -m benchmarks.intervals``) they hold the expected score in 94 to 99 % of data sets
     when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one label
     per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4: so few
     cannot tell how much subjects differ.

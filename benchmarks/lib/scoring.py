@@ -10,7 +10,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
-from _decoders import (
+from scipy.stats import sem
+
+from benchmarks.lib.decoders import (
     CHECKPOINTS,
     CLASSICAL,
     CONVOLUTIONAL,
@@ -23,7 +25,7 @@ from _decoders import (
     UNTRAINED,
     make_decoder,
 )
-from _fmri import (
+from benchmarks.lib.fmri import (
     connectivity,
     embed,
     identify_rest,
@@ -32,10 +34,8 @@ from _fmri import (
     means,
     series,
 )
-from _paired import ALL, COMBINATIONS, LARGE, MISSING, SMALL, load_bids, load_paired
-from _sets import LOADERS
-from scipy.stats import sem
-
+from benchmarks.lib.paired import ALL, COMBINATIONS, LARGE, MISSING, SMALL, load_bids, load_paired
+from benchmarks.lib.sets import LOADERS
 from brainof_toolbox import cross_validate
 from brainof_toolbox.evaluation.cross_validation import fold_weights
 from brainof_toolbox.evaluation.results import points
@@ -56,7 +56,7 @@ class Entry:
     Parameters
     ----------
     load : callable
-        Gives the :class:`~_sets.DevelopmentSet`; with ``n_data``, of a seed.
+        Gives the :class:`~benchmarks.lib.sets.DevelopmentSet`; with ``n_data``, of a seed.
     decoders : tuple of str
         Their names.
     n_data : int

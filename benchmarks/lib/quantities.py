@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from _fmri import load_story
-from _guises import arithmetic
-from _sets import read_split
 from scipy.signal import butter, hilbert, sosfiltfilt, welch
 
+from benchmarks.lib.fmri import load_story
+from benchmarks.lib.sets import read_split
+from benchmarks.lib.variations import arithmetic
 from brainof_toolbox import from_epochs
 from brainof_toolbox.baselines.arrays import AveragedSamples, BandPower
 from brainof_toolbox.datasets import make_paired_signals, source_table

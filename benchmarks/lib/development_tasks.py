@@ -14,12 +14,12 @@ import joblib
 import mne
 import numpy as np
 import torch
-from _fmri import identify_story
-from _sets import load_arithmetic, load_visual, read_split
-from _tiny_sources import arithmetic, read_rest, story, visual
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
+from benchmarks.lib.fmri import identify_story
+from benchmarks.lib.sets import load_arithmetic, load_visual, read_split
+from benchmarks.lib.tiny_sources import arithmetic, read_rest, story, visual
 from brainof_toolbox import BrainOFEmbedder, from_epochs
 from brainof_toolbox.baselines.arrays import LogisticHead
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals

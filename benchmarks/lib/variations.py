@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import mne
 import numpy as np
-from _sets import data_dir, read_arithmetic, read_split
 from mne.filter import resample
 
+from benchmarks.lib.sets import data_dir, read_arithmetic, read_split
 from brainof_toolbox import from_epochs
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.datasets.forward import make_eeg_info

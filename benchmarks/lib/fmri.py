@@ -10,12 +10,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pandas as pd
-from _sets import DevelopmentSet, data_dir, read_split
 from nilearn.decoding import Decoder
 from nilearn.maskers import NiftiMasker
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import LeaveOneGroupOut
 
+from benchmarks.lib.sets import DevelopmentSet, data_dir, read_split
 from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, from_roi_timeseries
 from brainof_toolbox.baselines.records import DescribeRecords, SharedChannels
 

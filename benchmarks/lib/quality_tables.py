@@ -1,18 +1,31 @@
-"""The pages of scores, from the results."""
+"""The tables of both pages of scores, from the results."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from _decoders import CLASSICAL, LORA, NETWORK, PROBE, SCRATCH, TUNED, UNTRAINED
-from _page_texts import FMRI_PAGE, MEEG_PAGE
-from _paired import COMBINATIONS, LARGE, MISSING
-from _sets import LOADERS
-from _side_tables import CHOICES, CHOSEN, FORMATS
-from _store import Store
-from _summary import Summary
-from _tables import list_table
-from _work import N_QUARTERS, N_QUARTERS_FULL, N_UNTRAINED, QUARTER, SETS, weights_sha256
+
+from benchmarks.lib.decoders import (
+    CLASSICAL,
+    LORA,
+    NETWORK,
+    PRETRAINED,
+    PROBE,
+    SCRATCH,
+    TUNED,
+    UNTRAINED,
+)
+from benchmarks.lib.paired import COMBINATIONS, MISSING
+from benchmarks.lib.scoring import (
+    QUARTER,
+    SETS,
+    weights_sha256,
+)
+from benchmarks.lib.sets import LOADERS
+from benchmarks.lib.side_tables import CHOICES, CHOSEN, FORMATS
+from benchmarks.lib.store import Store
+from benchmarks.lib.summary import Summary
+from benchmarks.lib.tables import write_csv
 
 MEEG = (*LOADERS, "simulated-eeg", "simulated-meg")
 HAXBY = tuple(name for name in SETS if name.startswith("fmri-haxby"))
@@ -22,48 +35,38 @@ NOT_RUN = "--"
 PAIRS = ((PROBE, UNTRAINED), (TUNED, SCRATCH), (LORA, TUNED))
 
 
-def write_pages(options):
-    """Write both pages; what was not computed is left out."""
+def write_tables(options):
+    """Write the tables of both pages; what was not computed is left out."""
     rows = current_rows(options)
-    arguments = f"--jobs 2 --max-epochs {options.max_epochs}"
-    shared = {
-        "arguments": arguments,
-        "sha256": weights_sha256(),
-        "max_epochs": options.max_epochs,
-        "n_untrained": N_UNTRAINED,
-    }
     cut = [name for name in SETS if SETS[name].is_cut]
-    pages = {
-        "quality.rst": MEEG_PAGE.format(
-            overview=overview(rows, MEEG),
-            sets=sections(rows, MEEG),
-            differences=differences(rows, MEEG),
-            quarter=quarter_scores(rows, cut),
-            quarter_differences=differences(rows, cut, QUARTER),
-            n_quarters=N_QUARTERS,
-            n_quarters_full=N_QUARTERS_FULL,
-            formats=formats(rows),
-            choices=choices(rows),
-            **shared,
-        ),
-        "quality_fmri.rst": FMRI_PAGE.format(
-            overview=overview(rows, FMRI),
-            sets=sections(rows, FMRI),
-            differences=differences(rows, FMRI),
-            identification=recognised(rows),
-            identification_differences=differences(rows, RECOGNISED),
-            n_samples=LARGE[0],
-            n_subjects=LARGE[1],
-            **together(rows),
-            missing=missing(rows),
-            tuned=TUNED,
-            scratch=SCRATCH,
-            **shared,
-        ),
+    meeg, fmri = options.out / "quality.rst", options.out / "quality_fmri.rst"
+    made = {
+        (meeg, "weights"): weights(),
+        (meeg, "overview"): overview(rows, MEEG),
+        (meeg, "sets"): about(rows, MEEG),
+        (meeg, "scores"): scores(rows, MEEG),
+        (meeg, "differences"): differences(rows, MEEG),
+        (meeg, "quarter"): quarter_scores(rows, cut),
+        (meeg, "quarter_differences"): differences(rows, cut, QUARTER),
+        (meeg, "formats"): formats(rows),
+        (meeg, "choices"): choices(rows),
+        (fmri, "overview"): overview(rows, FMRI),
+        (fmri, "sets"): about(rows, FMRI),
+        (fmri, "scores"): scores(rows, FMRI),
+        (fmri, "differences"): differences(rows, FMRI),
+        (fmri, "identification"): recognised(rows),
+        (fmri, "identification_differences"): differences(rows, RECOGNISED),
+        (fmri, "together"): together(rows),
+        (fmri, "missing"): missing(rows),
     }
-    for name, page in pages.items():
-        (options.out / name).write_text(page)
-        print(f"wrote {options.out / name}")
+    for (page, name), table in made.items():
+        if len(table):
+            print(f"wrote {write_csv(table, page, name)}")
+
+
+def weights():
+    """Return which pretrained weights the scores are of."""
+    return pd.DataFrame([{"weights": PRETRAINED, "sha256": weights_sha256()}])
 
 
 def current_rows(options):
@@ -103,34 +106,44 @@ def overview(rows, names):
         for decoder in decoders
     ]
     table.append({"decoder": "chance", **{n: f"{one.chance():.3f}" for n, one in found.items()}})
-    return list_table(pd.DataFrame(table), "Balanced accuracy, means")
+    return pd.DataFrame(table)
 
 
-def sections(rows, names):
-    """One table for each set."""
-    return "\n".join(_section(name, one) for name, one in found_sets(rows, names).items())
+def about(rows, names):
+    """Return one row per set: task, samples, chance, units."""
+    table = []
+    for name, one in found_sets(rows, names).items():
+        task, n_samples, n_tested, unit = one.about()
+        table.append(
+            {
+                "set": name,
+                "task": task,
+                "samples": n_samples,
+                "tested": n_tested,
+                "chance": f"{one.chance():.3f}",
+                "unit": unit,
+                "data sets": SETS[name].n_data or 1,
+            }
+        )
+    return pd.DataFrame(table)
 
 
-def _section(name, one):
-    task, n_samples, n_tested, unit = one.about()
-    table = [
-        {
-            "decoder": decoder,
-            "balanced accuracy": f"{one.score(decoder):.3f}",
-            "95 % interval": "{:.2f} to {:.2f}".format(*one.interval(decoder)),
-            "folds": " ".join(f"{score:.2f}" for score in one.folds(decoder)),
-        }
-        for decoder in SETS[name].decoders
-        if decoder in one
-    ]
-    n_data = SETS[name].n_data
-    about = (
-        f"{task[0].upper()}{task[1:]}: {n_samples} samples, {n_tested} of them tested, "
-        f"chance {one.chance():.3f}; units are {unit}s"
-        + (f"; {n_data} data sets, their folds one after the other." if n_data else ".")
+def scores(rows, names):
+    """Return one row per set and decoder: score, interval, folds."""
+    return pd.DataFrame(
+        [
+            {
+                "set": name,
+                "decoder": decoder,
+                "balanced accuracy": f"{one.score(decoder):.3f}",
+                "95 % interval": "{:.2f} to {:.2f}".format(*one.interval(decoder)),
+                "folds": " ".join(f"{score:.2f}" for score in one.folds(decoder)),
+            }
+            for name, one in found_sets(rows, names).items()
+            for decoder in SETS[name].decoders
+            if decoder in one
+        ]
     )
-    title = f"{name}\n{'~' * len(name)}"
-    return f"{title}\n\n{about}\n\n{list_table(pd.DataFrame(table), 'Balanced accuracy')}"
 
 
 def differences(rows, names, fraction=1.0):
@@ -158,7 +171,7 @@ def differences(rows, names, fraction=1.0):
                         "units": f"{n_units} {unit}s",
                     }
                 )
-    return list_table(pd.DataFrame(table), "Paired differences") if table else ""
+    return pd.DataFrame(table)
 
 
 def quarter_scores(rows, names):
@@ -178,14 +191,14 @@ def quarter_scores(rows, names):
             for decoder in SETS[name].decoders
             if decoder in one
         ]
-    return list_table(pd.DataFrame(table), "Balanced accuracy") if table else ""
+    return pd.DataFrame(table)
 
 
 def formats(rows):
     """What became of each file."""
     files = next((row["files"] for row in rows if row["set"] == FORMATS), {})
     table = [{"file": name, "result": result} for name, result in files.items()]
-    return list_table(pd.DataFrame(table, columns=["file", "result"]), "Files")
+    return pd.DataFrame(table, columns=["file", "result"])
 
 
 def choices(rows):
@@ -202,7 +215,7 @@ def choices(rows):
         }
         for choice in CHOICES
     ]
-    return list_table(pd.DataFrame(table).fillna(NOT_RUN), "Untrained features")
+    return pd.DataFrame(table).fillna(NOT_RUN)
 
 
 def recognised(rows):
@@ -220,12 +233,12 @@ def recognised(rows):
                         "chance": f"{one.chance():.3f}",
                     }
                 )
-    return list_table(pd.DataFrame(table), "Share found") if table else ""
+    return pd.DataFrame(table)
 
 
 def together(rows):
     """Scores of each combination of modalities, and how often all of them win."""
-    table, scores = [], {}
+    table, by_names = [], {}
     for names in COMBINATIONS:
         name = f"together-{'+'.join(names)}"
         one = summarise(rows, name)
@@ -233,7 +246,7 @@ def together(rows):
             by_seed = [row["score"] for row in one.rows.get(decoder, ())]
             if not by_seed:
                 continue
-            scores[names, decoder] = np.array(by_seed)
+            by_names[names, decoder] = np.array(by_seed)
             table.append(
                 {
                     "modalities": " + ".join(names),
@@ -242,14 +255,19 @@ def together(rows):
                     "mean": f"{np.mean(by_seed):.3f}",
                 }
             )
-    singles = [scores.get((names, PROBE)) for names in COMBINATIONS if len(names) == 1]
-    everything = scores.get((COMBINATIONS[-1], PROBE))
-    won, low, high = "-", np.nan, np.nan
+    singles = [by_names.get((names, PROBE)) for names in COMBINATIONS if len(names) == 1]
+    everything = by_names.get((COMBINATIONS[-1], PROBE))
     if everything is not None and all(one is not None for one in singles):
         margin = everything - np.max(singles, axis=0)
-        won, low, high = f"{(margin > 0).sum()} of {len(margin)}", margin.min(), margin.max()
-    combinations = list_table(pd.DataFrame(table), "Balanced accuracy") if table else ""
-    return {"combinations": combinations, "won": won, "low": low, "high": high}
+        table.append(
+            {
+                "modalities": "all, minus the best single one",
+                "decoder": PROBE,
+                **{f"seed {i}": f"{value:+.3f}" for i, value in enumerate(margin)},
+                "mean": f"{margin.mean():+.3f}",
+            }
+        )
+    return pd.DataFrame(table)
 
 
 def missing(rows):
@@ -268,4 +286,4 @@ def missing(rows):
                         "lowest to highest": f"{min(values):.3f} to {max(values):.3f}",
                     }
                 )
-    return list_table(pd.DataFrame(table), "Balanced accuracy") if table else ""
+    return pd.DataFrame(table)

@@ -7,9 +7,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from _sets import DevelopmentSet
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
+from benchmarks.lib.sets import DevelopmentSet
 from brainof_toolbox import PairedSignals, read_bids, read_participants
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
 

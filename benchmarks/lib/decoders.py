@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from _convolutional import NETWORKS, make_convolutional
-from _fmri import BlockDecoder, connectivity
-from _paired import ALL
-from _tangent import make_tangent
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from benchmarks.lib.convolutional import NETWORKS, make_convolutional
+from benchmarks.lib.fmri import BlockDecoder, connectivity
+from benchmarks.lib.paired import ALL
+from benchmarks.lib.tangent import make_tangent
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.baselines.arrays import LogisticHead, make_baselines
 from brainof_toolbox.baselines.records import (

@@ -9,9 +9,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _sets import LOADERS, data_dir
-from _work import Item, weights_sha256
 
+from benchmarks.lib.scoring import Item, weights_sha256
+from benchmarks.lib.sets import LOADERS, data_dir
 from brainof_toolbox import BrainOFClassifier, Preprocessing, cross_validate
 from brainof_toolbox.cli import main as brainof
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint

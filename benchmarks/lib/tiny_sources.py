@@ -11,14 +11,14 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from _fmri import read_story
-from _sets import data_dir, read_arithmetic
 
+from benchmarks.lib.fmri import read_story
+from benchmarks.lib.sets import data_dir, read_arithmetic
 from brainof_toolbox import from_epochs, from_raw
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
 from brainof_toolbox.io.channels import template_montage
 
-HERE = Path(__file__).resolve().parent / "pretraining"
+PRETRAINING = Path(__file__).resolve().parent.parent / "pretraining"
 #: Lengths in s of the epochs that the later parts of EEG recordings are cut into, as users embed
 #: epochs too, and where these parts begin and end.
 PIECES = (4.0, 2.0, 1.0)

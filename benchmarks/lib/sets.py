@@ -83,7 +83,7 @@ def data_dir():
 
 def read_split():
     """Return who is in the corpus of brainof-tiny and who is kept for tests, by set."""
-    path = Path(__file__).resolve().parent / "pretraining" / "split.toml"
+    path = Path(__file__).resolve().parent.parent / "pretraining" / "split.toml"
     return tomllib.loads(path.read_text())
 
 
