@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.lib.store import read_lines
 from benchmarks.lib.tables import csv_table, slug, write_below
 
 HERE = Path(__file__).resolve().parent
@@ -42,10 +42,10 @@ TASKS = {
 }
 
 
-def read_lines(path, steps):
-    """Lines of runs of so many steps, and of untrained networks, by variant."""
+def read_runs(path, steps):
+    """Return the lines of runs of ``steps``, and of untrained networks, by variant."""
     found = {}
-    for line in map(json.loads, path.read_text().splitlines()):
+    for line in read_lines(path):
         if line.get("readout") == READOUT and line.get("steps") in (0, steps):
             found.setdefault(line["variant"], {})[line["seed"]] = line
     return {name: list(by_seed.values()) for name, by_seed in found.items()}
@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--out", type=Path, default=DOC / "ablations.rst")
     options = parser.parse_args()
-    found = read_lines(options.lines, options.steps)
+    found = read_runs(options.lines, options.steps)
     asked = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
     questions = {**QUESTIONS, OTHERS: sorted(set(found) - asked)}
     parts = [

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.lib.development_tasks import VERSION, load_all, read_out, reconstruct
+from benchmarks.lib.store import append_line
 from benchmarks.lib.tiny_sources import PRETRAINING
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
@@ -138,8 +139,7 @@ def run(name, options, tasks, held_out):
 
 def write(found, path):
     """Append a line, and show it."""
-    with path.open("a") as file:
-        file.write(json.dumps(found) + "\n")
+    append_line(path, found)
     print(json.dumps(found), flush=True)
 
 

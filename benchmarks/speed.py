@@ -244,7 +244,7 @@ def known_models():
 
 
 def format_row(row, reference):
-    """Numbers as a reader wants them."""
+    """Round the numbers of a row and add their units."""
     low, high = row["range"]
     return {
         "input": row["input"],
@@ -261,7 +261,7 @@ def format_row(row, reference):
 
 
 def main():
-    """Measure, print and write the page."""
+    """Measure, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=16)
@@ -280,7 +280,8 @@ def main():
         rows, refused, peak = time_case(case, names, options.batch, options.rounds)
         times = {row["model"]: row["forward, ms"] for row in rows}
         table += [format_row(row, times.get("LaBraM")) for row in rows]
-        notes += [{"model": name, "input": case, "reason": why} for name, why in refused.items()]
+        for name, reason in refused.items():
+            print(f"{name} refuses {case}: {reason}")
         peaks.append(f"{peak:.0f}")
     has_peers = any(name in PEERS for name in names)
     settings = {

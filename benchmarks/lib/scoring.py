@@ -197,12 +197,13 @@ def run(item):
     start, entry = time.perf_counter(), SETS[item.set]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        score = _identify if entry.identify else _decode
+        score = score_identification if entry.identify else score_decoding
         row = {**asdict(item), **score(item, entry)}
     return {**row, "seconds": round(time.perf_counter() - start, 1)}
 
 
-def _decode(item, entry):
+def score_decoding(item, entry):
+    """Return the cross-validated score of a decoder on a set."""
     data_draw = item.draw if entry.n_data else 0
     # A quarter changes the labels, not the weights: they are those of the first draw.
     seed = 0 if item.fraction < 1 else item.draw
@@ -235,7 +236,8 @@ def _decode(item, entry):
     }
 
 
-def _identify(item, entry):
+def score_identification(item, entry):
+    """Return the share of units that are identified by their features."""
     features = FEATURES.get(item.decoder)
     if features is None:
         checkpoint = CHECKPOINTS.get(item.decoder)
