@@ -1,10 +1,10 @@
-"""Which way of adapting works on few trials: what the estimators' defaults were chosen by.
+"""Compare ways of adapting on few trials: what the estimators' defaults were chosen by.
 
-``BRAINOF_DATA=... python benchmarks/adaptations.py --rest FOLDER`` trains on so many samples of
-some people, and scores others, for every development task of ``benchmarks/_read_out.py`` (people
-of the corpus, and simulated ones; nobody of the evaluation split). Lines go to
-``results/adaptations.jsonl``, what is there already is not run again, and the page
-``doc/adaptations.rst`` is written from them.
+``BRAINOF_DATA=... python -m benchmarks.adaptations --rest FOLDER`` trains on samples of some
+subjects and scores others, for every development task of ``benchmarks/lib/development_tasks.py``
+(subjects of the corpus, and simulated ones; none of the evaluation split). Lines go to
+``pretraining/adaptations.jsonl``; what is there already is not run again. The tables of
+``doc/adaptations.rst`` are written from them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _read_out import load_all
-from _tables import list_table, write_below
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import GroupShuffleSplit
 
+from benchmarks.lib.development_tasks import load_all
+from benchmarks.lib.store import append_line, read_lines
+from benchmarks.lib.tables import csv_table, slug, write_below
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.estimators import Augmentation, FineTuning, LoRA, Probe
 
 HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results" / "adaptations.jsonl", HERE.parent / "doc" / "adaptations.rst"
+RESULTS = HERE / "pretraining" / "adaptations.jsonl"
+PAGE = HERE.parent / "doc" / "adaptations.rst"
 MORE = {"augmentation": Augmentation(), "label_smoothing": 0.1}
 PLAIN = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
 #: Name -> adaptation, its parameters, and parameters of the classifier.
@@ -56,7 +58,7 @@ N_TEST = 128
 
 
 def draw(X, y, groups, n_train, seed):
-    """Samples of some people to learn from, and of others to be scored."""
+    """Draw training samples of some subjects, and test samples of others."""
     rng = np.random.default_rng(seed)
     split = GroupShuffleSplit(1, test_size=0.34, random_state=seed)
     train, test = next(split.split(np.zeros(len(y)), y, groups))
@@ -82,29 +84,23 @@ def score(task, parameters, n_train, seed, max_epochs):
     decoder.fit(X[train], y[train], groups[train])
     minutes = (time.perf_counter() - start) / 60
     probability = decoder.predict_proba(X[test])
-    said = decoder.classes_[probability.argmax(axis=1)]
+    predicted = decoder.classes_[probability.argmax(axis=1)]
     history = getattr(decoder, "history_", None)
     return {
         "n_train": len(train),
         "n_test": len(test),
-        "balanced accuracy": round(float(balanced_accuracy_score(y[test], said)), 4),
+        "balanced accuracy": round(float(balanced_accuracy_score(y[test], predicted)), 4),
         "log loss": round(float(log_loss(y[test], probability, labels=decoder.classes_)), 4),
         "best epoch": None if history is None else int(history["valid_loss"].fillna(9).idxmin()),
         "minutes": round(minutes, 2),
     }
 
 
-def read_results():
-    """Lines that are there already."""
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def run(options):
-    """Score what has not been scored."""
+    """Score what is missing in the results."""
     tasks, _ = load_all(options.rest, options.cache)
     names = ("variant", "task", "asked", "seed")
-    done = {tuple(line[name] for name in names) for line in read_results()}
+    done = {tuple(line[name] for name in names) for line in read_lines(RESULTS)}
     for seed in range(options.seeds):
         for variant in options.variants:
             for size in options.sizes:
@@ -114,14 +110,13 @@ def run(options):
                         continue
                     found = score(tasks[task], VARIANTS[variant], size, seed, options.max_epochs)
                     line = {**dict(zip(names, key)), "epochs": options.max_epochs, **found}
-                    with RESULTS.open("a") as file:
-                        file.write(json.dumps(line) + "\n")
+                    append_line(RESULTS, line)
                     print(json.dumps(line), flush=True)
 
 
 def render():
     """Write the tables of the page: one per measure, number of samples and draw of people."""
-    frame, parts = pd.DataFrame(read_results()), []
+    frame, parts = pd.DataFrame(read_lines(RESULTS)), []
     for (size, seed), lines in frame.groupby(["asked", "seed"]):
         for column in ("log loss", "balanced accuracy"):
             table = lines.pivot_table(index="variant", columns="task", values=column).dropna()
@@ -132,7 +127,8 @@ def render():
             body.insert(0, "better than the probe", counts)
             body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
             title = f"{column.capitalize()}, at most {size} samples to learn from, draw {seed + 1}"
-            parts.append(list_table(body.reset_index(), title))
+            name = slug(f"{column} {size} draw {seed + 1}")
+            parts.append(csv_table(body.reset_index(), title, PAGE, name))
     write_below(PAGE, "adaptations.py", parts)
 
 

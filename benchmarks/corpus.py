@@ -1,6 +1,6 @@
 """Whether a sample of a 200 GB corpus takes as long as one of a 200 MB corpus.
 
-Run ``python benchmarks/corpus.py``; it takes about a minute, needs a file system with sparse files
+Run ``python -m benchmarks.corpus``; it takes about a minute, needs a file system with sparse files
 (a few MB of them are used) and prints tables. Samples have 19 channels and 2560 points, like 10 s
 of EEG. Corpora are read in turns, at random places, so that a busy machine slows all alike; what
 counts is the ratio. Every place is read twice: first when the system has forgotten the files, then

@@ -1,6 +1,6 @@
 """How soon a network begins to learn: its loss over that of a network that says nothing.
 
-``python benchmarks/early_training.py CORPUS`` trains networks that differ in one choice, side by
+``python -m benchmarks.early_training CORPUS`` trains networks that differ in one choice, side by
 side on the same EEG and the same masks, and prints a table. With ``--run RUN`` it trains nothing,
 but prints the same of a run: of its first and its last 100 steps, by modality. The ratio is 1 for
 a network that always answers zero.
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _tables import list_table
 
+from benchmarks.lib.tables import list_table
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import PretrainingConfig

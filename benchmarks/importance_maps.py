@@ -1,6 +1,6 @@
 """What decoders of two real EEG sets go by: maps of people, or runs, left out of training.
 
-``BRAINOF_DATA=... python benchmarks/importance_maps.py`` writes the figures of
+``BRAINOF_DATA=... python -m benchmarks.importance_maps`` writes the figures of
 ``doc/importance.rst`` and prints the numbers that stand there.
 """
 
@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import torch
-from _sets import load_motor, load_visual
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmarks.lib.sets import load_motor, load_visual
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 

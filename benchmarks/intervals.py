@@ -1,6 +1,6 @@
 """How often 95 % intervals of cross-validated scores hold the expected score.
 
-Run ``python benchmarks/intervals.py``; it takes a few minutes and prints one table. Data are
+Run ``python -m benchmarks.intervals``; it takes a few minutes and prints one table. Data are
 simulated: 20 samples of each of 4, 6, 10 or 20 subjects, 5 features, subjects that differ from one
 another, and linear discriminant analysis through ``brainof_toolbox.cross_validate``. Labels vary
 within subjects ("trials") or are one per subject ("diagnosis"). Without an effect the expected

@@ -1,6 +1,6 @@
 """How much embeddings change when the same brain is recorded in another way.
 
-``BRAINOF_DATA=... python benchmarks/invariance.py`` writes ``doc/invariance.rst`` and
+``BRAINOF_DATA=... python -m benchmarks.invariance`` writes ``doc/invariance.rst`` and
 ``doc/invariance.png``: one core, some minutes.
 """
 
@@ -16,12 +16,12 @@ import mne
 import numpy as np
 import pandas as pd
 import torch
-from _guises import all_axes
-from _invariance_figure import plot
-from _read_out import decode, pooled
-from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
+from benchmarks.lib.development_tasks import decode, pooled
+from benchmarks.lib.invariance_figure import plot
+from benchmarks.lib.tables import csv_table, name_weights, slug, write_below
+from benchmarks.lib.variations import all_axes
 from brainof_toolbox import BrainOFEmbedder
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
@@ -99,7 +99,7 @@ def measure_all(checkpoint, keep):
 NUMBERS = ("cosine", "centred", "each centred", "accuracy", "accuracy, mean")
 
 
-def axis_table(rows, names):
+def axis_table(rows, names, page):
     """Both networks in each cell."""
     table = []
     for (source, value), both in rows.groupby(["source", "value"], sort=False):
@@ -109,10 +109,11 @@ def axis_table(rows, names):
         for column in NUMBERS:
             row[column] = " / ".join(f"{both.loc[name, column]:.3f}" for name in names)
         table.append(row)
-    return list_table(pd.DataFrame(table), rows["axis"].iloc[0])
+    name = rows["axis"].iloc[0]
+    return csv_table(pd.DataFrame(table), name, page, slug(name))
 
 
-def summarise(table, names):
+def summarise(table, names, page):
     """Say in one table how much is kept, over all guises but the references."""
     others = table[table["value"] != table["reference"]]
     means = others.groupby(["axis", "network"], sort=False)[list(NUMBERS)].mean()
@@ -126,7 +127,7 @@ def summarise(table, names):
         row["accuracy in the reference"] = " / ".join(f"{before[axis, n]:.3f}" for n in names)
         rows.append(row)
     title = "Means over all guises but the reference: brainof-tiny / untrained"
-    return list_table(pd.DataFrame(rows), title)
+    return csv_table(pd.DataFrame(rows), title, page, "summary")
 
 
 def main():
@@ -142,10 +143,11 @@ def main():
     table = measure_all(options.checkpoint, options.keep)
     names = list(dict.fromkeys(table["network"]))
     plot(table, CHANCE, options.out / "invariance.png")
+    page = options.out / "invariance.rst"
     by_axis = [table[table["axis"] == name] for name in dict.fromkeys(table["axis"])]
-    parts = [name_weights(options.checkpoint), summarise(table, names)]
-    parts += [axis_table(rows, names) for rows in by_axis]
-    write_below(DOC / "invariance.rst", "invariance.py", parts, options.out / "invariance.rst")
+    parts = [name_weights(options.checkpoint), summarise(table, names, page)]
+    parts += [axis_table(rows, names, page) for rows in by_axis]
+    write_below(DOC / "invariance.rst", "invariance.py", parts, page)
 
 
 if __name__ == "__main__":

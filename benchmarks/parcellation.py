@@ -1,6 +1,6 @@
 """Make the default parcellation: 246 parcels cut from the grey-matter template inside nilearn.
 
-``python benchmarks/parcellation.py`` writes the image, the table and the notice that are shipped.
+``python -m benchmarks.parcellation`` writes the image, the table and the notice that are shipped.
 
 ::
 
@@ -11,16 +11,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from benchmarks.landmarks import LANDMARKS  # noqa: E402
+from benchmarks.lib.landmarks import LANDMARKS
 
+ROOT = Path(__file__).resolve().parent.parent
 STEM = ROOT / "brainof_toolbox" / "weights" / "parcellation-246"
 _NOTICE = {
     "Description": "246 parcels of nearly equal size, cut from a grey-matter template.",

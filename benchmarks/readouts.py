@@ -1,6 +1,6 @@
 """What can be read from frozen features by a linear map, of quantities that are known.
 
-``BRAINOF_DATA=... python benchmarks/readouts.py`` writes the table of ``doc/features.rst``: one
+``BRAINOF_DATA=... python -m benchmarks.readouts`` writes the table of ``doc/features.rst``: one
 core, some minutes.
 """
 
@@ -16,11 +16,11 @@ import mne
 import numpy as np
 import pandas as pd
 import torch
-from _quantities import all_known, classical
-from _read_out import pooled
-from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
+from benchmarks.lib.development_tasks import pooled
+from benchmarks.lib.quantities import all_known, classical
+from benchmarks.lib.tables import csv_table, name_weights, write_below
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.estimators.heads import StandardizeAndProject
 
@@ -120,7 +120,7 @@ def main():
     table = pd.DataFrame(table)
     print(table.to_string())
     title = "R2 over left-out people, brainof-tiny / untrained"
-    parts = [name_weights(options.checkpoint), list_table(table, title)]
+    parts = [name_weights(options.checkpoint), csv_table(table, title, options.out)]
     write_below(DOC / "features.rst", "readouts.py", parts, options.out)
 
 

@@ -1,6 +1,6 @@
 """Arithmetic of pretraining on many GPUs: tokens per second, memory and days.
 
-Run ``python benchmarks/scaling.py``; it rewrites the tables of ``doc/pretraining_clusters.rst``.
+Run ``python -m benchmarks.scaling``; it rewrites the tables of ``doc/pretraining_clusters.rst``.
 Nothing is timed. Counted, by torch, are the FLOP of a training step of our objective and the bytes
 that it keeps for the backward pass, without computing anything (fake tensors). Assumed are the
 peak of the GPU and the share of it that is reached: give what was measured on one GPU of your own
@@ -18,11 +18,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import torch
-from _tables import list_table
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.lib.tables import list_table
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.models.moe import Experts
@@ -243,7 +243,7 @@ def memory_table(counts, options):
 
 HEAD = """**This is arithmetic, not measurement.** Made by::
 
-    python benchmarks/scaling.py{arguments}
+    python -m benchmarks.scaling{arguments}
 
 *Counted* by torch {torch}, without computing anything: FLOP of forward and backward of our
 objective, and bytes kept for the backward pass in bf16. Half of the patches are hidden and not

@@ -1,6 +1,6 @@
 """Simulated recordings beside real ones: spectra and correlations by distance.
 
-Run ``BRAINOF_DATA=... python benchmarks/simulation.py``; it writes
+Run ``BRAINOF_DATA=... python -m benchmarks.simulation``; it writes
 ``doc/simulated_recordings.png`` and ``doc/simulated_recordings.rst``.
 """
 
@@ -14,10 +14,10 @@ import matplotlib
 import mne
 import numpy as np
 import pandas as pd
-from _sets import data_dir
 from scipy.io import loadmat
 from scipy.signal import welch
 
+from benchmarks.lib.sets import data_dir
 from brainof_toolbox import from_nifti
 from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.io.channels import template_montage

@@ -18,8 +18,8 @@ from sklearn.covariance import oas
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_option
-from ..io.records import is_record, read_record
 from ..io.inputs import ReadOptions, open_samples
+from ..io.records import is_record, read_record
 from ..signals import PairedSignals, as_parts
 
 #: Hz.

@@ -8,8 +8,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.multiclass import type_of_target
 
-from ..io.records import is_record
 from ..io.inputs import ReadOptions, open_samples
+from ..io.records import is_record
 from ..signals import MODALITIES, PairedSignals, Signals, as_parts
 from .channels import BANDS, ChannelFeatures, SharedChannels, read_wanted, split_records
 from .decoders import BalancedLDA, LogisticHead, RidgeHead, SpatialPatterns, TangentSpace

@@ -10,7 +10,8 @@ import numpy as np
 
 from .._utils.validation import check_number, check_option
 from ..io.channels import template_montage
-from .physics import helmet, make_head, record
+from .head import draw_head, record
+from .physics import helmet
 
 KINDS = ("eeg", "meg", "eeg+meg")
 EFFECTS = {
@@ -76,7 +77,7 @@ def make_raw(
 
     References
     ----------
-    Forward models: EEG :footcite:p:`brody1973eccentric`, MEG :footcite:p:`sarvas1987basic`.
+    Forward models: EEG :footcite:p:`berg1994fast`, MEG :footcite:p:`sarvas1987basic`.
 
     .. footbibliography::
 
@@ -94,7 +95,7 @@ def make_raw(
     rng = np.random.default_rng(random_state)
     info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
     n_times = _count_times(duration, sfreq)
-    head = make_head(info, rng)
+    head = draw_head(info, rng)
     sides, envelopes = [], np.ones((1, 4, n_times))
     if task == "hands":
         n_trials = int((duration - 1.0) // 4.0)
@@ -300,7 +301,7 @@ def _trials(info, rng, effect, effect_size, n_epochs, duration, line_freq):
     check_number("effect_size", effect_size, low=0, high=2)
     check_number("n_epochs", n_epochs, low=2, integer=True)
     n_times = _count_times(duration, info["sfreq"])
-    head = make_head(info, rng)
+    head = draw_head(info, rng)
     labels = rng.permutation(np.arange(n_epochs) % 2)
     envelopes, evoked = np.ones((n_epochs, 4, n_times)), None
     if effect == "mu":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .physics import LINE, noise
+from .physics import noise
 
 #: White noise in V, T, T/m per square root of Hz, of amplifiers and SQUIDs.
 _WHITE = {"eeg": 50e-9, "mag": 3e-15, "grad": 2.5e-13}
+#: Line noise, amplitude in V, T, T/m.
+_LINE = {"eeg": 1e-6, "mag": 30e-15, "grad": 5e-13}
 #: Muscle noise, root mean square in V at the vertex, and its increase at the rim.
 _MUSCLE = (0.3e-6, 0.6e-6)
 #: Distant magnetic noise (lifts, cars): T at 1 Hz per square root of Hz, and its share in a
@@ -38,21 +40,24 @@ def record_sensors(rng, info, gain, moments, *, level=1.0, muscles=1.0, line_fre
     white = np.array([_WHITE[kind] for kind in types]) * np.sqrt(sfreq / 2)
     white = white * np.exp(0.2 * rng.normal(size=len(types)))
     data += level * white[:, None] * rng.normal(size=data.shape)
-    if "eeg" in types:
-        data += level * muscles * _muscles(rng, info, n, n_times)
-    else:
-        data += level * _traffic(rng, info, n, n_times)
+    is_eeg = np.array(types) == "eeg"
+    if is_eeg.any():
+        data[:, is_eeg] += level * muscles * _muscles(rng, info, is_eeg, n, n_times)
+    if not is_eeg.all():
+        data[:, ~is_eeg] += level * _traffic(rng, info, ~is_eeg, n, n_times)
     if line_freq is not None and line_freq < sfreq / 2:
         times = np.arange(n_times) / sfreq
         wave = np.sqrt(2) * np.sin(2 * np.pi * (line_freq * times + rng.random((n, 1, 1))))
-        size = np.array([LINE[kind] for kind in types]) * np.exp(0.3 * rng.normal(size=len(types)))
+        size = np.array([_LINE[kind] for kind in types]) * np.exp(
+            0.3 * rng.normal(size=len(types))
+        )
         data += size[:, None] * wave
     return data
 
 
-def _muscles(rng, info, n, n_times):
+def _muscles(rng, info, rows, n, n_times):
     """Simulate noise above 15 Hz, stronger at the rim of the cap."""
-    places = np.array([channel["loc"][:3] for channel in info["chs"]])
+    places = np.array([channel["loc"][:3] for channel in info["chs"]])[rows]
     height = np.clip((places[:, 2] - 0.02) / 0.12, 0.0, 1.0)
     size = _MUSCLE[0] + _MUSCLE[1] * (1.0 - height)
     wave = noise(
@@ -61,11 +66,11 @@ def _muscles(rng, info, n, n_times):
     return size[:, None] * wave
 
 
-def _traffic(rng, info, n, n_times):
-    """Return the gain of three uniform field components over the helmet."""
+def _traffic(rng, info, rows, n, n_times):
+    """Simulate three components of a field that is uniform over the helmet."""
     sfreq = info["sfreq"]
-    normals = np.array([channel["loc"][9:12] for channel in info["chs"]])
-    is_mag = np.array(info.get_channel_types()) == "mag"
+    normals = np.array([channel["loc"][9:12] for channel in info["chs"]])[rows]
+    is_mag = (np.array(info.get_channel_types()) == "mag")[rows]
     mixing = np.where(is_mag[:, None], normals, _IMBALANCE * rng.normal(size=normals.shape))
     field = noise(rng, (n, 3, n_times), sfreq, lambda f: 1 / np.maximum(f, 0.5))
     # The variance of 1/f amplitude between 0.5 Hz and the Nyquist frequency, flat below.

@@ -97,7 +97,7 @@ def cross_validate(
     else it comes from the folds. Both use Student's t and are widened because folds train on each
     other's test samples :footcite:p:`nadeau2003inference`. A score of exactly 0 or 1 has the
     Clopper-Pearson limit for as many groups (or folds). In simulations
-    (``python benchmarks/intervals.py``) intervals hold the expected score in 94 to 99 % of data
+    (``python -m benchmarks.intervals``) intervals hold the expected score in 94 to 99 % of data
     sets when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one
     label per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4:
     the variance between so few subjects is poorly estimated.

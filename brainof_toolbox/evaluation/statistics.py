@@ -149,7 +149,7 @@ def permutation_p_value(observed, permuted, *, is_error):
 def sign_flip(difference, random_state):
     """Return the two-sided p-value of a mean difference under random signs of its units."""
     # difference (n_units,).
-    if not np.any(difference):
+    if len(difference) < 2 or not np.any(difference):  # both signs of one unit are as large
         return 1.0
     found = stats.permutation_test(
         (np.asarray(difference, dtype=float),),

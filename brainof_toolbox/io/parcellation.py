@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Made by ``python benchmarks/parcellation.py``.
+#: Made by ``python -m benchmarks.parcellation``.
 _STEM = Path(__file__).resolve().parent.parent / "weights" / "parcellation-246"
 
 

@@ -12,8 +12,8 @@ import pytest
 from images import make_data, make_image, make_masker, save_image
 
 from brainof_toolbox import Preprocessing, read_bids, signals
-from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.datasets import make_raw
+from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.io import image_run, sidecars
 from brainof_toolbox.io.image_run import open_run
 from brainof_toolbox.io.images import read_run
