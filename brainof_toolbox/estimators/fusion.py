@@ -138,7 +138,7 @@ def check_blocks(blocks, columns=None):
     for name, X in blocks.items():
         X = np.asarray(X)
         n_columns = X.shape[-1] if columns is None else columns[name]
-        if X.shape != (n_samples, n_columns) or 0 in X.shape:
+        if X.shape != (n_samples, n_columns) or not n_columns:
             raise ValueError(
                 f"Block {name!r} has shape {X.shape}; {n_samples} samples and "
                 f"{n_columns or 'some'} columns are needed."
@@ -282,16 +282,19 @@ def _choose(family, rows, splits):
     if not splits:
         return _WITHOUT_CHOICE, None
     paths = [family.solve(rows, train, STRENGTHS) for train, _ in splits]
-    least, best = np.inf, None
+    least, best, n_worse = np.inf, None, 0
     for strength, solutions in zip(STRENGTHS, zip(*paths, strict=True)):
         outputs = np.full((len(rows), family.n_outputs), np.nan)
         for (_, test), (coef, offset) in zip(splits, solutions, strict=True):
             outputs[test] = rows[test] @ coef.T + offset
         watched = np.flatnonzero(~np.isnan(outputs[:, 0]))
         loss = family.loss(outputs[watched], watched)[0]
-        if loss >= least:
-            break  # the loss has one minimum along the strengths, but for noise
-        least, best = loss, (strength, outputs)
+        if loss < least:
+            least, best, n_worse = loss, (strength, outputs), 0
+        else:
+            n_worse += 1
+        if n_worse == 2:  # the loss has one minimum along the strengths, but for noise
+            break
     return best
 
 
@@ -375,16 +378,24 @@ class _Squares:
         return 0.5 * (weight * error**2).sum(), weight * error
 
 
-def center_by_group(blocks, groups):
-    """Subtract from each block's rows the mean of their group; rows of NaN stay."""
-    groups = np.unique(groups, return_inverse=True)[1]
-    return {name: _center(np.asarray(X), groups) for name, X in blocks.items()}
+def center_by_group(blocks, groups, centre=None):
+    """Move each group's mean towards a common centre; return the blocks and the centre.
 
-
-def _center(X, groups):
-    X = X.copy()
-    for group in range(groups.max() + 1):
-        rows = np.flatnonzero((groups == group) & ~np.isnan(X[:, 0]))
-        if len(rows):
-            X[rows] -= X[rows].mean(axis=0, dtype=np.float64).astype(X.dtype)
-    return X
+    Of the way, n / (n + 1) is gone in a group of n samples: the mean of few is uncertain, and a
+    single sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
+    groups' means unless it is given, as for new groups. Rows of NaN stay.
+    """
+    check_blocks(blocks, None if centre is None else {k: len(c) for k, c in centre.items()})
+    codes = np.unique(groups, return_inverse=True)[1]
+    members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
+    moved, common = {}, {}
+    for name, X in blocks.items():
+        X = np.array(X)
+        there = [rows[~np.isnan(X[rows, 0])] for rows in members]
+        there = [rows for rows in there if len(rows)]
+        means = [X[rows].mean(axis=0, dtype=np.float64) for rows in there]
+        common[name] = np.mean(means, axis=0) if centre is None else centre[name]
+        for rows, mean in zip(there, means, strict=True):
+            X[rows] -= (len(rows) / (len(rows) + 1) * (mean - common[name])).astype(X.dtype)
+        moved[name] = X
+    return moved, common
