@@ -168,7 +168,10 @@ def inner_splits(y, groups, *, is_classification, n_folds=_MOST_FOLDS, random_st
         return []
     splitter = kind(min(n_folds, limit), shuffle=True, random_state=random_state)
     try:
-        splits = list(splitter.split(np.zeros(len(y)), y, groups))
+        with warnings.catch_warnings():
+            # Folds that leave a class without training samples are dropped below.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            splits = list(splitter.split(np.zeros(len(y)), y, groups))
     except ValueError:  # fewer members than folds in every class
         return []
     return [
