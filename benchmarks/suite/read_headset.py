@@ -79,7 +79,7 @@ SETS = {
         "sensors",
         2,
         "person",
-        "time stamps jitter by some milliseconds; sub-31 exceeds 100 uV throughout and is left out",
+        "time stamps jitter by some milliseconds; sub-31 is beyond 100 uV and left out",
         "at most 120 epochs a person",
         is_small=True,
     ),
