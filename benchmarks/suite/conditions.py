@@ -8,6 +8,8 @@ import mne
 import numpy as np
 import pandas as pd
 
+from brainof_toolbox import from_epochs
+
 AS_RECORDED = "as recorded"
 EIGHT = ("F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
 FOUR = ("C3", "C4", "O1", "O2")
@@ -47,9 +49,11 @@ def change_cap(task):
     """
     shared = [name for name in TEN_TWENTY if name in task.X.ch_names]
     others = [name for name in task.X.ch_names if name not in shared]
-    train, test = task.X.copy().pick(shared), task.X.copy().pick(others or shared[::2])
+    train, test = (
+        from_epochs(task.X.copy().pick(names)) for names in (shared, others or shared[::2])
+    )
     n = len(task.y)
-    X = [train[i] for i in range(n)] + [test[i] for i in range(n)]
+    X = [part[i] for part in (train, test) for i in range(n)]
     splits = [(fit, tested + n) for fit, tested in task.splits]
     return replace(task, X=X, y=np.tile(task.y, 2), groups=np.tile(task.groups, 2), splits=splits)
 

@@ -6,6 +6,7 @@ from functools import cache
 
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 from brainof_toolbox import BrainOFClassifier, BrainOFRegressor
 from brainof_toolbox.baselines import make_baselines, make_record_baselines
@@ -33,7 +34,8 @@ CLASSICAL = {
     ),
     "source": ("band power+lr", "samples+lda"),
     "runs": ("correlations",),
-    "blocks": ("region means", "correlations"),
+    "blocks": ("region means", "region means, svm", "correlations"),
+    "voxels": ("region means", "region means, svm"),
 }
 CLASSICAL["mixed"] = CLASSICAL["sensors"]
 #: Trained from scratch, on small sets.
@@ -105,10 +107,12 @@ def make_decoder(name, entry, task, seed):
 
 def _classical(name, entry, task, seed):
     """The only place where classical decoders are made."""
-    if entry.kind in ("runs", "blocks"):
+    if entry.kind in ("runs", "blocks", "voxels"):
         return _regions(name, entry)
-    first = task.X[0] if isinstance(task.X, list) else task.X
-    sfreq = (task.info or first.info)["sfreq"]
+    if isinstance(task.X, list):
+        sfreq = task.X[0].sfreq
+    else:
+        sfreq = (task.info or task.X.info)["sfreq"]
     try:
         if name in NETWORKS:
             import braindecode  # noqa: F401
@@ -124,6 +128,8 @@ def _classical(name, entry, task, seed):
 def _regions(name, entry):
     """Means of regions or voxels, or correlations between regions."""
     found = make_record_baselines(("fmri",), is_regression=entry.is_regression)["fmri: regions"]
+    if name == "region means, svm":
+        return make_pipeline(*(step for _, step in found.steps[:-1]), LinearSVC(C=0.01))
     if name == "correlations" and entry.kind == "blocks":
         return make_pipeline(AsRuns(), *(step for _, step in found.steps))
     return found

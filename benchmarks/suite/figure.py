@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .decoders import DEFAULT
 from .sets import SETS
-from .summary import DEFAULT
 
 
 def draw_figure(summary):
@@ -44,6 +44,6 @@ def draw_figure(summary):
     axes.legend(loc="lower right", frameon=False)
     marked = [name if SETS[name].is_claimed else f"{name} *" for name in names]
     axes.set_xticks(range(len(names)), marked, rotation=60, ha="right")
-    axes.set_ylabel("balanced accuracy (age: skill)")
-    axes.set_ylim(min(0.0, *[-0.2] * ("age" in names), 0.0), 1.02)
+    axes.set_ylabel("balanced accuracy, or skill (age)")
+    axes.set_ylim(-0.25 if any(SETS[name].is_regression for name in names) else -0.02, 1.02)
     return figure

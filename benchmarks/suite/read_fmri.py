@@ -213,7 +213,7 @@ SETS = {
         read_haxby,
         "fmri-haxby",
         "eight categories of objects, one axial slice; a run left out",
-        "blocks",
+        "voxels",
         8,
         "run",
         "one person: nothing follows for other people",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from brainof_toolbox import from_epochs
 from brainof_toolbox.datasets import make_study
 
 from .people import split_people
@@ -25,7 +26,8 @@ def read_simulated_caps(root, part):
     test = test.pick(test.ch_names[19:])
     X, y, people = [], [], []
     for name, study in (("train", train), ("test", test)):
-        X += [study[i] for i in range(len(study))]
+        signals = from_epochs(study)
+        X += [signals[i] for i in range(len(study))]
         y += list(np.where(study.events[:, 2] == study.event_id["left"], "left", "right"))
         people += [f"{name}-{who}" for who in study.metadata["subject"]]
     people = np.array(people)

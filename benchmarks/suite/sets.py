@@ -52,7 +52,7 @@ class Set:
         What is decoded, and what is left out.
     kind : str
         ``"sensors"``, ``"source"`` (one channel), ``"runs"`` (fMRI series), ``"blocks"`` (fMRI
-        trials) or ``"mixed"`` (several caps).
+        trials of regions), ``"voxels"`` (of voxels) or ``"mixed"`` (several caps).
     classes : int
         Number of classes; 0 for a continuous target.
     unit : str

@@ -8,8 +8,8 @@ import numpy as np
 
 from brainof_toolbox.evaluation.statistics import sign_flip
 
-from .conditions import AS_RECORDED
-from .decoders import DEFAULT, WITHOUT, is_classical
+from .conditions import AS_RECORDED, CONDITIONS
+from .decoders import DEFAULT, is_classical
 from .sets import SETS
 
 N_BOOTSTRAP = 2000
@@ -146,26 +146,20 @@ class Summary:
     """
 
     def __init__(self, found, people="development"):
-        lines, self.failures = {}, {}
+        self.lines, self.failures, weights = {}, {}, {}
         for item, rows in found.items():
             if item.people != people:
                 continue
             key = (item.set, item.condition, item.fraction, item.decoder)
+            if weights.setdefault(key, item.weights) != item.weights:
+                raise ValueError(
+                    f"{item} was scored with the weights {weights[key]} and {item.weights}: take "
+                    "one folder of results for each."
+                )
             if "cannot_run" in rows[0]:
                 self.failures[key] = rows[0]["cannot_run"]
             else:
-                # After new weights, lines of earlier ones may stand in the same folder.
-                lines.setdefault(key, {})[item.weights] = [
-                    *lines.get(key, {}).get(item.weights, []),
-                    *rows,
-                ]
-        for key, versions in lines.items():
-            if len(versions) > 1:
-                raise ValueError(
-                    f"{key} was scored with several weights, {sorted(versions)}: take one folder "
-                    "of results for each."
-                )
-        self.lines = {key: next(iter(versions.values())) for key, versions in lines.items()}
+                self.lines[key] = [*self.lines.get(key, []), *rows]
         self.counts = {key: count(rows) for key, rows in self.lines.items()}
 
     def decoders(self, name, condition=AS_RECORDED, fraction=1.0):
@@ -182,8 +176,10 @@ class Summary:
     def cells(self):
         """Sets, conditions and fractions that have results, in the order of the registry."""
         keys = {key[:3] for key in (*self.counts, *self.failures)}
-        order = list(SETS)
-        return sorted(keys, key=lambda key: (order.index(key[0]), -key[2], key[1]))
+        sets, conditions = list(SETS), [AS_RECORDED, *CONDITIONS]
+        return sorted(
+            keys, key=lambda key: (sets.index(key[0]), -key[2], conditions.index(key[1]))
+        )
 
     def pairs(self, second, condition=AS_RECORDED, fraction=1.0):
         """Difference of the default decoder and another, by set.
@@ -223,8 +219,9 @@ def pool(pairs):
     -------
     pooled : dict | None
         ``difference`` (sets count the same), ``low`` and ``high`` (95 %, groups drawn within
-        sets), ``p_value`` (signs of all groups exchanged), ``n_groups``, ``n_sets`` and
-        ``below`` (sets more than ``MARGIN`` below). ``None`` without sets.
+        sets), ``over_groups`` and ``p_value`` (groups count the same; their signs exchanged),
+        ``n_groups``, ``n_sets`` and ``below`` (sets more than ``MARGIN`` below). ``None``
+        without sets.
     """
     pairs = {name: pair for name, pair in pairs.items() if SETS[name].is_claimed}
     if not pairs:
@@ -241,11 +238,9 @@ def pool(pairs):
         "difference": centre,
         "low": float(low),
         "high": float(high),
+        "over_groups": float(shares.mean()),
         "p_value": sign_flip(shares, 0),
         "n_groups": len(shares),
         "n_sets": len(pairs),
         "below": [name for name, pair in pairs.items() if pair["difference"] < -MARGIN],
     }
-
-
-__all__ = ["DEFAULT", "WITHOUT", "Counts", "Summary", "count", "difference", "interval", "pool"]

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from .conditions import AS_RECORDED
-from .decoders import BRAINOF
+from .decoders import BRAINOF, DEFAULT, WITHOUT
 from .sets import SETS
-from .summary import DEFAULT, WITHOUT, interval, pool
+from .summary import interval, pool
 
 _NOTES = """\
 Scores are balanced accuracies over all test samples; of a continuous target, the share by which
@@ -84,9 +84,10 @@ def _pooled(summary):
             lines.append(f"default against {words}: no set has both")
             continue
         lines.append(
-            f"default against {words}, {found['n_sets']} sets: {found['difference']:+.3f} "
-            f"[{found['low']:+.3f} {found['high']:+.3f}], p = {found['p_value']:.4f} over "
-            f"{found['n_groups']} groups; more than 0.05 below: "
+            f"default against {words}: {found['difference']:+.3f} [{found['low']:+.3f} "
+            f"{found['high']:+.3f}] on average over {found['n_sets']} sets; "
+            f"{found['over_groups']:+.3f} on average over {found['n_groups']} groups, "
+            f"p = {found['p_value']:.4f}; more than 0.05 below: "
             f"{', '.join(found['below']) or 'none'}"
         )
     return "\n".join(lines)
