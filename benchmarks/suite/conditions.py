@@ -1,4 +1,4 @@
-"""Harder conditions: fewer channels, another cap in test samples, noise, fewer labels."""
+"""Make tasks harder: fewer channels, another cap in test samples, noise, fewer labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoders, as data: what the estimators are given, and which classical ones fit a set."""
+"""List the decoders as data, and make them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from brainof_toolbox import BrainOFClassifier, BrainOFRegressor
+from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, Signals
 from brainof_toolbox.baselines import make_baselines, make_record_baselines
 
 from .. import _convolutional, _tangent
@@ -50,22 +50,22 @@ class AsRuns(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """List of samples that are not relative to a baseline."""
+        """Return samples that are not relative to a baseline."""
         return [X[i].replace(has_baseline=False) for i in range(len(X))]
 
 
 class Unsupported(Exception):
-    """A decoder that this version of the package, or this environment, does not have."""
+    """Signal a decoder that this version of the package, or this environment, lacks."""
 
 
 def names_for(entry):
-    """Names of the decoders of a set."""
+    """Return the names of the decoders of a set."""
     networks = NETWORKS if entry.is_small else ()
     return (*BRAINOF, *CLASSICAL[entry.kind], *networks)
 
 
 def is_classical(name):
-    """Whether a decoder is compared with the estimators of the package."""
+    """Return whether a decoder is one that the estimators are compared with."""
     return name not in BRAINOF
 
 
@@ -106,13 +106,11 @@ def make_decoder(name, entry, task, seed):
 
 
 def _classical(name, entry, task, seed):
-    """The only place where classical decoders are made."""
+    """Make a classical decoder; they are made here only."""
     if entry.kind in ("runs", "blocks", "voxels"):
         return _regions(name, entry)
-    if isinstance(task.X, list):
-        sfreq = task.X[0].sfreq
-    else:
-        sfreq = (task.info or task.X.info)["sfreq"]
+    first = task.X[0] if isinstance(task.X, list) else task.X
+    sfreq = first.sfreq if isinstance(first, Signals) else (task.info or first.info)["sfreq"]
     try:
         if name in NETWORKS:
             import braindecode  # noqa: F401
@@ -126,7 +124,7 @@ def _classical(name, entry, task, seed):
 
 
 def _regions(name, entry):
-    """Means of regions or voxels, or correlations between regions."""
+    """Decode from means of regions or voxels, or from correlations between regions."""
     found = make_record_baselines(("fmri",), is_regression=entry.is_regression)["fmri: regions"]
     if name == "region means, svm":
         return make_pipeline(*(step for _, step in found.steps[:-1]), LinearSVC(C=0.01))
@@ -137,7 +135,7 @@ def _regions(name, entry):
 
 @cache
 def weights_of(name):
-    """The first digits of the sha256 of the weights that a decoder uses, or an empty string."""
+    """Return the first digits of the sha256 of the weights that a decoder uses."""
     from brainof_toolbox.models import load_checkpoint
 
     if name not in BRAINOF:

@@ -1,4 +1,4 @@
-"""A column per set, a point per group."""
+"""Draw a column per set, a point per group."""
 
 from __future__ import annotations
 

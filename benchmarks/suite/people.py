@@ -1,4 +1,4 @@
-"""Who is scored, and the folds: fixed by names, without random numbers."""
+"""Choose the people who are scored and make the folds, by names alone."""
 
 from __future__ import annotations
 

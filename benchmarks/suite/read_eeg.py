@@ -1,4 +1,4 @@
-"""Readers of EEG recordings with caps of 15 to 64 electrodes."""
+"""Read EEG recordings with caps of 15 to 64 electrodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _windows(raw, n_windows, duration=4.0):
 
 
 def _rest(folder, states, n_windows):
-    """Windows of the recordings of rest, their people and states."""
+    """Cut windows of the recordings of rest; return them, their people and states."""
     epochs, people, found = [], [], []
     for path in sorted(folder.glob("*_raw.fif.gz")):
         state = path.name.split("_task-")[1].split("_")[0]
@@ -41,7 +41,7 @@ def _rest(folder, states, n_windows):
 
 
 def read_eyes(root, part):
-    """Eyes closed against open, people left out."""
+    """Read eyes closed against open; people are left out."""
     folder = root / "eeg-depression-rest"
     X, people, states = _rest(folder, ("eyesclosed", "eyesopen"), 6)
     y = np.where(states == "eyesopen", "open", "closed")
@@ -49,7 +49,7 @@ def read_eyes(root, part):
 
 
 def read_depression(root, part):
-    """Depression against control, people left out."""
+    """Read depression against control; people are left out."""
     folder = root / "eeg-depression-rest"
     X, people, _ = _rest(folder, ("eyesclosed",), 6)
     table = pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
@@ -58,7 +58,7 @@ def read_depression(root, part):
 
 
 def read_arithmetic(root, part):
-    """Rest against mental arithmetic, people left out."""
+    """Read rest against mental arithmetic; people are left out."""
     folder = root / "eeg-mental-arithmetic"
     epochs, people, y = [], [], []
     for path in sorted(folder.glob("*_eeg.edf")):
@@ -75,13 +75,13 @@ def read_arithmetic(root, part):
 
 
 def _names(epochs):
-    """Name of the condition of each epoch."""
+    """Return the name of the condition of each epoch."""
     names = {code: name for name, code in epochs.event_id.items()}
     return np.array([names[code] for code in epochs.events[:, 2]])
 
 
 def read_motor(root, part):
-    """Left against right fist, one run left out."""
+    """Read left against right fist; a run is left out."""
     epochs, runs = [], []
     for path in sorted((root / "eeg-motor-imagery").glob("*.edf")):
         raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
@@ -98,7 +98,7 @@ def read_motor(root, part):
 
 
 def read_pictures(root, part):
-    """First against second picture, people left out."""
+    """Read the first against the second picture; people are left out."""
     folder = root / "eeg-visual-object"
     paths = sorted(folder.glob("*_epo.fif.gz"))
     epochs = [mne.read_epochs(path, verbose="error").drop_channels(["nd"]) for path in paths]
@@ -109,7 +109,7 @@ def read_pictures(root, part):
 
 
 def read_openbci(root, part):
-    """Imagery of the right hand against rest, people left out."""
+    """Read imagery of the right hand against rest; people are left out."""
     folder = root / "eeg-mi-openbci"
     epochs, people = [], []
     for path in sorted(folder.glob("*_raw.fif.gz")):

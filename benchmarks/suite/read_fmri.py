@@ -1,4 +1,4 @@
-"""Readers of fMRI: images of blocks, and series of regions."""
+"""Read fMRI: images of blocks, and series of regions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _people(folder):
 
 # -------------------------------------------------------------------------------- one label each
 def read_tumour(root, part):
-    """Brain tumour against control, people left out."""
+    """Read brain tumour against control; people are left out."""
     folder = root / "fmri-tvb-tumor"
     people, centres = _people(folder), _centres(folder / "regions.tsv")
     X, names = [], []
@@ -62,7 +62,7 @@ def read_tumour(root, part):
 
 
 def read_injury(root, part):
-    """Traumatic brain injury against control, people left out."""
+    """Read traumatic brain injury against control; people are left out."""
     folder = root / "fmri-tbi-schaefer1000"
     series = _series(folder / "task-rest_atlas-Schaefer1000_timeseries.npz")
     centres = _centres(folder / "parcels.tsv")[::5]
@@ -74,7 +74,7 @@ def read_injury(root, part):
 
 
 def _rest_of_sites(root, column):
-    """Series of the people of three sites that have an entry in ``column``, and their table."""
+    """Read the series of all people with an entry in ``column``, and their table."""
     folder = root / "fmri-rpn-rest"
     people = _people(folder).dropna(subset=[column])
     # Parcel 11 lies outside the field of view of eight people.
@@ -92,7 +92,7 @@ def _rest_of_sites(root, column):
 
 
 def read_sex(root, part):
-    """Sex, a site left out."""
+    """Read sex; a site is left out."""
     X, people = _rest_of_sites(root, "sex")
     y, names, sites = (
         people["sex"].to_numpy(str),
@@ -103,7 +103,7 @@ def read_sex(root, part):
 
 
 def read_age(root, part):
-    """Age in years, a site left out."""
+    """Read age in years; a site is left out."""
     X, people = _rest_of_sites(root, "age")
     names, sites = people.index.to_numpy(str), people["site"].to_numpy(str)
     splits = split_sites("fmri-rpn-rest", sites, names, part)
@@ -112,7 +112,7 @@ def read_age(root, part):
 
 # ----------------------------------------------------------------------------------------- blocks
 def read_pain(root, part, n_volumes=10, delay=4.0, t_r=2.0):
-    """Two lower against two higher temperatures, people left out."""
+    """Read two lower against two higher temperatures; people are left out."""
     folder = root / "fmri-connattractor-pain"
     series = _series(folder / "task-heatpain_atlas-MIST122_timeseries.npz")
     events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"run": str})
@@ -138,7 +138,7 @@ def read_pain(root, part, n_volumes=10, delay=4.0, t_r=2.0):
 
 
 def read_story(root, part, n_volumes=10):
-    """Low against high word rate, people and halves of the story left out."""
+    """Read low against high word rate; people and halves of the story are left out."""
     folder = root / "fmri-story-listening"
     values, rates, names = [], [], []
     for path in sorted(folder.glob("*/*_rois-6mm_timecourses.txt")):
@@ -186,7 +186,7 @@ def _haxby_folder(source, root):
 
 
 def read_haxby(root, part):
-    """Eight categories of objects, one run left out."""
+    """Read eight categories of objects; a run is left out."""
     source = root / "fmri-haxby" / "sub-1"
     image = nibabel.load(source / "sub-1_run-01_res-1slice_bold.nii.gz")
     mean = image.get_fdata().mean(axis=3)

@@ -1,4 +1,4 @@
-"""Readers of EEG recordings with consumer headsets of four electrodes."""
+"""Read EEG recordings with consumer headsets of four electrodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .sets import Set, Task
 
 
 def _epochs(paths, tmin, tmax):
-    """Epochs of several recordings, filtered and without large deflections, and their files."""
+    """Filter recordings, cut epochs, drop large deflections; return them and their files."""
     found, names = [], []
     for path in paths:
         raw = mne.io.read_raw_fif(path, preload=True, verbose="error")
@@ -42,7 +42,7 @@ def _thin(X, groups, n_each):
 
 
 def read_targets(root, part):
-    """Target against nontarget pictures, one session left out."""
+    """Read target against nontarget pictures; a session is left out."""
     paths = sorted((root / "eeg-muse-lsl").glob("*_task-p300_*_raw.fif.gz"))
     X, files = _epochs(paths, -0.1, 0.8)
     sessions = np.array([name[:12] for name in files])
@@ -51,7 +51,7 @@ def read_targets(root, part):
 
 
 def read_faces(root, part):
-    """Faces against houses, people left out."""
+    """Read faces against houses; people are left out."""
     paths = sorted((root / "eeg-muse-lsl").glob("*_task-n170_*_raw.fif.gz"))
     paths += sorted((root / "eeg-expy").glob("*_acq-muse*_raw.fif.gz"))
     X, files = _epochs(paths, -0.1, 0.6)

@@ -1,4 +1,4 @@
-"""Readers of MEG recordings."""
+"""Read MEG recordings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .sets import Set, Task
 
 
 def read_hand(root, part):
-    """Four directions of a hand movement, five folds of one person."""
+    """Read four directions of a hand movement; five folds of one person."""
     folder = root / "meg-hand-direction"
     # The copy states no unit. Taken as femtotesla, its spread is that of magnetometers.
     X = np.load(folder / "X_train.npy").astype(np.float64) * 1e-15
@@ -20,7 +20,7 @@ def read_hand(root, part):
 
 
 def read_touch(root, part):
-    """Detected against missed touch, people left out."""
+    """Read detected against missed touch; people are left out."""
     folder = root / "meg-spectralevents"
     with np.load(folder / "task-tactile_prestimulus.npz") as file:
         names = sorted(name for name in file if not name.endswith("_detected"))
@@ -37,7 +37,7 @@ def read_touch(root, part):
 
 
 def _each_class(y, n_each):
-    """Evenly spaced trials of each class."""
+    """Return evenly spaced trials of each class."""
     rows = [np.flatnonzero(y == label) for label in np.unique(y)]
     return np.sort(np.concatenate([own[spread(len(own), n_each)] for own in rows]))
 

@@ -1,4 +1,4 @@
-"""Simulated recordings: whole-head MEG, and EEG with another cap in test people."""
+"""Simulate whole-head MEG, and EEG with another cap in test people."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .sets import Set, Task
 
 
 def read_simulated_meg(root, part):
-    """Left against right hand with 102 channels, people left out."""
-    X = make_study(6, kind="meg", effect_size=0.4, n_epochs=24, n_channels=102, random_state=0)
+    """Simulate left against right hand, 51 channels; people are left out."""
+    X = make_study(6, kind="meg", effect_size=0.4, n_epochs=20, n_channels=51, random_state=0)
     y = np.where(X.events[:, 2] == X.event_id["left"], "left", "right")
     people = X.metadata["subject"].to_numpy(str)
     return Task(X, y, people, split_people("simulated", y, people, 6, part))
 
 
 def read_simulated_caps(root, part):
-    """Left against right hand; 19 electrodes train, other electrodes and people test."""
+    """Simulate left against right hand; test people have other electrodes."""
     train = make_study(6, effect_size=0.4, n_epochs=24, n_channels=19, random_state=1)
     test = make_study(4, effect_size=0.4, n_epochs=24, n_channels=64, random_state=2)
     test = test.pick(test.ch_names[19:])

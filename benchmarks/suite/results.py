@@ -1,4 +1,4 @@
-"""Lines of results: one for each fold and group of a decoder on a set."""
+"""Keep lines of results: one for each fold and group of a decoder on a set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """One decoder on one set under one condition."""
+    """Name one decoder on one set under one condition."""
 
     set: str
     condition: str
@@ -29,7 +29,7 @@ def item_of(line):
 
 
 class Store:
-    """Lines of JSON, one file per set; what is complete is not computed again.
+    """Keep lines of JSON, one file per set; complete items are not computed again.
 
     Parameters
     ----------

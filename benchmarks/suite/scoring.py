@@ -1,4 +1,4 @@
-"""Score a decoder on a set: lines of results for each fold and group."""
+"""Score decoders on sets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import time
 import traceback
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 
+import mne
 import numpy as np
 
-from brainof_toolbox import cross_validate
+from brainof_toolbox import cross_validate, from_epochs
 
 from .conditions import AS_RECORDED, apply_condition, cut_labels
-from .decoders import NETWORKS, Unsupported, make_decoder, names_for, weights_of
+from .decoders import (
+    NETWORKS,
+    Unsupported,
+    is_classical,
+    make_decoder,
+    names_for,
+    weights_of,
+)
 from .people import read_splits
 from .results import Item, Store
 from .sets import SETS, data_dir
@@ -23,7 +32,7 @@ ONLY_AS_RECORDED = ("latents alone", "re-centred", "untrained", "tangent space, 
 
 
 def list_items(sets, decoders=None, fractions=(1.0,), conditions=None, seeds=(0,), people=None):
-    """Return all that is to be scored, set by set.
+    """List the items to score, set by set.
 
     Parameters
     ----------
@@ -104,7 +113,7 @@ def _list_lines(items, folder):
 
 
 def run_set(items, folder):
-    """Score items of one set; yields a line of progress for each."""
+    """Score items of one set; yield a line of progress for each."""
     entry, store = SETS[items[0].set], Store(folder)
     root = None if entry.folder is None else data_dir()
     with warnings.catch_warnings():
@@ -112,13 +121,21 @@ def run_set(items, folder):
         recorded = entry.read(root, items[0].people)
         for condition in dict.fromkeys(item.condition for item in items):
             task = apply_condition(condition, recorded)
+            arrays = _read_once(task)
             for item in items:
                 if item.condition == condition:
-                    yield f"{item}: {_attempt(item, entry, task, store)}"
+                    own = arrays if is_classical(item.decoder) else task
+                    yield f"{item}: {_attempt(item, entry, own, store)}"
+
+
+def _read_once(task):
+    """Convert epochs to Signals; classical decoders would do this again in each fold."""
+    is_epochs = isinstance(task.X, mne.BaseEpochs)
+    return replace(task, X=from_epochs(task.X)) if is_epochs else task
 
 
 def _attempt(item, entry, task, store):
-    """Score an item and store its lines; returns what happened."""
+    """Score an item and store its lines; return a line of progress."""
     try:
         rows = score(item, entry, task)
     except Unsupported as error:
@@ -138,8 +155,8 @@ def score(item, entry, task):
 
     A line holds ``right`` and ``total`` for each class: correct and all test samples. The
     pooled balanced accuracy is the mean over classes of the sums' ratio. Of a continuous target,
-    ``total`` is the sum of the absolute errors of the training median, and ``right`` what the
-    decoder takes off it, so that the same ratio is the skill.
+    ``total`` is the sum of the absolute errors of the training median, and ``right`` the
+    reduction by the decoder, so that the same ratio is the skill.
     """
     splits = task.splits
     if item.fraction < 1:
@@ -180,7 +197,7 @@ def score(item, entry, task):
 
 
 def pool_lines(rows):
-    """Pooled score of the lines of one item."""
+    """Return the pooled score of the lines of one item."""
     sums = {}
     for row in rows:
         for label, n in row["total"].items():
@@ -190,7 +207,7 @@ def pool_lines(rows):
 
 
 def count_right(y, predicted):
-    """Correct and all test samples of each class."""
+    """Count correct and all test samples of each class."""
     labels = [str(label) for label in np.unique(y)]
     return {
         "right": {k: int(((y == k) & (predicted == k)).sum()) for k in labels},
@@ -199,7 +216,7 @@ def count_right(y, predicted):
 
 
 def count_errors(y, predicted, guess):
-    """What a regressor takes off the absolute errors of guessing the training median."""
+    """Compare the absolute errors with those of the training median."""
     total = float(np.abs(y - guess).sum())
     return {
         "right": {"error": round(total - float(np.abs(y - predicted).sum()), 6)},

@@ -1,4 +1,4 @@
-"""The registry of sets."""
+"""List the sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Task:
-    """Samples, labels and folds of a set.
+    """Hold the samples, labels and folds of a set.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Set:
-    """Description of a set.
+    """Describe a set.
 
     Parameters
     ----------
@@ -83,17 +83,17 @@ class Set:
 
     @property
     def is_regression(self):
-        """Whether the target is continuous."""
+        """Return whether the target is continuous."""
         return self.classes == 0
 
     @property
     def chance(self):
-        """Score of guessing."""
+        """Return the score of guessing."""
         return 1 / self.classes if self.classes else 0.0
 
     @property
     def metric(self):
-        """Name of the score."""
+        """Return the name of the score."""
         return "skill" if self.is_regression else "balanced accuracy"
 
 

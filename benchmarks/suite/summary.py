@@ -1,4 +1,4 @@
-"""Lines of results -> scores, intervals over groups, paired differences."""
+"""Compute scores, intervals over groups and paired differences from lines of results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARGIN = 0.05
 
 @dataclass(frozen=True)
 class Counts:
-    """Correct and all test samples, by group and class.
+    """Hold correct and all test samples, by group and class.
 
     Parameters
     ----------
@@ -35,24 +35,24 @@ class Counts:
 
     @property
     def score(self):
-        """Pooled score: mean over classes."""
+        """Return the pooled score, a mean over classes."""
         return float(np.mean(self.right.sum(axis=0) / self.total.sum(axis=0)))
 
     @property
     def shares(self):
-        """What each group adds to the pooled score; the mean over groups is the score."""
+        """Return the part of each group in the pooled score; their mean is the score."""
         n_groups = len(self.names)
         return n_groups * (self.right / self.total.sum(axis=0)).mean(axis=1)
 
     @property
     def by_group(self):
-        """Score of each group over the classes that it has."""
+        """Return the score of each group over its own classes."""
         ratio = np.full(self.total.shape, np.nan)
         np.divide(self.right, self.total, out=ratio, where=self.total > 0)
         return np.nanmean(ratio, axis=1)
 
     def draw(self, weights):
-        """Scores with groups counted ``weights`` times, shape (n_draws, n_groups)."""
+        """Return scores with groups counted ``weights`` times, shape (n_draws, n_groups)."""
         right, total = weights @ self.right, weights @ self.total
         ratio = np.full(total.shape, np.nan)
         np.divide(right, total, out=ratio, where=total > 0)
@@ -85,25 +85,25 @@ def count(lines):
 
 
 def draw_groups(n_groups, seed=0):
-    """How often each group is drawn: (N_BOOTSTRAP, n_groups)."""
+    """Draw how often each group counts: (N_BOOTSTRAP, n_groups)."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_BOOTSTRAP)
 
 
 def widen(draws, centre, n_groups):
-    """95 % interval from bootstrapped values; n of n drawn are too narrow by sqrt(1 - 1/n)."""
+    """Return a 95 % interval of bootstrapped values, corrected for drawing n of n groups."""
     factor = np.sqrt(n_groups / max(n_groups - 1, 1))
     low, high = np.percentile(draws, [2.5, 97.5])
     return centre - factor * (centre - low), centre + factor * (high - centre)
 
 
 def interval(counts):
-    """95 % interval of a score, over groups."""
+    """Return the 95 % interval of a score, over groups."""
     return widen(counts.draw(draw_groups(len(counts.names))), counts.score, len(counts.names))
 
 
 def difference(first, second):
-    """Paired difference of two decoders on the same groups.
+    """Compare two decoders on the same groups.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def difference(first, second):
 
 
 class Summary:
-    """All results of a folder.
+    """Summarise all results of a folder.
 
     Parameters
     ----------
@@ -163,18 +163,18 @@ class Summary:
         self.counts = {key: count(rows) for key, rows in self.lines.items()}
 
     def decoders(self, name, condition=AS_RECORDED, fraction=1.0):
-        """Counts of each decoder of a set under a condition."""
+        """Return the counts of each decoder of a set under a condition."""
         wanted = (name, condition, fraction)
         return {key[3]: counts for key, counts in self.counts.items() if key[:3] == wanted}
 
     def best_classical(self, name, condition=AS_RECORDED, fraction=1.0):
-        """Name of the best classical decoder, or None."""
+        """Return the name of the best classical decoder, or None."""
         there = self.decoders(name, condition, fraction)
         classical = [decoder for decoder in there if is_classical(decoder)]
         return max(classical, key=lambda one: there[one].score, default=None)
 
     def cells(self):
-        """Sets, conditions and fractions that have results, in the order of the registry."""
+        """Return sets, conditions and fractions with results, in the order of the registry."""
         keys = {key[:3] for key in (*self.counts, *self.failures)}
         sets, conditions = list(SETS), [AS_RECORDED, *CONDITIONS]
         return sorted(
@@ -182,7 +182,7 @@ class Summary:
         )
 
     def pairs(self, second, condition=AS_RECORDED, fraction=1.0):
-        """Difference of the default decoder and another, by set.
+        """Compare the default decoder with another, by set.
 
         Parameters
         ----------

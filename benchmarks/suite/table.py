@@ -1,4 +1,4 @@
-"""What was found, as a page of text."""
+"""Write the results as a page of text."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _score(there, name):
 
 
 def _sets(summary):
-    """One row per set: the default decoder, its parts, and the best classical one."""
+    """Write a row per set: the default decoder, its parts, and the best classical one."""
     rows, pairs = [], summary.pairs(None)
     for name in SETS:
         there = summary.decoders(name)
@@ -94,7 +94,7 @@ def _pooled(summary):
 
 
 def _conditions(summary):
-    """One row per set and condition beside the recordings as they are."""
+    """Write a row per set and condition beside the recordings as they are."""
     rows = []
     for name, condition, fraction in summary.cells():
         if condition == AS_RECORDED and fraction == 1:
@@ -112,7 +112,7 @@ def _conditions(summary):
 
 
 def _every_decoder(summary):
-    """All classical decoders, one row per set."""
+    """Write all decoders, a line per set."""
     rows = []
     for name in SETS:
         there = summary.decoders(name)
@@ -137,7 +137,7 @@ def _every_decoder(summary):
 
 
 def _times(summary):
-    """Processor time of each set, summed over decoders and conditions."""
+    """Write the processor time of each set, over decoders and conditions."""
     spent = {}
     for (name, *_), lines in summary.lines.items():
         by_seed = {line["seed"]: line["cpu_seconds"] for line in lines}
