@@ -304,6 +304,8 @@ def test_scores_by_hand():
     assert both.score == pytest.approx(0.5) and both.names == ("g0", "g1")
     alone = summary.count(lines_of([(4, 0), (0, 1)], [(4, 0), (0, 2)]))
     assert alone.score == pytest.approx(0.75) and list(alone.by_group) == [1.0, 0.5]
+    empty = summary.count(lines_of([(4, 4), (0, 0)], [(4, 4), (0, 0)]))
+    assert np.array_equal(empty.by_group, [1.0, np.nan], equal_nan=True) and empty.score == 1
 
 
 def test_differences_by_hand():

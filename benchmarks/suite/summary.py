@@ -47,16 +47,21 @@ class Counts:
     @property
     def by_group(self):
         """Return the score of each group over its own classes."""
-        ratio = np.full(self.total.shape, np.nan)
-        np.divide(self.right, self.total, out=ratio, where=self.total > 0)
-        return np.nanmean(ratio, axis=1)
+        return _mean_ratio(self.right, self.total)
 
     def draw(self, weights):
         """Return scores with groups counted ``weights`` times, shape (n_draws, n_groups)."""
-        right, total = weights @ self.right, weights @ self.total
-        ratio = np.full(total.shape, np.nan)
-        np.divide(right, total, out=ratio, where=total > 0)
-        return np.nanmean(ratio, axis=1)
+        return _mean_ratio(weights @ self.right, weights @ self.total)
+
+
+def _mean_ratio(right, total):
+    """Average the ratio over the classes that are there; NaN where none is."""
+    is_there = total > 0
+    ratio = np.divide(right, total, out=np.zeros(total.shape), where=is_there)
+    n_there = is_there.sum(axis=1)
+    return np.divide(
+        ratio.sum(axis=1), n_there, out=np.full(len(total), np.nan), where=n_there > 0
+    )
 
 
 def count(lines):

@@ -64,7 +64,7 @@ def _sets(summary):
         row = {"set": _mark(name), "chance": f"{SETS[name].chance:.2f}"}
         row |= {decoder: _score(there, decoder) for decoder in BRAINOF}
         best = summary.best_classical(name)
-        row["best classical"] = f"{_score(there, best)} {best}"
+        row["best classical"] = f"{_score(there, best)} {best or ''}"
         if name in pairs:
             pair = pairs[name]
             row["difference"] = (
@@ -117,13 +117,10 @@ def _every_decoder(summary):
     for name in SETS:
         there = summary.decoders(name)
         scores = [f"{decoder} {there[decoder].score:.3f}" for decoder in there]
-        failed = [
-            f"{key[3]} cannot run ({reason})"
-            for key, reason in summary.failures.items()
-            if key[:3] == (name, AS_RECORDED, 1.0)
-        ]
-        if scores or failed:
-            rows.append(f"{_mark(name)}: " + "; ".join([*scores, *failed]))
+        failed = [key[3] for key in summary.failures if key[:3] == (name, AS_RECORDED, 1.0)]
+        scores += [f"cannot run: {', '.join(failed)}"] * bool(failed)
+        if scores:
+            rows.append(f"{_mark(name)}: " + "; ".join(scores))
             if DEFAULT in there:
                 low, high = interval(there[DEFAULT])
                 rows[-1] += f" (default [{low:.2f} {high:.2f}])"
