@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from .._utils.validation import check_option
-from ..features import Covariance, Evoked
+from ..features import Block, Covariance, Evoked
 from ..signals import MODALITIES
 
-__all__ = ["LATENTS", "ExplicitFeatures", "parse_features"]
+__all__ = ["AUTO", "LATENTS", "ColumnsDifferError", "ExplicitFeatures", "parse_features"]
 
+AUTO = "auto"
 LATENTS = "latents"
 #: Features that need no network.
 EXPLICIT = {"covariance": Covariance, "evoked": Evoked}
+_MOST_REGIONS = 450  # of an atlas whose own correlations are columns: some 100,000
+
+
+class ColumnsDifferError(ValueError):
+    """Samples give a block other columns than earlier samples."""
+
+    def __init__(self, block, message):
+        super().__init__(block, message)
+        self.block, self.message = block, message
+
+    def __str__(self):
+        return self.message
 
 
 def parse_features(features):
-    """Return what was asked for in order: ``"latents"`` and objects with ``compute``."""
-    given = [features] if isinstance(features, str) or hasattr(features, "compute") else features
+    """Return what was asked for in order: ``"latents"`` and blocks; all of them for "auto"."""
+    if isinstance(features, str) and features == AUTO:
+        return (LATENTS, *(kind() for kind in EXPLICIT.values()))
+    given = [features] if isinstance(features, (str, Block)) else features
     given = list(given) if isinstance(given, (list, tuple)) else [given]
     known = (LATENTS, *EXPLICIT)
-    parsed = [f if hasattr(f, "compute") else check_option("features", f, known) for f in given]
-    parsed = [f if hasattr(f, "compute") or f == LATENTS else EXPLICIT[f]() for f in parsed]
+    parsed = [f if isinstance(f, Block) else check_option("features", f, known) for f in given]
+    parsed = [f if isinstance(f, Block) or f == LATENTS else EXPLICIT[f]() for f in parsed]
     names = [getattr(feature, "name", feature) for feature in parsed]
     if not names or len(set(names)) < len(names):
         raise ValueError(
@@ -35,14 +50,19 @@ def parse_features(features):
 class ExplicitFeatures:
     """Features of preprocessed windows; of several modalities, one block of each.
 
-    The first samples that are seen fix the modalities, which are part of the names of blocks, and
-    the columns.
+    The first samples that are embedded fix the modalities, which are part of the names of blocks,
+    and the columns. Where features are chosen automatically, they also fix which blocks apply, and
+    whether fMRI has the correlations of its own regions or of fixed places.
     """
 
-    def __init__(self, features):
+    def __init__(self, features, *, is_auto=False):
         self.features = tuple(feature for feature in features if feature != LATENTS)
+        self.is_auto = is_auto
         self.modalities = ()
         self.columns = {}  # Names of columns by block
+        self.excluded = ()  # Blocks that do not apply to all samples
+        self.has_own_regions = is_auto  # False: samples have several atlases, or a large one
+        self.is_fixed = False
 
     def note_modalities(self, samples):
         """Fix the modalities of lazily read samples, unless they are fixed."""
@@ -50,26 +70,47 @@ class ExplicitFeatures:
             found = {name for item in samples for name in item.modalities}
             self.modalities = tuple(name for name in MODALITIES if name in found)
 
-    def note_columns(self, columns):
+    def note_columns(self, columns, has_own_regions=True):
         """Fix the columns of blocks; refuse others than before."""
         for block, names in columns.items():
             known = self.columns.setdefault(block, names)
-            if len(known) != len(names):
-                raise ValueError(
+            is_own = self._is_own(block)
+            if is_own and not has_own_regions and known is names:
+                self.has_own_regions = is_own = False
+            if len(known) != len(names) or (is_own and known != names):
+                raise ColumnsDifferError(
+                    block,
                     f"The block {block!r} has {len(names)} columns for these samples and "
-                    f"{len(known)} for earlier ones: their durations differ. Cut samples to one "
-                    "length, or leave the block out of features."
+                    f"{len(known)} for earlier ones, or columns of other names: their durations "
+                    "or atlases differ. Cut samples to one length, use one atlas, or leave the "
+                    "block out of features.",
                 )
+
+    def give_way(self, block):
+        """Prepare to embed the first samples again without what they do not share."""
+        if not self.is_auto or self.is_fixed:
+            return False
+        if self._is_own(block):
+            self.has_own_regions = False
+        else:
+            self.excluded = (*self.excluded, block)
+        self.columns = {}
+        return True
 
     def compute(self, batch):
         """Yield block, samples (n,) and rows (n, n_columns) of a WindowBatch."""
         for feature in self.features:
             for modality, windows in batch.windows.items():
                 index, sample = batch.present(modality)
-                if len(index) and self._suits(feature, modality, batch):
-                    block, signals = self._name(feature, modality), windows.signals[index]
-                    self.note_columns({block: tuple(feature.columns(signals))})
-                    yield block, sample, feature.compute(signals).astype(np.float64)
+                block = self._name(feature, modality)
+                if not len(index) or self._is_unused(block):
+                    continue
+                signals = windows.signals[index]
+                if self._applies(feature, block, signals):
+                    is_own = self._is_own(block) and signals.shape[1] <= _MOST_REGIONS
+                    own = replace(feature, regions="own") if is_own else feature
+                    self.note_columns({block: tuple(own.columns(signals))}, is_own)
+                    yield block, sample, own.compute(signals).astype(np.float64)
 
     def blocks_of(self, feature):
         """List the blocks of a feature that have been seen, by modality in reading order."""
@@ -78,11 +119,33 @@ class ExplicitFeatures:
 
     def fingerprint(self):
         """Describe what determines the blocks, as JSON values."""
-        found = []
-        for feature in self.features:
-            values = asdict(feature) if is_dataclass(feature) else vars(feature)
-            found.append({"name": feature.name, "version": feature.version, **values})
-        return found
+        found = [feature.fingerprint() for feature in self.features]
+        return [*found, AUTO] if self.is_auto else found
+
+    def _applies(self, feature, block, signals):
+        """Return whether a block applies; an automatic one must apply to all samples."""
+        if not self.is_auto:
+            return feature.is_available(signals)
+        is_available = feature.is_available(signals) and not _lacks_orientations(signals)
+        if not is_available and block in self.columns:
+            raise ColumnsDifferError(
+                block,
+                f"The block {block!r}, which the decoder uses, does not apply to these samples: "
+                "it was fitted to epochs or trials, and these are recordings, or windows of them.",
+            )
+        if not is_available and not self.is_fixed:
+            self.excluded = (*self.excluded, block)
+        return is_available
+
+    def _is_unused(self, block):
+        """Return whether a block was left out of the first samples."""
+        is_late = self.is_auto and self.is_fixed and block not in self.columns
+        return is_late or block in self.excluded
+
+    def _is_own(self, block):
+        """Return whether the columns of a block are those of an atlas's own regions."""
+        is_fmri = block.startswith("fmri_") or self.modalities == ("fmri",)
+        return self.has_own_regions and is_fmri
 
     def _name(self, feature, modality):
         if modality not in self.modalities:
@@ -92,7 +155,8 @@ class ExplicitFeatures:
             )
         return feature.name if len(self.modalities) == 1 else f"{modality}_{feature.name}"
 
-    @staticmethod
-    def _suits(feature, modality, batch):
-        """Whether a block has a meaning: a recording of sensors is not locked to an event."""
-        return feature.name != Evoked.name or modality == "fmri" or not batch.is_recording
+
+def _lacks_orientations(signals):
+    """Return whether all sensors are gradiometers without a direction."""
+    is_grad = set(signals.ch_types) == {"grad"}
+    return is_grad and not np.any(signals.ch_ori)

@@ -23,7 +23,7 @@ from ..models import save_checkpoint
 from ..models.isolate import isolate_torch
 from ..signals import MODALITIES
 from .backbones import load_backbone, load_preprocessing
-from .blocks import LATENTS, ExplicitFeatures, parse_features
+from .blocks import AUTO, LATENTS, ColumnsDifferError, ExplicitFeatures, parse_features
 from .parallel import embed_tasks, plan_parallel_tasks
 from .tokens import POOLINGS, batch_tokens
 from .windows import SampleMeans, iter_windows
@@ -41,8 +41,9 @@ class Encoder:
     checkpoint : path-like | str | ReleasedBrainOF | None
         As for :class:`~brainof_toolbox.BrainOFEmbedder`.
     features : str | sequence of str
-        ``"latents"``, ``"covariance"``, ``"evoked"``, or objects of
-        :mod:`brainof_toolbox.features`. Without ``"latents"`` no network is loaded.
+        ``"latents"``, ``"covariance"``, ``"evoked"``, or blocks of
+        :mod:`brainof_toolbox.features`. Without ``"latents"`` no network is loaded. ``"auto"``:
+        all that apply to the first samples that are embedded.
     pooling : str
         ``"flatten"``, ``"mean"`` or ``"mean+std"`` over the latents.
     layer : int | None
@@ -131,7 +132,7 @@ class Encoder:
             as_seed(random_state)
         self.configure(batch_size=batch_size, device=device, verbose=verbose)
         self.subjects, self.is_fine_tuned = frozenset(), False
-        self.explicit = ExplicitFeatures(self.features)
+        self.explicit = ExplicitFeatures(self.features, is_auto=features == AUTO)
         self._load(checkpoint, random_state)
 
     def _load(self, checkpoint, random_state):
@@ -190,7 +191,7 @@ class Encoder:
                 names += [f"latents {i}" for i in range(self.backbone.n_columns(self.pooling))]
                 continue
             blocks = self.explicit.blocks_of(feature)
-            if not blocks:
+            if not blocks and not self.explicit.is_fixed:
                 raise ValueError("Embed samples first: explicit features depend on them.")
             names += [
                 f"{block} {name}" for block in blocks for name in self.explicit.columns[block]
@@ -240,12 +241,31 @@ class Encoder:
         # "latents", "covariance", "evoked"; of several modalities "eeg_covariance" and so on.
         # Rows are NaN where a sample lacks the modality.
         samples = self.samples(X, keep_broken=on_error != "raise")
-        self.explicit.note_modalities(samples)
         tasks = plan_parallel_tasks(self, samples, n_jobs, on_error)
-        if tasks is not None:
-            blocks = embed_tasks(self, samples, tasks, n_jobs, on_error)
-        else:
-            blocks = self.average_windows(self.windows(samples), count_samples(samples))
+
+        def embed():
+            if tasks is not None:
+                return embed_tasks(self, samples, tasks, n_jobs, on_error)
+            return self.average_windows(self.windows(samples), count_samples(samples))
+
+        return self._fix_blocks(embed, samples)
+
+    def embed_windows(self, batches, samples):
+        """Embed samples whose windows were read before; returns blocks as ``embed_blocks``."""
+        n_samples = count_samples(samples)
+        return self._fix_blocks(lambda: self.average_windows(batches, n_samples), samples)
+
+    def _fix_blocks(self, embed, samples):
+        """Embed samples, again without what they do not share, and order the blocks."""
+        self.explicit.note_modalities(samples)
+        while True:
+            try:
+                blocks = embed()
+                break
+            except ColumnsDifferError as error:
+                if not self.explicit.give_way(error.block):
+                    raise
+        self.explicit.is_fixed = True
         return self._in_order(blocks, count_samples(samples))
 
     def average_windows(self, batches, n_samples):
@@ -274,7 +294,7 @@ class Encoder:
         found = {}
         for feature in self.features:
             names = [LATENTS] if feature == LATENTS else self.explicit.blocks_of(feature)
-            if not names:
+            if not names and not self.explicit.is_auto:
                 raise ValueError(
                     f"The block {feature.name!r} cannot be computed from these samples: "
                     "recordings of EEG and MEG are not locked to an event. Pass epochs, or leave "

@@ -27,6 +27,7 @@ from ..io.inputs import count_samples, name_item, open_item
 from ..models import BrainOF
 from ..models.isolate import isolate_torch
 from ..signals import PairedSignals, Signals
+from .blocks import ColumnsDifferError
 
 __all__ = ["Outcome", "embed_items", "embed_tasks", "make_tasks", "plan_parallel_tasks"]
 
@@ -54,6 +55,7 @@ class Outcome:
     blocks: dict | None = None  # (n_samples, n_columns) by name, unless the item was broken
     error: Exception | None = None  # Why it was broken
     columns: dict = field(default_factory=dict)  # Names of the columns of explicit blocks
+    has_own_regions: bool = True  # False: those of fMRI are of fixed places
 
     @property
     def rows(self):
@@ -142,7 +144,7 @@ def embed_items(encoder, tasks, *, n_jobs=None, on_error="raise"):
         for message, category in messages:
             warn(message, category)
         for outcome in outcomes:
-            encoder.explicit.note_columns(outcome.columns)
+            encoder.explicit.note_columns(outcome.columns, outcome.has_own_regions)
             yield outcome
 
 
@@ -221,6 +223,8 @@ def _embed_task(encoder, task, on_error, messages=None):
         encoder.explicit.note_modalities(samples)
         windows = _read_alone(encoder.windows(samples), messages)
         blocks = encoder.average_windows(windows, count_samples(samples))
+    except ColumnsDifferError:
+        raise
     except (_BrokenError, ValueError, TypeError) as error:
         if len(task) > 1:
             found = [_embed_task(encoder, [entry], on_error, messages) for entry in task]
@@ -237,6 +241,7 @@ def _embed_task(encoder, task, on_error, messages=None):
             index,
             {name: part[i] for name, part in parts.items()},
             columns=encoder.explicit.columns,
+            has_own_regions=encoder.explicit.has_own_regions,
         )
         for i, (index, _) in enumerate(task)
     ]
