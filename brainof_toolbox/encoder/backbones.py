@@ -54,6 +54,10 @@ class BrainOFBackbone:
         other._network, other._weights, other.is_bundled = network, None, False
         return other
 
+    def with_outputs(self, network):
+        """Return a backbone that gives the outputs of a network with a head."""
+        return OutputBackbone(network, self.config)
+
     def without_network(self):
         """Return a copy without weights, which is given them by :meth:`receive`."""
         other = copy.copy(self)
@@ -90,6 +94,25 @@ class BrainOFBackbone:
     def embed(self, tokens, *, layer, pooling):
         """Embed windows: (n_windows, n_columns)."""
         return pool(self.network(tokens, layer=layer), pooling)
+
+
+class OutputBackbone:
+    """A network with its head: its outputs take the place of pooled latents."""
+
+    is_portable = False
+    is_bundled = False
+    embeds = "tokens"
+
+    def __init__(self, network, config):
+        self.network, self.config = network, config
+
+    def prepare(self, batch, rows, device):
+        """Turn windows into tokens on a device, one batch per modality."""
+        return [part.to(device) for part in batch_tokens(batch, rows)]
+
+    def embed(self, tokens, *, layer, pooling):
+        """Compute outputs of windows: (n_windows, n_outputs)."""
+        return self.network(tokens)
 
 
 class ReleasedBackbone:

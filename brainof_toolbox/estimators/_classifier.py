@@ -24,7 +24,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     ----------
     %(checkpoint)s
     %(adaptation)s
-    %(encoder_parameters)s
+    %(decoder_parameters)s
     class_weight : dict | "balanced" | None
         Weights of the classes in the loss. ``"balanced"``: classes count alike, as in balanced
         accuracy; ``None``: samples count alike.
@@ -63,7 +63,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         checkpoint="brainof-tiny",
         *,
         adaptation="probe",
-        features="latents",
+        features="auto",
+        align=None,
         pooling="flatten",
         layer=None,
         window=None,
@@ -80,6 +81,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         self.checkpoint = checkpoint
         self.adaptation = adaptation
         self.features = features
+        self.align = align
         self.pooling = pooling
         self.layer = layer
         self.window = window

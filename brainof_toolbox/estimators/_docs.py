@@ -22,12 +22,26 @@ adaptation : str | Probe | LoRA | FineTuning
     :class:`~brainof_toolbox.estimators.FineTuning` with their defaults; a grid search reaches
     the parameters of an object, such as ``adaptation__rank``.
 """,
+    "align": """
+align : "subject" | None
+    ``"subject"``: features are re-centred on the mean of each subject, in training and in
+    prediction. In ``fit``, subjects are ``groups``, else those that the samples carry; in
+    prediction those that the samples carry, else all samples are taken as those of one subject,
+    with a warning. This uses unlabelled samples of the test subject (it is transductive), and
+    removes differences between subjects, so that labels must vary within them.
+""",
+    "features_auto": """
+features : str | sequence of str
+    Blocks that the decoder uses, as of :class:`~brainof_toolbox.BrainOFEmbedder`. ``"auto"``:
+    ``"latents"``, ``"covariance"`` and, where samples are locked to an event, ``"evoked"``. fMRI
+    has the columns of its own regions where all samples have one atlas of at most 450 regions,
+    and those of fixed places elsewhere.
+""",
     "features": """
 features : str | sequence of str
     Blocks of columns, side by side. ``"latents"``: pooled latents of the network.
     ``"covariance"`` and ``"evoked"``: see :mod:`brainof_toolbox.features`; they need no network,
     and of several modalities there is one block each. Objects of that module are taken too.
-    LoRA and fine-tuning need ``"latents"`` alone.
 """,
     "pooling": """
 pooling : str
@@ -91,8 +105,11 @@ checkpoint_info_ : dict
     Name, sha256, step, number of parameters, corpus and licence of the weights.
 backbone_ : BrainOF
     The network, updates included.
-head_ : sklearn.pipeline.Pipeline
+head_ : object
     The head (``"probe"``).
+feature_weights_ : dict of str -> float
+    Share of each block of features in the outputs; shares are at least 0 and sum to 1. After
+    LoRA and fine-tuning, ``"network"`` is the share of the trained network.
 history_ : pandas.DataFrame
     Losses by epoch (``"lora"``, ``"full"``).
 adapter_ : dict of str -> torch.Tensor
@@ -138,12 +155,11 @@ X : object
 """,
 }
 #: Parameters of the way from samples to rows, in the order of the signatures.
-DOCS["encoder_parameters"] = "".join(
-    DOCS[name].rstrip("\n")
-    for name in (
-        *("features", "pooling", "layer", "window", "info", "masker", "memory"),
-        "missing_positions",
-    )
-)
+_WAY = ("pooling", "layer", "window", "info", "masker", "memory", "missing_positions")
+for _title, _first in (
+    ("encoder_parameters", ("features",)),
+    ("decoder_parameters", ("features_auto", "align")),
+):
+    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in (*_first, *_WAY))
 
 fill_estimator_doc = fill_doc(DOCS)

@@ -18,7 +18,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
     ----------
     %(checkpoint)s
     %(adaptation)s
-    %(encoder_parameters)s
+    %(decoder_parameters)s
     %(batch_size)s
     %(device)s
     %(random_state)s
@@ -54,7 +54,8 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         checkpoint="brainof-tiny",
         *,
         adaptation="probe",
-        features="latents",
+        features="auto",
+        align=None,
         pooling="flatten",
         layer=None,
         window=None,
@@ -70,6 +71,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         self.checkpoint = checkpoint
         self.adaptation = adaptation
         self.features = features
+        self.align = align
         self.pooling = pooling
         self.layer = layer
         self.window = window

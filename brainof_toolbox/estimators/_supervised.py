@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.validation import as_seed
+from .._utils.validation import as_seed, check_option
 from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
 from . import adapters
 from ._docs import fill_estimator_doc
 from ._history import plot_history
 from .adaptation import resolve_adaptation
+from .alignment import subjects_of
 from .base import BaseBrainOF, is_table
 from .precomputed import PrecomputedFeatures
 from .targets import check_groups, check_targets, check_weight
@@ -59,7 +60,7 @@ class SupervisedBrainOF(BaseBrainOF):
         earlier = self.decoder_ if is_warm else None
         targets, encoded, weight = self._encode_y(y, weight, self.targets_ if is_warm else None)
         data = LabelledSamples(
-            encoder, samples, encoded, weight, groups, as_seed(self.random_state)
+            encoder, samples, encoded, weight, groups, as_seed(self.random_state), self.align
         )
         if earlier is not None:
             earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
@@ -81,6 +82,8 @@ class SupervisedBrainOF(BaseBrainOF):
 
     def _start(self):
         """Check the parameters, and load the network."""
+        if self.align is not None:
+            check_option("align", self.align, ("subject",), "Or pass None.")
         adaptation, encoder = resolve_adaptation(self.adaptation), self._make_encoder()
         adaptation._check(encoder)
         return adaptation, encoder
@@ -95,7 +98,7 @@ class SupervisedBrainOF(BaseBrainOF):
         check_is_fitted(self)
         return self._samples(X)
 
-    def precompute(self, X):
+    def precompute(self, X, groups=None):
         """Compute features once, for many fits on parts of the same samples.
 
         :func:`~brainof_toolbox.cross_validate` and :func:`~brainof_toolbox.compare` use this.
@@ -104,6 +107,8 @@ class SupervisedBrainOF(BaseBrainOF):
         ----------
         X : object
             Samples in any accepted form.
+        groups : array-like, shape (n_samples,) | None
+            Subject of each sample, for ``align="subject"``; ``None``: those that ``X`` names.
 
         Returns
         -------
@@ -123,15 +128,21 @@ class SupervisedBrainOF(BaseBrainOF):
         if is_table(X) or isinstance(X, PrecomputedFeatures):
             return None
         _, self.encoder_ = self._start()
-        blocks = self.encoder_.embed_blocks(self._samples(X, self.encoder_))
-        subject = getattr(X, "subject", None)
-        subject = subject if isinstance(subject, tuple) else None
-        return PrecomputedFeatures(blocks, self.encoder_.fingerprint, subject)
+        encoder = self.encoder_
+        samples = self._samples(X, encoder)
+        blocks = encoder.embed_blocks(samples)
+        subject = subjects_of(samples) if groups is None else np.asarray(groups)
+        return PrecomputedFeatures(blocks, encoder.fingerprint, encoder.explicit, subject)
 
     # ----------------------------------------------------------------- what was fitted
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "decoder_")
+
+    @property
+    def feature_weights_(self):
+        """Share of each block of features in the outputs."""
+        return self._fitted("feature_weights")
 
     @property
     def head_(self):

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from .._utils.validation import check_number, check_option
 from . import lora
 from ._docs import fill_estimator_doc
-from .decoders import ProbeDecoder, embed_blocks
+from .decoders import JoinedHead, ProbeDecoder, embed_blocks
 from .finetune import freeze
 from .training import Training
 
@@ -17,8 +17,10 @@ from .training import Training
 class Probe(BaseEstimator):
     """Fit a head on the features of a frozen network.
 
-    A logistic or ridge regression, or a small network; its penalty is chosen by cross-validation
-    inside the training samples that keeps groups together.
+    ``"linear"`` adds the outputs of penalised linear models (logistic regression; ridge regression
+    for numbers): one on each block of features and one on all blocks side by side. Penalties and
+    the factors of the models are chosen by cross-validation inside the training samples that keeps
+    groups together, so that a block without information gets a small share.
 
     Parameters
     ----------
@@ -44,7 +46,12 @@ class Probe(BaseEstimator):
     def _adapt(self, data, earlier=None):
         """Fit the head; returns a ProbeDecoder."""
         blocks = embed_blocks(data.encoder, data.samples)
-        return ProbeDecoder(data.encoder, data.fit_head(blocks, self.head))
+        blocks, alignment = data.align_blocks(blocks)
+        if self.head == "mlp":
+            head = JoinedHead(data.fit_head(blocks, self.head))
+        else:
+            head = data.fit_probe(blocks)
+        return ProbeDecoder(data.encoder, head, alignment)
 
 
 @fill_estimator_doc

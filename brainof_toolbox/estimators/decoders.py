@@ -9,10 +9,13 @@ import pandas as pd
 from scipy.special import softmax
 
 from ..encoder import Encoder
-from ..io.inputs import count_samples
-from ..models.isolate import isolate_torch
-from .network import Network, make_network, predict_outputs
+from .alignment import Alignment
+from .fusion import FusedProbe
+from .network import Network, make_network
 from .precomputed import PrecomputedFeatures
+
+#: Name of the outputs of a trained network among the members of a decoder.
+NETWORK = "network"
 
 
 def embed_blocks(encoder, samples):
@@ -33,27 +36,45 @@ def join_blocks(blocks):
     return rows
 
 
-@dataclass(frozen=True, eq=False)
-class ProbeDecoder:
-    """A head on the features of a frozen network."""
-
-    encoder: Encoder
-    head: object  # Fitted scikit-learn pipeline
-
-    def _rows(self, samples):
-        return join_blocks(embed_blocks(self.encoder, samples))
+class Decoder:
+    """Predictions from outputs (n_samples, n_outputs): logits of classes, or one target."""
 
     def predict_proba(self, samples):
         """Return class probabilities (n_samples, n_classes)."""
-        return self.head.predict_proba(self._rows(samples))
+        return softmax(self.outputs(samples), axis=1)
 
     def decision_function(self, samples):
         """Return log odds (n_samples,) for two classes, scores (n_samples, n_classes) for more."""
-        return self.head.decision_function(self._rows(samples))
+        outputs = self.outputs(samples)
+        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
 
     def predict_numbers(self, samples):
         """Return standardised targets (n_samples,)."""
-        return self.head.predict(self._rows(samples))
+        return self.outputs(samples)[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeDecoder(Decoder):
+    """A head on the features of a frozen network."""
+
+    encoder: Encoder
+    head: object  # FusedProbe, or JoinedHead
+    alignment: Alignment | None = None
+
+    @property
+    def feature_weights(self):
+        """Share of each block in the outputs; None for a head that has no such shares."""
+        return getattr(self.head, "weights_", None)
+
+    def outputs(self, samples):
+        """Return outputs (n_samples, n_outputs)."""
+        return self.outputs_of(embed_blocks(self.encoder, samples), samples)
+
+    def outputs_of(self, blocks, samples):
+        """Return outputs (n_samples, n_outputs) of blocks of features."""
+        if self.alignment is not None:
+            blocks = self.alignment.apply(blocks, samples)
+        return self.head.decision(blocks)
 
     def as_network(self):
         """Return network and head as one differentiable network."""
@@ -61,7 +82,21 @@ class ProbeDecoder:
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkDecoder:
+class JoinedHead:
+    """A scikit-learn pipeline on all blocks side by side."""
+
+    pipeline: object
+
+    def decision(self, blocks):
+        """Compute logits (n_samples, n_classes), or the target (n_samples, 1)."""
+        rows = join_blocks(blocks)
+        if not hasattr(self.pipeline, "predict_proba"):
+            return self.pipeline.predict(rows)[:, None]
+        return np.log(np.maximum(self.pipeline.predict_proba(rows), np.finfo(float).tiny))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkDecoder(Decoder):
     """A network that was trained with its head, and what training it further needs."""
 
     encoder: Encoder
@@ -71,34 +106,42 @@ class NetworkDecoder:
     matrices: dict = field(default_factory=dict)  # The matrices without these updates
     base_weights: str | None = None  # Identifier of the checkpoint's weights
     optimizer_state: dict | None = None
+    probe: FusedProbe | None = None  # A probe on the explicit features
+    factors: tuple = (1.0,)  # On the outputs of the network and of the probe
+    shares: dict | None = None  # Share of each member in the outputs
+    alignment: Alignment | None = None
 
-    @isolate_torch()
-    def _outputs(self, samples):
+    @property
+    def feature_weights(self):
+        """Share of the network and of each explicit block in the outputs."""
+        return self.shares or {NETWORK: 1.0}
+
+    def outputs(self, samples):
         """Return outputs (n_samples, n_outputs), float64."""
         if isinstance(samples, PrecomputedFeatures):
             raise ValueError(
                 "This network was trained: it needs the samples themselves, not features that "
                 "were computed ahead."
             )
-        self.network.to(self.encoder.device)
-        batches, n_samples = self.encoder.windows(samples), count_samples(samples)
-        return predict_outputs(self.network, batches, n_samples, self.encoder.batch_size).numpy()
+        blocks = self.encoder.embed_outputs(self.network, samples)
+        return self.outputs_of(blocks, samples)
 
-    def predict_proba(self, samples):
-        """Return class probabilities (n_samples, n_classes)."""
-        return softmax(self._outputs(samples), axis=1)
-
-    def decision_function(self, samples):
-        """Return log odds (n_samples,) for two classes, scores (n_samples, n_classes) for more."""
-        outputs = self._outputs(samples)
-        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
-
-    def predict_numbers(self, samples):
-        """Return standardised targets (n_samples,)."""
-        return self._outputs(samples)[:, 0]
+    def outputs_of(self, blocks, samples):
+        """Return outputs of a dict that holds those of the network and explicit blocks."""
+        if self.alignment is not None:
+            blocks = self.alignment.apply(blocks, samples)
+        blocks = dict(blocks)
+        outputs = self.factors[0] * blocks.pop("latents").astype(np.float64)
+        if self.probe is not None:
+            outputs = outputs + self.factors[1] * self.probe.decision(blocks)
+        return outputs
 
     def as_network(self):
         """Return the network."""
+        if self.probe is not None:
+            raise ValueError(
+                "The decoder uses explicit features beside the network: pass features='latents'."
+            )
         return self.network
 
     def __getstate__(self):

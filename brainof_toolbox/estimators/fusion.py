@@ -113,7 +113,7 @@ def fit_fused_classifier(blocks, y, groups=None, weight=None, *, random_state=0)
     if len(np.unique(y)) < 2 or not np.array_equal(np.unique(y), np.arange(y.max() + 1)):
         raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
     splits = inner_splits(y, groups, is_classification=True, random_state=random_state)
-    family = _Logistic(y, weight)
+    family = LogisticFamily(y, weight)
     return _fit(FusedClassifier, family, blocks, groups, splits, random_state)
 
 
@@ -124,7 +124,7 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
     if y.shape != (n_samples,) or not np.isfinite(y).all():
         raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
     splits = inner_splits(y, groups, is_classification=False, random_state=random_state)
-    family = _Squares(y, weight)
+    family = SquaresFamily(y, weight)
     return _fit(FusedRegressor, family, blocks, groups, splits, random_state)
 
 
@@ -181,7 +181,7 @@ def _fit(kind, family, blocks, groups, splits, random_state):
             next(family.solve(rows, everyone, [strength]))
             for rows, (strength, _) in zip(members.values(), chosen, strict=True)
         ]
-    factors = _choose_factors(family, [outputs for _, outputs in chosen], groups)
+    factors = choose_factors(family, [outputs for _, outputs in chosen], groups)
     coefs = [factor * coef for factor, (coef, _) in zip(factors, fitted, strict=True)]
     intercept = sum(factor * offset for factor, (_, offset) in zip(factors, fitted, strict=True))
     if len(reduced) > 1:
@@ -298,7 +298,7 @@ def _choose(family, rows, splits):
     return best
 
 
-def _choose_factors(family, outputs, groups):
+def choose_factors(family, outputs, groups):
     """Non-negative factors of members with the smallest loss of their sum in the inner folds."""
     n_members = len(outputs)
     equal = np.full(n_members, 1 / n_members)
@@ -320,7 +320,7 @@ def _choose_factors(family, outputs, groups):
     return minimize(objective, equal, jac=True, method="L-BFGS-B", bounds=bounds).x
 
 
-class _Logistic:
+class LogisticFamily:
     """Logistic regressions of class indices."""
 
     origin, unit = 0.0, 1.0
@@ -349,7 +349,7 @@ class _Logistic:
         return -(weight @ logs[at]), weight[:, None] * slope
 
 
-class _Squares:
+class SquaresFamily:
     """Ridge regressions of a standardised target."""
 
     n_outputs = 1

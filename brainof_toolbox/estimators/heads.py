@@ -116,9 +116,22 @@ def _fit_head(features, y, weight, models, losses, splits):
         return make_pipeline(scaler, model.fit(Z, y, sample_weight=weight))
 
 
-def head_layers(head):
-    """Return a fitted head as linear maps of standardised features, rectifiers between them."""
-    scaler, model = head[0], head[-1]
+def latent_layers(head):
+    """Return means, scales and linear maps, with rectifiers between them, of a head on latents."""
+    head = getattr(head, "pipeline", head)
+    if hasattr(head, "parts"):  # a fused probe
+        if set(head.parts) != {"latents"}:
+            raise ValueError(
+                f"The decoder uses the features {', '.join(head.parts)}, and this needs latents "
+                "alone: pass features='latents'."
+            )
+        part = head.parts["latents"]
+        scale = np.divide(1.0, part.rate, out=np.full_like(part.rate, np.inf), where=part.rate > 0)
+        return part.mean, scale, [(part.coef, head.intercept)]
+    return head[0].mean_, head[0].scale_, _pipeline_layers(*head)
+
+
+def _pipeline_layers(scaler, model):
     if isinstance(model, (MLPClassifier, MLPRegressor)):
         layers = [(weight.T, bias) for weight, bias in zip(model.coefs_, model.intercepts_)]
     else:

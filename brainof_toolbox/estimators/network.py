@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..encoder.tokens import average_over_windows, pool, window_tokens
 from ..models import TokenBatch
 from ..signals import MODALITIES
-from .heads import head_layers
+from .heads import latent_layers
 
 
 class Network(nn.Module):
@@ -48,10 +48,9 @@ def make_network(encoder, head):
     """Put the head of a probe on a copy of the encoder's network."""
     # Training from the probe's solution does not first distort the features to fit a random head
     # :footcite:p:`kumar2022finetuning`.
-    if encoder.explicit.features:
-        raise ValueError("The head uses other features than latents: pass features='latents'.")
-    scaler, layers, backbone = head[0], head_layers(head), copy.deepcopy(encoder.token_network)
-    return Network(backbone, encoder.pooling, scaler.mean_, scaler.scale_, layers, encoder.layer)
+    mean, scale, layers = latent_layers(head)
+    backbone = copy.deepcopy(encoder.token_network)
+    return Network(backbone, encoder.pooling, mean, scale, layers, encoder.layer)
 
 
 def gather_tokens(batches, index, change=None):

@@ -17,7 +17,8 @@ class PrecomputedFeatures:
 
     blocks: dict  # (n_samples, n_columns) by name
     fingerprint: dict  # Of the encoder that computed them
-    subject: tuple | None = None  # Subject of each sample, where ``X`` names them
+    explicit: object  # ExplicitFeatures of that encoder: columns, and the blocks that apply
+    subject: np.ndarray | None = None  # (n_samples,) Subject of each sample, where it is known
 
     @property
     def shape(self):
@@ -31,9 +32,9 @@ class PrecomputedFeatures:
         """Select samples."""
         key = key[0] if isinstance(key, tuple) else key
         rows = np.arange(len(self))[key].ravel()
-        who = None if self.subject is None else tuple(self.subject[i] for i in rows)
+        subject = None if self.subject is None else self.subject[rows]
         blocks = {name: block[rows] for name, block in self.blocks.items()}
-        return PrecomputedFeatures(blocks, self.fingerprint, who)
+        return PrecomputedFeatures(blocks, self.fingerprint, self.explicit, subject)
 
     def __repr__(self):
         n_samples, n_columns = self.shape
@@ -52,4 +53,5 @@ class PrecomputedFeatures:
                 f"These features were computed with {', '.join(other)}: embed the samples again "
                 "with precompute()."
             )
+        encoder.explicit = self.explicit
         return self.blocks

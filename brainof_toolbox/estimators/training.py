@@ -15,9 +15,12 @@ from .._utils.validation import check_number, check_option
 from ..encoder import Encoder
 from ..models.isolate import isolate_torch
 from . import lora
+from .alignment import Alignment, subjects_of
 from .augment import Augmentation
 from .decoders import NetworkDecoder, join_blocks
 from .finetune import Settings, TrainingData, fit_network, make_optimizer
+from .fuse_network import fuse_network
+from .fusion import fit_fused_classifier, fit_fused_regressor
 from .heads import fit_classification_head, fit_regression_head, inner_splits
 from .network import make_network
 from .precomputed import PrecomputedFeatures
@@ -33,15 +36,40 @@ class LabelledSamples:
     weight: np.ndarray  # (n_samples,)
     groups: np.ndarray | None  # (n_samples,)
     seed: int
+    align: str | None = None  # "subject" re-centres features on each subject
 
     def fit_head(self, blocks, head, rows=slice(None)):
         """Fit a head to some of the samples, given the blocks of features of all."""
-        is_classification = self.targets.dtype.kind == "i"
-        fit = fit_classification_head if is_classification else fit_regression_head
+        fit = fit_classification_head if self.is_classification else fit_regression_head
         groups = None if self.groups is None else self.groups[rows]
         features, targets = join_blocks(blocks)[rows], self.targets[rows]
         weight = self.weight[rows]
         return fit(features, targets, groups, kind=head, weight=weight, random_state=self.seed)
+
+    def fit_probe(self, blocks, rows=slice(None)):
+        """Fit a fused probe to some of the samples."""
+        fit = fit_fused_classifier if self.is_classification else fit_fused_regressor
+        some = {name: block[rows] for name, block in blocks.items()}
+        groups = None if self.groups is None else self.groups[rows]
+        return fit(some, self.targets[rows], groups, self.weight[rows], random_state=self.seed)
+
+    def align_blocks(self, blocks):
+        """Re-centre blocks on each subject, if wanted; returns them and the alignment."""
+        if self.align is None:
+            return blocks, None
+        subjects = subjects_of(self.samples) if self.groups is None else self.groups
+        if subjects is None:
+            raise ValueError(
+                "align='subject' needs the subject of each sample: pass groups= to fit, or "
+                "samples that name their subjects."
+            )
+        moved, alignment = Alignment.fit(blocks, subjects)
+        return moved, alignment
+
+    @property
+    def is_classification(self):
+        """Whether targets are class indices."""
+        return self.targets.dtype.kind == "i"
 
 
 class Training(BaseEstimator):
@@ -65,9 +93,9 @@ class Training(BaseEstimator):
         if not (self.augmentation is None or isinstance(self.augmentation, Augmentation)):
             hint = "Pass None for none, or an Augmentation."
             check_option("augmentation", self.augmentation, ("default",), hint)
-        if encoder.features != ("latents",):
+        if "latents" not in encoder.features:
             raise ValueError(
-                f"{type(self).__name__} trains the network: it needs features='latents'."
+                f"{type(self).__name__} trains the network: features must include 'latents'."
             )
         if encoder.backbone.embeds != "tokens":
             raise ValueError("Released weights are used frozen: they need adaptation='probe'.")
@@ -92,16 +120,18 @@ class Training(BaseEstimator):
         batches, settings = _read(data), self._settings(data)
         everything = np.arange(len(data.targets))
         train, valid = self._split(data)
-        blocks = None if earlier else data.encoder.average_windows(batches, len(everything))
+        blocks = data.encoder.embed_windows(batches, data.samples)
+        latents = {"latents": blocks.pop("latents")}
 
         def start(samples):
             # The head is fitted to training samples alone, so that watched ones stay unseen.
-            return self._start(data, blocks, samples, earlier)
+            return self._start(data, latents, samples, earlier)
 
         network, matrices = start(train)
         targets, weight = _as_tensor(data.targets), _as_tensor(data.weight)
         training = TrainingData(batches, targets, weight, train, valid)
         history = pd.DataFrame(fit_network(network, training, settings))
+        fusion = fuse_network(data, network, batches, blocks, train, valid)
         if self.refit and len(valid):
             # As many epochs as were best, now with the watched samples.
             best = int(history["valid_loss"].idxmin())
@@ -109,7 +139,12 @@ class Training(BaseEstimator):
             if best:
                 training = TrainingData(batches, targets, weight, everything)
                 fit_network(network, training, replace(settings, stop_after=best))
-        return self._finish(data.encoder, network, matrices, _subjects(batches, earlier), history)
+        decoder = self._finish(
+            data.encoder, network, matrices, _subjects(batches, earlier), history
+        )
+        if "probe" not in fusion:
+            fusion["encoder"] = decoder.encoder.only_latents()
+        return replace(decoder, **fusion)
 
     @isolate_torch()
     def _adapt_once(self, data, earlier=None):
@@ -117,8 +152,10 @@ class Training(BaseEstimator):
         batches = _read(data)
         settings = replace(self._settings(data), max_epochs=1, is_constant=True)
         everything = np.arange(len(data.targets))
-        blocks = None if earlier else data.encoder.average_windows(batches, len(everything))
-        network, matrices = self._start(data, blocks, everything, earlier)
+        encoder = data.encoder.only_latents()
+        data = replace(data, encoder=encoder, align=None)
+        latents = None if earlier else encoder.embed_windows(batches, data.samples)
+        network, matrices = self._start(data, latents, everything, earlier)
         optimizer, rows = make_optimizer(network, settings), []
         if earlier:
             rows = [] if earlier.history is None else earlier.history.to_dict("records")
@@ -132,11 +169,11 @@ class Training(BaseEstimator):
         subjects, state = _subjects(batches, earlier), optimizer.state_dict()
         return self._finish(data.encoder, network, matrices, subjects, history, state)
 
-    def _start(self, data, blocks, samples, earlier):
+    def _start(self, data, latents, samples, earlier):
         """Return the network before training, and the matrices that LoRA updates."""
         if earlier:
             return self._resume(data, earlier)
-        head = data.fit_head(blocks, self.head, samples)
+        head = data.fit_head(latents, self.head, samples)
         network = make_network(data.encoder, head)
         return network, self._prepare(network, data.encoder, data.seed)
 

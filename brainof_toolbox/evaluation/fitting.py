@@ -177,13 +177,13 @@ def warn_of_pretraining_subjects(seen):
         )
 
 
-def embed_once(estimator, X):
+def embed_once(estimator, X, groups=None):
     """Apply the frozen part of an estimator to all samples at once rather than in every fold."""
     # Transformers with ``_is_frozen = True`` compute each row from its own sample only: the
     # embedder as first step of a pipeline. The network of a probe is frozen too.
     if hasattr(estimator, "precompute"):
         frozen = clone(estimator)
-        ahead = frozen.precompute(X)
+        ahead = frozen.precompute(X, groups)
         return (estimator, X, None) if ahead is None else (estimator, ahead, frozen)
     is_pipeline = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
     if is_pipeline and getattr(estimator.steps[0][1], "_is_frozen", False):

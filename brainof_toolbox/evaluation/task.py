@@ -28,6 +28,7 @@ from sklearn.utils.validation import _num_samples
 from .._utils.logging import progress
 from .._utils.validation import check_number
 from ..io.inputs import check_parts
+from ..io.labels import infer_recording_labels, infer_subjects
 from . import statistics as st
 from .fitting import (
     embed_once,
@@ -36,7 +37,7 @@ from .fitting import (
     warn_of_inner_splits,
     warn_of_pretraining_subjects,
 )
-from .groups import check_groups, in_order, infer_recording_labels, infer_subjects
+from .groups import check_groups, in_order
 from .results import Scores
 
 _FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
@@ -138,7 +139,7 @@ class CrossValidation:
         X, frozen = self.X, None
         # A callable may use the samples themselves, and returned estimators must accept them.
         if not callable(scoring) and not return_estimator:
-            estimator, X, frozen = embed_once(estimator, X)
+            estimator, X, frozen = embed_once(estimator, X, self.groups)
         jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
         keep = ("probability", "estimator") if return_estimator else ("probability",)
         done = Parallel(n_jobs=n_jobs)(

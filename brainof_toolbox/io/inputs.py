@@ -16,6 +16,7 @@ from .amplitude import check_amplitude
 from .bids_recordings import read_bids_recording
 from .image_run import open_run
 from .images import is_image, read_run
+from .labels import subjects_in
 from .recordings import read_recording
 from .records import describe_record, is_record, open_record, read_record
 from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
@@ -51,7 +52,8 @@ class LazySamples:
     is_recording: bool = False
     is_table: bool = False  # True: a 2-D array of one-channel series
     item: object = None  # The item of a list that they come from
-    modalities: tuple = ()  # In options order; empty for an item that cannot be opened
+    modalities: tuple = ()  # In reading order; empty for an item that cannot be opened
+    subjects: object = None  # (n_samples,) Subject of each sample, unless one has no name
 
 
 def open_samples(X, options=None):
@@ -67,7 +69,7 @@ def open_samples(X, options=None):
         if _is_numeric(X):
             return [_open_array(_stack(X), options)]
         check_parts(X)
-        return [open_item(item, i, options) for i, item in enumerate(X)]
+        return [_name_subjects(open_item(x, i, options), x) for i, x in enumerate(X)]
     if isinstance(X, (str, os.PathLike)) or is_record(X):
         what = f"one path, {str(X)!r}; pass a list of paths"
         if isinstance(X, Mapping):
@@ -75,7 +77,11 @@ def open_samples(X, options=None):
         raise TypeError(f"X is {what}. Accepted are {ACCEPTED}.")
     if _is_array(X) and not is_image(X):
         return [_open_array(X, options)]
-    return [_open_item(X, "X", options)]
+    return [_name_subjects(_open_item(X, "X", options), X)]
+
+
+def _name_subjects(samples, item):
+    return replace(samples, subjects=subjects_in(item, samples.n_samples))
 
 
 def check_parts(X):
