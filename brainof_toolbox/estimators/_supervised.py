@@ -87,7 +87,7 @@ class SupervisedBrainOF(BaseBrainOF):
 
     def _store(self, targets, decoder):
         """Store the fitted decoder and its encoder."""
-        self.targets_, self.decoder_, self.encoder_ = targets, decoder, decoder.encoder
+        self.targets_, self.decoder_, self._encoder = targets, decoder, decoder.encoder
         return self
 
     def _predictable(self, X):
@@ -122,11 +122,12 @@ class SupervisedBrainOF(BaseBrainOF):
             return None
         if is_table(X) or isinstance(X, PrecomputedFeatures):
             return None
-        _, self.encoder_ = self._start()
-        blocks = self.encoder_.embed_blocks(self._samples(X, self.encoder_))
+        _, encoder = self._start()
+        blocks = encoder.embed_blocks(self._samples(X, encoder))
+        self._encoder = encoder
         subject = getattr(X, "subject", None)
         subject = subject if isinstance(subject, tuple) else None
-        return PrecomputedFeatures(blocks, self.encoder_.fingerprint, subject)
+        return PrecomputedFeatures(blocks, encoder.fingerprint, subject)
 
     # ----------------------------------------------------------------- what was fitted
 
