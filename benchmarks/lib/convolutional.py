@@ -8,13 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from _arrays import ToArray
 from scipy.signal import resample_poly
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
+from benchmarks.lib.arrays import ToArray
 from brainof_toolbox.estimators.heads import inner_splits
 
 #: Sampling rate in Hz for which each was published, learning rate, further options.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mne
-from _arrays import ToArray
 from sklearn.pipeline import make_pipeline
 
+from benchmarks.lib.arrays import ToArray
 from brainof_toolbox.baselines.decoders import LogisticHead
 
 

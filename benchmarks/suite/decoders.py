@@ -8,10 +8,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, Signals
-from brainof_toolbox.baselines import make_baselines, make_record_baselines
+from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, Signals, baselines
 
-from .. import _convolutional, _tangent
+from ..lib.convolutional import make_convolutional
+from ..lib.tangent import make_evoked_tangent
 
 DEFAULT, WITHOUT = "default", "without latents"
 #: Parameters of the estimators; ``default`` is what a user types.
@@ -22,20 +22,25 @@ BRAINOF = {
     "re-centred": {"align": "subject"},
     "untrained": {"checkpoint": None},
 }
-#: Names of the classical decoders by kind of samples.
+#: Names of the classical decoders by kind of samples; those of the package, but for three.
+EVOKED_TANGENT, MEANS_SVM, TRIALS = (
+    "evoked tangent space",
+    "region means, svm",
+    "correlations in trials",
+)
 CLASSICAL = {
     "sensors": (
         "tangent space",
-        "tangent space, filter bank",
-        "tangent space, evoked",
-        "band power+lr",
-        "samples+lda",
-        "csp+lda",
+        "filter-bank tangent space",
+        EVOKED_TANGENT,
+        "band power",
+        "shrinkage LDA",
+        "CSP + LDA",
     ),
-    "source": ("band power+lr", "samples+lda"),
+    "source": ("band power", "shrinkage LDA"),
     "runs": ("correlations",),
-    "blocks": ("region means", "region means, svm", "correlations"),
-    "voxels": ("region means", "region means, svm"),
+    "blocks": ("region means", MEANS_SVM, TRIALS),
+    "voxels": ("region means", MEANS_SVM),
 }
 CLASSICAL["mixed"] = CLASSICAL["sensors"]
 #: Trained from scratch, on small sets.
@@ -107,30 +112,31 @@ def make_decoder(name, entry, task, seed):
 
 def _classical(name, entry, task, seed):
     """Make a classical decoder; they are made here only."""
-    if entry.kind in ("runs", "blocks", "voxels"):
-        return _regions(name, entry)
     first = task.X[0] if isinstance(task.X, list) else task.X
-    sfreq = first.sfreq if isinstance(first, Signals) else (task.info or first.info)["sfreq"]
     try:
-        if name in NETWORKS:
-            import braindecode  # noqa: F401
+        if name in (*NETWORKS, EVOKED_TANGENT):
+            sfreq = (
+                first.sfreq if isinstance(first, Signals) else (task.info or first.info)["sfreq"]
+            )
+            if name in NETWORKS:
+                import braindecode  # noqa: F401
 
-            return _convolutional.make_convolutional(sfreq, seed)[name]
-        if name.startswith("tangent"):
-            return _tangent.make_tangent(sfreq)[name]
+                return make_convolutional(sfreq, seed)[name]
+            return make_evoked_tangent(sfreq)
     except ImportError as error:
         raise Unsupported(str(error)) from error
-    return make_baselines(sfreq)[name]
-
-
-def _regions(name, entry):
-    """Decode from means of regions or voxels, or from correlations between regions."""
-    found = make_record_baselines(("fmri",), is_regression=entry.is_regression)["fmri: regions"]
-    if name == "region means, svm":
-        return make_pipeline(*(step for _, step in found.steps[:-1]), LinearSVC(C=0.01))
-    if name == "correlations" and entry.kind == "blocks":
+    options = {"info": task.info, "is_regression": entry.is_regression}
+    if name == TRIALS:
+        found = baselines.for_data(first.replace(has_baseline=False), **options)["correlations"]
         return make_pipeline(AsRuns(), *(step for _, step in found.steps))
-    return found
+    found = baselines.for_data(task.X, task.y, **options)
+    found = {title.removesuffix(" (log-Euclidean)"): made for title, made in found.items()}
+    if name == MEANS_SVM:
+        steps = [step for _, step in found["region means"].steps[:-1]]
+        return make_pipeline(*steps, LinearSVC(C=0.01, class_weight="balanced"))
+    if name not in found:
+        raise Unsupported(f"baselines.for_data has no {name} for these samples")
+    return found[name]
 
 
 @cache

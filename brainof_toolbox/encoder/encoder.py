@@ -130,7 +130,7 @@ class Encoder:
         self.read_options = ReadOptions(info, missing_positions, masker, memory)
         if not isinstance(random_state, np.random.RandomState):
             as_seed(random_state)
-        self.configure(batch_size=batch_size, device=device, verbose=verbose)
+        self.configure(batch_size=batch_size, device=device, info=info, verbose=verbose)
         self.subjects, self.is_fine_tuned = frozenset(), False
         self.explicit = ExplicitFeatures(self.features, is_auto=features == AUTO)
         self._load(checkpoint, random_state)
@@ -148,12 +148,13 @@ class Encoder:
 
     # ------------------------------------------------------------------------------ settings
 
-    def configure(self, *, batch_size, device, verbose=None):
-        """Set how embedding is run, which changes no row."""
+    def configure(self, *, batch_size, device, info=None, verbose=None):
+        """Set how embedding is run, which changes no row, and the channels of arrays."""
         self.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
         self.n_at_once = max(self.batch_size, 32)  # samples that are read together
         check_device(device)
         self._device, self.verbose = device, bool(verbose)
+        self.read_options = replace(self.read_options, info=info)
         return self
 
     @property

@@ -142,7 +142,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         encoder = self._make_encoder()
         samples = self._samples(X, encoder, keep_broken=self.on_error != "raise")
         encoder.explicit.note_modalities(samples)
-        self.encoder_ = encoder
+        self._encoder = encoder
         return self
 
     @fill_estimator_doc

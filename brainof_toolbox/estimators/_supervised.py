@@ -90,7 +90,7 @@ class SupervisedBrainOF(BaseBrainOF):
 
     def _store(self, targets, decoder):
         """Store the fitted decoder and its encoder."""
-        self.targets_, self.decoder_, self.encoder_ = targets, decoder, decoder.encoder
+        self.targets_, self.decoder_, self._encoder = targets, decoder, decoder.encoder
         return self
 
     def _predictable(self, X):
@@ -127,10 +127,10 @@ class SupervisedBrainOF(BaseBrainOF):
             return None
         if is_table(X) or isinstance(X, PrecomputedFeatures):
             return None
-        _, self.encoder_ = self._start()
-        encoder = self.encoder_
+        _, encoder = self._start()
         samples = self._samples(X, encoder)
         blocks = encoder.embed_blocks(samples)
+        self._encoder = encoder
         subject = subjects_of(samples) if groups is None else np.asarray(groups)
         return PrecomputedFeatures(blocks, encoder.fingerprint, encoder.explicit, subject)
 

@@ -37,7 +37,7 @@ class BaseBrainOF(BaseEstimator):
     def _samples(self, X, encoder=None, *, keep_broken=False):
         """Split ``X``; in ``fit``, which gives its encoder, number the columns of a table."""
         is_fit = encoder is not None
-        encoder = encoder or self._configured_encoder()
+        encoder = encoder or self.encoder_
         if isinstance(X, PrecomputedFeatures):
             return X
         if not isinstance(X, (list, tuple)) and not hasattr(X, "shape"):
@@ -50,10 +50,11 @@ class BaseBrainOF(BaseEstimator):
                 X = validate_data(self, X, reset=is_fit, ensure_min_features=n_least)
         return encoder.samples(X, keep_broken=keep_broken)
 
-    def _configured_encoder(self):
-        """Return the fitted encoder, run as the parameters ask now."""
-        return self.encoder_.configure(
-            batch_size=self.batch_size, device=self.device, verbose=self.verbose
+    @property
+    def encoder_(self):
+        """The fitted encoder, run as the parameters ask now."""
+        return self._encoder.configure(
+            batch_size=self.batch_size, device=self.device, info=self.info, verbose=self.verbose
         )
 
     @property
@@ -86,7 +87,7 @@ class BaseBrainOF(BaseEstimator):
         self.encoder_.save(directory)
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "encoder_")
+        return hasattr(self, "_encoder")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -97,7 +98,7 @@ class BaseBrainOF(BaseEstimator):
 
     def _html_repr(self):
         text = estimator_html_repr(self)
-        if not hasattr(self, "encoder_"):
+        if not hasattr(self, "_encoder"):
             return text
         rows = "".join(
             f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(str(value))}</td></tr>"

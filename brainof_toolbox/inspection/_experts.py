@@ -77,9 +77,7 @@ def expert_usage(estimator, X):
 def encoder_of(estimator):
     """Return the encoder of a fitted estimator, and its network if that takes tokens."""
     check_is_fitted(estimator)
-    options = {"batch_size": estimator.batch_size, "device": estimator.device}
-    encoder = estimator.encoder_.configure(**options)
-    return encoder, encoder.token_network
+    return estimator.encoder_, estimator.encoder_.token_network
 
 
 def by_modality(batches, batch_size):

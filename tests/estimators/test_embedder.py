@@ -132,7 +132,7 @@ def test_warnings_point_to_the_caller():
     """A warning names the user's line, not one of a library in between."""
     recording = raw()
     recording._data[0] = 1e-5  # flat
-    with pytest.warns(RuntimeWarning, match="flatten") as caught:
+    with pytest.warns(RuntimeWarning, match="flat") as caught:
         embed(recording)
     assert {entry.filename for entry in caught} == {__file__}
 

@@ -337,7 +337,7 @@ def test_warnings_of_workers_arrive(small_checkpoint, paths):
     recordings = [raw(0), raw(1), raw(2)]
     recordings[1]._data[0] = 1e-5
     fitted = embedder(small_checkpoint, n_jobs=2)
-    with pytest.warns(RuntimeWarning, match="flatten") as caught:
+    with pytest.warns(RuntimeWarning, match="flat") as caught:
         fitted.transform(recordings)
     assert {entry.filename for entry in caught} == {__file__}
 
