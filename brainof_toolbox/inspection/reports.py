@@ -211,11 +211,13 @@ def _draw_maps(importance):
     for modality, part in importance.parts.items():
         label = {"fmri": "fMRI"}.get(modality, modality.upper())
         if modality != "fmri" or part.channels.max() > 0:
-            drawn.append((f"Channels, {label}", importance.plot(modality), "maps"))
+            drawn.append((f"Importance of channels, {label}", importance.plot(modality), "maps"))
         if len(part.times) > 1:
-            drawn.append((f"Times, {label}", importance.plot_time(modality), "maps"))
+            drawn.append((f"Importance of times, {label}", importance.plot_time(modality), "maps"))
         if part.bands:
-            drawn.append((f"Bands, {label}", importance.plot_bands(modality), "maps"))
+            drawn.append(
+                (f"Importance of bands, {label}", importance.plot_bands(modality), "maps")
+            )
     return drawn
 
 

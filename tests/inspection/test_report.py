@@ -31,8 +31,8 @@ def test_report_of_a_classifier(micro_checkpoint, study, tmp_path):
     text = path.read_text()
     names = " ".join(sections(path))
     for name in (
-        "Checkpoint Data Scores Scores_by_group Confusion_matrix Calibration Where_it_matters "
-        "When_it_matters Which_bands Expert_usage Warnings"
+        "Checkpoint Data Scores Scores_by_group Confusion_matrix Calibration "
+        "Importance_of_channels Importance_of_times Importance_of_bands Expert_usage Warnings"
     ).split():
         assert name in names, name
     loaded = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=[\"']([^\"']+)", text)
@@ -61,7 +61,7 @@ def test_report_of_a_regressor_of_three_modalities(micro_checkpoint, tmp_path):
     path = tmp_path / "report.html"
     report(BrainOFRegressor(micro_checkpoint), X, target, file=path, n_mapped=0)
     names = " ".join(sections(path))
-    assert "Predictions" in names and "Confusion" not in names and "Where" not in names
+    assert "Predictions" in names and "Confusion" not in names and "Importance" not in names
 
 
 def test_warnings_are_told(study, tmp_path):
@@ -82,7 +82,7 @@ def test_refuses(micro_checkpoint, study, tmp_path):
     with pytest.raises(FileExistsError, match="Pass overwrite=True"):
         report(estimator, X, y, file=tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text() == "mine"
-    with pytest.raises(TypeError, match="A report is about"):
+    with pytest.raises(TypeError, match="BrainOFEmbedder"):
         report(BrainOFEmbedder(), X, y, file=tmp_path / "other.html")
     with pytest.raises(ValueError, match="n_mapped"):
         report(estimator, X, y, file=tmp_path / "other.html", n_mapped=-1)
