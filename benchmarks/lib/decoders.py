@@ -94,7 +94,7 @@ def make_decoder(name, task, seed, max_epochs):
 
 
 def _regions(name):
-    """Logistic regression on the means of regions or voxels, or on correlations between them."""
+    """Make a logistic regression on means of regions or voxels, or on their correlations."""
     if name == CONNECTIVITY:
         features = [FunctionTransformer(partial(_rows, connectivity))]
     else:
