@@ -198,7 +198,7 @@ def load_release(
         The ``.pth`` file. A distributed checkpoint (giant) is refused; the error gives the
         command that converts it.
     variant : str
-        ``"base"``, ``"large"``, ``"huge"`` or ``"giant"``: the factory is the one whose name
+        ``"base"``, ``"large"``, ``"huge"`` or ``"giant"``: the factory with a name that
         starts with ``brainof_<variant>_``. Where there are several, pass its whole name.
     run_their_code : bool
         Give ``True`` if you trust the clone.
@@ -227,7 +227,7 @@ def load_release(
         If the clone or the weights are not there.
     ValueError
         If ``run_their_code`` was not given; if the clone is not what the model card describes; if
-        the weights hold code, are damaged, or are not those of the network. Messages say what was
+        the weights hold code, are damaged, or are not those of the network. Messages state what was
         expected and what was found.
     ImportError
         If importing the clone fails, most often for a package that is not installed.

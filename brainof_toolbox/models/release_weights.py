@@ -29,7 +29,7 @@ def check_file(checkpoint):
     """Refuse what is no file; explain how to convert a distributed checkpoint."""
     if checkpoint.is_dir():
         raise ValueError(
-            f"{checkpoint} is a folder, as of a distributed checkpoint, whose table of contents "
+            f"{checkpoint} is a folder, as of a distributed checkpoint. Its table of contents "
             "is a pickle that could run code: a .pth file is needed. If you trust it, convert it "
             "once with torch's dcp_to_torch_save, in an environment that may run what it holds: "
             "python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
