@@ -52,7 +52,7 @@ def read_runs(path, steps):
 
 
 def mean(lines, *path):
-    """Mean over seeds of a number in the lines, as text; a dash where none has it."""
+    """Return mean over seeds of a number in the lines, as text; a dash where none has it."""
     values = []
     for line in lines:
         for key in path:
@@ -62,7 +62,7 @@ def mean(lines, *path):
 
 
 def score_rows(found, names):
-    """Balanced accuracies, flat and mean pooling, one row per variant."""
+    """Return balanced accuracies, flat and mean pooling, one row per variant."""
     rows = []
     for name in names:
         row = {"variant": label(name, found[name])}
@@ -75,7 +75,7 @@ def score_rows(found, names):
 
 
 def hidden_rows(found, names):
-    """Losses on hidden patches, and what was trained on, one row per variant."""
+    """Return losses on hidden patches, and what was trained on, one row per variant."""
     rows = []
     for name in names:
         row = {"variant": label(name, found[name])}
@@ -89,7 +89,7 @@ def hidden_rows(found, names):
 
 
 def noise_rows(found):
-    """Balanced accuracies on noisy samples, one row per variant, task and pooling."""
+    """Return balanced accuracies on noisy samples, one row per variant, task and pooling."""
     rows = []
     for name in ("untrained", "default", "plain attention"):
         lines = found.get(name, [])
@@ -136,8 +136,8 @@ def main():
     parser.add_argument("--out", type=Path, default=DOC / "ablations.rst")
     options = parser.parse_args()
     found = read_runs(options.lines, options.steps)
-    asked = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
-    questions = {**QUESTIONS, OTHERS: sorted(set(found) - asked)}
+    in_questions = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
+    questions = {**QUESTIONS, OTHERS: sorted(set(found) - in_questions)}
     parts = [
         section(title, found, [*ALWAYS, *names], options.out) for title, names in questions.items()
     ]

@@ -115,7 +115,7 @@ def run(options):
 
 
 def render():
-    """Write the tables of the page: one per measure, number of samples and draw of people."""
+    """Write the tables of the page: one per measure, number of samples and draw of subjects."""
     frame, parts = pd.DataFrame(read_lines(RESULTS)), []
     for (size, seed), lines in frame.groupby(["asked", "seed"]):
         for column in ("log loss", "balanced accuracy"):
@@ -126,7 +126,7 @@ def render():
             counts = [f"{n} of {table.shape[1]}" for n in (gain > 0).sum(axis=1)]
             body.insert(0, "better than the probe", counts)
             body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
-            title = f"{column.capitalize()}, at most {size} samples to learn from, draw {seed + 1}"
+            title = f"{column.capitalize()}, at most {size} training samples, draw {seed + 1}"
             name = slug(f"{column} {size} draw {seed + 1}")
             parts.append(csv_table(body.reset_index(), title, PAGE, name))
     write_below(PAGE, "adaptations.py", parts)

@@ -1,9 +1,9 @@
-"""What makes frozen features good: short pretraining runs, read out on the development split.
+"""Compare short pretraining runs by frozen features on the development split.
 
 ``BRAINOF_DATA=... python -m benchmarks.explore_pretraining CORPUS --rest FOLDER`` trains one
 network per line of ``VARIANTS`` and appends a line each to ``pretraining/explored.jsonl``, which
-``benchmarks/ablations.py`` makes a page of. Variants change what ``pretraining/tiny.toml`` says.
-Only people whose recordings are in the corpus, and simulated ones, are decoded; labels of the
+``benchmarks/ablations.py`` makes a page of. Variants change ``pretraining/tiny.toml``.
+Only subjects of the corpus, and simulated ones, are decoded; labels of the
 evaluation split are not looked at here.
 """
 
@@ -64,7 +64,7 @@ VARIANTS = {
 
 
 def take_part(corpus, part):
-    """Part of a corpus; ``"real"`` is all but what was simulated."""
+    """Select a part of a corpus; ``"real"`` is all but what was simulated."""
     part = dict(part)
     if part.get("datasets") in ("real", "simulated"):
         is_real = part["datasets"] == "real"
@@ -106,14 +106,14 @@ def train(change, options, folder):
 
 @contextlib.contextmanager
 def folder_of(name, options):
-    """Where a run goes: a folder that stays, so that it can be resumed, or a temporary one."""
+    """Yield the folder of a run: a permanent one, which can be resumed, or a temporary one."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         yield folder / f"{name.replace(' ', '-')}-{options.steps}-{options.seed}"
 
 
 def run(name, options, tasks, held_out):
-    """Train one variant, read it out, and return what there is to say of it."""
+    """Train one variant, score it, and return its line of results."""
     change, start = VARIANTS[name], time.perf_counter()
     base = tomllib.loads(options.base.read_text())
     with folder_of(name, options) as folder:
@@ -170,7 +170,7 @@ def parse():
 
 
 def main():
-    """Run the variants that were asked for."""
+    """Run the chosen variants."""
     options = parse()
     warnings.simplefilter("ignore")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))

@@ -90,7 +90,7 @@ def make_peer(name, case):
     ]
     model = getattr(braindecode.models, kind)(**options)
     model.shape = (n_channels, n_times)
-    if name == "LaBraM":  # it knows 128 places; more channels share them, which changes no time
+    if name == "LaBraM":  # it has 128 places; more channels share them, which changes no time
         from braindecode.models.labram import LABRAM_CHANNEL_ORDER
 
         known = list(LABRAM_CHANNEL_ORDER)
@@ -122,13 +122,13 @@ class Runner:
             return self.model(self.x)
 
     def step(self):
-        """Forward, backward, update."""
+        """Run forward, backward and update."""
         self.optimizer.zero_grad()
         torch.nn.functional.cross_entropy(self.model(self.x), self.y).backward()
         self.optimizer.step()
 
     def gflop(self):
-        """Counted by torch for one window, forward."""
+        """Return the GFLOP of one window, forward, counted by torch."""
         self.model.eval()
         with FlopCounterMode(display=False) as counter:
             self.model(self.x)
@@ -136,7 +136,7 @@ class Runner:
 
 
 def timed(function):
-    """Seconds of one call."""
+    """Return seconds of one call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
@@ -156,7 +156,7 @@ class Peak:
 
     @property
     def rate(self):
-        """Median in GFLOP/s."""
+        """Return the median in GFLOP/s."""
         return self.gflop / statistics.median(self.seconds)
 
 
@@ -205,7 +205,7 @@ def time_case(case, names, n_batch, n_rounds):
 
 
 def peak_memory(name, case, n_batch):
-    """Memory in MiB that a training step takes on top of model and input, in a fresh process."""
+    """Return the memory in MiB that a training step adds, measured in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.speed", "--one", name, case, str(n_batch)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -226,13 +226,13 @@ def measure_memory(name, case, n_batch):
 
 
 def highest_memory():
-    """The most memory in MiB that this process has had (Linux)."""
+    """Return the largest memory in MiB of this process so far (Linux)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def known_models():
-    """Ours, and the peers that are installed."""
+    """List our models, and the peers that are installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

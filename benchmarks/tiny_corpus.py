@@ -39,7 +39,7 @@ def sources(rest, n_subjects, duration):
 
 
 def main():
-    """Build, and say what is in it."""
+    """Build the corpus and print its contents."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")

@@ -3,8 +3,8 @@ Time-resolved decoding beside embeddings of windows
 ===================================================
 
 :class:`mne.decoding.SlidingEstimator` fits a decoder at every time point and shows *when* two
-conditions differ. A network that reads windows answers another question: how much of a window
-tells them apart, wherever in it. The two go well together.
+conditions differ. A network that embeds windows answers another question: how well a window
+separates them, wherever in it the difference is. The two go well together.
 """
 
 # %%
@@ -19,9 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from brainof_toolbox import BrainOFClassifier, cross_validate
 from brainof_toolbox.datasets import make_epochs
 
-epochs = make_epochs(
-    "meg", effect="evoked", effect_size=2.0, n_epochs=100, duration=1.0, sfreq=250
-)
+epochs = make_epochs("meg", effect="evoked", n_epochs=100, duration=1.0, sfreq=250)
 label = epochs.events[:, 2]
 
 # %%
@@ -56,12 +54,12 @@ axes.set(xlabel="time from the stimulus (s)", ylabel="area under the ROC curve")
 axes.legend(loc="upper right")
 
 # %%
-# The time points around 0.3 s tell targets from standards almost without error. The two windows
-# that hold some of the response are the only ones above chance, and they tell less than the
-# decoder that looks at one moment: the response is phase-locked and small beside the background,
-# and with the weights that come with the package such responses are what the network tells worst
-# (:doc:`/quality`, meg-hand-direction). That the last window lies below chance shows how far a
-# score from 100 epochs can be from the truth.
+# The time points around 0.3 s separate targets from standards almost without error. The two windows
+# that hold some of the response are the only ones clearly above chance, and they are less accurate
+# than the decoder of one moment: the response is phase-locked and small beside the background,
+# and with the weights that come with the package such responses are what the network decodes worst
+# (:doc:`/quality`, meg-hand-direction). The later windows hold no response: their distance from
+# chance shows how far a score from 100 epochs can be from the truth.
 #
 # For "when", take the sliding estimator. Windows are the thing for what has no fixed time, such as
 # rhythms.

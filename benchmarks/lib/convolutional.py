@@ -52,7 +52,7 @@ class Convolutional(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, groups=None):
-        """Train; samples of one group stay on one side of the inner split."""
+        """Train the network; samples of one group stay on one side of the inner split."""
         self.classes_, labels = np.unique(y, return_inverse=True)
         X = self._prepare(X)
         self.scale_ = X.std(axis=(0, 2), keepdims=True) + 1e-12
@@ -75,7 +75,7 @@ class Convolutional(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Most probable class of each sample."""
+        """Predict the most probable class of each sample."""
         X = torch.as_tensor(self._prepare(X) / self.scale_, dtype=torch.float32)
         return self.classes_[self._logits(X).argmax(dim=1).numpy()]
 

@@ -1,6 +1,6 @@
-"""What short pretraining runs are compared by: probes, noise, and signals that were hidden.
+"""Tasks that compare short pretraining runs: probes, noise, hidden signals.
 
-Only people of the corpus are decoded, and simulated ones; of people who are kept for tests no
+Only subjects of the corpus are decoded, and simulated ones; of subjects kept for tests no
 label is read here.
 """
 
@@ -40,7 +40,7 @@ N_BATCHES, BATCH_TOKENS = 6, 8192  # of held-out signals of each kind
 
 
 def development_tasks(rest):
-    """Samples, classes, subjects and splitter of each labelled task on people of the corpus."""
+    """Return samples, classes, subjects and splitter of each task on subjects of the corpus."""
     parts, tasks = read_split(), {}
     for load in (load_arithmetic, load_visual):
         task = load()
@@ -75,7 +75,7 @@ def _eyes(rest, n_windows=4):
 
 
 def _held_out_corpus(folder):
-    """Unlabelled signals that no training has seen, preprocessed as those of training."""
+    """Write a corpus of unlabelled signals that no training has used."""
     kept = {name: row.get("evaluation") for name, row in read_split().items()}
     made = make_paired_recordings(
         4,
@@ -119,19 +119,19 @@ def load_all(rest, cache):
 
 
 def decode(rows, y, groups, cv, others=()):
-    """Balanced accuracy over all left-out samples, of these rows and of other guises of them."""
+    """Return balanced accuracies over left-out samples, of rows and of variations of them."""
     y, tests = np.asarray(y), [rows, *others]
-    said = [y.copy() for _ in tests]
+    predicted = [y.copy() for _ in tests]
     for train, test in cv.split(rows, y, groups):
         head = LogisticHead().fit(rows[train], y[train], groups[train])
-        for answers, guise in zip(said, tests, strict=True):
-            answers[test] = head.predict(guise[test])
-    return [round(float(balanced_accuracy_score(y, answers)), 4) for answers in said]
+        for answers, part in zip(predicted, tests, strict=True):
+            answers[test] = head.predict(part[test])
+    return [round(float(balanced_accuracy_score(y, answers)), 4) for answers in predicted]
 
 
 def pooled(rows, pooling, width):
-    """Rows of ``"flatten"`` pooling, pooled otherwise: the network is run only once."""
-    return rows if pooling == "flat" else rows.reshape(len(rows), -1, width).mean(axis=1)
+    """Pool rows of ``"flatten"`` pooling otherwise, so that the network runs only once."""
+    return rows if pooling == "flatten" else rows.reshape(len(rows), -1, width).mean(axis=1)
 
 
 def add_noise(signals, level, seed=SEED):
@@ -143,7 +143,7 @@ def add_noise(signals, level, seed=SEED):
 
 
 def read_out(checkpoint, tasks, *, is_noisy=False):
-    """Scores of the probe on each task, and segments of the story that are found."""
+    """Score the probe on each task, and identify segments of the story."""
     embedder = BrainOFEmbedder(checkpoint).fit(tasks["simulated eeg"][0])
     width, scores, noisy = embedder.backbone_.config.width, {}, {}
     for name, (X, y, groups, cv) in tasks.items():
@@ -151,8 +151,8 @@ def read_out(checkpoint, tasks, *, is_noisy=False):
         rows = [embedder.transform(X)]
         rows += [embedder.transform(add_noise(X, level)) for level in levels]
         for pooling in POOLINGS:
-            guises = [pooled(part, pooling, width) for part in rows]
-            found = decode(guises[0], y, groups, cv, guises[1:])
+            variations = [pooled(part, pooling, width) for part in rows]
+            found = decode(variations[0], y, groups, cv, variations[1:])
             scores[f"{name}, {pooling}"] = found[0]
             if levels:
                 noisy[f"{name}, {pooling}"] = dict(zip(map(str, levels), found[1:], strict=True))
@@ -163,9 +163,9 @@ def read_out(checkpoint, tasks, *, is_noisy=False):
 
 @torch.inference_mode()
 def reconstruct(checkpoint, corpus):
-    """Loss on hidden patches of held-out signals over that of saying nothing, by kind.
+    """Return the loss on hidden patches over that of predicting zero, by kind of signal.
 
-    Patches are hidden, and no components removed: a task that every variant has learned.
+    Patches are hidden, and no components removed: a task that every variant was trained on.
     """
     model = load_checkpoint(checkpoint).model
     config = PretrainingConfig(
@@ -178,11 +178,11 @@ def reconstruct(checkpoint, corpus):
     for dataset, modality in dict.fromkeys((e.dataset, e.modality) for e in corpus.entries):
         part = corpus.select(datasets=[dataset], modalities=[modality])
         sampler = Sampler(part, config, patch_size=patch_size, random_state=SEED)
-        said, nothing = [], []
+        losses, zero_losses = [], []
         for step in range(N_BATCHES):
             grid = GridBatch.collate([part[i] for i in sampler.plan(step)[0]])
             masks = draw_masks(grid, config, mask_generator(SEED, step, 0), patch_size)
-            said.append(objective(grid, masks)["time"].item())
-            nothing.append(time_loss(-grid.data, masks, grid, patch_size).mean().item())
-        ratios[f"{dataset} {modality}"] = round(float(np.mean(said) / np.mean(nothing)), 4)
+            losses.append(objective(grid, masks)["time"].item())
+            zero_losses.append(time_loss(-grid.data, masks, grid, patch_size).mean().item())
+        ratios[f"{dataset} {modality}"] = round(float(np.mean(losses) / np.mean(zero_losses)), 4)
     return ratios

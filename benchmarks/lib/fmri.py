@@ -55,7 +55,7 @@ def haxby_folder(root, resolution):
 
 
 def haxby_masker(resolution):
-    """Voxels as channels: the brain mask at 25 mm; in the slice, what is bright."""
+    """Make a masker of voxels: the brain mask at 25 mm, the bright voxels of the slice."""
     folder = data_dir() / "fmri-haxby"
     if resolution == "25mm":
         return NiftiMasker(folder / "masks_25mm" / "brain.nii.gz", standardize=None)
@@ -68,14 +68,14 @@ def haxby_masker(resolution):
 
 
 def describe(samples):
-    """Classical features: correlations of runs, means of trials."""
+    """Compute classical features: correlations of runs, means of trials."""
     kind = "means" if samples[0].has_baseline else "correlations"
     described = ChannelFeatures({"fmri": kind}).transform(samples)
     return SharedChannels(("fmri",)).fit(described).transform(described)
 
 
 def load_haxby(resolution, shift):
-    """Eight categories of objects, one run left out."""
+    """Load eight categories of objects, one run left out."""
     masker = haxby_masker(resolution)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -115,7 +115,7 @@ class BlockDecoder(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Class of each block."""
+        """Predict the class of each block."""
         return self.decoder_.predict(self._images(X))
 
     def _images(self, X):
@@ -124,15 +124,15 @@ class BlockDecoder(ClassifierMixin, BaseEstimator):
 
 # ----------------------------------------------------------------------------- identification
 def embed(samples, checkpoint, random_state):
-    """Embeddings (n_samples, n_features)."""
+    """Embed samples: (n_samples, n_features)."""
     return BrainOFEmbedder(checkpoint, random_state=random_state).fit_transform(samples)
 
 
 def identify_each(first, second):
-    """How often each row finds its own among those of the other set: 0, 0.5 or 1.
+    """Return how often each row matches its own in the other set: 0, 0.5 or 1.
 
     A row finds what it correlates with most. Each set of rows is centred on its own mean: what
-    all rows share identifies nobody.
+    all rows share carries no identity.
     """
     first, second = (rows - rows.mean(axis=0) for rows in (first, second))
     first /= np.linalg.norm(first, axis=1, keepdims=True)
@@ -144,12 +144,12 @@ def identify_each(first, second):
 
 
 def identify(first, second):
-    """Share of rows whose most correlated row is their own, both ways."""
+    """Return the share of rows that match their own, in both directions."""
     return identify_each(first, second).mean()
 
 
 def load_rest():
-    """Halves of each HCP subject's run: two lists of Signals (94 regions x 600 volumes)."""
+    """Load the halves of each HCP run: two lists of Signals (94 regions x 600 volumes)."""
     centres = pd.read_csv(data_dir() / "atlas-mni" / "AAL2_centroids.csv")[:94]
     files = sorted((data_dir() / "fmri-hcp-rest").glob("*_bold.mat"))
     runs = from_roi_timeseries(
@@ -166,7 +166,7 @@ def load_rest():
 
 
 def identify_rest(features):
-    """Share found by subject, across the halves of a run.
+    """Return the share identified by subject, across the halves of a run.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def identify_rest(features):
 
 
 def read_story(subject="*"):
-    """The runs of one subject, or of all in the order of their names, as Signals."""
+    """Read the runs of one subject, or of all in the order of their names."""
     folder = data_dir() / "fmri-story-listening"
     return from_roi_timeseries(
         sorted(folder.glob(f"{subject}/*_rois-6mm_timecourses.txt")),
@@ -195,7 +195,7 @@ def read_story(subject="*"):
 
 
 def load_story(n_volumes, subjects=("*",)):
-    """Segments of the story: one list of Signals per subject, in the same order."""
+    """Load segments of the story: one list of Signals per subject, in the same order."""
     runs = [run for subject in subjects for run in read_story(subject)]
     starts = range(0, runs[0].shape[2] - n_volumes + 1, n_volumes)
     segments = []
@@ -214,7 +214,7 @@ def load_story(n_volumes, subjects=("*",)):
 
 
 def identify_story(features, part="evaluation", n_volumes=30):
-    """Share of the segments of each subject found among the mean ones of the others.
+    """Return the share of each subject's segments that match the mean ones of the others.
 
     Those of one ``part`` of the split take part. Other parameters and returns are those of
     :func:`identify_rest`.
@@ -229,15 +229,15 @@ def identify_story(features, part="evaluation", n_volumes=30):
 
 
 def series(samples):
-    """The values themselves (n_samples, n_channels * n_times)."""
+    """Return the values themselves (n_samples, n_channels * n_times)."""
     return np.stack([one.data[0].ravel() for one in samples])
 
 
 def means(samples):
-    """The mean of each region (n_samples, n_channels)."""
+    """Return the mean of each region (n_samples, n_channels)."""
     return np.stack([one.data[0].mean(axis=1) for one in samples])
 
 
 def connectivity(samples):
-    """Correlations between regions, of runs and trials alike (n_samples, n_pairs)."""
+    """Return correlations between regions, of runs and trials alike (n_samples, n_pairs)."""
     return describe([one.replace(has_baseline=False) for one in samples])

@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# Okabe and Ito's colours, as in the demo; markers and fills tell them apart in grey.
+# Okabe and Ito's colours, as in the demo; markers and fills differ in grey.
 NETWORKS = {"brainof-tiny": ("#0072B2", "o"), "untrained": ("#D55E00", "s")}
 SOURCES = {"real": ("-", True), "simulated": ("--", False)}
 LAYOUT = (
@@ -49,7 +49,7 @@ def plot(table, chance, path):
 
 
 def _plot_axis(pair, rows, name, chance):
-    """Cosine above, accuracy below; values are evenly spaced, the reference is marked."""
+    """Plot cosines above accuracies, at evenly spaced values; the reference is marked."""
     values = list(dict.fromkeys(rows["value"]))
     reference = rows["reference"].iloc[0]
     for (network, source), part in rows.groupby(["network", "source"], sort=False):

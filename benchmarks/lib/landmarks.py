@@ -1,4 +1,4 @@
-"""Where the gyri are, roughly: standard coordinates that name the default parcels."""
+"""Rough standard coordinates of the gyri, which name the default parcels."""
 
 #: Name and place (x, y, z) in MNI mm, left hemisphere; the right one is its mirror image. These
 #: are approximate centres, good for a name that a reader recognises and for nothing more.

@@ -29,7 +29,7 @@ SMALL, LARGE = (8, 6), (16, 10)
 
 
 def load_paired(names, size, seed, missing=0.0):
-    """Rest against task from some of the modalities, subjects left out."""
+    """Simulate rest against task in some of the modalities, subjects left out."""
     pair, y, groups = make_paired_signals(
         size[0], n_subjects=size[1], missing=missing, random_state=seed
     )
@@ -43,7 +43,7 @@ def load_paired(names, size, seed, missing=0.0):
 
 
 def load_bids(n_subjects=12, duration=40.0):
-    """A BIDS dataset with three datatypes, written and read again; the column ``sex``."""
+    """Write a BIDS dataset with three datatypes and read it; the target is the column ``sex``."""
     scratch = tempfile.TemporaryDirectory()
     atexit.register(scratch.cleanup)  # records read their files when they are used
     with warnings.catch_warnings():

@@ -70,7 +70,7 @@ def weights():
 
 
 def current_rows(options):
-    """Rows of the bundled weights, and of what needs none."""
+    """Return rows of the bundled weights, and of what needs none."""
     sha256 = weights_sha256()
     return [
         row
@@ -80,19 +80,19 @@ def current_rows(options):
 
 
 def summarise(rows, name, fraction=1.0):
-    """One set, at one share of the labels; None where nothing was computed."""
+    """Summarise a set at one share of the labels; return None if nothing was computed."""
     own = [row for row in rows if (row["set"], row["fraction"]) == (name, fraction)]
     return Summary(own, SETS[name].n_data > 0) if own else None
 
 
 def found_sets(rows, names, fraction=1.0):
-    """Names and summaries of the sets that have results."""
+    """Return names and summaries of the sets that have results."""
     found = {name: summarise(rows, name, fraction) for name in names}
     return {name: one for name, one in found.items() if one is not None}
 
 
 def overview(rows, names):
-    """Means only: decoders by sets."""
+    """Return means only: decoders by sets."""
     found = found_sets(rows, names)
     decoders = dict.fromkeys(decoder for name in found for decoder in SETS[name].decoders)
     table = [
@@ -147,7 +147,7 @@ def scores(rows, names):
 
 
 def differences(rows, names, fraction=1.0):
-    """What pretraining changes, and how far the best classical decoder is."""
+    """Return paired differences: pretraining, and the best classical decoder."""
     table = []
     for name, one in found_sets(rows, names, fraction).items():
         others = [decoder for decoder in SETS[name].decoders if decoder not in NETWORK]
@@ -175,7 +175,7 @@ def differences(rows, names, fraction=1.0):
 
 
 def quarter_scores(rows, names):
-    """Scores with a quarter of the training labels, beside those with all."""
+    """Return scores with a quarter of the training labels, beside those with all."""
     table = []
     for name, one in found_sets(rows, names, QUARTER).items():
         whole = summarise(rows, name)
@@ -195,14 +195,14 @@ def quarter_scores(rows, names):
 
 
 def formats(rows):
-    """What became of each file."""
+    """Return the result of reading each file."""
     files = next((row["files"] for row in rows if row["set"] == FORMATS), {})
     table = [{"file": name, "result": result} for name, result in files.items()]
     return pd.DataFrame(table, columns=["file", "result"])
 
 
 def choices(rows):
-    """Scores of choices by set."""
+    """Return scores of choices by set."""
     scores = {row["decoder"]: row["score"] for row in rows if row["set"] == CHOSEN}
     table = [
         {
@@ -219,7 +219,7 @@ def choices(rows):
 
 
 def recognised(rows):
-    """Shares found."""
+    """Return the shares identified."""
     table = []
     for name, one in found_sets(rows, RECOGNISED).items():
         for decoder in SETS[name].decoders:
@@ -237,7 +237,7 @@ def recognised(rows):
 
 
 def together(rows):
-    """Scores of each combination of modalities, and how often all of them win."""
+    """Return scores of each combination of modalities, and the gain of all over the best one."""
     table, by_names = [], {}
     for names in COMBINATIONS:
         name = f"together-{'+'.join(names)}"
@@ -271,7 +271,7 @@ def together(rows):
 
 
 def missing(rows):
-    """Scores when each sample lacks each modality with some probability."""
+    """Return scores when each sample lacks each modality with some probability."""
     table = []
     for name, share in [("together-fmri+eeg+meg", 0), *((f"missing-{m:g}", m) for m in MISSING)]:
         one = summarise(rows, name)

@@ -1,6 +1,6 @@
 """Samples with quantities that are known: put in, or measured on the very samples.
 
-Real samples are those of people whom brainof-tiny has not seen; nothing here is a label.
+Real samples are those of subjects outside the corpus of brainof-tiny; no target is a label.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEFT, RIGHT = ("P7", "P3", "O1"), ("P8", "P4", "O2")
 
 @dataclass(frozen=True)
 class Known:
-    """Samples, whose they are, and what is known of them.
+    """Samples, their subjects, and their known quantities.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Known:
 
 
 def real_eeg():
-    """Rest and arithmetic, 4 s: powers, alpha's peak and side, correlation of envelopes."""
+    """Return rest and arithmetic, 4 s: powers, alpha's peak and side, correlations."""
     epochs, _, groups = arithmetic(4.0, 12)
     X = from_epochs(epochs)
     data, names = X.data.astype(float), list(X.ch_names)
@@ -85,14 +85,14 @@ def real_eeg():
 
 
 def correlate(first, second):
-    """Fisher's z of the correlation of each row of two arrays."""
+    """Return Fisher's z of the correlation of each row of two arrays."""
     first, second = (x - x.mean(axis=1, keepdims=True) for x in (first, second))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.arctanh(np.clip((first * second).sum(axis=1) / lengths, -0.999, 0.999))
 
 
 def rhythm(rng, n, frequency, width=0.5):
-    """Waves of unit variance around a frequency of each sample, shape (n, n_times)."""
+    """Draw waves of unit variance around a frequency of each sample: (n, n_times)."""
     n_times = int(SECONDS * SFREQ)
     freqs = np.fft.rfftfreq(n_times, 1 / SFREQ)
     shape = np.exp(-((freqs - np.reshape(frequency, (-1, 1))) ** 2) / (4 * width**2))
@@ -102,7 +102,7 @@ def rhythm(rng, n, frequency, width=0.5):
 
 
 def draw_sources(n):
-    """Moments in Am by source, and what is known of them: alpha, an evoked response, coherence."""
+    """Draw moments in Am by source, and their known quantities."""
     rng = np.random.default_rng(SEED)
     times = np.arange(int(SECONDS * SFREQ)) / SFREQ
     frequency = rng.uniform(8, 12.5, n)
@@ -130,7 +130,7 @@ def draw_sources(n):
 
 
 def simulated(modality):
-    """Simulated EEG or MEG at rest, 2 s, with known activity of some sources on top."""
+    """Simulate EEG or MEG at rest, 2 s, with known activity of some sources added."""
     X, _, groups = make_paired_signals(
         N_SAMPLES,
         n_subjects=N_SUBJECTS,
@@ -153,7 +153,7 @@ def simulated(modality):
 
 
 def describe_regions(data, sfreq, pairs=()):
-    """Quantities of region series (n_samples, n_regions, n_times)."""
+    """Compute quantities of region series (n_samples, n_regions, n_times)."""
     centred = data - data.mean(axis=2, keepdims=True)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=2, keepdims=True), 1e-12)
     alike = unit @ unit.transpose(0, 2, 1)
@@ -173,7 +173,7 @@ def describe_regions(data, sfreq, pairs=()):
 
 
 def simulated_fmri():
-    """Simulated fMRI, 60 s, half of it tasks, with a global signal of various size on top."""
+    """Simulate fMRI, 60 s, half of it tasks, with a global signal of various sizes added."""
     X, _, groups = make_paired_signals(
         8,
         n_subjects=N_SUBJECTS,
@@ -198,7 +198,7 @@ def simulated_fmri():
 
 
 def real_fmri():
-    """A story, segments of 60 s, six regions; fluctuations as they are, not standardised."""
+    """Return segments of 60 s of a story, six regions, not standardised."""
     segments = load_story(30, read_split()["fmri-story-listening"]["evaluation"])
     flat = [segment for subject in segments for segment in subject]
     data = np.concatenate([segment.data for segment in flat]).astype(float)
@@ -208,7 +208,7 @@ def real_fmri():
 
 
 def classical(known):
-    """What is usually computed: powers and averaged samples, or levels and correlations."""
+    """Compute the usual features: powers and averaged samples, or levels and correlations."""
     parts = known.X if isinstance(known.X, list) else [known.X]
     data, sfreq = np.concatenate([part.data for part in parts]).astype(float), parts[0].sfreq
     if parts[0].modality == "fmri":
@@ -222,7 +222,7 @@ def classical(known):
 
 
 def all_known():
-    """Everything, one kind after the other."""
+    """Yield all kinds of samples."""
     yield real_eeg()
     yield simulated("eeg")
     yield simulated("meg")

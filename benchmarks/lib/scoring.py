@@ -1,4 +1,4 @@
-"""What there is to score: sets, decoders, draws; and how one of them is scored."""
+"""Sets, decoders and draws to score, and the scoring of one of them."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ SENSORS = (*NETWORK, *CLASSICAL["sensors"], *CONVOLUTIONAL)
 
 @dataclass(frozen=True)
 class Entry:
-    """A set, and what is scored on it.
+    """A set, and the decoders that are scored on it.
 
     Parameters
     ----------
     load : callable
-        Gives the :class:`~benchmarks.lib.sets.DevelopmentSet`; with ``n_data``, of a seed.
+        Returns the :class:`~benchmarks.lib.sets.DevelopmentSet`; with ``n_data``, of a seed.
     decoders : tuple of str
         Their names.
     n_data : int
         Simulated data sets, each a draw; 0 for recordings.
     is_cut : bool
-        Whether a quarter of the labels is tried too.
+        True if a quarter of the labels is tried too.
     identify : callable | None
-        Instead of ``load``, where somebody is recognised.
+        Instead of ``load``, for identification.
     on_request : tuple of str
         Decoders that take too long unless they are named.
     """
@@ -141,12 +141,12 @@ class Item:
 
     @property
     def key(self):
-        """What a stored result is found by."""
+        """Return the fields that identify a result."""
         return tuple(asdict(self).values())
 
 
 def items(sets, decoders, max_epochs):
-    """All that is to be done, what takes longest first."""
+    """List all items to compute, the slowest first."""
     sha256 = weights_sha256()
     found = []
     for name in sets:
@@ -169,7 +169,7 @@ def items(sets, decoders, max_epochs):
 
 
 def weights_sha256():
-    """The sha256 of the weights; the untrained network must be the same one."""
+    """Return the sha256 of the weights; refuse another preset than the untrained one."""
     checkpoint = load_checkpoint(PRETRAINED)
     # Beyond the decoder, which only pretraining uses.
     answers = checkpoint.config.predicts_spectrum
@@ -180,14 +180,14 @@ def weights_sha256():
 
 @lru_cache(maxsize=3)
 def load(name, draw):
-    """A set; simulated ones are drawn anew for each draw."""
+    """Load a set; simulated ones are drawn anew for each draw."""
     entry = SETS[name]
     return entry.load(draw) if entry.n_data else entry.load()
 
 
 @lru_cache(maxsize=6)
 def embedded(name, data_draw, decoder, seed):
-    """Features under a frozen network, for any split and any part of the labels."""
+    """Return frozen features, for any split and any part of the labels."""
     task = load(name, data_draw)
     return make_decoder(decoder, task, seed, 1).precompute(task.X)
 
@@ -262,7 +262,7 @@ def score_identification(item, entry):
 
 
 def cut(train, y, groups, fraction, seed):
-    """Part of the training samples: whole groups while they fit, then a part of one more.
+    """Select part of the training samples: whole groups, then a part of one more.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class DevelopmentSet:
     masker: object = None
 
     def splits(self):
-        """Outer splits whose test sides hold none of whom brainof-tiny was pretrained on."""
+        """Return outer splits without subjects of the pretraining corpus on the test sides."""
         cv, who = self.cv, read_split().get(self.name, {})
         if who.get("pretraining"):
             cv = PredefinedSplit(_test_folds(self.groups, who["evaluation"], who["pretraining"]))
@@ -67,14 +67,14 @@ class DevelopmentSet:
 
 
 def _test_folds(groups, evaluation, pretraining, size=2):
-    """Fold that tests each sample, two people at a time; -1 for those who are never tested."""
+    """Return the fold that tests each sample, two subjects at a time; -1: never tested."""
     fold = {f"sub-{who}": number // size for number, who in enumerate(evaluation)}
     fold |= {f"sub-{who}": -1 for who in pretraining}
     return np.array([fold[who] for who in groups])
 
 
 def data_dir():
-    """The folder of recordings, from BRAINOF_DATA."""
+    """Return the folder of recordings, from BRAINOF_DATA."""
     folder = os.environ.get("BRAINOF_DATA")
     if not folder or not Path(folder).is_dir():
         raise SystemExit("Set BRAINOF_DATA to the folder of recordings.")
@@ -97,7 +97,7 @@ def read_arithmetic(path):
 
 
 def load_arithmetic():
-    """Rest against mental arithmetic, 4 s windows, subjects left out."""
+    """Load rest against mental arithmetic, 4 s windows, subjects left out."""
     folder = data_dir() / "eeg-mental-arithmetic"
     epochs, y, groups = [], [], []
     for path in sorted(folder.glob("*_eeg.edf")):
@@ -111,7 +111,7 @@ def load_arithmetic():
 
 
 def load_motor():
-    """Left against right fist, 0.5 to 3.5 s, one run left out."""
+    """Load left against right fist, 0.5 to 3.5 s, one run left out."""
     folder = data_dir() / "eeg-motor-imagery"
     epochs, groups = [], []
     for path in sorted(folder.glob("*.edf")):
@@ -132,7 +132,7 @@ def load_motor():
 
 
 def load_visual():
-    """First against second picture, subjects left out."""
+    """Load first against second picture, subjects left out."""
     folder = data_dir() / "eeg-visual-object"
     paths = sorted(folder.glob("*_epo.fif.gz"))
     epochs = [mne.read_epochs(path, verbose="error") for path in paths]
@@ -144,7 +144,7 @@ def load_visual():
 
 
 def load_hand():
-    """Four directions of a hand movement, ten sensors without positions, one subject."""
+    """Load four directions of a hand movement, ten sensors without positions, one subject."""
     folder = data_dir() / "meg-hand-direction"
     # The copy states no unit; taken as femtotesla its spread is that of magnetometers.
     X = np.load(folder / "X_train.npy").astype(np.float64) * 1e-15

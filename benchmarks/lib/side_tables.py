@@ -1,4 +1,4 @@
-"""Which files are read, and what was chosen by looking at scores of untrained features."""
+"""Tables of files that are read, and of choices by scores of untrained features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHOICES = {
 
 
 def side_items(sets):
-    """What these tables need: pairs of items and of what to do with each."""
+    """List the items of these tables, in pairs with the function that runs them."""
     work = []
     if CHOSEN in sets:
         names = [f"{name}: {choice}" for name in LOADERS for choice in CHOICES]
@@ -56,26 +56,25 @@ def run_formats(item):
             if not path.is_file() or path.name.endswith(PARTS):
                 continue
             with tempfile.TemporaryDirectory() as scratch:
-                out, said = Path(scratch) / "rows.npy", io.StringIO()
-                with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                out, printed = Path(scratch) / "rows.npy", io.StringIO()
+                with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                     code = brainof(["embed", str(path), "-o", str(out)])
-                result = _describe_rows(out) if code == 0 else "refused: " + _reason(said)
+                result = _describe_rows(out) if code == 0 else "refused: " + _reason(printed)
             rows[str(path.relative_to(data_dir()))] = result
     return {**vars(item), "files": rows}
 
 
 def _describe_rows(path):
-    """Shape of an embedding, and whether it is finite."""
+    """Describe the shape of an embedding, and values that are not finite."""
     features = np.load(path)
     finite = "finite" if np.isfinite(features).all() else "NOT FINITE"
     return f"{features.shape[0]} x {features.shape[1]}, {finite}"
 
 
-def _reason(said):
-    """The last line of an error, without the path of this machine's folder."""
-    return (
-        said.getvalue().strip().splitlines()[-1].split(": ", 2)[-1].replace(f"{data_dir()}/", "")
-    )
+def _reason(printed):
+    """Return the last line of an error, without the path of this machine's folder."""
+    last = printed.getvalue().strip().splitlines()[-1]
+    return last.split(": ", 2)[-1].replace(f"{data_dir()}/", "")
 
 
 def run_choice(item):
@@ -95,6 +94,6 @@ def run_choice(item):
             missing_positions=task.missing_positions,
             class_weight="balanced",
         )
-        # On the splits that the choices were made with: everybody is tested.
+        # On the splits that the choices were made with: all subjects are tested.
         scores = cross_validate(probe, task.X, task.y, groups=task.groups, cv=task.cv)
     return {**vars(item), "score": round(scores.mean, 4)}

@@ -51,7 +51,7 @@ class Step:
         self.corpus, self.steps = corpus, range(n_steps)
 
     def run(self):
-        """Seconds of reading, of a forward pass without gradients, and of a whole step."""
+        """Time reading, a forward pass without gradients, and a whole step, in seconds."""
         rows = []
         with read_microbatches(
             self.corpus, self.sampler, self.config, self.steps, range(1)
@@ -73,7 +73,7 @@ class Step:
 
 
 def time_pretraining(cases, presets, n_steps):
-    """One row per case and preset."""
+    """Return one row per case and preset."""
     table = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

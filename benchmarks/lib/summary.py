@@ -8,14 +8,14 @@ from brainof_toolbox.evaluation.statistics import sign_flip
 
 
 class Summary:
-    """What the rows of one set and one share of the labels say.
+    """Scores of one set at one share of the labels.
 
     Parameters
     ----------
     rows : list of dict
-        Of all decoders.
+        Results of all decoders.
     is_independent : bool
-        Whether draws are data sets of their own, and not repetitions on one.
+        True if draws are data sets of their own, False if they are repetitions on one.
     """
 
     def __init__(self, rows, is_independent):
@@ -28,11 +28,11 @@ class Summary:
         return decoder in self.rows
 
     def score(self, decoder):
-        """Mean over draws."""
+        """Return the mean over draws."""
         return float(np.mean([row["score"] for row in self.rows[decoder]]))
 
     def interval(self, decoder):
-        """95 % interval: mean of those of repetitions; narrower over independent data sets."""
+        """Return the 95 % interval: mean over repetitions; narrower over independent data sets."""
         rows = self.rows[decoder]
         low, high = np.mean([row["interval"] for row in rows], axis=0)
         if not self.is_independent:
@@ -43,26 +43,26 @@ class Summary:
         return max(mean - half, 0.0), min(mean + half, 1.0)
 
     def folds(self, decoder):
-        """Scores of the folds, mean over repetitions; of data sets one after the other."""
+        """Return the scores of folds: means over repetitions, or those of all data sets."""
         folds = [row["folds"] for row in self.rows[decoder]]
         return np.concatenate(folds) if self.is_independent else np.mean(folds, axis=0)
 
     def chance(self):
-        """Of guessing."""
+        """Return the chance level."""
         return next(iter(self.rows.values()))[0]["chance"]
 
     def about(self):
-        """What is decoded, the samples, those tested, and what a unit is."""
+        """Return the task, the numbers of samples and of tested ones, and the unit."""
         row = next(iter(self.rows.values()))[0]
         return row["task"], *row["n"], row["unit"]
 
     def best(self, decoders):
-        """The decoder with the highest mean, of those that are there."""
+        """Return the decoder with the highest mean, among those with results."""
         there = [name for name in decoders if name in self]
         return max(there, key=self.score) if there else None
 
     def difference(self, first, second, random_state=0):
-        """Mean difference over units, its p-value, and how many units there are."""
+        """Return the mean difference over units, its p-value, and the number of units."""
         draws = self._shared_draws(first, second)
         one, weight = self._units(first, draws)
         two, _ = self._units(second, draws)
@@ -71,13 +71,13 @@ class Summary:
         return float(values.mean()), sign_flip(values, random_state), len(values)
 
     def _shared_draws(self, first, second):
-        """Draws of both, where a draw is the same labels or data for all; else every draw."""
+        """Return the draws of both decoders if they share data or labels, else every draw."""
         one, two = ({row["draw"] for row in self.rows[name]} for name in (first, second))
         is_cut = self.rows[first][0]["fraction"] < 1
         return one & two if is_cut or self.is_independent else one | two
 
     def _units(self, decoder, draws):
-        """Scores and weights by unit; the same unit of several repetitions is averaged."""
+        """Return scores and weights by unit, averaged over repetitions."""
         scores, weights = {}, {}
         for row in self.rows[decoder]:
             if row["draw"] not in draws:

@@ -1,7 +1,7 @@
-"""What brainof-tiny learns from: real recordings whose licences allow it, and simulated ones.
+"""Training data of brainof-tiny: real recordings with open licences, and simulated ones.
 
-Who is in and who is kept for tests stands in ``benchmarks/pretraining/split.toml``. Labels are not
-read. Subjects are named after their set, so that nobody else's "sub-01" is taken for one of them.
+The subjects of training and of tests are listed in ``benchmarks/pretraining/split.toml``. Labels
+are not read. Subjects are named after their set, so that they differ from any other "sub-01".
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def named(signals, subject):
 
 
 def pieces(raw, subject):
-    """A recording of EEG: its first half as windows of the default length, the rest as epochs."""
+    """Yield EEG: the first half as windows of the default length, the rest as epochs."""
     end = raw.times[-1]
     yield named(from_raw(raw.copy().crop(0, end * SHARES[0], include_tmax=False)), subject)
     for (start, stop), seconds in zip(pairwise(SHARES), PIECES, strict=True):
@@ -56,7 +56,7 @@ def pieces(raw, subject):
 
 
 def arithmetic(subjects):
-    """Rest and mental arithmetic."""
+    """Yield rest and mental arithmetic."""
     folder = data_dir() / "eeg-mental-arithmetic"
     for subject in subjects:
         for path in sorted(folder.glob(f"sub-{subject}_*_eeg.edf")):
@@ -64,7 +64,7 @@ def arithmetic(subjects):
 
 
 def visual(subjects):
-    """Pictures."""
+    """Yield epochs of pictures."""
     for subject in subjects:
         path = data_dir() / "eeg-visual-object" / f"sub-{subject}_epo.fif.gz"
         epochs = mne.read_epochs(path, verbose="error")
@@ -72,20 +72,20 @@ def visual(subjects):
 
 
 def story(subjects):
-    """Listening to a story, six regions."""
+    """Yield runs of a story, six regions."""
     for subject in subjects:
         for run in read_story(subject):
             yield named(run, f"fmri-story-listening-{subject}")
 
 
 def formats(folder, names):
-    """Samples of file formats."""
+    """Yield samples of file formats."""
     for name in names:
         yield {"eeg" if folder.startswith("eeg") else "meg": str(data_dir() / folder / name)}
 
 
 def read_rest(folder):
-    """Rest of depressed and healthy people (Mumtaz 2016): path, recording, who."""
+    """Yield path, recording and subject of rest (Mumtaz 2016)."""
     for path in sorted(Path(folder).glob("*.edf")):
         raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
         names = {name: name.removeprefix("EEG ").removesuffix("-LE") for name in raw.ch_names}
@@ -98,7 +98,7 @@ def read_rest(folder):
 
 
 def simulated(n_subjects, duration):
-    """Studies with different sensors, rates and repetition times."""
+    """Yield studies with different sensors, rates and repetition times."""
     for number, (montage, n_meg, sfreq, t_r, label) in enumerate(STUDIES):
         rng = np.random.default_rng([SEED, number])
         made = make_paired_recordings(

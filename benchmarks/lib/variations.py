@@ -1,8 +1,8 @@
-"""The same recordings in several guises: other rates, sensors, lengths.
+"""The same recordings at other rates, with other sensors, at other lengths.
 
 Samples are resampled, picked, interpolated and cut; of simulated ones, which are drawn with the
 same seed, other montages see the same activity (their noise is another one). Real ones are those
-of people whom brainof-tiny has not seen (``pretraining/split.toml``).
+of subjects outside the corpus of brainof-tiny (``pretraining/split.toml``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MONTAGES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """What varies, and the same samples at each of its values.
+    """The same samples at each value of what varies.
 
     Parameters
     ----------
@@ -44,24 +44,24 @@ class Axis:
         What varies.
     source : str
         ``"simulated"`` or ``"real"``.
-    guises : dict of object -> Signals | list of Signals
+    variations : dict of object -> Signals | list of Signals
         Samples by value.
     reference : object
-        The value that the others are compared with, and that the probe learns from.
+        The value that the others are compared with, and that the probe is trained on.
     y, groups : ndarray
         Classes and subjects.
     """
 
     name: str
     source: str
-    guises: dict
+    variations: dict
     reference: object
     y: np.ndarray
     groups: np.ndarray
 
 
 def simulate(modality, **options):
-    """Rest and task of simulated subjects; the same activity whatever the sensors."""
+    """Simulate rest and task; the activity is the same for all sensors."""
     X, y, groups = make_paired_signals(
         N_SAMPLES,
         n_subjects=N_SUBJECTS,
@@ -73,7 +73,7 @@ def simulate(modality, **options):
 
 
 def pictures():
-    """Epochs of 1 s at 61 electrodes, which picture, and whose they are."""
+    """Return epochs of 1 s at 61 electrodes, the picture and the subject of each."""
     epochs, groups = [], []
     for who in read_split()["eeg-visual-object"]["evaluation"]:
         path = data_dir() / "eeg-visual-object" / f"sub-{who}_epo.fif.gz"
@@ -85,7 +85,7 @@ def pictures():
 
 
 def arithmetic(seconds, n_windows=N_WINDOWS):
-    """Windows of rest and mental arithmetic at 19 electrodes."""
+    """Return windows of rest and mental arithmetic at 19 electrodes."""
     epochs, y, groups = [], [], []
     for who in read_split()["eeg-mental-arithmetic"]["evaluation"]:
         folder = data_dir() / "eeg-mental-arithmetic"
@@ -99,7 +99,7 @@ def arithmetic(seconds, n_windows=N_WINDOWS):
 
 
 def pick(signals, channels):
-    """Some channels."""
+    """Pick channels."""
     return signals.replace(
         data=signals.data[:, channels],
         ch_names=[signals.ch_names[i] for i in channels],
@@ -110,7 +110,7 @@ def pick(signals, channels):
 
 
 def spread(places, count):
-    """Channels that cover the head: each next one is the farthest from those before."""
+    """Choose channels that cover the head: each is the farthest from those before."""
     chosen = [int(places[:, 2].argmax())]
     distance = np.full(len(places), np.inf)
     while len(chosen) < count:
@@ -120,13 +120,13 @@ def spread(places, count):
 
 
 def crop(signals, seconds, start=0.0):
-    """A part of the samples, from their beginning on or a later time in s."""
+    """Crop samples to a length, from their beginning or a later time in s."""
     size, start = round(seconds * signals.sfreq), round(start * signals.sfreq)
     return signals.replace(data=signals.data[..., start : start + size], good_segments=None)
 
 
 def without(signals, groups, share):
-    """Lose a share of the channels, others in each subject."""
+    """Drop a share of the channels, others in each subject."""
     n_channels, rng = signals.shape[1], np.random.default_rng([SEED, share])
     kept = round(n_channels * (1 - share / 100))
     parts = []
@@ -137,7 +137,7 @@ def without(signals, groups, share):
 
 
 def rates():
-    """Sampling rates."""
+    """Yield sampling rates."""
     # Longer than needed, as resampling bends the ends.
     X, y, groups = simulate("eeg", montage=32, sfreq=1000.0, duration=3.0)
     made = {}
@@ -154,7 +154,7 @@ def rates():
 
 
 def channels():
-    """Numbers of channels, channels lost, and montages."""
+    """Yield numbers of channels, shares of lost ones, and montages."""
     X, y, groups = simulate("eeg", montage=64, duration=2.0)
     epochs, real_y, real_groups = pictures()
     real = from_epochs(epochs)
@@ -184,7 +184,7 @@ def move(epochs, montage):
 
 
 def lengths():
-    """Lengths of EEG."""
+    """Yield lengths of EEG."""
     X, y, groups = simulate("eeg", duration=float(LENGTHS[-1]), fmri_duration=40.0)
     made = {seconds: crop(X, seconds) for seconds in LENGTHS}
     yield Axis("length of EEG (s)", "simulated", made, 4, y, groups)
@@ -195,7 +195,7 @@ def lengths():
 
 
 def scans():
-    """Repetition times and lengths of fMRI."""
+    """Yield repetition times and lengths of fMRI."""
     X, y, groups = simulate("fmri", t_r=T_RS[0], fmri_duration=60.0)
     made = {}
     for t_r in T_RS:
@@ -208,6 +208,6 @@ def scans():
 
 
 def all_axes():
-    """All of them, one after the other."""
+    """Yield all axes."""
     for make in (rates, channels, lengths, scans):
         yield from make()

@@ -185,7 +185,7 @@ def _digest(value):
 
 
 def _open_existing(directory, request):
-    """The corpus that is there already, when the same call made it; refuse anything else."""
+    """Open the existing corpus if the same call made it; refuse anything else."""
     if not os.path.lexists(directory):
         return None
     if not directory.is_dir():
@@ -338,7 +338,7 @@ def _header(options, request, recordings):
 
 
 def _report(corpus, n_recordings):
-    """Say what was left out."""
+    """Report what was left out."""
     if corpus.skipped:
         first = corpus.skipped[0]
         warn(

@@ -76,7 +76,7 @@ def _reason(error, recording):
 
 
 def _without_path(text, recording):
-    """Call a recording by its name below the source; at the beginning that goes without saying."""
+    """Shorten a path in a message to the name below the source; drop it at the beginning."""
     if isinstance(recording.item, str):
         text = text.removeprefix(f"X[0] ({recording.item})")
         text = text.replace(recording.item, recording.name)

@@ -1,4 +1,4 @@
-"""What a corpus is built from: BIDS datasets, folders, files, lists, objects, simulations."""
+"""Sources of a corpus: BIDS datasets, folders, files, lists, objects, simulations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Recording:
     name: str  # What to call it: its path below the source
     dataset: str  # Name of the dataset
     licence: str | None = None  # Licence of the dataset
-    subject: str | None = None  # Whose it is; ``None`` asks the samples
+    subject: str | None = None  # ``None``: that of the samples
 
 
 @dataclass(frozen=True)
@@ -249,14 +249,14 @@ def _relative(path, root):
 
 
 def paths_of(value):
-    """Files that something on disk is read from."""
+    """List the files that a source on disk is read from."""
     if hasattr(value, "find_matching_sidecar"):
         return [Path(value.fpath)]
     return [Path(value).absolute()] if isinstance(value, (str, os.PathLike)) else []
 
 
 def _folder(folder, bids):
-    """All recordings below a folder, split ones by their first file; BIDS datasets as such."""
+    """List the recordings below a folder: split ones by their first file, BIDS datasets whole."""
     found = []
     for path, is_root in _walk(folder):
         if is_root:

@@ -306,7 +306,7 @@ def test_damaged_adapters_are_refused(small_checkpoint, tmp_path):
     description.write_text("{")
     refuse(ValueError, "not valid JSON")
     description.write_text(json.dumps({**json.loads(text), "auto_map": "x"}))
-    refuse(ValueError, "asks for code")
+    refuse(ValueError, "requests that code")
     description.write_text(json.dumps({"format_version": 1}))
     refuse(ValueError, "describes no adapter")
 
