@@ -130,8 +130,8 @@ def decode(rows, y, groups, cv, others=()):
 
 
 def pooled(rows, pooling, width):
-    """Pool rows of ``"flatten"`` pooling otherwise, so that the network runs only once."""
-    return rows if pooling == "flatten" else rows.reshape(len(rows), -1, width).mean(axis=1)
+    """Pool rows of latents side by side otherwise, so that the network runs only once."""
+    return rows if pooling == "flat" else rows.reshape(len(rows), -1, width).mean(axis=1)
 
 
 def add_noise(signals, level, seed=SEED):
