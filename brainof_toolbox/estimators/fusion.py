@@ -127,8 +127,8 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
 
 def check_blocks(blocks, columns=None):
     """Return the number of samples of valid blocks; raise ValueError for others."""
-    if not blocks:
-        raise ValueError("There are no blocks of features.")
+    if not blocks or _ALL in blocks:
+        raise ValueError(f"Blocks need names other than {_ALL!r}, got {list(blocks)}.")
     if columns is not None and set(blocks) != set(columns):
         raise ValueError(f"The probe was fitted to blocks {list(columns)}, got {list(blocks)}.")
     n_samples, is_missing = len(next(iter(blocks.values()))), []
