@@ -56,9 +56,8 @@ axes.legend(loc="upper right")
 # %%
 # The time points around 0.3 s separate targets from standards almost without error. The two
 # windows that hold some of the response are the only ones clearly above chance, and they are less
-# accurate than the decoder of one moment: the response is phase-locked and small beside the background,
-# and with the weights that come with the package such responses are what the network decodes worst
-# (:doc:`/quality`, meg-hand-direction). The later windows hold no response: their distance from
+# accurate than the decoder of one moment: the response is phase-locked and small beside the
+# background. The later windows hold no response: their distance from
 # chance shows how far a score from 100 epochs can be from the truth.
 #
 # For "when", take the sliding estimator. Windows are the thing for what has no fixed time, such as

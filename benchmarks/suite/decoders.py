@@ -17,7 +17,7 @@ DEFAULT, WITHOUT = "default", "without latents"
 #: Parameters of the estimators; ``default`` is what a user types.
 BRAINOF = {
     DEFAULT: {},
-    WITHOUT: {"features": ("covariance", "evoked")},
+    WITHOUT: {"features": "explicit"},
     "latents alone": {"features": ("latents",)},
     "re-centred": {"align": "subject"},
     "untrained": {"checkpoint": None},

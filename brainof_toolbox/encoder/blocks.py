@@ -10,9 +10,9 @@ from .._utils.validation import check_option
 from ..features import Block, Covariance, Evoked
 from ..signals import MODALITIES
 
-__all__ = ["AUTO", "LATENTS", "ColumnsDifferError", "ExplicitFeatures", "parse_features"]
+__all__ = ["LATENTS", "ColumnsDifferError", "ExplicitFeatures", "is_automatic", "parse_features"]
 
-AUTO = "auto"
+AUTO, ALL_EXPLICIT = "auto", "explicit"
 LATENTS = "latents"
 #: Features that need no network.
 EXPLICIT = {"covariance": Covariance, "evoked": Evoked}
@@ -30,14 +30,22 @@ class ColumnsDifferError(ValueError):
         return self.message
 
 
+def is_automatic(features):
+    """Return whether the blocks are those that apply to the samples."""
+    return isinstance(features, str) and features in (AUTO, ALL_EXPLICIT)
+
+
 def parse_features(features):
-    """Return what was asked for in order: ``"latents"`` and blocks; all of them for "auto"."""
-    if isinstance(features, str) and features == AUTO:
-        return (LATENTS, *(kind() for kind in EXPLICIT.values()))
+    """Return ``"latents"`` and blocks, in the given order."""
+    if is_automatic(features):
+        every = tuple(kind() for kind in EXPLICIT.values())
+        return (LATENTS, *every) if features == AUTO else every
     given = [features] if isinstance(features, (str, Block)) else features
     given = list(given) if isinstance(given, (list, tuple)) else [given]
-    known = (LATENTS, *EXPLICIT)
-    parsed = [f if isinstance(f, Block) else check_option("features", f, known) for f in given]
+    known, hint = (LATENTS, *EXPLICIT), "Or 'auto' or 'explicit' alone."
+    parsed = [
+        f if isinstance(f, Block) else check_option("features", f, known, hint) for f in given
+    ]
     parsed = [f if isinstance(f, Block) or f == LATENTS else EXPLICIT[f]() for f in parsed]
     names = [getattr(feature, "name", feature) for feature in parsed]
     if not names or len(set(names)) < len(names):

@@ -23,7 +23,13 @@ from ..models import save_checkpoint
 from ..models.isolate import isolate_torch
 from ..signals import MODALITIES
 from .backbones import load_backbone, load_preprocessing
-from .blocks import AUTO, LATENTS, ColumnsDifferError, ExplicitFeatures, parse_features
+from .blocks import (
+    LATENTS,
+    ColumnsDifferError,
+    ExplicitFeatures,
+    is_automatic,
+    parse_features,
+)
 from .parallel import embed_tasks, plan_parallel_tasks
 from .tokens import POOLINGS, batch_tokens
 from .windows import SampleMeans, iter_windows
@@ -43,7 +49,8 @@ class Encoder:
     features : str | sequence of str
         ``"latents"``, ``"covariance"``, ``"evoked"``, or blocks of
         :mod:`brainof_toolbox.features`. Without ``"latents"`` no network is loaded. ``"auto"``:
-        all that apply to the first samples that are embedded.
+        all that apply to the first samples that are embedded; ``"explicit"``: all of these but the
+        latents.
     pooling : str
         ``"flatten"``, ``"mean"`` or ``"mean+std"`` over the latents.
     layer : int | None
@@ -132,7 +139,7 @@ class Encoder:
             as_seed(random_state)
         self.configure(batch_size=batch_size, device=device, info=info, verbose=verbose)
         self.subjects, self.is_fine_tuned = frozenset(), False
-        self.explicit = ExplicitFeatures(self.features, is_auto=features == AUTO)
+        self.explicit = ExplicitFeatures(self.features, is_auto=is_automatic(features))
         self._load(checkpoint, random_state)
 
     def _load(self, checkpoint, random_state):

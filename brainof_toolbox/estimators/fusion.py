@@ -37,11 +37,9 @@ class Part:
         """Compute the share of the block in the outputs (n, K); a row of NaN has none."""
         X = np.asarray(X)
         step = max(1, _CHUNK // len(self.mean))
+        chunks = [X[i : i + step] for i in range(0, max(len(X), 1), step)]
         return np.concatenate(
-            [
-                _scale(X[i : i + step], self.mean, self.rate) @ self.coef.T
-                for i in range(0, max(len(X), 1), step)
-            ]
+            [_scale(chunk, self.mean, self.rate) @ self.coef.T for chunk in chunks]
         )
 
 
@@ -100,12 +98,11 @@ class FusedRegressor(FusedProbe):
 
 
 def fit_fused_classifier(blocks, y, groups=None, weight=None, *, random_state=0):
-    """Fit a probe of class indices ``y`` (n,) to blocks, a dict of arrays (n, d).
-
-    The members are a logistic regression on each block and one on all blocks side by side. The
-    logits are the sum of those of the members, each times a factor of at least 0. Strengths and
-    factors minimise the log loss in inner folds that leave out whole groups.
-    """
+    """Fit a probe of class indices ``y`` (n,) to blocks, a dict of arrays (n, d)."""
+    # Members: a logistic regression on each block, and one on all blocks side by side. Their
+    # logits are added, each times a factor of at least 0. Strengths and factors minimise the log
+    # loss in inner folds that leave out whole groups; without such folds, strengths are 1 and
+    # factors equal.
     n_samples = check_blocks(blocks)
     y, weight = np.asarray(y), _check_weight(weight, n_samples)
     if y.shape != (n_samples,) or y.dtype.kind not in "iu":
@@ -130,8 +127,8 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
 
 def check_blocks(blocks, columns=None):
     """Return the number of samples of valid blocks; raise ValueError for others."""
-    if not blocks:
-        raise ValueError("There are no blocks of features.")
+    if not blocks or _ALL in blocks:
+        raise ValueError(f"Blocks need names other than {_ALL!r}, got {list(blocks)}.")
     if columns is not None and set(blocks) != set(columns):
         raise ValueError(f"The probe was fitted to blocks {list(columns)}, got {list(blocks)}.")
     n_samples, is_missing = len(next(iter(blocks.values()))), []
@@ -171,40 +168,37 @@ def _fit(kind, family, blocks, groups, splits, random_state):
     members = {name: block.rows for name, block in reduced.items()}
     if len(reduced) > 1:
         beside = np.concatenate(list(members.values()), axis=1) / np.sqrt(len(reduced))
-        span, members[_ALL] = _reduce(lambda i: beside[i], *beside.shape, rng)
+        span, members[_ALL] = _reduce(beside.__getitem__, *beside.shape, rng)
     with warnings.catch_warnings():
         # A member that is stopped early generalises no worse for it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         chosen = [_choose(family, rows, splits) for rows in members.values()]
-        everyone = np.arange(len(family.weight))
-        fitted = [
-            next(family.solve(rows, everyone, [strength]))
-            for rows, (strength, _) in zip(members.values(), chosen, strict=True)
-        ]
-    factors = choose_factors(family, [outputs for _, outputs in chosen], groups)
-    coefs = [factor * coef for factor, (coef, _) in zip(factors, fitted, strict=True)]
-    intercept = sum(factor * offset for factor, (_, offset) in zip(factors, fitted, strict=True))
+        factors = choose_factors(family, [outputs for _, outputs in chosen], groups)
+        coefs, intercept = [], np.zeros(family.n_outputs)
+        for rows, (strength, _), factor in zip(members.values(), chosen, factors, strict=True):
+            coef, offset = next(family.solve(rows, slice(None), [strength]))
+            coefs.append(factor * coef)
+            intercept += factor * offset
     if len(reduced) > 1:
         edges = np.cumsum([block.rows.shape[1] for block in reduced.values()])[:-1]
         shared = np.split(_expand(span, coefs.pop()) / np.sqrt(len(reduced)), edges, axis=1)
         coefs = [own + more for own, more in zip(coefs, shared, strict=True)]
-    pairs = {
-        name: (block, coef) for (name, block), coef in zip(reduced.items(), coefs, strict=True)
-    }
+    pairs = list(zip(reduced.values(), coefs, strict=True))
+    shares = _shares(pairs, family.weight)
     return kind(
-        parts={name: block.part(family.unit * coef) for name, (block, coef) in pairs.items()},
+        parts={k: block.part(family.unit * c) for k, (block, c) in zip(reduced, pairs)},
         intercept=family.origin + family.unit * intercept,
-        weights_=_shares(pairs, family.weight),
-        strength_={name: float(s) for name, (s, _) in zip(members, chosen, strict=True)},
-        factors_={name: float(factor) for name, factor in zip(members, factors, strict=True)},
+        weights_=dict(zip(reduced, shares, strict=True)),
+        strength_={k: float(strength) for k, (strength, _) in zip(members, chosen)},
+        factors_={k: float(factor) for k, factor in zip(members, factors)},
     )
 
 
 def _shares(pairs, weight):
     """Root mean squares of what blocks add to the outputs, divided by their sum."""
-    spread = [np.sqrt(weight @ np.square(block.rows @ c.T)).sum() for block, c in pairs.values()]
+    spread = [float(np.sqrt(weight @ np.square(block.rows @ c.T)).sum()) for block, c in pairs]
     total = sum(spread)
-    return {k: float(s / total) if total else 1 / len(pairs) for k, s in zip(pairs, spread)}
+    return [part / total if total else 1 / len(pairs) for part in spread]
 
 
 class _Block:
@@ -293,7 +287,7 @@ def _choose(family, rows, splits):
             least, best, n_worse = loss, (strength, outputs), 0
         else:
             n_worse += 1
-        if n_worse == 2:  # the loss has one minimum along the strengths, but for noise
+        if n_worse == 2:  # along the strengths the loss has one minimum, apart from noise
             break
     return best
 
@@ -379,12 +373,10 @@ class SquaresFamily:
 
 
 def center_by_group(blocks, groups, centre=None):
-    """Move each group's mean towards a common centre; return the blocks and the centre.
-
-    Of the way, n / (n + 1) is gone in a group of n samples: the mean of few is uncertain, and a
-    single sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
-    groups' means unless it is given, as for new groups. Rows of NaN stay.
-    """
+    """Move the mean of each group towards a common centre; return the blocks and the centre."""
+    # A group of n samples goes n / (n + 1) of the way: the mean of few is uncertain, and a single
+    # sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
+    # means of the groups; for new groups it is given. Rows of NaN stay.
     check_blocks(blocks, None if centre is None else {k: len(c) for k, c in centre.items()})
     codes = np.unique(groups, return_inverse=True)[1]
     members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
