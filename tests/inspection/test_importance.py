@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +24,6 @@ from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 from brainof_toolbox.inspection.gradients import by_frequency
 from brainof_toolbox.inspection.occlusion import without_band
 from brainof_toolbox.io.sensors import from_array
-from brainof_toolbox.preprocessing import Preprocessing
 from brainof_toolbox.samples import as_sources, iter_blocks
 
 SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
@@ -70,6 +71,17 @@ def regions(source=13, n_samples=48, seed=0):
 
 def fitted(checkpoint, X, y, kind=BrainOFClassifier, **kwargs):
     return kind(checkpoint, **kwargs).fit(X[:32], y[:32])
+
+
+@pytest.fixture(scope="module")
+def without_reference(micro_checkpoint, tmp_path_factory):
+    """The same network on data as recorded, where a channel has no part in the others."""
+    folder = tmp_path_factory.mktemp("importance") / "model"
+    shutil.copytree(micro_checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["preprocessing"]["reference"] = None
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +133,10 @@ def test_peak_is_at_the_region(method):
 # ------------------------------------------------------------------------------------ occlusion
 
 
-def test_hiding_is_dropping(micro_checkpoint, eeg, decoder):
+def test_hiding_is_dropping(without_reference, eeg):
     """A channel's importance is the loss of predictions from recordings that lack it."""
     X, y = eeg
+    decoder = fitted(without_reference, X, y)
     found = occlusion_importance(decoder, X[32:], y[32:])
     plain = log_loss(y[32:], decoder.predict_proba(X[32:]))
     for channel in (0, 4, 18):
@@ -162,10 +175,10 @@ def test_bands_are_cut_out():
 
 
 @pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
-def test_credit_sums_up(kind, micro_checkpoint, eeg):
+def test_credit_sums_up(kind, without_reference, eeg):
     """All credit together is the loss of silence less that of the samples."""
     X, y = eeg
-    decoder = fitted(micro_checkpoint, X, y, kind)
+    decoder = fitted(without_reference, X, y, kind)
     X, y = X[32:36], y[32:36]
     found = gradient_importance(decoder, X, y, n_steps=64)
     part = found.part()
@@ -178,7 +191,7 @@ def test_credit_sums_up(kind, micro_checkpoint, eeg):
 
 
 def _loss(decoder, X, y, is_silent):
-    (block,) = iter_blocks(as_sources(X), Preprocessing())
+    (block,) = iter_blocks(as_sources(X), decoder.preprocessing_)
     (tokens,) = block_tokens(block, np.arange(len(y)))
     tokens.values *= 0.0 if is_silent else 1.0
     outputs = decoder._as_network()([tokens])
