@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import lru_cache
 
 import numpy as np
@@ -25,7 +27,6 @@ from brainof_toolbox.inspection.gradients import by_frequency
 from brainof_toolbox.inspection.occlusion import without_band
 from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.io.sensors import from_array
-from brainof_toolbox.preprocessing import Preprocessing
 
 SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
 METHODS = [occlusion_importance, gradient_importance]
@@ -72,6 +73,17 @@ def regions(source=13, n_samples=48, seed=0):
 
 def fitted(checkpoint, X, y, kind=BrainOFClassifier, **kwargs):
     return kind(checkpoint, **kwargs).fit(X[:32], y[:32])
+
+
+@pytest.fixture(scope="module")
+def without_reference(micro_checkpoint, tmp_path_factory):
+    """The same network on data as recorded, where a channel has no part in the others."""
+    folder = tmp_path_factory.mktemp("importance") / "model"
+    shutil.copytree(micro_checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["preprocessing"]["reference"] = None
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +135,10 @@ def test_peak_is_at_the_region(method):
 # ------------------------------------------------------------------------------------ occlusion
 
 
-def test_hiding_is_dropping(micro_checkpoint, eeg, decoder):
+def test_hiding_is_dropping(without_reference, eeg):
     """A channel's importance is the loss of predictions from recordings that lack it."""
     X, y = eeg
+    decoder = fitted(without_reference, X, y)
     found = occlusion_importance(decoder, X[32:], y[32:])
     plain = log_loss(y[32:], decoder.predict_proba(X[32:]))
     for channel in (0, 4, 18):
@@ -164,10 +177,10 @@ def test_bands_are_cut_out():
 
 
 @pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
-def test_credit_sums_up(kind, micro_checkpoint, eeg):
+def test_credit_sums_up(kind, without_reference, eeg):
     """All credit together is the loss of silence less that of the samples."""
     X, y = eeg
-    decoder = fitted(micro_checkpoint, X, y, kind)
+    decoder = fitted(without_reference, X, y, kind)
     X, y = X[32:36], y[32:36]
     found = gradient_importance(decoder, X, y, n_steps=64)
     part = found.part()
@@ -180,7 +193,8 @@ def test_credit_sums_up(kind, micro_checkpoint, eeg):
 
 
 def _loss(decoder, X, y, is_silent):
-    (block,) = iter_windows(open_samples(X), Preprocessing())
+    encoder = decoder.encoder_
+    (block,) = iter_windows(open_samples(X), encoder.preprocessing)
     (tokens,) = batch_tokens(block, np.arange(len(y)))
     tokens.values *= 0.0 if is_silent else 1.0
     outputs = decoder.decoder_.as_network()([tokens])
