@@ -39,8 +39,8 @@ _ = found.plot()
 
 # %%
 # Differences between people have p-values by sign flips. They are not corrected for the number
-# of pairs, and eight people can give 2 / 2\ :sup:`8` = 0.008 at best. Printed are those from the
-# first estimator; the table has all pairs.
+# of pairs, and eight people can give 2 / 2\ :sup:`8` = 0.008 at best. Those from the first
+# estimator are printed above; the table has all pairs.
 found.differences.round(3)
 
 # %%
