@@ -54,8 +54,8 @@ axes.set(xlabel="time from the stimulus (s)", ylabel="area under the ROC curve")
 axes.legend(loc="upper right")
 
 # %%
-# The time points around 0.3 s separate targets from standards almost without error. The two windows
-# that hold some of the response are the only ones clearly above chance, and they are less accurate
+# Time points around 0.3 s separate targets from standards almost without error. The two windows
+# that hold some of the response are the only ones clearly above chance, and are less accurate
 # than the decoder of one moment: the response is phase-locked and small beside the background,
 # and with the weights that come with the package such responses are what the network decodes worst
 # (:doc:`/quality`, meg-hand-direction). The later windows hold no response: their distance from
