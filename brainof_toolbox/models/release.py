@@ -227,8 +227,8 @@ def load_release(
         If the clone or the weights are not there.
     ValueError
         If ``run_their_code`` was not given; if the clone is not what the model card describes; if
-        the weights hold code, are damaged, or are not those of the network. Messages state the
-        expected and the found value.
+        the weights hold code, are damaged, or are not those of the network. Messages state what
+        was expected and what was found.
     ImportError
         If importing the clone fails, most often for a package that is not installed.
     RuntimeError
