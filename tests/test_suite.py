@@ -88,7 +88,7 @@ def test_every_data_set_is_read_or_left_out_for_a_reason(data_dir):
     [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_TO_READ)) for n in SETS],
 )
 def test_sets_are_read(name, request):
-    """Nobody who may be in a pretraining corpus is tested, nobody kept aside is used."""
+    """People of a pretraining corpus are not tested, those kept aside are not used."""
     entry = SETS[name]
     root = None if entry.folder is None else request.getfixturevalue("data_dir")
     tested, everybody = check_task(task := entry.read(root, "development"), entry)
