@@ -88,7 +88,7 @@ def test_every_data_set_is_read_or_left_out_for_a_reason(data_dir):
     [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_TO_READ)) for n in SETS],
 )
 def test_sets_are_read(name, request):
-    """Nobody who may be in a pretraining corpus is tested, nobody kept aside is used."""
+    """People of a pretraining corpus are not tested, those kept aside are not used."""
     entry = SETS[name]
     root = None if entry.folder is None else request.getfixturevalue("data_dir")
     tested, everybody = check_task(task := entry.read(root, "development"), entry)
@@ -226,7 +226,7 @@ def test_a_run_is_resumed(stand_in, tmp_path, monkeypatch):
         else:
             assert {row["fold"] for row in rows} == {0, 1, 2}
             assert all(sum(row["total"].values()) == row["n"] == 8 for row in rows)
-    scoring.run(items, tmp_path, again=True, show=shown.append)
+    assert scoring.run(items, tmp_path, again=True, show=shown.append) == []
     assert len(calls) == 2 and set(Store(tmp_path).read()) == set(items)
 
 
@@ -253,6 +253,20 @@ def test_an_unsupported_decoder_is_skipped(stand_in, tmp_path, monkeypatch):
     item = Item("stand-in", "as recorded", 1.0, "odd", 0, "development")
     scoring.run([item], tmp_path, show=shown.append)
     assert "skipped, BrainOFClassifier has no parameter no_such_parameter" in shown[0]
+    assert Store(tmp_path).read() == {}
+
+
+def test_errors_are_returned(stand_in, tmp_path, monkeypatch):
+    """A set that cannot be read and a decoder that breaks lose no other result."""
+    items = scoring.list_items(["stand-in", "motor"], ["samples+lda"], conditions=["as recorded"])
+    monkeypatch.setenv("BRAINOF_DATA", str(tmp_path))
+
+    def breaks(*args):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(scoring, "score", breaks)
+    failed = scoring.run(items, tmp_path, show=lambda line: None)
+    assert len(failed) == 2 and "broken" in failed[0] and failed[1].startswith("motor: ended")
     assert Store(tmp_path).read() == {}
 
 

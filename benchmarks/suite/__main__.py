@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from pathlib import Path
 
@@ -48,13 +49,9 @@ def main(arguments=None):
             options.seeds,
             options.people,
         )
-        run(
-            items,
-            options.results,
-            options.jobs,
-            options.again,
-            lambda line: print(line, flush=True),
-        )
+        show = functools.partial(print, flush=True)
+        if run(items, options.results, options.jobs, options.again, show):
+            raise SystemExit("Something ended with an error; see above.")
         return
     from .summary import Summary
 

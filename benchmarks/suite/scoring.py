@@ -30,6 +30,8 @@ from .sets import SETS, data_dir
 #: Left out under conditions: all decoders would take too long.
 ONLY_AS_RECORDED = ("latents alone", "re-centred", "untrained", "tangent space, evoked", *NETWORKS)
 
+FAILED = "ended with an error"
+
 
 def list_items(sets, decoders=None, fractions=(1.0,), conditions=None, seeds=(0,), people=None):
     """List the items to score, set by set.
@@ -88,6 +90,11 @@ def run(items, folder, jobs=1, again=False, show=print):
         Whether items that could not run are tried again.
     show : callable
         Takes a line of progress.
+
+    Returns
+    -------
+    failed : list of str
+        Lines of what ended with an error; a decoder that cannot take the samples is none.
     """
     done = Store(folder).read()
     if again:
@@ -96,16 +103,24 @@ def run(items, folder, jobs=1, again=False, show=print):
     for item in items:
         if item not in done:
             by_set.setdefault(item.set, []).append(item)
+    failed = []
+    for line in _lines(by_set, folder, jobs):
+        show(line)
+        failed += [line] * (FAILED in line)
+    return failed
+
+
+def _lines(by_set, folder, jobs):
+    """Score sets one after the other or in processes, the longest first; yield their lines."""
     if jobs == 1:
         for todo in by_set.values():
-            for line in run_set(todo, folder):
-                show(line)
+            yield from run_set(todo, folder)
         return
+    ordered = sorted(by_set.values(), key=len, reverse=True)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_list_lines, todo, folder) for todo in by_set.values()]
+        futures = [pool.submit(_list_lines, todo, folder) for todo in ordered]
         for future in as_completed(futures):
-            for line in future.result():
-                show(line)
+            yield from future.result()
 
 
 def _list_lines(items, folder):
@@ -118,7 +133,11 @@ def run_set(items, folder):
     root = None if entry.folder is None else data_dir()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        recorded = entry.read(root, items[0].people)
+        try:
+            recorded = entry.read(root, items[0].people)
+        except Exception:  # one set that fails must not lose the others
+            yield f"{items[0].set}: {FAILED}\n{traceback.format_exc()}"
+            return
         for condition in dict.fromkeys(item.condition for item in items):
             task = apply_condition(condition, recorded)
             arrays = _read_once(task)
@@ -145,7 +164,7 @@ def _attempt(item, entry, task, store):
         store.add(item, [{"fold": None, "group": None, "cannot_run": reason}])
         return f"cannot run, {reason}"
     except Exception:  # one decoder that fails must not lose the others
-        return f"failed\n{traceback.format_exc()}"
+        return f"{FAILED}\n{traceback.format_exc()}"
     store.add(item, rows)
     return f"{pool_lines(rows):.3f} in {rows[0]['seconds']:.1f} s"
 

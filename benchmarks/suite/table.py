@@ -14,7 +14,9 @@ _NOTES = """\
 Scores are balanced accuracies over all test samples; of a continuous target, the share by which
 the absolute error of the training median is reduced (skill). Intervals are 95 %, groups drawn
 with replacement. The best classical decoder is the best of all on the same test samples, which
-favours it. Sets marked * are left out of the pooled numbers."""
+favours it. Sets marked * are left out of the pooled numbers. Under "other cap" decoders are
+trained with the electrodes of the 10-20 system and tested with all others (motor, pictures) or
+with every second of them; a classical decoder has no features for these."""
 
 
 def write_table(summary):
