@@ -125,6 +125,17 @@ class ExplicitFeatures:
         names = [self._name(feature, modality) for modality in self.modalities]
         return [name for name in names if name in self.columns]
 
+    def definitions(self):
+        """Return the modality and the feature of each block that has been seen, as computed."""
+        found = {}
+        for feature in self.features:
+            for modality in self.modalities:
+                block = self._name(feature, modality)
+                if block in self.columns:
+                    own = replace(feature, regions="own") if self._is_own(block) else feature
+                    found[block] = modality, own
+        return found
+
     def fingerprint(self):
         """Describe what determines the blocks, as JSON values."""
         found = [feature.fingerprint() for feature in self.features]

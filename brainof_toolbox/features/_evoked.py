@@ -68,7 +68,7 @@ class Evoked(Block):
         names = self.virtual.names(signals)
         if signals.modality == "fmri":
             return tuple(f"{what} {name}" for what in ("mean", "slope") for name in names)
-        centres = self._centres(signals)
+        centres = self.centres(signals)
         return tuple(f"{1e3 * centre:.0f} ms {name}" for name in names for centre in centres)
 
     def _rows(self, signals, weights):
@@ -82,7 +82,7 @@ class Evoked(Block):
         # In this order the work grows with the channels once, not with the places.
         return weights @ (signals.data @ self._bins(signals).T)  # (n_samples, n_places, n_bins)
 
-    def _centres(self, signals):
+    def centres(self, signals):
         """Centres of the bins in s from the first time point."""
         n_bins = max(1, round(signals.duration / self.bin_width))
         return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
@@ -90,7 +90,7 @@ class Evoked(Block):
     def _bins(self, signals):
         """Weights of the time points in each bin (n_bins, n_times); rows sum to one."""
         times = (np.arange(signals.shape[2]) + 0.5) / signals.sfreq
-        centres = self._centres(signals)
+        centres = self.centres(signals)
         width = signals.duration / len(centres) / 2
         weights = np.exp(-(((times - centres[:, None]) / width) ** 2) / 2)
         return weights / weights.sum(axis=1, keepdims=True)
