@@ -61,6 +61,22 @@ class Evoked(Block):
         super().__post_init__()
         check_number("bin_width", self.bin_width, low=0, low_open=True)
 
+    def centres(self, signals):
+        """Return the centres of the bins of EEG and MEG.
+
+        Parameters
+        ----------
+        signals : Signals
+            Samples; their duration matters.
+
+        Returns
+        -------
+        centres : ndarray, shape (n_bins,)
+            Seconds from the start of a sample.
+        """
+        n_bins = max(1, round(signals.duration / self.bin_width))
+        return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
+
     def _obstacle(self, signals):
         return why_not_locked(signals)
 
@@ -81,11 +97,6 @@ class Evoked(Block):
             return (weights @ (signals.data @ courses.T)).swapaxes(1, 2)
         # In this order the work grows with the channels once, not with the places.
         return weights @ (signals.data @ self._bins(signals).T)  # (n_samples, n_places, n_bins)
-
-    def centres(self, signals):
-        """Centres of the bins in s from the first time point."""
-        n_bins = max(1, round(signals.duration / self.bin_width))
-        return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
 
     def _bins(self, signals):
         """Weights of the time points in each bin (n_bins, n_times); rows sum to one."""

@@ -52,7 +52,7 @@ def _plot_scalps(part, maps, label, axes):
     """Draw topographies side by side, with one scale."""
     import mne
 
-    axes = make_axes(axes, len(maps), (1.9, 2.4))
+    axes = make_axes(axes, len(maps), (2.0, 2.4))
     top = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
     info = _info(part)
     for ax, (name, values) in zip(axes, maps.items(), strict=True):
@@ -85,7 +85,7 @@ def _plot_brains(part, maps, label, axes):
         _, axes = plt.subplots(
             1,
             len(maps),
-            figsize=(4.6 * len(maps), 2.6),
+            figsize=(4.5 * len(maps), 2.6),
             gridspec_kw={"left": 0.01, "right": 0.96, "top": 0.86, "bottom": 0.02, "wspace": 0.12},
             squeeze=False,
         )

@@ -67,16 +67,16 @@ class Case:
             is_gone = np.isnan(latents[:, :1])
             changed[LATENTS] = np.where(is_gone, self.blocks[LATENTS], latents)
             if is_gone.any():
-                lost[LATENTS] = is_gone
+                lost[LATENTS] = is_gone.astype(float)
         return self.decide(self.blocks | changed, lost)
 
     def decide(self, blocks, lost=None):
-        """Return outputs (n_samples, O) of blocks; lost columns count as their training mean."""
+        """Return outputs (n_samples, O) of blocks; what is lost counts as the training mean."""
         blocks = self.decoder.align(blocks, self.samples)
         if lost:
             means = self.decoder.neutral(blocks)
             blocks = blocks | {
-                name: _fill(blocks[name], columns, means[name]) for name, columns in lost.items()
+                name: _fill(blocks[name], share, means[name]) for name, share in lost.items()
             }
         return self.decoder.decision(blocks)
 
@@ -106,11 +106,13 @@ class Case:
         return means.rows()
 
 
-def _fill(rows, columns, mean):
-    """Set columns to their mean; a sample without the block gets it where all are set."""
-    columns = np.broadcast_to(columns, rows.shape)
-    is_set = columns.all(axis=1) | ~np.isnan(rows[:, 0])
-    return np.where(columns & is_set[:, None], mean, rows)
+def _fill(rows, share, mean):
+    """Move columns towards their mean; a sample without the block only where all get there."""
+    is_lost = np.broadcast_to(share == 1, rows.shape)
+    moved = np.where(is_lost, mean, rows + share * (mean - rows))
+    is_absent = np.isnan(rows[:, 0]) & ~is_lost.all(axis=1)
+    moved[is_absent] = np.nan
+    return moved
 
 
 def check_predicts(estimator):

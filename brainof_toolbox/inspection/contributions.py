@@ -208,7 +208,7 @@ def plot_contributions(contributions, axes=None):
     figure : matplotlib.figure.Figure
         The figure.
     """
-    (ax,) = make_axes(axes, 1, (max(5.0, 1.1 * len(contributions)), 3.4))
+    (ax,) = make_axes(axes, 1, (max(5, len(contributions) + 1), 3.4))
     places = np.arange(len(contributions))
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.bar(places, contributions["contribution"], 0.6, color="#56B4E9", label="Shapley value")

@@ -1,7 +1,7 @@
 """Hide part of preprocessed windows, for the network and for explicit blocks.
 
 The network receives the tokens that are left. An explicit block is computed from what is left;
-columns of which nothing is left count as their mean in training.
+columns that lose their sources count as their mean in training.
 """
 
 from __future__ import annotations
@@ -89,16 +89,16 @@ def hide_in_batch(batch, hidden):
 
 
 def hide_in_blocks(hidden, definitions, batches, n_samples):
-    """Return blocks computed anew, and masks of the columns of which nothing is left."""
+    """Return blocks computed anew, and the share of each column of others that is lost."""
     changed, lost = {}, {}
     for block, (modality, feature) in definitions.items():
         windows = [batch for batch in batches if modality in batch.windows]
         if modality not in hidden.modalities or not windows:
             continue
         signals = windows[0].windows[modality].signals
-        mask = _lost_columns(hidden, feature, signals)
-        if mask is not None:
-            lost[block] = mask
+        share = _lost_share(hidden, feature, signals)
+        if share is not None:
+            lost[block] = share
             continue
         change = partial(_cut_out, hidden=hidden)
         if feature.name != "covariance" and hidden.channels is None:
@@ -110,20 +110,23 @@ def hide_in_blocks(hidden, definitions, batches, n_samples):
     return changed, lost
 
 
-def _lost_columns(hidden, feature, signals):
-    """Mask of the columns of which nothing is left; None if the block is computed anew."""
+def _lost_share(hidden, feature, signals):
+    """Share of each column (n_columns,) that is lost; None if the block is computed anew."""
     is_fmri = signals.modality == "fmri"
     names = feature.columns(signals)
     if hidden.covers(signals):
-        return np.ones(len(names), dtype=bool)
-    if hidden.channels is not None and is_fmri and feature.regions == "own":
+        return np.ones(len(names))
+    if hidden.channels is not None and is_fmri:
+        # Other regions in their place would correlate more than neighbours ever did in training.
+        left = feature.virtual.weights(signals)[:, ~hidden.channels].sum(axis=1)  # rows sum to 1
         if feature.name == "covariance":
-            i, j = np.triu_indices(len(hidden.channels), k=1)
-            return hidden.channels[i] | hidden.channels[j]
-        return np.tile(hidden.channels, len(names) // len(hidden.channels))
+            i, j = np.triu_indices(len(left), k=1)
+            return 1.0 - left[i] * left[j]
+        return 1.0 - np.tile(left, len(names) // len(left))
     if hidden.band is not None and feature.name == "covariance" and not is_fmri:
         centres = np.mean(feature.bands, axis=1)
-        return np.repeat(in_band(centres, hidden.band), len(names) // len(centres))
+        is_lost = in_band(centres, hidden.band).astype(float)
+        return np.repeat(is_lost, len(names) // len(centres))
     return None
 
 

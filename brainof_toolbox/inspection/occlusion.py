@@ -58,9 +58,9 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     -----
     What is hidden from explicit features takes a value without information:
 
-    * Channels are left out of the montage, so that virtual channels and regions are interpolated
-      from the others. If the regions of an atlas are features themselves, those of a hidden region
-      count as their mean in training.
+    * Sensors are left out of the montage, so that virtual channels are interpolated from the
+      others. Features of a hidden region count as their mean in training; virtual regions move
+      towards it by the share that they have of the hidden one.
     * Times are left out of covariances and correlations; in evoked courses they take their mean
       over the samples.
     * Bands: of the covariance of EEG and MEG, columns of the bands whose centre is hidden count as
@@ -91,7 +91,7 @@ def _occlude_part(case, plain, name, signals, radius, bands):
     limits = usable_bands(bands, signals)
 
     def cost(**what):
-        return case.losses(case.outputs(Hidden((name,), **what))).mean() - plain
+        return float(case.losses(case.outputs(Hidden((name,), **what))).mean() - plain)
 
     return PartImportance(
         ch_names=signals.ch_names,

@@ -215,7 +215,7 @@ class Patterns:
 
 
 @isolate_torch()
-def patterns(estimator, X, y=None):
+def patterns(estimator, X):
     """Compute how explicit features vary with the decision: patterns of the forward model.
 
     Weights of a linear decoder mix what goes with the decision and what cancels noise, so that
@@ -228,10 +228,8 @@ def patterns(estimator, X, y=None):
     estimator : BrainOFClassifier | BrainOFRegressor
         Fitted with explicit features, as by default.
     X : object
-        Samples in any accepted form, at least three. Montages may differ: features are of virtual
-        channels.
-    y : None
-        Ignored: patterns depend on the outputs of the decoder alone.
+        Samples in any accepted form, Montages may differ: features are of virtual channels.
+        Their targets are not needed: patterns depend on the outputs of the decoder.
 
     Returns
     -------
