@@ -17,10 +17,10 @@ def to_evoked(part, row):
     import mne
 
     data = np.stack([maps[row] for maps in part.maps().values()], axis=1)
-    step = part.times[1] - part.times[0] if len(part.times) > 1 else 1.0
-    comment = f"pattern of {part.name}"
+    step = part.times[1] - part.times[0] if len(part.times) > 1 else 2 * part.times[0]
+    comment, start = f"pattern of {part.name}", float(part.times[0] - step / 2)
     return mne.EvokedArray(
-        data, _info(part, 1 / step), tmin=float(part.times[0]), comment=comment, verbose="error"
+        data, _info(part, 1 / step), tmin=start, comment=comment, verbose="error"
     )
 
 

@@ -159,8 +159,8 @@ class Patterns:
         Returns
         -------
         evoked : mne.EvokedArray
-            Virtual channels by the centres of the bins, from the start of a sample. Values are
-            network units per unit of the output: plot them with ``scalings=1``.
+            Virtual channels, with one time point per bin, at its start. Values are network units
+            per unit of the output: plot them with ``scalings=1``.
 
         Raises
         ------

@@ -136,10 +136,11 @@ def test_peak_is_at_the_region(method):
 # ------------------------------------------------------------------------------------ occlusion
 
 
-def test_hiding_is_dropping(without_reference, eeg):
+@pytest.mark.parametrize("features", ["latents", "auto"])
+def test_hiding_is_dropping(features, without_reference, eeg):
     """A channel's importance is the loss of predictions from recordings that lack it."""
     X, y = eeg
-    decoder = fitted(without_reference, X, y)
+    decoder = fitted(without_reference, X, y, features=features)
     found = occlusion_importance(decoder, X[32:], y[32:])
     plain = log_loss(y[32:], decoder.predict_proba(X[32:]))
     for channel in (0, 4, 18):
