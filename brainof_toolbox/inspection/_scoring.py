@@ -17,7 +17,7 @@ from ..estimators.targets import check_targets
 from ..io.inputs import count_samples
 from ..models import BrainOFConfig
 from ..signals import MODALITIES
-from .hiding import hide_in_batch, hide_in_blocks, take_tokens
+from .hiding import has_input, hide_in_batch, hide_in_blocks, take_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,21 +81,19 @@ class Case:
         return self.decoder.decision(blocks)
 
     def _latents(self, hidden):
-        """Return latents, or outputs of a trained network: rows (n_samples, n_columns)."""
+        """Return latents, or outputs of a trained network; NaN for samples without any input."""
+        # -> rows (n_samples, n_columns).
         reader, backbone = self.reader, self.reader.backbone
         device = next(reader.network.parameters()).device
         means = SampleMeans(len(self.targets))
         with torch.inference_mode():
             for batch in self.batches:
+                kept = np.flatnonzero(has_input(batch, hidden))
                 if backbone.embeds == "arrays":
                     batch = hide_in_batch(batch, hidden)
-                for start in range(0, len(batch), reader.batch_size):
-                    rows = np.arange(start, min(start + reader.batch_size, len(batch)))
+                for start in range(0, len(kept), reader.batch_size):
+                    rows = kept[start : start + reader.batch_size]
                     if backbone.embeds == "arrays":
-                        is_missing = [mask[rows] for mask in batch.is_missing.values()]
-                        rows = rows[~np.all(is_missing, axis=0)]
-                        if not len(rows):
-                            continue
                         inputs = backbone.prepare(batch, rows, device)
                     else:
                         inputs = [part.to(device) for part in take_tokens(batch, rows, hidden)]

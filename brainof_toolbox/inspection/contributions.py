@@ -33,8 +33,8 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
     A modality's contribution is its gain in score, averaged over all orders in which modalities
     can be added :footcite:p:`shapley1953value`, as in the paper :footcite:p:`guo2026brainof`.
     A modality that is left out is treated as not recorded: the network does not receive it, and
-    its explicit features count as their mean in training. Without any modality, all samples have
-    the same prediction.
+    its explicit features count as their mean in training. Without any modality all features do,
+    and all samples have the same prediction.
 
     Parameters
     ----------

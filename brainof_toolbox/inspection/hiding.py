@@ -71,11 +71,20 @@ def _hidden_tokens(tokens, signals, hidden):
     return mask.ravel()
 
 
+def has_input(batch, hidden):
+    """Return which windows (n_windows,) have something that is not hidden."""
+    is_left = np.zeros(len(batch), dtype=bool)
+    for name, windows in batch.windows.items():
+        if name not in hidden.modalities or not hidden.covers(windows.signals):
+            is_left |= ~batch.is_missing[name]
+    return is_left
+
+
 def hide_in_batch(batch, hidden):
     """Return a WindowBatch without what is hidden, for a network that takes arrays."""
     windows, is_missing = dict(batch.windows), dict(batch.is_missing)
     for name in batch.windows:
-        if hidden is None or name not in hidden.modalities:
+        if name not in hidden.modalities:
             continue
         signals = windows[name].signals
         if hidden.covers(signals):

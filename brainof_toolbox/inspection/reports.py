@@ -179,6 +179,8 @@ def _write(estimator, found, explanation, warned, title):
         drawn.append(("Weights of features", figures.plot_weights(scores), "weights"))
     drawn += explanation.draw()
     for title, figure, tag in drawn:
+        # MNE shears figures of 8.7 inches, which are 869.99 pixels.
+        figure.set_size_inches(figure.get_size_inches() + 1e-6)
         page.add_figure(figure, title, caption=_CAPTIONS.get(tag), tags=(tag,))
         plt.close(figure)
     items = "".join(
