@@ -13,7 +13,7 @@ import numpy as np
 
 from brainof_toolbox import BrainOFClassifier, from_array
 from brainof_toolbox.datasets import make_info
-from brainof_toolbox.inspection import gradient_importance, occlusion_importance
+from brainof_toolbox.inspection import gradient_importance, occlusion_importance, patterns
 
 rng = np.random.default_rng(0)
 info = make_info("eeg", n_channels=32, sfreq=128.0)
@@ -30,7 +30,7 @@ decoder = BrainOFClassifier().fit(samples[:40], label[:40])
 print(f"{(decoder.predict(samples[40:]) == label[40:]).mean():.2f} right, of samples left out")
 
 # %%
-# Occlusion hides one thing after the other from the network, and notes what that costs: by how
+# Occlusion hides one thing after the other from the decoder, and notes what that costs: by how
 # much the log loss on left-out samples rises, in nats.
 occlusion = occlusion_importance(decoder, samples[40:], label[40:])
 occlusion.plot()
@@ -44,8 +44,9 @@ occlusion.plot_bands()
 # %%
 # Integrated gradients follow the loss from a silent recording to the sample, and credit each
 # channel, time and frequency with its part. All credit adds up to the whole change; ``residual``
-# says how much of it is missing.
-gradients = gradient_importance(decoder, samples[40:], label[40:], n_steps=8)
+# says how much of it is missing. They need a decoder that uses the latents of the network alone.
+latents = BrainOFClassifier(features="latents").fit(samples[:40], label[:40])
+gradients = gradient_importance(latents, samples[40:], label[40:], n_steps=8)
 print(f"residual {gradients.residual:.3f}")
 gradients.plot()
 
@@ -53,6 +54,11 @@ gradients.plot()
 # Both peak at C4, after one second, and in the alpha band: where, when and how the rhythm was put.
 # Gradients also credit what is merely not silent, so that their map is less focal.
 #
+# Patterns show how explicit features change with the decision, with their sign: here the log
+# power in each band, which rises at C4.
+patterns(decoder, samples[40:]).plot("covariance")
+
+# %%
 # As an Evoked, the map goes into everything that MNE does with one. For fMRI, ``to_nifti()`` gives
 # an image, and ``plot()`` a glass brain.
 evoked = gradients.to_evoked()

@@ -123,7 +123,7 @@ def latent_attention(estimator, X, *, modality=None):
 
 def _signals(batches, modality):
     """Return windows of the modality with its montage, if there is one."""
-    from ._scoring import one_montage
+    from .scoring import one_montage
 
     present = {n for batch in batches for n in batch.windows if not batch.is_missing[n].all()}
     found = {name: signals for name, signals in one_montage(batches).items() if name in present}

@@ -155,7 +155,7 @@ def reconstruct(
 
 def _grids(encoder, X, modality):
     """Return windows with their montage, and the same as the pretraining objective takes them."""
-    from ._scoring import one_montage
+    from .scoring import one_montage
 
     batches = list(encoder.windows(X))
     present = one_montage(batches)

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from .._utils.validation import check_option
 from ..models.isolate import isolate_torch
-from ._scoring import prepare
+from .scoring import prepare
 from .hiding import Hidden
 from .maps import make_axes
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._utils.validation import check_number
 from ..models.isolate import isolate_torch
-from ._scoring import prepare
+from .scoring import prepare
 from .hiding import Hidden
 from .importance import Importance, PartImportance, usable_bands
 

@@ -10,7 +10,7 @@ import pandas as pd
 from .._utils.validation import check_option
 from ..models.isolate import isolate_torch
 from . import _pattern_figures as figures
-from ._scoring import prepare
+from .scoring import prepare
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from brainof_toolbox.inspection import (
     plot_contributions,
     reconstruct,
 )
-from brainof_toolbox.inspection._scoring import prepare
+from brainof_toolbox.inspection.scoring import prepare
 from brainof_toolbox.inspection.hiding import Hidden, hide_in_blocks
 from brainof_toolbox.io.sensors import from_array
 
