@@ -187,6 +187,7 @@ def test_fingerprint(micro_checkpoint):
         assert Encoder(micro_checkpoint, **same).fingerprint == plain
     changes = [{"pooling": "mean"}, {"layer": 1}, {"window": 2.0}, {"features": "covariance"}]
     changes += [{"missing_positions": "placeholder"}, {"features": ("latents", Covariance(8))}]
+    changes += [{"features": (Covariance(8), "latents")}, {"features": ("latents", "covariance")}]
     found = [Encoder(micro_checkpoint, **change).fingerprint for change in changes]
     texts = {json.dumps(fingerprint, sort_keys=True) for fingerprint in [plain, *found]}
     assert len(texts) == len(changes) + 1
