@@ -112,6 +112,10 @@ class ExplicitFeatures:
                 if not len(index) or self._is_unused(block):
                     continue
                 signals = windows.signals[index]
+                if feature.name == Evoked.name and windows.whole is not None:
+                    # A course is that of the whole sample.
+                    sample = np.unique(sample)
+                    signals = windows.whole[sample - batch.sample.min()]
                 if self._applies(feature, block, signals):
                     own = self._with_own_regions(feature, block, signals)
                     self.note_columns({block: tuple(own.columns(signals))})

@@ -38,8 +38,8 @@ class Evoked(Block):
     -----
     A row is a function of its own sample. The columns depend on the length of the samples, not
     on their montage or rate. The block does not apply to recordings of EEG and MEG, nor to windows
-    that were cut out of longer samples (:func:`available`): where epochs are longer than the
-    window of the preprocessing, preprocess them with ``window=`` their duration.
+    that were cut out of longer samples (:func:`available`). Estimators compute it from whole
+    epochs, however long the windows of the network are.
 
     Examples
     --------
