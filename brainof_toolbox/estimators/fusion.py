@@ -109,7 +109,7 @@ def fit_fused_classifier(blocks, y, groups=None, weight=None, *, random_state=0)
         raise ValueError(f"y must hold {n_samples} class indices, got shape {y.shape}, {y.dtype}.")
     if len(np.unique(y)) < 2 or not np.array_equal(np.unique(y), np.arange(y.max() + 1)):
         raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
-    splits = inner_splits(y, groups, is_classification=True, random_state=random_state)
+    splits = inner_splits(y, groups, is_classification=True)
     family = LogisticFamily(y, weight)
     return _fit(FusedClassifier, family, blocks, groups, splits, random_state)
 
@@ -120,7 +120,7 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
     y, weight = np.asarray(y, dtype=np.float64), _check_weight(weight, n_samples)
     if y.shape != (n_samples,) or not np.isfinite(y).all():
         raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
-    splits = inner_splits(y, groups, is_classification=False, random_state=random_state)
+    splits = inner_splits(y, groups, is_classification=False)
     family = SquaresFamily(y, weight)
     return _fit(FusedRegressor, family, blocks, groups, splits, random_state)
 
