@@ -193,7 +193,9 @@ class SupervisedBrainOF(BaseBrainOF):
 
     @isolate_torch()
     def save_adapter(self, directory):
-        """Save the updates that LoRA trained, and the head, without the checkpoint.
+        """Save the updates that LoRA trained, the head and the rest of the decoder.
+
+        The checkpoint is not part of it.
 
         Parameters
         ----------
@@ -225,8 +227,8 @@ class SupervisedBrainOF(BaseBrainOF):
         Parameters
         ----------
         directory : path-like
-            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation and
-            parameters of the network.
+            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation,
+            features, alignment and parameters of the network.
 
         Returns
         -------

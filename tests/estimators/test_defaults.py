@@ -73,6 +73,13 @@ def test_all_blocks_of_epochs_are_used(kind, small_checkpoint, epochs, y):
     ]
 
 
+def test_shares_of_constant_outputs(small_checkpoint):
+    """A constant target has no spread to share."""
+    fitted = make(BrainOFRegressor, small_checkpoint, "full").fit(noise_epochs(6), np.ones(6))
+    assert sum(fitted.feature_weights_.values()) == pytest.approx(1)
+    np.testing.assert_allclose(fitted.predict(noise_epochs(2)), 1, atol=1e-2)
+
+
 def test_explicit_features_need_no_network(epochs, y, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("a network was loaded")
