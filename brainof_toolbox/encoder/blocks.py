@@ -107,7 +107,7 @@ class ExplicitFeatures:
 
     def fix(self):
         """Keep the blocks that apply to all of the first samples."""
-        self.is_fixed = True
+        self.is_fixed = bool(self.features)  # latents alone leave an encoder as it is
         self.columns = {k: v for k, v in self.columns.items() if k not in self.excluded}
 
     def state(self):
