@@ -274,13 +274,14 @@ class Encoder:
         """Embed samples, again without what they do not share, and order the blocks."""
         self.explicit.note_modalities(samples)
         while True:
+            self.explicit.start()
             try:
                 blocks = embed()
                 break
             except ColumnsDifferError as error:
-                if not self.explicit.give_way(error.block):
+                if not self.explicit.give_way(error):
                     raise
-        self.explicit.is_fixed = True
+        self.explicit.fix()
         return self._in_order(blocks, count_samples(samples))
 
     def average_windows(self, batches, n_samples):
@@ -320,6 +321,12 @@ class Encoder:
                     shape = n_samples, len(self.explicit.columns[name])
                     blocks[name] = np.full(shape, np.nan, dtype=np.float32)
                 found[name] = blocks[name]
+        if not found:
+            raise ValueError(
+                "No block of explicit features applies to these samples: the sensors are "
+                "gradiometers without an orientation. Add orientations, or use "
+                "features='latents'."
+            )
         return found
 
     # --------------------------------------------------------------------------- other weights
@@ -337,6 +344,12 @@ class Encoder:
         other = copy.copy(self)
         other.features = (LATENTS,)
         other.explicit = ExplicitFeatures(other.features)
+        return other
+
+    def with_explicit(self, explicit):
+        """Return an encoder with the blocks of explicit features that other samples fixed."""
+        other = copy.copy(self)
+        other.explicit = explicit
         return other
 
     def without_network(self):

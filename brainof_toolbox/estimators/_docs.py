@@ -90,8 +90,9 @@ device : str
 """,
     "random_state": """
 random_state : int | RandomState | None
-    Seed of inner splits, of the order of samples and of untrained weights (``checkpoint=None``);
-    ``None`` means 0.
+    Seed of the split that early stopping watches, of the order of samples in training, of heads
+    that are small networks and of untrained weights (``checkpoint=None``); ``None`` means 0. A
+    linear probe of at most 1000 samples does not depend on it.
 """,
     "verbose": """
 verbose : bool | None
