@@ -1,14 +1,14 @@
 """
-Time-resolved decoding beside embeddings of windows
-===================================================
+Time-resolved decoding and decoding of windows
+==============================================
 
 :class:`mne.decoding.SlidingEstimator` fits a decoder at every time point and shows *when* two
-conditions differ. A network that embeds windows answers another question: how well a window
-separates them, wherever in it the difference is. The two go well together.
+conditions differ. A decoder of windows shows how well a window separates them, wherever in the
+window the difference is.
 """
 
 # %%
-# Simulated MEG of one person: 300 ms after the start a deflection is larger for targets than for
+# Simulated MEG of one subject: 300 ms after the start a deflection is larger for targets than for
 # standards.
 import matplotlib.pyplot as plt
 import mne
@@ -34,7 +34,7 @@ auc = mne.decoding.cross_val_multiscore(
 ).mean(axis=0)
 
 # %%
-# Windows of 250 ms, one after the other, through the frozen network.
+# Consecutive windows of 250 ms.
 windows = {}
 for start in np.arange(0, 1, 0.25):
     some = epochs.copy().crop(start, start + 0.25 - 1 / epochs.info["sfreq"])
