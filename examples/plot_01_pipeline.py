@@ -58,6 +58,6 @@ axes.set(xlabel="C of the logistic regression", ylabel="balanced accuracy, subje
 axes.legend(title="pooling")
 
 # %%
-# ``search.best_params_`` is the best combination, ``search.best_estimator_`` the pipeline with these
-# parameters, refitted to all samples.
+# ``search.best_params_`` is the best combination, ``search.best_estimator_`` the pipeline with
+# these parameters, refitted to all samples.
 search.best_params_

@@ -2,12 +2,12 @@
 Epochs straight in cross_val_score
 ==================================
 
-:class:`mne.Epochs` are a valid ``X`` for scikit-learn's own functions. No conversion to an array is
-needed, so that the channels and rates in ``epochs.info`` are kept.
+:class:`mne.Epochs` are a valid ``X`` for scikit-learn's own functions. No conversion to an array
+is needed, so that the channels and rates in ``epochs.info`` are kept.
 """
 
 # %%
-# Simulated EEG of one subject, alternating blocks of rest and task of 10 s, cut into windows of 2 s.
+# Simulated EEG of one subject, alternating blocks of rest and task, cut into windows of 2 s.
 import mne
 from sklearn.model_selection import GroupKFold, cross_val_score
 

@@ -57,7 +57,8 @@ axes.set_yticks(range(len(scores)), list(scores))
 axes.set(xlabel="balanced accuracy, blocks left out, 95 % interval", ylim=(2.5, -0.5))
 
 # %%
-# With twelve blocks of one subject the intervals are wide. More sensors need not improve the score.
+# With twelve blocks of one subject the intervals are wide. More sensors need not improve the
+# score.
 #
 # An ``Epochs`` with EEG *and* MEG is a sample of two modalities, and both are used.
 from brainof_toolbox import from_epochs

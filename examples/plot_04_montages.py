@@ -71,6 +71,6 @@ axes.set_xticks(range(3), list(styles))
 axes.set(ylabel="balanced accuracy, subject left out", ylim=(0.3, 1.03), xlim=(-0.5, 2.7))
 
 # %%
-# One decoder is used for all three caps, although only a third of its training subjects have the cap
-# of the test subject. With three subjects per cap, differences between caps are not informative.
-# :doc:`/invariance` measures how much embeddings change with the montage.
+# One decoder is used for all three caps, although only a third of its training subjects have the
+# cap of the test subject. With three subjects per cap, differences between caps are not
+# informative. :doc:`/invariance` measures how much embeddings change with the montage.

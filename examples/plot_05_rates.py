@@ -38,8 +38,8 @@ for step in (1, 2, 4):
 
 
 # %%
-# Cosine similarity after subtracting the mean over windows: of the same window at two rates, and of
-# different windows at one rate.
+# Cosine similarity after subtracting the mean over windows: of the same window at two rates, and
+# of different windows at one rate.
 def compare(rows):
     """Compute similarities with the first rate: of the same window, and of others."""
     centred = {name: one - one.mean(axis=0) for name, one in rows.items()}
@@ -68,7 +68,7 @@ panels[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%
 # EEG changes little: at 100 Hz a window is much more similar to itself at 500 Hz than to any other
-# window. Frequencies above half of the rate are lost. fMRI changes more. A patch is 64 volumes at any
-# repetition time, and 40 s at TR 4 s are ten volumes instead of forty: latents of different repetition
-# times differ. Check that the repetition time is not confounded with the label, or resample all runs
-# to one repetition time. :doc:`/invariance` has the same for real recordings.
+# window. Frequencies above half of the rate are lost. fMRI changes more. A patch is 64 volumes at
+# any repetition time, and 40 s at TR 4 s are ten volumes instead of forty: latents of different
+# repetition times differ. Check that the repetition time is not confounded with the label, or
+# resample all runs to one repetition time. :doc:`/invariance` has the same for real recordings.

@@ -3,13 +3,13 @@ Time series of regions from derivatives
 =======================================
 
 Many data sets publish time series of regions instead of images.
-:func:`~brainof_toolbox.from_roi_timeseries` reads such tables; the repetition time and the positions
-of the regions are passed with them.
+:func:`~brainof_toolbox.from_roi_timeseries` reads such tables; the repetition time and the
+positions of the regions are passed with them.
 """
 
 # %%
-# Three tables in a common format, volumes in rows and regions in columns: two runs of 160 volumes and
-# one of 120. The positions are those of the atlas, in MNI space and in metres.
+# Three tables in a common format, volumes in rows and regions in columns: two runs of 160 volumes
+# and one of 120. The positions are those of the atlas, in MNI space and in metres.
 import tempfile
 from pathlib import Path
 
@@ -35,9 +35,9 @@ for subject, n_volumes in (("01", 160), ("02", 160), ("03", 120)):
     table.to_csv(folder / f"sub-{subject}_task-rest_timeseries.tsv", sep="\t", index=False)
 
 # %%
-# ``roi_positions`` may be an array or the name of an atlas; ``labels_img`` takes positions and names
-# from the image or the masker that the series were extracted with. Tables without a header, ``.npy``
-# and ``.mat`` files are read too.
+# ``roi_positions`` may be an array or the name of an atlas; ``labels_img`` takes positions and
+# names from the image or the masker that the series were extracted with. Tables without a header,
+# ``.npy`` and ``.mat`` files are read too.
 tables = sorted(folder.glob("*.tsv"))
 runs = from_roi_timeseries(tables, t_r=2.0, roi_positions=positions)
 for run in runs:
@@ -67,5 +67,5 @@ axes.set(xlabel="distance of two regions (cm)", ylabel="correlation of their ser
 _ = axes.legend()
 
 # %%
-# Correlations fall with distance, as in real fMRI (here by construction). If they do not, the order of
-# columns is not that of the positions.
+# Correlations fall with distance, as in real fMRI (here by construction). If they do not, the
+# order of columns is not that of the positions.

@@ -2,8 +2,8 @@
 Regression of an age
 ====================
 
-:class:`~brainof_toolbox.BrainOFRegressor` predicts continuous targets. The data are simulated resting
-EEG of 20 s per subject, with an alpha rhythm that becomes slower and weaker with age.
+:class:`~brainof_toolbox.BrainOFRegressor` predicts continuous targets. The data are simulated
+resting EEG of 20 s per subject, with an alpha rhythm that becomes slower and weaker with age.
 """
 
 # %%

@@ -9,8 +9,8 @@ agree.
 """
 
 # %%
-# Ten subjects, eight samples per subject, simulated at rest and in a task, with EEG and fMRI at the
-# same time. Both modalities share one view of the state (``views="shared"``).
+# Ten subjects, eight samples per subject, simulated at rest and in a task, with EEG and fMRI at
+# the same time. Both modalities share one view of the state (``views="shared"``).
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import rankdata
@@ -25,8 +25,8 @@ embedder = BrainOFEmbedder(pooling="mean")
 rows = {name: embedder.fit_transform(signals.by_modality[name]) for name in ("eeg", "fmri")}
 
 # %%
-# Samples of one subject are similar in both modalities, independently of the state. The mean of each
-# subject is subtracted, and embeddings are averaged by subject and state.
+# Samples of one subject are similar in both modalities, independently of the state. The mean of
+# each subject is subtracted, and embeddings are averaged by subject and state.
 order = np.lexsort((subject, state))
 items = [(s, who) for s in ("rest", "task") for who in np.unique(subject)]
 dissimilarity = {}
@@ -71,8 +71,8 @@ p = (1 + np.sum(swapped >= found)) / 1001
 print(f"agreement {found:.2f}; swapped {swapped.mean():.2f} on average, p = {p:.3f}")
 
 # %%
-# Both geometries separate the two states, and they agree better than with swapped states. With many
-# stimuli, the same analysis shows whether both modalities find the same stimuli similar.
+# Both geometries separate the two states, and they agree better than with swapped states. With
+# many stimuli, the same analysis shows whether both modalities find the same stimuli similar.
 #
 # References
 # ----------

@@ -8,8 +8,8 @@ tested with fewer.
 """
 
 # %%
-# Simulated EEG of one subject, 19 electrodes: the first half of the recording is training data, the
-# second half test data.
+# Simulated EEG of one subject, 19 electrodes: the first half of the recording is training data,
+# the second half test data.
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -40,8 +40,8 @@ log_power = make_pipeline(
 ).fit(train.get_data(), train.events[:, 2])
 
 # %%
-# Channels are marked as bad, three draws for each number. ``BrainOFClassifier`` leaves bad channels
-# out; for the power spectrum MNE interpolates them from the others.
+# Channels are marked as bad, three draws for each number. ``BrainOFClassifier`` leaves bad
+# channels out; for the power spectrum MNE interpolates them from the others.
 rng = np.random.default_rng(0)
 label = test.events[:, 2]
 n_bad = [0, 3, 6, 9, 12, 15]

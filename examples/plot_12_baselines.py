@@ -22,9 +22,10 @@ eeg = signals.by_modality["eeg"]
 list(baselines.for_data(eeg, state))
 
 # %%
-# ``baselines=True`` adds all of them on the same folds. Two further decoders separate contributions:
-# ``features="explicit"`` is the default decoder without a network, and ``features="latents"`` the
-# network alone, with its pretrained and with untrained weights (``checkpoint=None``).
+# ``baselines=True`` adds all of them on the same folds. Two further decoders separate
+# contributions: ``features="explicit"`` is the default decoder without a network, and
+# ``features="latents"`` the network alone, with its pretrained and with untrained weights
+# (``checkpoint=None``).
 decoders = {
     "Brain-OF": BrainOFClassifier(),
     "no network": BrainOFClassifier(features="explicit"),
@@ -39,9 +40,9 @@ found
 _ = found.plot()
 
 # %%
-# Paired differences have p-values by sign flips over subjects. They are not corrected for the number
-# of pairs; with eight subjects the smallest possible one is 2 / 2\ :sup:`8` = 0.008. Differences to
-# the first estimator are printed above; the table has all pairs.
+# Paired differences have p-values by sign flips over subjects. They are not corrected for the
+# number of pairs; with eight subjects the smallest possible one is 2 / 2\ :sup:`8` = 0.008.
+# Differences to the first estimator are printed above; the table has all pairs.
 found.differences.round(3)
 
 # %%

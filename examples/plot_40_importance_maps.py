@@ -2,9 +2,9 @@
 Maps of importance
 ==================
 
-Maps of importance show the channels, times and frequency bands that a decoder relies on. The result
-is known here: a rhythm of 10 Hz is added around one electrode, in the second half of the samples of
-one class.
+Maps of importance show the channels, times and frequency bands that a decoder relies on. The
+result is known here: a rhythm of 10 Hz is added around one electrode, in the second half of the
+samples of one class.
 """
 
 # %%
@@ -31,8 +31,8 @@ decoder = BrainOFClassifier(features="latents").fit(samples[:40], label[:40])
 print(f"accuracy on left-out samples: {(decoder.predict(samples[40:]) == label[40:]).mean():.2f}")
 
 # %%
-# Occlusion hides one channel, time or band after the other, and measures the increase of the log loss
-# on left-out samples, in nats.
+# Occlusion hides one channel, time or band after the other, and measures the increase of the log
+# loss on left-out samples, in nats.
 occlusion = occlusion_importance(decoder, samples[40:], label[40:])
 occlusion.plot()
 
@@ -44,8 +44,8 @@ occlusion.plot_bands()
 
 # %%
 # Integrated gradients attribute the change of the loss from a silent recording to the sample to
-# channels, times and frequencies. Attributions add up to the whole change; ``residual`` is the share
-# that is missing.
+# channels, times and frequencies. Attributions add up to the whole change; ``residual`` is the
+# share that is missing.
 gradients = gradient_importance(decoder, samples[40:], label[40:], n_steps=8)
 print(f"residual {gradients.residual:.3f}")
 gradients.plot()
@@ -54,8 +54,8 @@ gradients.plot()
 # Both peak at C4, after one second, and in the alpha band, as simulated. Gradients also attribute
 # importance to channels that only differ from silence, so that their map is less focal.
 #
-# ``to_evoked()`` returns the map as an :class:`mne.Evoked`. For fMRI, ``to_nifti()`` returns an image,
-# and ``plot()`` draws a glass brain.
+# ``to_evoked()`` returns the map as an :class:`mne.Evoked`. For fMRI, ``to_nifti()`` returns an
+# image, and ``plot()`` draws a glass brain.
 evoked = gradients.to_evoked()
 print(evoked)
 gradients.to_frame().query("kind == 'channel'").nlargest(5, "importance")

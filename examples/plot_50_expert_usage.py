@@ -17,14 +17,14 @@ usage = expert_usage(embedder, samples)
 plot_expert_usage(usage)
 
 # %%
-# Every row of a panel adds up to one. An expert that is specific to a modality is a column with high
-# values in one panel only.
+# Every row of a panel adds up to one. An expert that is specific to a modality is a column with
+# high values in one panel only.
 spread = usage.pivot_table(index=["part", "layer", "expert"], columns="modality", values="share")
 (spread.max(axis=1) - spread.min(axis=1)).groupby(["part", "layer"]).max().round(2)
 
 # %%
 # In the second block of the encoder and in the last layers some experts are selected often for one
-# modality and rarely for another; in the middle of the backbone all modalities use all experts about
-# equally. The balance loss of pretraining favours even use within each modality, and the network is
-# small and briefly trained: specialised experts, as in the large networks of the paper, are not
-# expected.
+# modality and rarely for another; in the middle of the backbone all modalities use all experts
+# about equally. The balance loss of pretraining favours even use within each modality, and the
+# network is small and briefly trained: specialised experts, as in the large networks of the paper,
+# are not expected.

@@ -2,8 +2,8 @@
 Attention of the latents
 ========================
 
-The network has 128 latents for all recordings. Each attends to the tokens of a recording. This example
-maps the attention of single latents on the scalp and in the brain.
+The network has 128 latents for all recordings. Each attends to the tokens of a recording. This
+example maps the attention of single latents on the scalp and in the brain.
 """
 
 # %%
@@ -28,14 +28,14 @@ fmri = latent_attention(embedder, samples, modality="fmri")
 plot_latent_attention(fmri, shown)
 
 # %%
-# A latent attends to similar places in both modalities: positions of electrodes and of regions are in
-# one frame, and each latent is initialised at a place in it. Correlation over latents of the centres
-# of attention in EEG and in fMRI, along x, y and z:
+# A latent attends to similar places in both modalities: positions of electrodes and of regions are
+# in one frame, and each latent is initialised at a place in it. Correlation over latents of the
+# centres of attention in EEG and in fMRI, along x, y and z:
 centres = [seen.channels[-1] @ seen.ch_pos for seen in (eeg, fmri)]
 [round(float(np.corrcoef(*axis)[0, 1]), 2) for axis in np.transpose(centres, (2, 0, 1))]
 
 # %%
-# All values are in one table. These are the electrodes with the most attention of the three latents;
-# shares over all electrodes add up to one.
+# All values are in one table. These are the electrodes with the most attention of the three
+# latents; shares over all electrodes add up to one.
 table = eeg.to_frame().query("kind == 'channel' and block == 1 and latent in @shown")
 table.sort_values("share", ascending=False).groupby("latent").head(2).round(2)

@@ -2,8 +2,8 @@
 Contributions of modalities
 ===========================
 
-A decoder uses EEG, MEG and fMRI recorded at the same time. Shapley values divide its score among the
-modalities, averaged over all orders in which they can be added.
+A decoder uses EEG, MEG and fMRI recorded at the same time. Shapley values divide its score among
+the modalities, averaged over all orders in which they can be added.
 """
 
 # %%
@@ -30,6 +30,7 @@ found.round(3)
 
 # %%
 # The three contributions add up to the score with all modalities minus that with none, which is
-# chance. Points show the score of a modality alone and what it adds to the other two. The decoder was
-# fitted to all three together, so that a modality alone may score lower than in its own decoder.
+# chance. Points show the score of a modality alone and what it adds to the other two. The decoder
+# was fitted to all three together, so that a modality alone may score lower than in its own
+# decoder.
 found.attrs["scores"]

@@ -2,8 +2,8 @@
 Reconstruction of masked patches
 ================================
 
-In pretraining, half of the patches are masked, and the network reconstructs them. This example shows
-the reconstructions of ``brainof-tiny``.
+In pretraining, half of the patches are masked, and the network reconstructs them. This example
+shows the reconstructions of ``brainof-tiny``.
 """
 
 # %%
@@ -24,6 +24,7 @@ eeg.plot()
 }
 
 # %%
-# One is the error of predicting zero. Slow waves and the alpha rhythm of the EEG, which neighbouring
-# electrodes share, are partly reconstructed; faster activity is not, as the spectrum shows. Masked MEG
-# and fMRI are hardly reconstructed: ``brainof-tiny`` is small and was trained for hours.
+# One is the error of predicting zero. Slow waves and the alpha rhythm of the EEG, which
+# neighbouring electrodes share, are partly reconstructed; faster activity is not, as the spectrum
+# shows. Masked MEG and fMRI are hardly reconstructed: ``brainof-tiny`` is small and was trained
+# for hours.

@@ -2,9 +2,9 @@
 Report of a decoder
 ===================
 
-:func:`~brainof_toolbox.inspection.report` writes one HTML file about an estimator on some data: the
-checkpoint, the data, scores of left-out subjects, confusion matrix, calibration, maps of importance,
-experts, and the warnings that occurred.
+:func:`~brainof_toolbox.inspection.report` writes one HTML file about an estimator on some data:
+the checkpoint, the data, scores of left-out subjects, confusion matrix, calibration, maps of
+importance, experts, and the warnings that occurred.
 """
 
 # %%

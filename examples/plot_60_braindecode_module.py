@@ -3,8 +3,8 @@ Your own training loop
 ======================
 
 :class:`~brainof_toolbox.estimators.BrainOFModule` is the network with a linear head as a module of
-torch, with the arguments of braindecode's models: voltages in, logits out. Use it for another loss,
-another schedule, or as part of your own network.
+torch, with the arguments of braindecode's models: voltages in, logits out. Use it for another
+loss, another schedule, or as part of your own network.
 """
 
 # %%
@@ -30,9 +30,9 @@ train, test = torch.arange(40), torch.arange(40, 64)
 
 # %%
 # The network uses the positions of channels: ``chs_info`` is MNE's list ``info["chs"]``.
-# :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` standardises the input of the head by
-# mean and standard deviation over the training epochs; without it, the initial loss is far above
-# chance. The learning rate of the head is higher than that of the backbone.
+# :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` standardises the input of the head
+# by mean and standard deviation over the training epochs; without it, the initial loss is far
+# above chance. The learning rate of the head is higher than that of the backbone.
 module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flatten")
 module.standardise(x[train])
 backbone = [weight for weight in module.backbone.parameters() if weight.requires_grad]
@@ -77,8 +77,8 @@ axes[1].set(xlabel="passes over the training epochs", ylabel="accuracy", ylim=(0
 axes[1].legend(loc="lower right")
 
 # %%
-# A few passes over forty epochs are enough, because the rhythm is linearly decodable from the frozen
-# features. Effects that the features do not represent need much more training.
+# A few passes over forty epochs are enough, because the rhythm is linearly decodable from the
+# frozen features. Effects that the features do not represent need much more training.
 #
 # The same with skorch, which makes it a scikit-learn estimator (not run here)::
 #
@@ -97,4 +97,5 @@ axes[1].legend(loc="lower right")
 #     )
 #     net.fit(x.numpy(), y.numpy())
 #
-# :doc:`/braindecode` describes the arguments, also those that braindecode's ``EEGClassifier`` infers.
+# :doc:`/braindecode` describes the arguments, also those that braindecode's ``EEGClassifier``
+# infers.

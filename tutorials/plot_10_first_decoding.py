@@ -3,16 +3,16 @@ First decoding of an EEG recording
 ==================================
 
 This page classifies rest and task in windows of two seconds of one EEG recording. It covers the
-requirements on the data, the preprocessing, splits that keep neighbouring windows together, and the
-comparison with a classical decoder.
+requirements on the data, the preprocessing, splits that keep neighbouring windows together, and
+the comparison with a classical decoder.
 """
 
 # %%
 # A recording
 # -----------
-# The recording is simulated, so that this page needs no download: 19 electrodes, 200 s, alternating
-# blocks of rest and task. In task blocks alpha and mu rhythms are lower, and beta and theta higher.
-# It is an ordinary :class:`mne.io.Raw`; for your own recording, write ``raw =
+# The recording is simulated, so that this page needs no download: 19 electrodes, 200 s,
+# alternating blocks of rest and task. In task blocks alpha and mu rhythms are lower, and beta and
+# theta higher. It is an ordinary :class:`mne.io.Raw`; for your own recording, write ``raw =
 # mne.io.read_raw("sub-01_eeg.edf")``, and see the end of this page for public ones.
 import matplotlib.pyplot as plt
 import mne
@@ -28,12 +28,12 @@ print(raw)
 
 # %%
 # There are three requirements: channels with **positions** (``raw.set_montage`` where a file has
-# none), values in **volts** as always in MNE, and samples of **more than 0.2 s**. Any sampling rate
-# and any set of electrodes can be used. The estimators apply the preprocessing that the weights
-# were trained with (0.5 Hz high-pass, 256 Hz, a fixed scale). ``brainof-tiny`` keeps the reference
-# of the recording for its latents, so use one reference for all recordings of a study; the explicit
-# features use the average reference. Channels in ``raw.info["bads"]`` and spans annotated ``BAD``
-# are not read.
+# none), values in **volts** as always in MNE, and samples of **more than 0.2 s**. Any sampling
+# rate and any set of electrodes can be used. The estimators apply the preprocessing that the
+# weights were trained with (0.5 Hz high-pass, 256 Hz, a fixed scale). ``brainof-tiny`` keeps the
+# reference of the recording for its latents, so use one reference for all recordings of a study;
+# the explicit features use the average reference. Channels in ``raw.info["bads"]`` and spans
+# annotated ``BAD`` are not read.
 #
 # Windows with labels are epochs. Each annotation is cut into windows of 2 s; the block of each
 # window is kept for the splits.
@@ -63,8 +63,8 @@ axes.legend()
 # :class:`~brainof_toolbox.BrainOFClassifier` takes the epochs as they are. By default the network
 # is frozen (``adaptation="probe"``) and penalised logistic regressions are fitted to three blocks
 # of features: its latents, covariances of virtual channels, and the evoked course. The weights of
-# the blocks are chosen inside the training data. The classifier is trained on the first half of the
-# recording and predicts the second half.
+# the blocks are chosen inside the training data. The classifier is trained on the first half of
+# the recording and predicts the second half.
 from brainof_toolbox import BrainOFClassifier
 
 is_first = block < 10
@@ -78,8 +78,8 @@ decoder.feature_weights_
 # --------------------------------
 # :func:`~brainof_toolbox.cross_validate` tests every window once. ``groups`` are samples that stay
 # on one side of every split: here the windows of a block, because neighbouring windows share
-# drifts, posture and level of drowsiness, which a decoder may use instead of the task. With several
-# subjects, whole subjects are left out (see the next tutorial).
+# drifts, posture and level of drowsiness, which a decoder may use instead of the task. With
+# several subjects, whole subjects are left out (see the next tutorial).
 from brainof_toolbox import cross_validate
 
 scores = cross_validate(BrainOFClassifier(), epochs, state, groups=block)
@@ -87,7 +87,8 @@ scores
 
 # %%
 # Each small point is one block that was left out, the large one their mean with its interval. A
-# block has one label only, so its score is the share of its windows that were classified correctly.
+# block has one label only, so its score is the share of its windows that were classified
+# correctly.
 _ = scores.plot()
 
 # %%
@@ -123,10 +124,10 @@ found
 # %%
 # Results
 # -------
-# Both decoders classify most windows of left-out blocks correctly, clearly above chance, and do not
-# differ significantly. The state was simulated as a change of rhythms, so the power spectrum is a
-# nearly sufficient feature. In ``Brain-OF`` the covariances have the largest share; the latents of
-# ``brainof-tiny`` alone decode worse than classical features on most real recordings
+# Both decoders classify most windows of left-out blocks correctly, clearly above chance, and do
+# not differ significantly. The state was simulated as a change of rhythms, so the power spectrum
+# is a nearly sufficient feature. In ``Brain-OF`` the covariances have the largest share; the
+# latents of ``brainof-tiny`` alone decode worse than classical features on most real recordings
 # (:doc:`/quality`). Always report a classical decoder on the same splits.
 #
 # The interval describes this recording only, not other subjects.
@@ -147,9 +148,8 @@ found
 #         parts.append(part)
 #     run = np.repeat([3, 7, 11], [len(part) for part in parts])
 #     epochs = mne.concatenate_epochs(parts)
-#     compare(
-#         {"Brain-OF": BrainOFClassifier()}, epochs, epochs.events[:, 2], groups=run, baselines=True
-#     )
+#     decoders = {"Brain-OF": BrainOFClassifier()}
+#     compare(decoders, epochs, epochs.events[:, 2], groups=run, baselines=True)
 #
 # These are 45 movements of one subject, so that intervals are wide.
 #

@@ -3,8 +3,9 @@ A decoding study across subjects
 ================================
 
 Most studies ask whether a decoder generalises to subjects who are not in the training data. This
-page analyses eight subjects without leakage: left-out subjects, the interval of the mean, a p-value,
-a comparison with a classical decoder, and the effect of leakage when windows are shuffled.
+page analyses eight subjects without leakage: left-out subjects, the interval of the mean, a
+p-value, a comparison with a classical decoder, and the effect of leakage when windows are
+shuffled.
 """
 
 # %%
@@ -52,9 +53,9 @@ pd.crosstab(epochs.metadata["subject"], state)
 # %%
 # Leaving out whole subjects
 # --------------------------
-# :func:`~brainof_toolbox.cross_validate` uses the column ``subject`` and leaves out whole subjects;
-# missing groups are an error. Hyper-parameters, such as the penalties of ``BrainOFClassifier``, are
-# chosen on inner splits that keep subjects together too.
+# :func:`~brainof_toolbox.cross_validate` uses the column ``subject`` and leaves out whole
+# subjects; missing groups are an error. Hyper-parameters, such as the penalties of
+# ``BrainOFClassifier``, are chosen on inner splits that keep subjects together too.
 #
 # ``n_permutations`` requests a p-value: labels are permuted within each subject, and the whole
 # cross-validation is repeated. The frozen network embeds all windows once only.
@@ -131,16 +132,16 @@ leak.mean().round(2)
 # %%
 # Results
 # -------
-# The averaged latents classify more than four of five windows of left-out subjects correctly, above
-# chance in all folds. None of 100 permutations reached the score, so the p-value is the smallest
-# possible. ``BrainOFClassifier`` adds covariances and evoked courses and scores higher; it does not
-# differ from the power spectrum.
+# The averaged latents classify more than four of five windows of left-out subjects correctly,
+# above chance in all folds. None of 100 permutations reached the score, so the p-value is the
+# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses and scores higher;
+# it does not differ from the power spectrum.
 #
 # In the last figure, the labels A and B are random. With left-out subjects the score is at chance
 # or below (with few subjects, a label that is balanced over all of them is unbalanced against the
-# one left out). With shuffled windows it is 0.7. Real subjects differ more than simulated ones, and
-# so do recordings of different days, so that on real data this score is often close to 1. Decoder
-# and data are the same.
+# one left out). With shuffled windows it is 0.7. Real subjects differ more than simulated ones,
+# and so do recordings of different days, so that on real data this score is often close to 1.
+# Decoder and data are the same.
 #
 # The same on public recordings
 # -----------------------------

@@ -41,8 +41,8 @@ print(len(images), "images, for example", images[0].name)
 # -------
 # The input of the network are regions, not voxels: a time series and a position for each.
 # ``masker`` may be any nilearn masker, any atlas image, or the name of an atlas that
-# :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. The default are 246 parcels of the grey
-# matter that need no download. :func:`~brainof_toolbox.from_nifti` returns the series.
+# :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. The default are 246 parcels of the
+# grey matter that need no download. :func:`~brainof_toolbox.from_nifti` returns the series.
 from brainof_toolbox import from_nifti
 
 signals = from_nifti(images[0])
@@ -85,8 +85,8 @@ _ = plt.colorbar(picture, label="standard deviations")
 # Embeddings
 # ----------
 # One row per image, of the same length for any atlas. The series are z-scored and cut into windows
-# of up to 320 s; they are neither smoothed nor filtered. **Confounds** are regressed out on request:
-# ``read_bids(..., derivatives="fmriprep")`` uses those of fMRIPrep, ``from_nifti(...,
+# of up to 320 s; they are neither smoothed nor filtered. **Confounds** are regressed out on
+# request: ``read_bids(..., derivatives="fmriprep")`` uses those of fMRIPrep, ``from_nifti(...,
 # confounds=...)`` those that you pass.
 from brainof_toolbox import BrainOFEmbedder
 
@@ -143,8 +143,8 @@ found
 # Four of five blocks of left-out subjects are classified correctly. Region means score slightly
 # higher; with eight subjects the difference is not significant. The states were simulated as
 # different levels of activity, which a mean measures directly. On real sets, too, the latents of
-# ``brainof-tiny`` alone score below classical features (:doc:`/quality_fmri`). The warning above is
-# due to ``shift``: the last block of each run ends after the scan.
+# ``brainof-tiny`` alone score below classical features (:doc:`/quality_fmri`). The warning above
+# is due to ``shift``: the last block of each run ends after the scan.
 #
 # The same on public data
 # -----------------------

@@ -11,8 +11,8 @@ pairs those of one subject, :func:`~brainof_toolbox.read_participants` reads the
 # A folder
 # --------
 # Simulated: 16 subjects with EEG, MEG and fMRI of half a minute each. The groups of the column
-# ``sex`` in ``participants.tsv`` differ in the strength of rhythms and of slow fluctuations of BOLD,
-# by construction.
+# ``sex`` in ``participants.tsv`` differ in the strength of rhythms and of slow fluctuations of
+# BOLD, by construction.
 import tempfile
 from pathlib import Path
 
@@ -28,8 +28,8 @@ for path in sorted(root.rglob("sub-01*")):
 # %%
 # Records
 # -------
-# :func:`~brainof_toolbox.read_bids` reads file names only. Recordings of one subject, session, task
-# and run become one record; a warning lists missing modalities.
+# :func:`~brainof_toolbox.read_bids` reads file names only. Recordings of one subject, session,
+# task and run become one record; a warning lists missing modalities.
 from brainof_toolbox import read_bids
 
 records = read_bids(root)
@@ -70,8 +70,8 @@ for name, datatypes in {
 # %%
 # A table for a paper
 # -------------------
-# All values are attributes of the scores; ``scores["EEG"].predictions`` has the prediction for every
-# record, ``scores["EEG"].to_dataframe()`` the score of every fold.
+# All values are attributes of the scores; ``scores["EEG"].predictions`` has the prediction for
+# every record, ``scores["EEG"].to_dataframe()`` the score of every fold.
 table = pd.DataFrame(
     {
         name: {
@@ -129,8 +129,8 @@ axes.set_ylim(3.5, -0.5)
 #     age = read_participants("ds003775", "age", records)
 #     cross_validate(BrainOFRegressor(pooling="mean"), records, age)
 #
-# Images in the space of the scanner do not match an atlas. Read those that fMRIPrep has transformed
-# to MNI space, with the confounds beside them::
+# Images in the space of the scanner do not match an atlas. Read those that fMRIPrep has
+# transformed to MNI space, with the confounds beside them::
 #
 #     read_bids(root, datatypes="func", derivatives="fmriprep", space="MNI152NLin2009cAsym")
 #

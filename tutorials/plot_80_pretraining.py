@@ -33,9 +33,10 @@ corpus
 # -----
 # ``config`` is the architecture: a preset, or fields of
 # :class:`~brainof_toolbox.models.BrainOFConfig`. ``training`` are fields of
-# :class:`~brainof_toolbox.pretraining.PretrainingConfig`. The schedule of the learning rate depends
-# on ``total_steps`` only, so that a run that is interrupted and resumed gives the same weights.
-# ``stop_after`` interrupts the run here; Ctrl-C, a full disk or the end of a job would do the same.
+# :class:`~brainof_toolbox.pretraining.PretrainingConfig`. The schedule of the learning rate
+# depends on ``total_steps`` only, so that a run that is interrupted and resumed gives the same
+# weights. ``stop_after`` interrupts the run here; Ctrl-C, a full disk or the end of a job would do
+# the same.
 training = {
     "max_tokens_per_microbatch": 2048,
     "learning_rate": 3e-3,
@@ -52,8 +53,8 @@ print(checkpoint.relative_to(folder), sorted(path.name for path in checkpoint.it
 # %%
 # Losses
 # ------
-# ``log.jsonl`` has a line for each step that is logged. A step is of one modality, so that each has
-# its own curve. ``brainof plot-run RUN`` draws these and more.
+# ``log.jsonl`` has a line for each step that is logged. A step is of one modality, so that each
+# has its own curve. ``brainof plot-run RUN`` draws these and more.
 lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
 loss = pd.DataFrame([line["loss"] for line in lines], index=[line["step"] for line in lines])
 

@@ -22,9 +22,9 @@ licence of the weights is CC BY-NC 4.0: not for commercial use.
 # A stand-in for this page
 # ------------------------
 # The real clone and weights were not available for this page. It uses a stand-in with the same
-# names, arguments and output shape, and a random linear map as network. It shows the calls and what
-# they return, **not the quality of the weights**. Set ``clone`` and ``weights`` to the real ones,
-# and continue below.
+# names, arguments and output shape, and a random linear map as network. It shows the calls and
+# what they return, **not the quality of the weights**. Set ``clone`` and ``weights`` to the real
+# ones, and continue below.
 import tempfile
 from pathlib import Path
 
@@ -93,8 +93,8 @@ print("licence:", decoder.checkpoint_info_["licence"])
 # the authors' corpus cannot be checked here, and ``cross_validate`` does not warn. Look for your
 # data set among the 37 of their paper :footcite:p:`guo2026brainof` first.
 #
-# :doc:`/released_weights` has the details: the code that is run, the input of the network, and files
-# that are refused. With the real weights, make this comparison::
+# :doc:`/released_weights` has the details: the code that is run, the input of the network, and
+# files that are refused. With the real weights, make this comparison::
 #
 #     compare(
 #         {
