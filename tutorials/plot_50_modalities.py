@@ -103,19 +103,19 @@ axes.set_ylim(0.45, 0.95)
 axes.legend(title="trained on", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%
-# What do we see?
-# ---------------
-# Complete samples are told best: 0.84, where the best single modality reaches 0.72. Each part has
-# something that the others lack, because it was made so; with ``views="shared"``, where all three
-# see the same, there is less to gain. In three draws of a larger study of this kind all three
-# modalities together beat the best single one each time, and classical features of all three did
-# a little better still (:doc:`/quality_fmri`).
+# Results
+# -------
+# Complete samples are classified best: 0.84, against 0.72 for the best single modality. Each
+# modality has information that the others lack, by construction; with ``views="shared"``, in which
+# all three share one view, there is less to gain. In three draws of a larger study of this kind
+# all three modalities together were better than the best single one each time, and classical
+# features of all three slightly better still (:doc:`/quality_fmri`).
 #
-# A decoder that was taught with complete samples understands incomplete ones badly (squares). One
-# that was taught with all kinds understands all of them about as well as one that was taught with
-# just their kind (triangles), and needs only be made once. So let the training samples lack what
-# test samples may lack. ``BrainOFClassifier().fit`` on records of which some lack a modality does
-# just this, as far as they do.
+# A decoder that was trained on complete samples classifies incomplete ones poorly (squares). One
+# that was trained on all kinds classifies incomplete samples about as well as one that was trained
+# on their kind only, and complete ones slightly worse (triangles). The training data should
+# therefore lack the same modalities as the test data. ``BrainOFClassifier().fit`` accepts records
+# of which some lack a modality.
 #
 # The same on public data
 # -----------------------

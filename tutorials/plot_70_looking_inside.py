@@ -99,8 +99,8 @@ _ = after.plot_bands()
 #
 # Related examples
 # ----------------
-# * :ref:`Gradients <sphx_glr_auto_examples_plot_40_importance_maps.py>` instead of occlusion, for all
-#   channels at once, and both as an :class:`mne.Evoked` or an image.
+# * :ref:`Gradients <sphx_glr_auto_examples_plot_40_importance_maps.py>` instead of occlusion, for
+#   all channels at once, and both as an :class:`mne.Evoked` or an image.
 # * :ref:`Contributions of modalities
 #   <sphx_glr_auto_examples_plot_52_modality_contributions.py>`.
 # * Inside the network: :ref:`experts <sphx_glr_auto_examples_plot_50_expert_usage.py>`,
