@@ -43,5 +43,5 @@ _ = found.plot()
 found
 
 # %%
-# The two scores differ because the splits do: four folds with ``cross_val_score``, five folds
-# balanced by class with ``cross_validate``.
+# Scores may differ because the splits do: four folds with ``cross_val_score``, five folds balanced
+# by class with ``cross_validate``.

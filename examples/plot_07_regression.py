@@ -33,8 +33,8 @@ axes.set(xlim=limits, ylim=limits, aspect="equal")
 axes.set(xlabel="age (years)", ylabel="predicted age, subject left out (years)")
 
 # %%
-# The error is about ten years, where guessing the median makes one of thirteen: something is
-# learned from forty people, and not much. Young people are told to be older and old ones younger
-# than they are, as with every penalised regression that knows little. A real study of "brain age"
-# has to deal with that, and with what else differs between the young and the old in its sample.
-# The ages of this page are numbers of a simulation.
+# The mean absolute error is smaller than that of predicting the median age. Predictions are biased
+# towards the mean, as in every penalised regression: the age of young subjects is overestimated,
+# that of old subjects underestimated. Studies of "brain age" must correct for this bias, and for
+# other differences between young and old subjects of the sample. The ages on this page are
+# simulated.
