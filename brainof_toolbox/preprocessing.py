@@ -160,11 +160,15 @@ class Windows:
         Index of the sample that each window was cut from.
     log_scale : ndarray, shape (n_windows, n_channels)
         Decimal logarithm of the divisor relative to the fixed unit; zero with fixed scaling.
+    whole : Signals | None
+        The preprocessed samples before they were cut; ``None`` where they are the windows, and
+        for samples that are not locked to an event.
     """
 
     signals: Signals
     sample: np.ndarray
     log_scale: np.ndarray
+    whole: Signals | None = None
 
 
 def preprocess(signals, preprocessing, *, window=None, is_table=False):
@@ -206,7 +210,8 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
         signals, log_scale = _scale(signals, preprocessing)
     window = preprocessing.window[signals.modality] if window is None else window
     cut, sample = cut_windows(signals, window)
-    return Windows(cut, sample, log_scale[sample].astype(np.float32))
+    whole = signals if signals.is_locked and len(cut) > len(signals) else None
+    return Windows(cut, sample, log_scale[sample].astype(np.float32), whole)
 
 
 def _long_segments(signals, preprocessing, is_table):

@@ -69,7 +69,7 @@ class ExplicitFeatures:
         self.modalities = ()
         self.columns = {}  # Names of columns by block
         self.excluded = ()  # Blocks that do not apply to all samples
-        self.has_own_regions = is_auto  # False: samples have several atlases, or a large one
+        self.fixed_places = ()  # fMRI blocks of several atlases, or of a large one
         self.is_fixed = False
 
     def note_modalities(self, samples):
@@ -78,14 +78,11 @@ class ExplicitFeatures:
             found = {name for item in samples for name in item.modalities}
             self.modalities = tuple(name for name in MODALITIES if name in found)
 
-    def note_columns(self, columns, has_own_regions=True):
+    def note_columns(self, columns, fixed_places=()):
         """Fix the columns of blocks; refuse others than before."""
         for block, names in columns.items():
             known = self.columns.setdefault(block, names)
-            is_own = self._is_own(block)
-            if is_own and not has_own_regions and known is names:
-                self.has_own_regions = is_own = False
-            if len(known) != len(names) or (is_own and known != names):
+            if len(known) != len(names) or (self._is_fmri(block) and known != names):
                 raise ColumnsDifferError(
                     block,
                     f"The block {block!r} has {len(names)} columns for these samples and "
@@ -93,13 +90,14 @@ class ExplicitFeatures:
                     "or atlases differ. Cut samples to one length, use one atlas, or leave the "
                     "block out of features.",
                 )
+        self.fixed_places = tuple(dict.fromkeys((*self.fixed_places, *fixed_places)))
 
     def give_way(self, block):
         """Prepare to embed the first samples again without what they do not share."""
         if not self.is_auto or self.is_fixed:
             return False
-        if self._is_own(block):
-            self.has_own_regions = False
+        if self._is_fmri(block) and block not in self.fixed_places:
+            self.fixed_places = (*self.fixed_places, block)
         else:
             self.excluded = (*self.excluded, block)
         self.columns = {}
@@ -114,10 +112,13 @@ class ExplicitFeatures:
                 if not len(index) or self._is_unused(block):
                     continue
                 signals = windows.signals[index]
+                if feature.name == Evoked.name and windows.whole is not None:
+                    # A course is that of the whole sample.
+                    sample = np.unique(sample)
+                    signals = windows.whole[sample - batch.sample.min()]
                 if self._applies(feature, block, signals):
-                    is_own = self._is_own(block) and signals.shape[1] <= _MOST_REGIONS
-                    own = replace(feature, regions="own") if is_own else feature
-                    self.note_columns({block: tuple(own.columns(signals))}, is_own)
+                    own = self._with_own_regions(feature, block, signals)
+                    self.note_columns({block: tuple(own.columns(signals))})
                     yield block, sample, own.compute(signals).astype(np.float64)
 
     def blocks_of(self, feature):
@@ -150,10 +151,18 @@ class ExplicitFeatures:
         is_late = self.is_auto and self.is_fixed and block not in self.columns
         return is_late or block in self.excluded
 
-    def _is_own(self, block):
-        """Return whether the columns of a block are those of an atlas's own regions."""
-        is_fmri = block.startswith("fmri_") or self.modalities == ("fmri",)
-        return self.has_own_regions and is_fmri
+    def _with_own_regions(self, feature, block, signals):
+        """Return an fMRI block with the atlas's own regions, unless there are several atlases."""
+        if not self.is_auto or not self._is_fmri(block) or block in self.fixed_places:
+            return feature
+        if feature.name == Covariance.name and signals.shape[1] > _MOST_REGIONS:
+            if block not in self.columns:
+                self.fixed_places = (*self.fixed_places, block)
+            return feature
+        return replace(feature, regions="own")
+
+    def _is_fmri(self, block):
+        return block.startswith("fmri_") or self.modalities == ("fmri",)
 
     def _name(self, feature, modality):
         if modality not in self.modalities:

@@ -210,7 +210,8 @@ class Encoder:
     def fingerprint(self):
         """All that determines the row of given signals, as JSON values."""
         found = {
-            "features": self.explicit.fingerprint(),
+            "features": [getattr(feature, "name", feature) for feature in self.features],
+            "explicit": self.explicit.fingerprint(),
             "preprocessing": self.preprocessing.to_dict(),
             "window": self.window,
             "missing_positions": self.read_options.missing_positions,

@@ -55,7 +55,7 @@ class Outcome:
     blocks: dict | None = None  # (n_samples, n_columns) by name, unless the item was broken
     error: Exception | None = None  # Why it was broken
     columns: dict = field(default_factory=dict)  # Names of the columns of explicit blocks
-    has_own_regions: bool = True  # False: those of fMRI are of fixed places
+    fixed_places: tuple = ()  # fMRI blocks that do not have the columns of an atlas
 
     @property
     def rows(self):
@@ -144,7 +144,7 @@ def embed_items(encoder, tasks, *, n_jobs=None, on_error="raise"):
         for message, category in messages:
             warn(message, category)
         for outcome in outcomes:
-            encoder.explicit.note_columns(outcome.columns, outcome.has_own_regions)
+            encoder.explicit.note_columns(outcome.columns, outcome.fixed_places)
             yield outcome
 
 
@@ -241,7 +241,7 @@ def _embed_task(encoder, task, on_error, messages=None):
             index,
             {name: part[i] for name, part in parts.items()},
             columns=encoder.explicit.columns,
-            has_own_regions=encoder.explicit.has_own_regions,
+            fixed_places=encoder.explicit.fixed_places,
         )
         for i, (index, _) in enumerate(task)
     ]

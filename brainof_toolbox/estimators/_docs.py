@@ -34,9 +34,9 @@ align : "subject" | None
 features : str | sequence of str
     Blocks that the decoder uses, as of :class:`~brainof_toolbox.BrainOFEmbedder`. ``"auto"``:
     ``"latents"``, ``"covariance"`` and, where samples are locked to an event, ``"evoked"``. fMRI
-    has the columns of its own regions where all samples have one atlas of at most 450 regions,
-    and those of fixed places elsewhere. ``"explicit"``: the same without the latents, so that no
-    network is used.
+    has the columns of its own regions where all samples have one atlas (correlations of at most
+    450 regions), and those of fixed places elsewhere. ``"explicit"``: the same without the
+    latents, so that no network is used.
 """,
     "features": """
 features : str | sequence of str

@@ -110,6 +110,19 @@ def test_windows_of_a_recording_are_averaged():
     np.testing.assert_allclose(row[0], expected, **CLOSE)
 
 
+def test_course_of_an_epoch_longer_than_a_window():
+    """The course is that of the whole epoch, and the covariance the mean over its windows."""
+    X = from_epochs(noise_epochs(4))
+    encoder = Encoder(features="explicit", window=0.5)
+    blocks = encoder.embed_blocks([X[:3], X[3:]])
+    assert len(next(encoder.windows(X))) > len(X)
+    whole = preprocess(X, encoder.preprocessing, window=X.duration).signals
+    np.testing.assert_allclose(blocks["evoked"], Evoked().compute(whole), **CLOSE)
+    windows = preprocess(X, encoder.preprocessing, window=0.5)
+    expected = Covariance().compute_samples(windows)
+    np.testing.assert_allclose(blocks["covariance"], expected, **CLOSE)
+
+
 def test_blocks_of_several_modalities():
     """One block each; a modality that a sample lacks is a row of NaN, whoever comes with it."""
     X = mixed()
@@ -187,6 +200,7 @@ def test_fingerprint(micro_checkpoint):
         assert Encoder(micro_checkpoint, **same).fingerprint == plain
     changes = [{"pooling": "mean"}, {"layer": 1}, {"window": 2.0}, {"features": "covariance"}]
     changes += [{"missing_positions": "placeholder"}, {"features": ("latents", Covariance(8))}]
+    changes += [{"features": (Covariance(8), "latents")}, {"features": ("latents", "covariance")}]
     found = [Encoder(micro_checkpoint, **change).fingerprint for change in changes]
     texts = {json.dumps(fingerprint, sort_keys=True) for fingerprint in [plain, *found]}
     assert len(texts) == len(changes) + 1

@@ -200,7 +200,7 @@ def _loss(decoder, X, y, is_silent):
     outputs = decoder.decoder_.as_network()([tokens])
     if isinstance(decoder, BrainOFClassifier):
         return float(torch.nn.functional.cross_entropy(outputs, torch.as_tensor(y)))
-    target = torch.as_tensor((y - decoder._mean) / decoder._spread)
+    target = torch.as_tensor(decoder.targets_.encode(y))
     return float((outputs[:, 0] - target).square().mean())
 
 
