@@ -25,7 +25,7 @@ _FLAT = 1e-6  # range of a flat channel relative to its values: the rounding of 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How signals are brought to the form that a checkpoint expects.
+    """Parameters of filters, reference, resampling and scale that a checkpoint expects.
 
     The paper fixes patches of 64 points :footcite:p:`guo2026brainof`; every field here is our
     decision, for the reason given.
@@ -55,8 +55,8 @@ class Preprocessing:
         Line frequency in Hz, removed with its harmonics. ``None``: line noise stays.
     scaling : str
         ``"fixed"`` divides by ``unit``: amplitude is signal (alpha power, evoked amplitude) and
-        survives. ``"robust"`` divides by the sample's own robust spread per sensor type and hands
-        its logarithm to the network.
+        survives. ``"robust"`` divides by the sample's own robust spread per sensor type; its
+        logarithm is an input of the network.
     unit : dict of str -> float
         Size of one network unit per sensor type, in V, T and T/m: typical spreads of recordings.
     clip : float
