@@ -9,7 +9,7 @@ the modalities, averaged over all orders in which they can be added.
 # %%
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.inspection import modality_contributions, plot_modality_contributions
+from brainof_toolbox.inspection import modality_contributions, plot_contributions
 
 # In these simulations each modality has its own view of the difference between rest and task.
 samples, label, subject = make_paired_signals(12, n_subjects=8, effect_size=1.5, random_state=1)
@@ -23,7 +23,7 @@ decoder = BrainOFClassifier().fit(
 found = modality_contributions(
     decoder, samples[~is_training], label[~is_training], scoring="balanced_accuracy"
 )
-plot_modality_contributions(found)
+plot_contributions(found)
 
 # %%
 found.round(3)

@@ -190,6 +190,17 @@ class ExplicitFeatures:
         unused = self.excluded
         return [n for n in self._names(feature) if n in self.columns and n not in unused]
 
+    def definitions(self):
+        """Return the modality and the feature of each block that has been seen, as computed."""
+        found = {}
+        for feature in self.features:
+            for modality in self.modalities:
+                block = self._name(feature, modality)
+                if block in self.columns:
+                    own = replace(feature, regions="own") if self._is_own(block) else feature
+                    found[block] = modality, own
+        return found
+
     def fingerprint(self):
         """Describe what determines the blocks, as JSON values."""
         found = [feature.fingerprint() for feature in self.features]

@@ -259,12 +259,6 @@ class Encoder:
 
         return self._fix_blocks(embed, samples)
 
-    def embed_outputs(self, network, X):
-        """Embed samples as ``embed_blocks`` does, with a network's outputs as ``"latents"``."""
-        other = copy.copy(self)
-        other.backbone = self.backbone.with_outputs(network)
-        return other.embed_blocks(X)
-
     def embed_windows(self, batches, samples):
         """Embed samples whose windows were read before; returns blocks as ``embed_blocks``."""
         n_samples = count_samples(samples)
@@ -337,6 +331,12 @@ class Encoder:
         other.backbone = self.backbone.with_network(network)
         other.subjects = frozenset(subjects)
         other.is_fine_tuned = True
+        return other
+
+    def with_outputs(self, network):
+        """Return an encoder of which ``"latents"`` are the outputs of a network with a head."""
+        other = copy.copy(self)
+        other.backbone = self.backbone.with_outputs(network)
         return other
 
     def only_latents(self):

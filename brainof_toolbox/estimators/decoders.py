@@ -39,6 +39,14 @@ def join_blocks(blocks):
 class Decoder:
     """Predictions from outputs (n_samples, n_outputs): logits of classes, or one target."""
 
+    def outputs_of(self, blocks, samples):
+        """Return outputs (n_samples, n_outputs) of the blocks that ``reader`` computes."""
+        return self.decision(self.align(blocks, samples))
+
+    def align(self, blocks, samples):
+        """Re-centre blocks on each subject, if the training samples were."""
+        return blocks if self.alignment is None else self.alignment.apply(blocks, samples)
+
     def predict_proba(self, samples):
         """Return class probabilities (n_samples, n_classes)."""
         return softmax(self.outputs(samples), axis=1)
@@ -70,11 +78,18 @@ class ProbeDecoder(Decoder):
         """Return outputs (n_samples, n_outputs)."""
         return self.outputs_of(embed_blocks(self.encoder, samples), samples)
 
-    def outputs_of(self, blocks, samples):
-        """Return outputs (n_samples, n_outputs) of blocks of features."""
-        if self.alignment is not None:
-            blocks = self.alignment.apply(blocks, samples)
+    @property
+    def reader(self):
+        """The encoder of the blocks."""
+        return self.encoder
+
+    def decision(self, blocks):
+        """Return outputs (n_samples, n_outputs) of aligned blocks."""
         return self.head.decision(blocks)
+
+    def neutral(self, blocks):
+        """Return the mean (n_columns,) of each aligned block in training, by name."""
+        return self.head.means(blocks)
 
     def as_network(self):
         """Return network and head as one differentiable network."""
@@ -93,6 +108,11 @@ class JoinedHead:
         if not hasattr(self.pipeline, "predict_proba"):
             return self.pipeline.predict(rows)[:, None]
         return np.log(np.maximum(self.pipeline.predict_proba(rows), np.finfo(float).tiny))
+
+    def means(self, blocks):
+        """Return the mean (n_columns,) of each block in training."""
+        edges = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
+        return dict(zip(blocks, np.split(self.pipeline[0].mean_, edges), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,24 +143,32 @@ class NetworkDecoder(Decoder):
                 "This network was trained: it needs the samples themselves, not features that "
                 "were computed ahead."
             )
-        blocks = self.encoder.embed_outputs(self.network, samples)
-        return self.outputs_of(blocks, samples)
+        return self.outputs_of(self.reader.embed_blocks(samples), samples)
 
-    def outputs_of(self, blocks, samples):
-        """Return outputs of a dict that holds those of the network and explicit blocks."""
-        if self.alignment is not None:
-            blocks = self.alignment.apply(blocks, samples)
+    @property
+    def reader(self):
+        """The encoder of the blocks, of which ``"latents"`` are the outputs of the network."""
+        return self.encoder.with_outputs(self.network)
+
+    def decision(self, blocks):
+        """Return outputs (n_samples, n_outputs) of aligned outputs and explicit blocks."""
         blocks = dict(blocks)
         outputs = self.factors[0] * blocks.pop("latents").astype(np.float64)
         if self.probe is not None:
             outputs = outputs + self.factors[1] * self.probe.decision(blocks)
         return outputs
 
+    def neutral(self, blocks):
+        """Return the mean of each block in training; of the network's outputs, in the blocks."""
+        means = {} if self.probe is None else self.probe.means(blocks)
+        return {"latents": np.nanmean(blocks["latents"], axis=0), **means}
+
     def as_network(self):
         """Return the network."""
         if self.probe is not None:
             raise ValueError(
-                "The decoder uses explicit features beside the network: pass features='latents'."
+                "The decoder uses explicit features beside the network, and this needs latents "
+                "alone: pass features='latents'."
             )
         return self.network
 

@@ -58,6 +58,10 @@ class FusedProbe:
         check_blocks(blocks, {name: len(part.mean) for name, part in self.parts.items()})
         return self.intercept + sum(part.outputs(blocks[k]) for k, part in self.parts.items())
 
+    def means(self, blocks=None):
+        """Collect the mean (d,) of each block in training."""
+        return {name: part.mean for name, part in self.parts.items()}
+
     def arrays(self):
         """Collect the arrays that predictions need, by name."""
         arrays = {"intercept": self.intercept}

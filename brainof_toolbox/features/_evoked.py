@@ -61,6 +61,22 @@ class Evoked(Block):
         super().__post_init__()
         check_number("bin_width", self.bin_width, low=0, low_open=True)
 
+    def centres(self, signals):
+        """Return the centres of the bins of EEG and MEG.
+
+        Parameters
+        ----------
+        signals : Signals
+            Samples; their duration matters.
+
+        Returns
+        -------
+        centres : ndarray, shape (n_bins,)
+            Seconds from the start of a sample.
+        """
+        n_bins = max(1, round(signals.duration / self.bin_width))
+        return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
+
     def _obstacle(self, signals):
         return why_not_locked(signals)
 
@@ -68,7 +84,7 @@ class Evoked(Block):
         names = self.virtual.names(signals)
         if signals.modality == "fmri":
             return tuple(f"{what} {name}" for what in ("mean", "slope") for name in names)
-        centres = self._centres(signals)
+        centres = self.centres(signals)
         return tuple(f"{1e3 * centre:.0f} ms {name}" for name in names for centre in centres)
 
     def _rows(self, signals, weights):
@@ -82,15 +98,10 @@ class Evoked(Block):
         # In this order the work grows with the channels once, not with the places.
         return weights @ (signals.data @ self._bins(signals).T)  # (n_samples, n_places, n_bins)
 
-    def _centres(self, signals):
-        """Centres of the bins in s from the first time point."""
-        n_bins = max(1, round(signals.duration / self.bin_width))
-        return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
-
     def _bins(self, signals):
         """Weights of the time points in each bin (n_bins, n_times); rows sum to one."""
         times = (np.arange(signals.shape[2]) + 0.5) / signals.sfreq
-        centres = self._centres(signals)
+        centres = self.centres(signals)
         width = signals.duration / len(centres) / 2
         weights = np.exp(-(((times - centres[:, None]) / width) ** 2) / 2)
         return weights / weights.sum(axis=1, keepdims=True)

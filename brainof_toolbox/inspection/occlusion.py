@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from .._utils.validation import check_number
 from ..models.isolate import isolate_torch
-from ._scoring import prepare, take_tokens
-from .importance import Importance, PartImportance, in_band, usable_bands
+from ._scoring import prepare
+from .hiding import Hidden
+from .importance import Importance, PartImportance, usable_bands
 
 
 @isolate_torch()
@@ -18,7 +17,8 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
 
     The tokens of a hidden channel or time are left out, as if it had not been recorded. A hidden
     band is removed from the Fourier transform of each window. The paper maps channels and
-    regions in this way :footcite:p:`guo2026brainof`.
+    regions in this way :footcite:p:`guo2026brainof`. Explicit features are computed anew from
+    what is left, see Notes.
 
     Parameters
     ----------
@@ -54,54 +54,52 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     --------
     gradient_importance : Integrated gradients, for all channels at once.
 
+    Notes
+    -----
+    What is hidden from explicit features takes a value without information:
+
+    * Sensors are left out of the montage, so that virtual channels are interpolated from the
+      others. Features of a hidden region count as their mean in training; virtual regions move
+      towards it by the share that they have of the hidden one.
+    * Times are left out of covariances and correlations; in evoked courses they take their mean
+      over the samples.
+    * Bands: of the covariance of EEG and MEG, columns of the bands whose centre is hidden count as
+      their mean in training. Correlations of regions are those of the other frequencies. In evoked
+      courses the band takes its mean over the samples.
+
+    A feature of which nothing is left counts as its mean in training.
+
     References
     ----------
     .. footbibliography::
     """
     check_number("radius", radius, low=0)
     case = prepare(estimator, X, y)
-    plain = case.losses(case.run(take_tokens))
+    plain = case.losses(case.outputs()).mean()
     parts = {
-        name: _occlude_part(case, plain.mean(), name, signals, radius, bands)
+        name: _occlude_part(case, plain, name, signals, radius, bands)
         for name, signals in case.signals.items()
     }
     return Importance(parts, "occlusion", case.unit, len(case.targets), masker=estimator.masker)
 
 
 def _occlude_part(case, plain, name, signals, radius, bands):
-    patch = case.network.backbone.config.patch_size
-    n_channels, n_times = signals.shape[1:]
-    n_patches = -(-n_times // patch)
+    patch, n_times = case.patch_size, signals.shape[2]
     near = np.linalg.norm(signals.ch_pos[:, None] - signals.ch_pos[None], axis=-1) <= radius
-    near |= np.eye(n_channels, dtype=bool)
-
-    def cost(**change):
-        take = partial(take_tokens, modality=name, **change)
-        return case.losses(case.run(take)).mean() - plain
-
+    near |= np.eye(len(near), dtype=bool)
+    spans = [(start, min(start + patch, n_times)) for start in range(0, n_times, patch)]
     limits = usable_bands(bands, signals)
-    starts = np.arange(n_patches) * patch
-    ends = np.minimum(starts + patch, n_times)
-    hide = np.broadcast_to
-    shape = (n_channels, n_patches)
+
+    def cost(**what):
+        return float(case.losses(case.outputs(Hidden((name,), **what))).mean() - plain)
+
     return PartImportance(
         ch_names=signals.ch_names,
         ch_types=signals.ch_types,
         ch_pos=signals.ch_pos,
-        times=(starts + ends) / 2 / signals.sfreq,
-        channels=np.array([cost(hidden=hide(row[:, None], shape)) for row in near]),
-        patches=np.array([cost(hidden=hide(row, shape)) for row in np.eye(n_patches, dtype=bool)]),
-        bands={band: cost(change=partial(without_band, limits=x)) for band, x in limits.items()},
+        times=np.mean(spans, axis=1) / signals.sfreq,
+        channels=np.array([cost(channels=row) for row in near]),
+        patches=np.array([cost(span=span) for span in spans]),
+        bands={band: cost(band=x) for band, x in limits.items()},
         limits=limits,
     )
-
-
-def without_band(data, signals, *, limits):
-    """Set the Fourier components of a band to zero."""
-    # data (n_windows, n_channels, n_times) -> data (n_windows, n_channels, n_times), is_dropped
-    # (n_windows, n_channels).
-    n_times = data.shape[2]
-    spectrum = np.fft.rfft(data, axis=2)
-    spectrum[:, :, in_band(np.fft.rfftfreq(n_times, 1 / signals.sfreq), limits)] = 0.0
-    left = np.fft.irfft(spectrum, n=n_times, axis=2).astype(np.float32)
-    return left, np.zeros(data.shape[:2], dtype=bool)

@@ -14,8 +14,7 @@ from sklearn.utils import _safe_indexing
 from .._utils.validation import check_number
 from ..evaluation import Scores, cross_validate
 from . import _report_figures as figures
-from ._experts import expert_usage, plot_expert_usage
-from .occlusion import occlusion_importance
+from ._explanation import explain
 
 #: Readable on a phone: figures and tables never push the page wider than the screen.
 _STYLE = """
@@ -47,8 +46,10 @@ def report(
 
     It holds the checkpoint's card; a description of the data; scores of subjects left out of
     training, with chance and interval; the confusion matrix and the calibration of probabilities
-    (for regressors: predictions against targets); importance maps and expert usage in samples
-    left out of the first fold; and the warnings that occurred.
+    (for regressors: predictions against targets); the weights of the blocks of features; in
+    samples left out of the first fold, contributions of these blocks, patterns of explicit
+    features, importance maps and expert usage; and the warnings that occurred. What does not apply
+    to the decoder is left out.
 
     Parameters
     ----------
@@ -111,9 +112,8 @@ def report(
             return_estimator=True,
         )
         found = Evaluation(X, np.asarray(y), scores)
-        maps = _explain(found, n_mapped) if n_mapped else None
-        usage = expert_usage(found.first, found.left_out(n_mapped or 24))
-    page = _write(estimator, found, maps, usage, _count(caught), title)
+        explanation = explain(found, n_mapped)
+    page = _write(estimator, found, explanation, _count(caught), title)
     page.save(path, overwrite=overwrite, open_browser=False, verbose="error")
     return path
 
@@ -148,13 +148,6 @@ class Evaluation:
         return test[np.unique(chosen.round().astype(int))]
 
 
-def _explain(found, n_mapped):
-    """Compute maps by modality from samples left out of the first fold."""
-    rows = found.rows(n_mapped)
-    X = _safe_indexing(found.X, rows)
-    return occlusion_importance(found.first, X, found.y[rows], radius=0.03)
-
-
 def _count(caught):
     """Count equal warnings, in the order of their first occurrence."""
     texts = pd.Series([f"{entry.category.__name__}: {entry.message}" for entry in caught])
@@ -164,7 +157,7 @@ def _count(caught):
 # ------------------------------------------------------------------------------------- the page
 
 
-def _write(estimator, found, importance, usage, warned, title):
+def _write(estimator, found, explanation, warned, title):
     import matplotlib.pyplot as plt
     import mne
 
@@ -182,9 +175,12 @@ def _write(estimator, found, importance, usage, warned, title):
     else:
         drawn.append(("Confusion matrix", scores.plot_confusion().figure, "confusion"))
         drawn.append(("Calibration", figures.plot_calibration(scores), "calibration"))
-    drawn += _draw_maps(importance) if importance else []
-    drawn.append(("Expert usage", plot_expert_usage(usage), "experts"))
+    if len(scores.feature_weights):
+        drawn.append(("Weights of features", figures.plot_weights(scores), "weights"))
+    drawn += explanation.draw()
     for title, figure, tag in drawn:
+        # MNE shears figures of 8.7 inches, which are 869.99 pixels.
+        figure.set_size_inches(figure.get_size_inches() + 1e-6)
         page.add_figure(figure, title, caption=_CAPTIONS.get(tag), tags=(tag,))
         plt.close(figure)
     items = "".join(
@@ -201,24 +197,14 @@ _CAPTIONS = {
     "calibration": "Samples left out of training: accuracy of predictions by their confidence. "
     "On the line, probabilities are calibrated.",
     "predictions": "Samples left out of training.",
+    "weights": "Share of each block of features in the outputs; each point is a fold.",
+    "contributions": "Gain in score of each block of features on left-out samples: Shapley value, "
+    "alone, and added to all others.",
+    "patterns": "Change of features at virtual channels or regions per unit of the decision, on "
+    "left-out samples.",
     "maps": "Rise of the loss on left-out samples when a channel, time or band is hidden.",
     "experts": "Shares of the tokens in left-out samples.",
 }
-
-
-def _draw_maps(importance):
-    drawn = []
-    for modality, part in importance.parts.items():
-        label = {"fmri": "fMRI"}.get(modality, modality.upper())
-        if modality != "fmri" or part.channels.max() > 0:
-            drawn.append((f"Importance of channels, {label}", importance.plot(modality), "maps"))
-        if len(part.times) > 1:
-            drawn.append((f"Importance of times, {label}", importance.plot_time(modality), "maps"))
-        if part.bands:
-            drawn.append(
-                (f"Importance of bands, {label}", importance.plot_bands(modality), "maps")
-            )
-    return drawn
 
 
 def _rows_of(table):
@@ -252,5 +238,7 @@ def _describe_data(found):
             rate = f"{signals.sfreq:.4g} Hz"
             text = f"{signals.shape[1]} channels, windows of {seconds:.4g} s at {rate}"
             about.setdefault(f"{name}, input of the network", text)
-    about["maps and experts"] = f"of samples left out of the first of {len(scores.folds)} folds"
+    about["patterns, maps and experts"] = (
+        f"of samples left out of the first of {len(scores.folds)} folds"
+    )
     return about

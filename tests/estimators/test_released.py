@@ -78,6 +78,7 @@ def test_what_it_cannot(backbone, epochs, tmp_path):
     with pytest.raises(ValueError, match="not saved again"):
         BrainOFEmbedder(backbone).fit(epochs).save_pretrained(tmp_path / "x")
     fitted = BrainOFClassifier(backbone).fit(epochs, y)
-    for look in (occlusion_importance, expert_usage, latent_attention, reconstruct):
+    assert np.isfinite(occlusion_importance(fitted, epochs[:4]).part().channels).all()
+    for look in (expert_usage, latent_attention, reconstruct):
         with pytest.raises(ValueError, match="cannot be looked into"):
             look(fitted, epochs)

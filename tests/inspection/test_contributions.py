@@ -10,7 +10,7 @@ import pytest
 
 from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, PairedSignals
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.inspection import modality_contributions, plot_modality_contributions
+from brainof_toolbox.inspection import modality_contributions, plot_contributions
 from brainof_toolbox.inspection.contributions import shapley
 
 
@@ -100,7 +100,7 @@ def test_figure(decoder, pairs):
     X, y, _ = pairs
     found = modality_contributions(decoder, X[16:], y[16:])
     figure, axes = plt.subplots()
-    assert plot_modality_contributions(found, axes) is figure
+    assert plot_contributions(found, axes) is figure
     heights = [bar.get_height() for bar in axes.patches]
     np.testing.assert_allclose(heights, found["contribution"])
     assert axes.get_ylabel() == "gain in log loss (nats)"
