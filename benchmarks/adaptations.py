@@ -79,7 +79,11 @@ def score(task, parameters, n_train, seed, max_epochs):
         own = {**PLAIN, "max_epochs": max_epochs, **own}
     # The results were computed without class weights.
     decoder = BrainOFClassifier(
-        adaptation=kind(**own), class_weight=None, random_state=seed, **others
+        adaptation=kind(**own),
+        features="latents",
+        class_weight=None,
+        random_state=seed,
+        **others,
     )
     decoder.fit(X[train], y[train], groups[train])
     minutes = (time.perf_counter() - start) / 60

@@ -32,8 +32,8 @@ PATCH, WARMUP, EVERY = 64, 30, 25
 VARIANTS = {
     "latents, 1e-3": ({"decoder_input": "latents"}, 1e-3),
     "latents, 3e-3": ({"decoder_input": "latents"}, 3e-3),
-    "change, 1e-3": ({"decoder_input": "residual"}, 1e-3),
-    "change, 3e-3": ({"decoder_input": "residual"}, 3e-3),
+    "residual, 1e-3": ({"decoder_input": "residual"}, 1e-3),
+    "residual, 3e-3": ({"decoder_input": "residual"}, 3e-3),
 }
 
 

@@ -33,9 +33,7 @@ def average_maps(task, n_steps):
     predicted = np.empty(len(task.y), dtype=task.y.dtype)
     found, tested = {"occlusion": [], "gradients": []}, []
     for train, test in task.splits():
-        decoder = BrainOFClassifier(
-            CHECKPOINT, features="latents", class_weight="balanced", random_state=0
-        )
+        decoder = BrainOFClassifier(CHECKPOINT, features="latents", random_state=0)
         decoder.fit(task.X[train], task.y[train], groups=task.groups[train])
         predicted[test] = decoder.predict(task.X[test])
         tested.append(test)

@@ -25,7 +25,7 @@ _FLAT = 1e-6  # range of a flat channel relative to its values: the rounding of 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How signals are brought to the form that a checkpoint expects.
+    """Parameters of filters, reference, resampling and scale that a checkpoint expects.
 
     The paper fixes patches of 64 points :footcite:p:`guo2026brainof`; every field here is our
     decision, for the reason given.
@@ -55,8 +55,8 @@ class Preprocessing:
         Line frequency in Hz, removed with its harmonics. ``None``: line noise stays.
     scaling : str
         ``"fixed"`` divides by ``unit``: amplitude is signal (alpha power, evoked amplitude) and
-        survives. ``"robust"`` divides by the sample's own robust spread per sensor type and hands
-        its logarithm to the network.
+        survives. ``"robust"`` divides by the sample's own robust spread per sensor type; its
+        logarithm is an input of the network.
     unit : dict of str -> float
         Size of one network unit per sensor type, in V, T and T/m: typical spreads of recordings.
     clip : float
@@ -160,11 +160,15 @@ class Windows:
         Index of the sample that each window was cut from.
     log_scale : ndarray, shape (n_windows, n_channels)
         Decimal logarithm of the divisor relative to the fixed unit; zero with fixed scaling.
+    whole : Signals | None
+        The preprocessed samples before they were cut; ``None`` where they are the windows, and
+        for samples that are not locked to an event.
     """
 
     signals: Signals
     sample: np.ndarray
     log_scale: np.ndarray
+    whole: Signals | None = None
 
 
 def preprocess(signals, preprocessing, *, window=None, is_table=False):
@@ -206,7 +210,8 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
         signals, log_scale = _scale(signals, preprocessing)
     window = preprocessing.window[signals.modality] if window is None else window
     cut, sample = cut_windows(signals, window)
-    return Windows(cut, sample, log_scale[sample].astype(np.float32))
+    whole = signals if signals.is_locked and len(cut) > len(signals) else None
+    return Windows(cut, sample, log_scale[sample].astype(np.float32), whole)
 
 
 def _long_segments(signals, preprocessing, is_table):

@@ -90,6 +90,7 @@ def make_decoder(name, task, seed, max_epochs):
         return BrainOFClassifier(
             CHECKPOINTS.get(name),
             adaptation=_adaptation(TRAINED.get(name, "probe"), max_epochs),
+            features="latents",
             info=task.info,
             missing_positions=task.missing_positions,
             class_weight="balanced",

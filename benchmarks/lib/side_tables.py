@@ -89,6 +89,7 @@ def run_choice(item):
         save_checkpoint(Path(scratch) / "network", model, preprocessing=steps, manifest={})
         probe = BrainOFClassifier(
             Path(scratch) / "network",
+            features="latents",
             pooling=pooling,
             info=task.info,
             missing_positions=task.missing_positions,

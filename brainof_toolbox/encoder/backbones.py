@@ -158,7 +158,7 @@ class ReleasedBackbone:
 def load_backbone(checkpoint, seed):
     """Load a checkpoint, or make untrained weights; returns a backbone and its preprocessing."""
     if isinstance(checkpoint, ReleasedBrainOF):
-        return ReleasedBackbone(checkpoint), Preprocessing()
+        return ReleasedBackbone(checkpoint), Preprocessing(reference=None)
     if checkpoint is None:
         network = BrainOF(BrainOFConfig.preset("tiny"), random_state=seed).eval()
         info = {"name": None, "sha256": None, "step": 0, "parameters": network.n_parameters()}

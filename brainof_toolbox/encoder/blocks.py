@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,14 @@ from .._utils.validation import check_option
 from ..features import Block, Covariance, Evoked
 from ..signals import MODALITIES
 
-__all__ = ["LATENTS", "ColumnsDifferError", "ExplicitFeatures", "is_automatic", "parse_features"]
+__all__ = [
+    "LATENTS",
+    "ColumnsDifferError",
+    "ExplicitFeatures",
+    "describe_features",
+    "is_automatic",
+    "parse_features",
+]
 
 AUTO, ALL_EXPLICIT = "auto", "explicit"
 LATENTS = "latents"
@@ -22,9 +30,10 @@ _MOST_REGIONS = 450  # of an atlas whose own correlations are columns: some 100,
 class ColumnsDifferError(ValueError):
     """Samples give a block other columns than earlier samples."""
 
-    def __init__(self, block, message):
-        super().__init__(block, message)
+    def __init__(self, block, message, is_own=False):
+        super().__init__(block, message, is_own)  # all of them, so that it can be pickled
         self.block, self.message = block, message
+        self.is_own = is_own  # True: fixed places would have the same columns
 
     def __str__(self):
         return self.message
@@ -55,6 +64,13 @@ def parse_features(features):
     return tuple(parsed)
 
 
+def describe_features(features):
+    """Describe a valid choice of features, as JSON values."""
+    if is_automatic(features):
+        return features
+    return [f if f == LATENTS else f.fingerprint() for f in parse_features(features)]
+
+
 class ExplicitFeatures:
     """Features of preprocessed windows; of several modalities, one block of each.
 
@@ -69,7 +85,7 @@ class ExplicitFeatures:
         self.modalities = ()
         self.columns = {}  # Names of columns by block
         self.excluded = ()  # Blocks that do not apply to all samples
-        self.has_own_regions = is_auto  # False: samples have several atlases, or a large one
+        self.fixed_places = ()  # fMRI blocks of several atlases, or of a large one
         self.is_fixed = False
 
     def note_modalities(self, samples):
@@ -78,31 +94,77 @@ class ExplicitFeatures:
             found = {name for item in samples for name in item.modalities}
             self.modalities = tuple(name for name in MODALITIES if name in found)
 
-    def note_columns(self, columns, has_own_regions=True):
+    def copy(self):
+        """Return a copy for a worker, which shares no state with this one."""
+        other = copy.copy(self)
+        other.columns = dict(self.columns)
+        return other
+
+    def start(self):
+        """Forget the columns of an attempt that failed."""
+        if not self.is_fixed:
+            self.columns = {}
+
+    def fix(self):
+        """Keep the blocks that apply to all of the first samples."""
+        self.is_fixed = bool(self.features)  # latents alone leave an encoder as it is
+        self.columns = {k: v for k, v in self.columns.items() if k not in self.excluded}
+
+    def state(self):
+        """Return what the first samples fixed, as JSON values."""
+        columns = {block: list(names) for block, names in self.columns.items()}
+        state = {"modalities": list(self.modalities), "columns": columns}
+        names = {name: list(getattr(self, name)) for name in ("excluded", "fixed_places")}
+        return state | names
+
+    def with_state(self, state):
+        """Return a copy with what :meth:`state` returned, strictly; or raise a ValueError."""
+        other, columns = self.copy(), state["columns"]
+        other.modalities = tuple(name for name in MODALITIES if name in state["modalities"])
+        if list(other.modalities) != state["modalities"]:
+            raise ValueError(f"modalities {state['modalities']!r}")
+        known = [name for feature in self.features for name in other._names(feature)]
+        unknown = {*columns, *state["excluded"], *state["fixed_places"]} - set(known)
+        if unknown or set(columns) & set(state["excluded"]):
+            raise ValueError(f"blocks {sorted(unknown) or 'both used and excluded'}")
+        for block, names in columns.items():
+            is_text = isinstance(names, list) and all(isinstance(name, str) for name in names)
+            if not is_text or not names or len(set(names)) < len(names):
+                raise ValueError(f"names of the columns of {block!r}")
+        other.columns = {block: tuple(columns[block]) for block in columns}
+        other.excluded = tuple(state["excluded"])
+        other.fixed_places = tuple(state["fixed_places"])
+        other.is_fixed = True
+        return other
+
+    def note(self, other):
+        """Add what a worker has found about its samples."""
+        self.excluded = tuple(dict.fromkeys((*self.excluded, *other.excluded)))
+        self.note_columns(other.columns)
+        self.fixed_places = tuple(dict.fromkeys((*self.fixed_places, *other.fixed_places)))
+
+    def note_columns(self, columns):
         """Fix the columns of blocks; refuse others than before."""
         for block, names in columns.items():
-            known = self.columns.setdefault(block, names)
-            is_own = self._is_own(block)
-            if is_own and not has_own_regions and known is names:
-                self.has_own_regions = is_own = False
-            if len(known) != len(names) or (is_own and known != names):
+            is_fmri, known = self._is_fmri(block), self.columns.setdefault(block, names)
+            if len(known) != len(names) or (is_fmri and known != names):
                 raise ColumnsDifferError(
                     block,
                     f"The block {block!r} has {len(names)} columns for these samples and "
                     f"{len(known)} for earlier ones, or columns of other names: their durations "
                     "or atlases differ. Cut samples to one length, use one atlas, or leave the "
                     "block out of features.",
+                    is_fmri and block not in self.fixed_places,
                 )
 
-    def give_way(self, block):
+    def give_way(self, error):
         """Prepare to embed the first samples again without what they do not share."""
         if not self.is_auto or self.is_fixed:
             return False
-        if self._is_own(block):
-            self.has_own_regions = False
+        if error.is_own:
+            self.fixed_places = (*self.fixed_places, error.block)
         else:
-            self.excluded = (*self.excluded, block)
-        self.columns = {}
+            self.excluded = (*self.excluded, error.block)
         return True
 
     def compute(self, batch):
@@ -114,16 +176,19 @@ class ExplicitFeatures:
                 if not len(index) or self._is_unused(block):
                     continue
                 signals = windows.signals[index]
+                if feature.name == Evoked.name and windows.whole is not None:
+                    # A course is that of the whole sample.
+                    sample = np.unique(sample)
+                    signals = windows.whole[sample - batch.sample.min()]
                 if self._applies(feature, block, signals):
-                    is_own = self._is_own(block) and signals.shape[1] <= _MOST_REGIONS
-                    own = replace(feature, regions="own") if is_own else feature
-                    self.note_columns({block: tuple(own.columns(signals))}, is_own)
+                    own = self._with_own_regions(feature, block, signals)
+                    self.note_columns({block: tuple(own.columns(signals))})
                     yield block, sample, own.compute(signals).astype(np.float64)
 
     def blocks_of(self, feature):
         """List the blocks of a feature that have been seen, by modality in reading order."""
-        names = [self._name(feature, modality) for modality in self.modalities]
-        return [name for name in names if name in self.columns]
+        unused = self.excluded
+        return [n for n in self._names(feature) if n in self.columns and n not in unused]
 
     def definitions(self):
         """Return the modality and the feature of each block that has been seen, as computed."""
@@ -161,10 +226,22 @@ class ExplicitFeatures:
         is_late = self.is_auto and self.is_fixed and block not in self.columns
         return is_late or block in self.excluded
 
-    def _is_own(self, block):
-        """Return whether the columns of a block are those of an atlas's own regions."""
-        is_fmri = block.startswith("fmri_") or self.modalities == ("fmri",)
-        return self.has_own_regions and is_fmri
+    def _with_own_regions(self, feature, block, signals):
+        """Return an fMRI block with the atlas's own regions, unless there are several atlases."""
+        if not self.is_auto or not self._is_fmri(block) or block in self.fixed_places:
+            return feature
+        if feature.name == Covariance.name and signals.shape[1] > _MOST_REGIONS:
+            if block not in self.columns:
+                self.fixed_places = (*self.fixed_places, block)
+            return feature
+        return replace(feature, regions="own")
+
+    def _is_fmri(self, block):
+        """Return whether the columns of a block are pairs or means of regions."""
+        return block.startswith("fmri_") or self.modalities == ("fmri",)
+
+    def _names(self, feature):
+        return [self._name(feature, modality) for modality in self.modalities]
 
     def _name(self, feature, modality):
         if modality not in self.modalities:

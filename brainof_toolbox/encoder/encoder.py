@@ -210,7 +210,8 @@ class Encoder:
     def fingerprint(self):
         """All that determines the row of given signals, as JSON values."""
         found = {
-            "features": self.explicit.fingerprint(),
+            "features": [getattr(feature, "name", feature) for feature in self.features],
+            "explicit": self.explicit.fingerprint(),
             "preprocessing": self.preprocessing.to_dict(),
             "window": self.window,
             "missing_positions": self.read_options.missing_positions,
@@ -267,13 +268,14 @@ class Encoder:
         """Embed samples, again without what they do not share, and order the blocks."""
         self.explicit.note_modalities(samples)
         while True:
+            self.explicit.start()
             try:
                 blocks = embed()
                 break
             except ColumnsDifferError as error:
-                if not self.explicit.give_way(error.block):
+                if not self.explicit.give_way(error):
                     raise
-        self.explicit.is_fixed = True
+        self.explicit.fix()
         return self._in_order(blocks, count_samples(samples))
 
     def average_windows(self, batches, n_samples):
@@ -313,6 +315,12 @@ class Encoder:
                     shape = n_samples, len(self.explicit.columns[name])
                     blocks[name] = np.full(shape, np.nan, dtype=np.float32)
                 found[name] = blocks[name]
+        if not found:
+            raise ValueError(
+                "No block of explicit features applies to these samples: the sensors are "
+                "gradiometers without an orientation. Add orientations, or use "
+                "features='latents'."
+            )
         return found
 
     # --------------------------------------------------------------------------- other weights
@@ -336,6 +344,12 @@ class Encoder:
         other = copy.copy(self)
         other.features = (LATENTS,)
         other.explicit = ExplicitFeatures(other.features)
+        return other
+
+    def with_explicit(self, explicit):
+        """Return an encoder with the blocks of explicit features that other samples fixed."""
+        other = copy.copy(self)
+        other.explicit = explicit
         return other
 
     def without_network(self):

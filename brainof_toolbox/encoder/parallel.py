@@ -14,7 +14,7 @@ import os
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -54,8 +54,7 @@ class Outcome:
     index: int  # Position in the list
     blocks: dict | None = None  # (n_samples, n_columns) by name, unless the item was broken
     error: Exception | None = None  # Why it was broken
-    columns: dict = field(default_factory=dict)  # Names of the columns of explicit blocks
-    has_own_regions: bool = True  # False: those of fMRI are of fixed places
+    explicit: object = None  # ExplicitFeatures of the task: columns, and blocks that apply
 
     @property
     def rows(self):
@@ -144,8 +143,20 @@ def embed_items(encoder, tasks, *, n_jobs=None, on_error="raise"):
         for message, category in messages:
             warn(message, category)
         for outcome in outcomes:
-            encoder.explicit.note_columns(outcome.columns, outcome.has_own_regions)
+            if outcome.explicit is not None:
+                _note(encoder, outcome, results)
             yield outcome
+
+
+def _note(encoder, outcome, results):
+    """Note what a worker found; stop the others if samples differ."""
+    try:
+        encoder.explicit.note(outcome.explicit)
+    except ColumnsDifferError:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*have been cancelled", UserWarning)
+            results.close()
+        raise
 
 
 def _spread(encoder, tasks, on_error, n_jobs):
@@ -197,6 +208,7 @@ def _work(encoder, key, weights, task, on_error):
     """Embed a task in a worker; also returns the warnings."""
     messages = []
     encoder = copy.copy(encoder)
+    encoder.explicit = encoder.explicit.copy()  # threads share what they were sent
     if key is not None:
         network = _receive(key, encoder.backbone.config, weights)
         encoder.backbone = encoder.backbone.receive(network)
@@ -240,8 +252,7 @@ def _embed_task(encoder, task, on_error, messages=None):
         Outcome(
             index,
             {name: part[i] for name, part in parts.items()},
-            columns=encoder.explicit.columns,
-            has_own_regions=encoder.explicit.has_own_regions,
+            explicit=encoder.explicit,
         )
         for i, (index, _) in enumerate(task)
     ]

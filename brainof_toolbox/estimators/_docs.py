@@ -34,9 +34,9 @@ align : "subject" | None
 features : str | sequence of str
     Blocks that the decoder uses, as of :class:`~brainof_toolbox.BrainOFEmbedder`. ``"auto"``:
     ``"latents"``, ``"covariance"`` and, where samples are locked to an event, ``"evoked"``. fMRI
-    has the columns of its own regions where all samples have one atlas of at most 450 regions,
-    and those of fixed places elsewhere. ``"explicit"``: the same without the latents, so that no
-    network is used.
+    has the columns of its own regions where all samples have one atlas (correlations of at most
+    450 regions), and those of fixed places elsewhere. ``"explicit"``: the same without the
+    latents, so that no network is used.
 """,
     "features": """
 features : str | sequence of str
@@ -90,8 +90,9 @@ device : str
 """,
     "random_state": """
 random_state : int | RandomState | None
-    Seed of inner splits, of the order of samples and of untrained weights (``checkpoint=None``);
-    ``None`` means 0.
+    Seed of the split that early stopping watches, of the order of samples in training, of heads
+    that are small networks and of untrained weights (``checkpoint=None``); ``None`` means 0. A
+    linear probe of at most 1000 samples does not depend on it.
 """,
     "verbose": """
 verbose : bool | None

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import as_seed, check_option
+from ..encoder.blocks import describe_features
 from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
 from . import adapters
@@ -192,7 +193,9 @@ class SupervisedBrainOF(BaseBrainOF):
 
     @isolate_torch()
     def save_adapter(self, directory):
-        """Save the updates that LoRA trained, and the head, without the checkpoint.
+        """Save the updates that LoRA trained, the head and the rest of the decoder.
+
+        The checkpoint is not part of it.
 
         Parameters
         ----------
@@ -213,7 +216,9 @@ class SupervisedBrainOF(BaseBrainOF):
                 f"{self.adaptation!r}. For other networks there is save_pretrained."
             )
         adaptation = resolve_adaptation(self.adaptation)
-        adapters.save(directory, type(self).__name__, adaptation, self.decoder_, self.targets_)
+        name, features = type(self).__name__, describe_features(self.features)
+        options = {"features": features, "align": self.align}
+        adapters.save(directory, name, adaptation, self.decoder_, self.targets_, options)
 
     @isolate_torch()
     def load_adapter(self, directory):
@@ -222,8 +227,8 @@ class SupervisedBrainOF(BaseBrainOF):
         Parameters
         ----------
         directory : path-like
-            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation and
-            parameters of the network.
+            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation,
+            features, alignment and parameters of the network.
 
         Returns
         -------
@@ -242,10 +247,9 @@ class SupervisedBrainOF(BaseBrainOF):
                 f"load_adapter needs adaptation='lora', this estimator has {self.adaptation!r}."
             )
         adaptation, encoder = self._start()
-        name, kind = type(self).__name__, self._targets
-        targets, decoder = adapters.load(
-            directory, name, adaptation, encoder, kind, as_seed(self.random_state)
-        )
+        name, kind, seed = type(self).__name__, self._targets, as_seed(self.random_state)
+        options = {"features": describe_features(self.features), "align": self.align}
+        targets, decoder = adapters.load(directory, name, adaptation, encoder, kind, seed, options)
         return self._store(targets, decoder)
 
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from .._utils.validation import check_number, check_option
 from . import lora
 from ._docs import fill_estimator_doc
-from .decoders import JoinedHead, ProbeDecoder, embed_blocks
+from .decoders import ProbeDecoder, embed_blocks
 from .finetune import freeze
 from .training import Training
 
@@ -47,11 +47,7 @@ class Probe(BaseEstimator):
         """Fit the head; returns a ProbeDecoder."""
         blocks = embed_blocks(data.encoder, data.samples)
         blocks, alignment = data.align_blocks(blocks)
-        if self.head == "mlp":
-            head = JoinedHead(data.fit_head(blocks, self.head))
-        else:
-            head = data.fit_probe(blocks)
-        return ProbeDecoder(data.encoder, head, alignment)
+        return ProbeDecoder(data.encoder, data.fit_head(blocks, self.head), alignment)
 
 
 @fill_estimator_doc

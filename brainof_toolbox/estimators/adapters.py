@@ -1,8 +1,9 @@
 """Save what LoRA trained, without the checkpoint that it was trained on.
 
-A directory holds ``adapter.json`` (which checkpoint, which parameters, which targets) and
-``adapter.safetensors`` (two factors for each matrix, and the head). Reading is strict, and nothing
-in it is ever executed.
+A directory holds ``adapter.json`` (which checkpoint, which parameters, which targets, which
+explicit features) and ``adapter.safetensors`` (two factors for each matrix, the head, the probe on
+explicit features, the centre of aligned subjects). Reading is strict, and nothing in it is ever
+executed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import copy
 import json
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.torch
+import torch
 
 from .._utils.files import replace_directory, write_file
+from .._utils.validation import check_number
 from ..models.strict import (
     check_header,
     damaged,
@@ -27,24 +31,39 @@ from ..models.strict import (
     refuse_nonfinite,
 )
 from . import lora
+from .alignment import Alignment
+from .decoders import NETWORK
+from .fusion import FusedClassifier, FusedRegressor
 from .heads import N_HIDDEN
 from .network import Network
+from .targets import ClassTargets
 
 FORMAT_VERSION = 1
 DESCRIPTION, WEIGHTS = FILES = ("adapter.json", "adapter.safetensors")
-_PREFIX = "update."
+#: Parts of the tensors, by the beginning of their names; the others are the head's.
+_PARTS = ("update", "probe", "centre")
 
 
-def save(directory, name, adaptation, decoder, targets):
+def save(directory, name, adaptation, decoder, targets, options):
     """Write the adapter of a fitted estimator: all of it, or nothing changes."""
-    encoder = decoder.encoder
-    state = {f"{_PREFIX}{key}": tensor for key, tensor in decoder.updates.items()}
+    encoder, probe, alignment = decoder.encoder, decoder.probe, decoder.alignment
+    state = {f"update.{key}": tensor for key, tensor in decoder.updates.items()}
     for key, tensor in decoder.network.state_dict().items():
         if not key.startswith("backbone."):
             state[key] = tensor.detach().cpu().contiguous()
+    arrays = {f"probe.{key}": array for key, array in (probe.arrays() if probe else {}).items()}
+    centre = alignment.centre if alignment else {}
+    arrays |= {f"centre.{key}": array for key, array in centre.items()}
+    state |= {key: torch.tensor(array) for key, array in arrays.items()}
     refuse_nonfinite(state, "the adapter")
+    fusion = None
+    if probe:
+        fusion = {"factors": list(decoder.factors), "shares": decoder.shares}
+        fusion |= {"explicit": encoder.explicit.state(), "probe": probe.choices()}
     description = {
-        **_identity(name, adaptation, encoder),
+        **_identity(name, adaptation, encoder, options),
+        "fusion": fusion,
+        "is_aligned": alignment is not None,
         "weights": decoder.base_weights,
         "checkpoint": encoder.checkpoint_info["name"],
         "outputs": targets.to_dict(),
@@ -57,9 +76,9 @@ def save(directory, name, adaptation, decoder, targets):
     return Path(os.path.abspath(directory))
 
 
-def _identity(name, adaptation, encoder):
+def _identity(name, adaptation, encoder, options):
     """Describe what must be equal where an adapter is loaded."""
-    parameters = {key: getattr(encoder, key) for key in ("pooling", "layer", "window")}
+    parameters = {key: getattr(encoder, key) for key in ("pooling", "layer", "window")} | options
     own = ("head", "rank", "alpha", "target_modules")
     return {
         "format_version": FORMAT_VERSION,
@@ -69,7 +88,7 @@ def _identity(name, adaptation, encoder):
     }
 
 
-def load(directory, name, adaptation, encoder, kind, seed):
+def load(directory, name, adaptation, encoder, kind, seed, options):
     """Put an adapter on an encoder's network; returns targets of a kind and a NetworkDecoder."""
     directory = Path(directory)
     for file in FILES:
@@ -81,20 +100,68 @@ def load(directory, name, adaptation, encoder, kind, seed):
     path = directory / DESCRIPTION
     description = read_json(path)
     refuse_code(description, path)
-    _check(description, _identity(name, adaptation, encoder), path)
+    _check(description, _identity(name, adaptation, encoder, options), path)
     targets = _read_targets(description["outputs"], kind, name, path)
+    encoder, fields, n_columns = _read_fusion(description, encoder, path)
     hidden = [N_HIDDEN] if adaptation.head == "mlp" else []
-    widths = [encoder.n_columns, *hidden, targets.n_outputs]
-    state = _read(directory / WEIGHTS, _wanted_shapes(encoder, adaptation, widths))
+    widths = [encoder.backbone.n_columns(encoder.pooling), *hidden, targets.n_outputs]
+    shapes = _wanted_shapes(encoder, adaptation, widths)
+    shapes |= _fusion_shapes(n_columns, targets.n_outputs, bool(fields), description["is_aligned"])
+    state = _read(directory / WEIGHTS, shapes)
     network = _empty_network(encoder, widths)
     matrices = adaptation._prepare(network, encoder, seed, state["update"])
     network.load_state_dict({**network.state_dict(), **state["head"]})
-    return targets, adaptation._finish(encoder, network, matrices, description["subjects"])
+    decoder = adaptation._finish(encoder, network, matrices, description["subjects"])
+    arrays = {part: {k: t.double().numpy() for k, t in state[part].items()} for part in _PARTS}
+    if fields:
+        probe = FusedClassifier if kind is ClassTargets else FusedRegressor
+        fields["probe"] = probe.restore(arrays["probe"], fields["probe"])
+    if description["is_aligned"]:
+        fields["alignment"] = Alignment(arrays["centre"])
+    return targets, replace(decoder, **fields)
+
+
+def _read_fusion(description, encoder, path):
+    """Return encoder, fields of a NetworkDecoder, and widths of the blocks of its probe."""
+    fusion = description["fusion"]
+    if fusion is None:
+        return encoder.only_latents(), {}, {}
+    try:
+        explicit = encoder.explicit.with_state(fusion["explicit"])
+        choices, factors = fusion["probe"], tuple(fusion["factors"])
+        n_columns = {block: len(names) for block, names in explicit.columns.items()}
+        for numbers in (*choices.values(), fusion["shares"], dict(enumerate(factors))):
+            for key, value in numbers.items():
+                check_number(key, value, low=0)
+        kinds = {"weights_", "strength_", "factors_"}
+        if set(choices) != kinds or set(choices["weights_"]) != set(n_columns):
+            raise ValueError("its probe is not one of these blocks")
+        if len(factors) != 2 or set(fusion["shares"]) != {NETWORK, *n_columns}:
+            raise ValueError("factors and shares do not fit to these blocks")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: the explicit features are damaged ({type(error).__name__}: {error}). Save "
+            "the adapter again."
+        ) from error
+    fields = {"probe": choices, "factors": factors, "shares": fusion["shares"]}
+    return encoder.with_explicit(explicit), fields, n_columns
+
+
+def _fusion_shapes(n_columns, n_outputs, has_probe, is_aligned):
+    """List the shapes of the tensors of a probe on explicit features, and of an alignment."""
+    shapes = {"probe.intercept": (n_outputs,)} if has_probe else {}
+    for block, n in n_columns.items():
+        shapes |= {f"probe.mean.{block}": (n,), f"probe.rate.{block}": (n,)}
+        shapes[f"probe.coef.{block}"] = n_outputs, n
+    widths = {**n_columns, "latents": n_outputs} if is_aligned else {}
+    return shapes | {f"centre.{block}": (n,) for block, n in widths.items()}
 
 
 def _check(description, wanted, path):
     """Refuse an adapter of another checkpoint, estimator or other parameters."""
-    missing = {*wanted, "checkpoint", "outputs", "subjects"} - set(description)
+    missing = {*wanted, "checkpoint", "outputs", "subjects", "fusion", "is_aligned"} - set(
+        description
+    )
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)}: it describes no adapter.")
     for name, value in wanted.items():
@@ -132,8 +199,8 @@ def _wanted_shapes(encoder, adaptation, widths):
     found = lora.find_targets(network, adaptation.target_modules, encoder.layer)
     for name, module in found.items():
         n_out, n_in = module.weight.shape
-        shapes[f"{_PREFIX}{name}.a"] = rank, n_in
-        shapes[f"{_PREFIX}{name}.b"] = n_out, rank
+        shapes[f"update.{name}.a"] = rank, n_in
+        shapes[f"update.{name}.b"] = n_out, rank
     return shapes
 
 
@@ -145,15 +212,16 @@ def _empty_network(encoder, widths):
 
 
 def _read(path, shapes):
-    """Read the factors of the updates, and the head, if they have exactly these shapes."""
+    """Read the tensors of each part, if all have exactly these shapes."""
     check_header(path, read_header(path), shapes)
     try:
         state = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
         raise damaged(path, str(error)) from error
     refuse_nonfinite(state, path)
-    parts = {"head": {}, "update": {}}
+    parts = {part: {} for part in ("head", *_PARTS)}
     for name, tensor in state.items():
-        part = "update" if name.startswith(_PREFIX) else "head"
-        parts[part][name.removeprefix(_PREFIX)] = tensor.clone()
+        part, _, rest = name.partition(".")
+        part, rest = (part, rest) if part in _PARTS else ("head", name)
+        parts[part][rest] = tensor.clone()
     return parts

@@ -51,6 +51,5 @@ def _shares(factors, outputs, probe, blocks):
     """Share of the network and of each block in the spread of the outputs."""
     spread = [factors[0] * outputs.std(axis=0).sum()]
     spread.append(factors[1] * probe.decision(blocks).std(axis=0).sum())
-    total = sum(spread) or 1.0
-    shares = {NETWORK: float(spread[0] / total)}
-    return shares | {name: w * float(spread[1] / total) for name, w in probe.weights_.items()}
+    own, explicit = (float(part / sum(spread)) if sum(spread) else 0.5 for part in spread)
+    return {NETWORK: own} | {name: explicit * w for name, w in probe.weights_.items()}

@@ -113,7 +113,7 @@ def fit_fused_classifier(blocks, y, groups=None, weight=None, *, random_state=0)
         raise ValueError(f"y must hold {n_samples} class indices, got shape {y.shape}, {y.dtype}.")
     if len(np.unique(y)) < 2 or not np.array_equal(np.unique(y), np.arange(y.max() + 1)):
         raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
-    splits = inner_splits(y, groups, is_classification=True, random_state=random_state)
+    splits = inner_splits(y, groups, is_classification=True)
     family = LogisticFamily(y, weight)
     return _fit(FusedClassifier, family, blocks, groups, splits, random_state)
 
@@ -124,7 +124,7 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
     y, weight = np.asarray(y, dtype=np.float64), _check_weight(weight, n_samples)
     if y.shape != (n_samples,) or not np.isfinite(y).all():
         raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
-    splits = inner_splits(y, groups, is_classification=False, random_state=random_state)
+    splits = inner_splits(y, groups, is_classification=False)
     family = SquaresFamily(y, weight)
     return _fit(FusedRegressor, family, blocks, groups, splits, random_state)
 
@@ -380,7 +380,8 @@ def center_by_group(blocks, groups, centre=None):
     """Move the mean of each group towards a common centre; return the blocks and the centre."""
     # A group of n samples goes n / (n + 1) of the way: the mean of few is uncertain, and a single
     # sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
-    # means of the groups; for new groups it is given. Rows of NaN stay.
+    # means of the groups; for new groups it is given. Rows of NaN stay; a block that no sample has
+    # has no centre, and stays missing in new groups.
     check_blocks(blocks, None if centre is None else {k: len(c) for k, c in centre.items()})
     codes = np.unique(groups, return_inverse=True)[1]
     members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
@@ -390,7 +391,10 @@ def center_by_group(blocks, groups, centre=None):
         there = [rows[~np.isnan(X[rows, 0])] for rows in members]
         there = [rows for rows in there if len(rows)]
         means = [X[rows].mean(axis=0, dtype=np.float64) for rows in there]
-        common[name] = np.mean(means, axis=0) if centre is None else centre[name]
+        if centre is None:
+            common[name] = np.mean(means, axis=0) if means else np.full(X.shape[1], np.nan)
+        else:
+            common[name] = centre[name]
         for rows, mean in zip(there, means, strict=True):
             X[rows] -= (len(rows) / (len(rows) + 1) * (mean - common[name])).astype(X.dtype)
         moved[name] = X

@@ -17,7 +17,7 @@ from ..models.isolate import isolate_torch
 from . import lora
 from .alignment import Alignment, subjects_of
 from .augment import Augmentation
-from .decoders import NetworkDecoder, join_blocks
+from .decoders import JoinedHead, NetworkDecoder, join_blocks
 from .finetune import Settings, TrainingData, fit_network, make_optimizer
 from .fuse_network import fuse_network
 from .fusion import fit_fused_classifier, fit_fused_regressor
@@ -40,11 +40,16 @@ class LabelledSamples:
 
     def fit_head(self, blocks, head, rows=slice(None)):
         """Fit a head to some of the samples, given the blocks of features of all."""
+        if head == "linear":
+            return self.fit_probe(blocks, rows)
         fit = fit_classification_head if self.is_classification else fit_regression_head
         groups = None if self.groups is None else self.groups[rows]
         features, targets = join_blocks(blocks)[rows], self.targets[rows]
         weight = self.weight[rows]
-        return fit(features, targets, groups, kind=head, weight=weight, random_state=self.seed)
+        seed = self.seed
+        return JoinedHead(
+            fit(features, targets, groups, kind=head, weight=weight, random_state=seed)
+        )
 
     def fit_probe(self, blocks, rows=slice(None)):
         """Fit a fused probe to some of the samples."""

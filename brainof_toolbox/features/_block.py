@@ -148,8 +148,8 @@ class Block:
 
 
 def why_not_locked(signals):
-    """Return why time points do not correspond across samples, or None."""
-    if not signals.is_locked:
+    """Return why courses or levels do not correspond across samples, or None."""
+    if signals.modality != "fmri" and not signals.is_locked:
         return (
             "these samples are recordings, runs or windows of them, whose start has no place "
             "relative to an event (Signals.is_locked). Use epochs or trials, and a window that "

@@ -37,9 +37,9 @@ class Evoked(Block):
     Notes
     -----
     A row is a function of its own sample. The columns depend on the length of the samples, not
-    on their montage or rate. The block does not apply to recordings, nor to windows that were cut
-    out of longer samples (:func:`available`): where epochs are longer than the window of the
-    preprocessing, preprocess them with ``window=`` their duration.
+    on their montage or rate. The block does not apply to recordings of EEG and MEG, nor to windows
+    that were cut out of longer samples (:func:`available`). Estimators compute it from whole
+    epochs, however long the windows of the network are.
 
     Examples
     --------

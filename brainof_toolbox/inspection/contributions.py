@@ -12,9 +12,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 from .._utils.validation import check_option
 from ..models.isolate import isolate_torch
-from .scoring import prepare
 from .hiding import Hidden
 from .maps import make_axes
+from .scoring import prepare
 
 _SCORES = {
     True: {

@@ -10,9 +10,9 @@ import torch
 
 from .._utils.validation import check_number
 from ..models.isolate import isolate_torch
-from .scoring import check_predicts, prepare
 from .hiding import take_tokens
 from .importance import Importance, PartImportance, in_band, usable_bands
+from .scoring import check_predicts, prepare
 
 
 @isolate_torch()

@@ -6,9 +6,9 @@ import numpy as np
 
 from .._utils.validation import check_number
 from ..models.isolate import isolate_torch
-from .scoring import prepare
 from .hiding import Hidden
 from .importance import Importance, PartImportance, usable_bands
+from .scoring import prepare
 
 
 @isolate_torch()

@@ -153,7 +153,7 @@ class BrainOF(nn.Module):
         latents : torch.Tensor, shape (B, M, D)
             The embedding.
         balance : torch.Tensor, shape ()
-            Mean over all gates; 1 when experts are evenly used. Only if asked for.
+            Mean over all gates; 1 when experts are evenly used. Only on request.
 
         Raises
         ------
@@ -199,14 +199,14 @@ class BrainOF(nn.Module):
         return_balance : bool
             Return the auxiliary loss of the experts too.
         routing : RoutingRecord | None
-            As above.
+            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
 
         Returns
         -------
         values : torch.Tensor, shape (B, S, P)
             Patches; meaningless where the queries are padding.
         balance : torch.Tensor, shape ()
-            As above. Only if asked for.
+            Mean over all gates of the decoder. Only on request.
 
         Raises
         ------
@@ -231,7 +231,7 @@ class BrainOF(nn.Module):
         queries : TokenBatch
             One per channel: where and what, and as when the middle and the length of the sample.
         routing : RoutingRecord | None
-            As above.
+            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
 
         Returns
         -------

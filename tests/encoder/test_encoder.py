@@ -74,9 +74,11 @@ def test_it_is_the_estimators(micro_checkpoint, epochs):
     fitted = BrainOFEmbedder(micro_checkpoint).fit(epochs)
     np.testing.assert_array_equal(fitted.transform(epochs), encoder.embed(epochs))
     assert fitted.encoder_.fingerprint == encoder.fingerprint
-    probe = BrainOFClassifier(micro_checkpoint).fit(epochs, epochs.events[:, 2])
+    probe = BrainOFClassifier(micro_checkpoint, features="latents")
+    probe.fit(epochs, epochs.events[:, 2])
     assert probe.encoder_.fingerprint == encoder.fingerprint
-    tuned = BrainOFClassifier(micro_checkpoint, adaptation=FineTuning(max_epochs=1))
+    adaptation = FineTuning(max_epochs=1, refit=False)
+    tuned = BrainOFClassifier(micro_checkpoint, features="latents", adaptation=adaptation)
     tuned.fit(epochs, epochs.events[:, 2])
     assert tuned.encoder_.fingerprint["weights"] != encoder.fingerprint["weights"]
     assert tuned.encoder_.network is tuned.decoder_.network.backbone
@@ -108,6 +110,19 @@ def test_windows_of_a_recording_are_averaged():
     assert len(batch) == 4
     expected = Covariance().compute(batch.windows["eeg"].signals).astype(float).mean(axis=0)
     np.testing.assert_allclose(row[0], expected, **CLOSE)
+
+
+def test_course_of_an_epoch_longer_than_a_window():
+    """The course is that of the whole epoch, and the covariance the mean over its windows."""
+    X = from_epochs(noise_epochs(4))
+    encoder = Encoder(features="explicit", window=0.5)
+    blocks = encoder.embed_blocks([X[:3], X[3:]])
+    assert len(next(encoder.windows(X))) > len(X)
+    whole = preprocess(X, encoder.preprocessing, window=X.duration).signals
+    np.testing.assert_allclose(blocks["evoked"], Evoked().compute(whole), **CLOSE)
+    windows = preprocess(X, encoder.preprocessing, window=0.5)
+    expected = Covariance().compute_samples(windows)
+    np.testing.assert_allclose(blocks["covariance"], expected, **CLOSE)
 
 
 def test_blocks_of_several_modalities():
@@ -165,14 +180,14 @@ def test_what_has_no_block(epochs):
 
 
 def test_a_probe_on_blocks(micro_checkpoint):
-    """Samples without a modality are predicted as well; training needs latents alone."""
+    """Samples without a modality are predicted as well; training needs latents."""
     X, y = mixed(12), np.arange(12) % 2
     features = ("latents", "covariance")
     decoder = BrainOFClassifier(micro_checkpoint, features=features, pooling="mean").fit(X, y)
     assert np.isfinite(decoder.predict_proba(X)).all()
-    with pytest.raises(ValueError, match="LoRA trains the network: it needs features='latents'"):
-        BrainOFClassifier(micro_checkpoint, features=features, adaptation="lora").fit(X, y)
-    with pytest.raises(ValueError, match="other features than latents"):
+    with pytest.raises(ValueError, match="LoRA trains the network: .* must include 'latents'"):
+        BrainOFClassifier(features="covariance", adaptation="lora").fit(X, y)
+    with pytest.raises(ValueError, match="this needs latents alone: pass features='latents'"):
         decoder.decoder_.as_network()
 
 
@@ -186,7 +201,10 @@ def test_fingerprint(micro_checkpoint):
     for same in ({"batch_size": 3}, {"device": "cpu"}, {"verbose": True}, {"random_state": 4}):
         assert Encoder(micro_checkpoint, **same).fingerprint == plain
     changes = [{"pooling": "mean"}, {"layer": 1}, {"window": 2.0}, {"features": "covariance"}]
-    changes += [{"missing_positions": "placeholder"}, {"features": ("latents", Covariance(8))}]
+    changes += [
+        {"missing_positions": "placeholder"},
+        {"features": ("latents", Covariance(n_channels=8))},
+    ]
     found = [Encoder(micro_checkpoint, **change).fingerprint for change in changes]
     texts = {json.dumps(fingerprint, sort_keys=True) for fingerprint in [plain, *found]}
     assert len(texts) == len(changes) + 1
@@ -223,7 +241,8 @@ def test_trained_weights_are_pickled():
     """Fine-tuned from a bundled checkpoint: the pickle holds what was trained."""
     X = obvious_epochs(8)
     adaptation = LoRA(rank=2, max_epochs=1, refit=False)
-    fitted = BrainOFClassifier(pooling="mean", adaptation=adaptation).fit(X, X.events[:, 2])
+    fitted = BrainOFClassifier(features="latents", pooling="mean", adaptation=adaptation)
+    fitted.fit(X, X.events[:, 2])
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
 
@@ -232,8 +251,11 @@ def test_trained_weights_are_pickled():
 
 
 def test_a_search_reaches_the_adaptation(micro_checkpoint):
-    X = obvious_epochs(12)
-    decoder = BrainOFClassifier(micro_checkpoint, adaptation=LoRA(max_epochs=1), pooling="mean")
+    X = obvious_epochs(8)
+    options = {"features": "latents", "pooling": "mean"}
+    decoder = BrainOFClassifier(
+        micro_checkpoint, adaptation=LoRA(max_epochs=1, refit=False), **options
+    )
     grid = {"adaptation__rank": [1, 2]}
     search = GridSearchCV(decoder, grid, cv=2, error_score="raise").fit(X, X.events[:, 2])
     best = search.best_estimator_

@@ -84,10 +84,11 @@ def bold(seed=0, n_volumes=40, t_r=2.0):
 
 
 def adapted(kind, checkpoint, adaptation="probe", **kwargs):
-    """An estimator whose adaptation takes those of the parameters that are its own."""
+    """An estimator of latents whose adaptation takes those of the parameters that are its own."""
     choices = {"probe": Probe, "lora": LoRA, "full": FineTuning}
     own = {**Probe().get_params(), **LoRA().get_params(), **FineTuning().get_params()}
     names = set(choices[adaptation]().get_params())
     options = {name: value for name, value in kwargs.items() if name in names}
     others = {name: value for name, value in kwargs.items() if name not in own}
+    others = {"features": "latents", **others}
     return kind(checkpoint, adaptation=choices[adaptation](**options), **others)

@@ -112,7 +112,8 @@ def test_class_weight(adaptation, small_checkpoint):
     rare = {}
     weights = {"none": None, "balanced": "balanced", "said": {"often": 40 / 70, "rare": 4.0}}
     for name, weight in weights.items():
-        classifier = make(small_checkpoint, adaptation, class_weight=weight, max_epochs=6)
+        how = {"pooling": "mean", "refit": False}
+        classifier = make(small_checkpoint, adaptation, class_weight=weight, **how)
         rare[name] = classifier.fit(epochs, y).predict_proba(noise_epochs(40, seed=1))[:, 1].mean()
     assert rare["none"] < rare["balanced"] - 0.1
     assert rare["said"] == pytest.approx(rare["balanced"], abs=1e-6)

@@ -235,7 +235,7 @@ def test_labels_in_epochs_do_not_leak(small_checkpoint):
     epochs.metadata = pd.DataFrame({"label": y, "again": np.array(["left", "right"])[y - 1]})
     onsets = epochs.events[:, 0] / epochs.info["sfreq"]
     epochs.set_annotations(mne.Annotations(onsets, 1.0, [f"class {label}" for label in y]))
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=5)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=3)
     assert 0.35 < scores.mean() < 0.65
 
 
@@ -249,7 +249,7 @@ def test_labels_in_recordings_do_not_leak(small_checkpoint):
         )
         noise = with_channels(noise, stim=float(1 + label), misc=float(label))
         recordings.append(annotate(noise, (0.2, 0.3, f"class {label}")))
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), recordings, y, cv=5)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint), recordings, y, cv=3)
     assert 0.33 < scores.mean() < 0.67
 
 
@@ -258,7 +258,7 @@ def test_leak_detector_works(small_checkpoint):
     epochs = noise_epochs(80, seed=3)
     y = epochs.events[:, 2]
     epochs._data[:, 0] *= 3.0 ** y[:, None]
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=5)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=3)
     assert scores.mean() > 0.8
 
 

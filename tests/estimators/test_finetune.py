@@ -144,7 +144,7 @@ def test_training_a_regressor_starts_from_the_probe(small_checkpoint):
     """The same for a continuous target."""
     epochs, y = obvious_epochs(24), np.linspace(-5, 20, 24)
     shared = {"validation_fraction": 0}
-    probe = BrainOFRegressor(small_checkpoint).fit(epochs, y)
+    probe = adapted(BrainOFRegressor, small_checkpoint).fit(epochs, y)
     tuned = adapted(
         BrainOFRegressor, small_checkpoint, "full", max_epochs=1, learning_rate=1e-12, **shared
     ).fit(epochs, y)

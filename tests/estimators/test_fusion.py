@@ -272,6 +272,10 @@ def test_groups_are_centred():
     assert same == centre
     old, _ = center_by_group({k: X[:5] for k, X in blocks.items()}, ["b"] * 5, centre)
     np.testing.assert_allclose(new["many"] - old["many"], 7 / 6)  # a sixth of the offset stays
+    never = {"few": np.full((5, 6), np.nan), "many": blocks["many"][:5]}
+    _, partly = center_by_group(never, ["a"] * 5)  # no sample has the first block
+    later, _ = center_by_group({k: X[10:15] for k, X in blocks.items()}, ["b"] * 5, partly)
+    assert np.isnan(later["few"]).all() and np.isfinite(later["many"]).all()
     with pytest.raises(ValueError, match="was fitted to blocks"):
         center_by_group({"few": blocks["few"]}, groups, centre)
 

@@ -153,7 +153,7 @@ def test_starts_from_the_probe(kind, small_checkpoint):
     epochs = obvious_epochs(24)
     y = epochs.events[:, 2]
     shared = {"validation_fraction": 0}
-    probe = kind(small_checkpoint).fit(epochs, y)
+    probe = adapted(kind, small_checkpoint).fit(epochs, y)
     still = {**LORA, "max_epochs": 1, "learning_rate": 1e-12}
     tuned = adapted(kind, small_checkpoint, **still, **shared).fit(epochs, y)
     if kind is BrainOFClassifier:
@@ -236,7 +236,7 @@ def test_classes_survive(labels, small_checkpoint, tmp_path):
     """Labels come back with their type."""
     fitted, epochs = fit_one(BrainOFClassifier, small_checkpoint, labels[np.arange(16) % 2])
     fitted.save_adapter(tmp_path / "adapter")
-    other = BrainOFClassifier(small_checkpoint, adaptation="lora")
+    other = adapted(BrainOFClassifier, small_checkpoint, "lora")
     other.load_adapter(tmp_path / "adapter")
     assert other.classes_.dtype == labels.dtype
     np.testing.assert_array_equal(other.predict(epochs), fitted.predict(epochs))
@@ -272,7 +272,7 @@ def test_adapter_of_something_else_is_refused(small_checkpoint, other_checkpoint
         load(kind=BrainOFRegressor)
     with pytest.raises(ValueError, match="load_adapter needs adaptation='lora'"):
         load(adaptation="full")
-    probe = BrainOFClassifier(small_checkpoint).fit(obvious_epochs(8), np.arange(8) % 2)
+    probe = adapted(BrainOFClassifier, small_checkpoint).fit(obvious_epochs(8), np.arange(8) % 2)
     with pytest.raises(ValueError, match="There is no adapter"):
         probe.save_adapter(tmp_path / "probe")
 
@@ -284,7 +284,7 @@ def test_damaged_adapters_are_refused(small_checkpoint, tmp_path):
 
     def refuse(error, match):
         with pytest.raises(error, match=match):
-            BrainOFClassifier(small_checkpoint, adaptation="lora").load_adapter(folder)
+            adapted(BrainOFClassifier, small_checkpoint, "lora").load_adapter(folder)
 
     refuse(FileNotFoundError, "is no adapter")
     fitted.save_adapter(folder)
@@ -375,7 +375,7 @@ def test_text_is_as_wide_as_its_words(small_checkpoint, tmp_path):
     content = json.loads(path.read_text())
     content["outputs"]["dtype"] = "<U100000000"
     path.write_text(json.dumps(content))
-    other = BrainOFClassifier(small_checkpoint, adaptation="lora")
+    other = adapted(BrainOFClassifier, small_checkpoint, "lora")
     other.load_adapter(tmp_path / "adapter")
     assert other.classes_.dtype == np.dtype("<U2")
     np.testing.assert_array_equal(other.predict(epochs), fitted.predict(epochs))
@@ -385,7 +385,7 @@ def test_training_goes_on_from_a_loaded_adapter(small_checkpoint, tmp_path):
     """A loaded adapter has no history; one pass over more samples begins it."""
     fitted, epochs = fit_one(BrainOFClassifier, small_checkpoint)
     fitted.save_adapter(tmp_path / "adapter")
-    other = BrainOFClassifier(small_checkpoint, adaptation="lora")
+    other = adapted(BrainOFClassifier, small_checkpoint, "lora")
     other.load_adapter(tmp_path / "adapter").partial_fit(
         epochs, np.resize(fitted.classes_, len(epochs))
     )

@@ -19,8 +19,8 @@ from brainof_toolbox.inspection import (
     plot_contributions,
     reconstruct,
 )
-from brainof_toolbox.inspection.scoring import prepare
 from brainof_toolbox.inspection.hiding import Hidden, hide_in_blocks
+from brainof_toolbox.inspection.scoring import prepare
 from brainof_toolbox.io.sensors import from_array
 
 SMALL = {"pooling": "mean"}
