@@ -18,6 +18,7 @@ __all__ = [
     "describe_features",
     "is_automatic",
     "parse_features",
+    "signals_for",
 ]
 
 AUTO, ALL_EXPLICIT = "auto", "explicit"
@@ -170,16 +171,11 @@ class ExplicitFeatures:
     def compute(self, batch):
         """Yield block, samples (n,) and rows (n, n_columns) of a WindowBatch."""
         for feature in self.features:
-            for modality, windows in batch.windows.items():
-                index, sample = batch.present(modality)
+            for modality in batch.windows:
                 block = self._name(feature, modality)
-                if not len(index) or self._is_unused(block):
+                if batch.is_missing[modality].all() or self._is_unused(block):
                     continue
-                signals = windows.signals[index]
-                if feature.name == Evoked.name and windows.whole is not None:
-                    # A course is that of the whole sample.
-                    sample = np.unique(sample)
-                    signals = windows.whole[sample - batch.sample.min()]
+                sample, signals = signals_for(feature, modality, batch)
                 if self._applies(feature, block, signals):
                     own = self._with_own_regions(feature, block, signals)
                     self.note_columns({block: tuple(own.columns(signals))})
@@ -194,11 +190,12 @@ class ExplicitFeatures:
         """Return the modality and the feature of each block that has been seen, as computed."""
         found = {}
         for feature in self.features:
-            for modality in self.modalities:
-                block = self._name(feature, modality)
-                if block in self.columns:
-                    own = replace(feature, regions="own") if self._is_own(block) else feature
-                    found[block] = modality, own
+            used = self.blocks_of(feature)
+            for modality, block in zip(self.modalities, self._names(feature), strict=True):
+                if block in used:
+                    is_own = self.is_auto and self._is_fmri(block)
+                    is_own = is_own and block not in self.fixed_places
+                    found[block] = modality, replace(feature, regions="own") if is_own else feature
         return found
 
     def fingerprint(self):
@@ -250,6 +247,17 @@ class ExplicitFeatures:
                 f"{' and '.join(self.modalities)} only. Fit to samples of all modalities."
             )
         return feature.name if len(self.modalities) == 1 else f"{modality}_{feature.name}"
+
+
+def signals_for(feature, modality, batch):
+    """Return samples (n,) and signals of a WindowBatch that a feature is computed from."""
+    windows = batch.windows[modality]
+    index, sample = batch.present(modality)
+    if feature.name == Evoked.name and windows.whole is not None:
+        # A course is that of the whole sample.
+        sample = np.unique(sample)
+        return sample, windows.whole[sample - batch.sample.min()]
+    return sample, windows.signals[index]
 
 
 def _lacks_orientations(signals):

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from ..encoder.blocks import signals_for
 from ..encoder.tokens import window_tokens
 from ..encoder.windows import SampleMeans
 from .importance import in_band
@@ -101,29 +102,33 @@ def hide_in_blocks(hidden, definitions, batches, n_samples):
     """Return blocks computed anew, and the share of each column of others that is lost."""
     changed, lost = {}, {}
     for block, (modality, feature) in definitions.items():
-        windows = [batch for batch in batches if modality in batch.windows]
-        if modality not in hidden.modalities or not windows:
+        chosen = [b for b in batches if modality in b.windows and not b.is_missing[modality].all()]
+        if modality not in hidden.modalities or not chosen:
             continue
-        signals = windows[0].windows[modality].signals
-        share = _lost_share(hidden, feature, signals)
+        read = [signals_for(feature, modality, batch) for batch in chosen]
+        windows = chosen[0].windows[modality]
+        share = _lost_share(hidden, feature, read[0][1], hidden.covers(windows.signals))
         if share is not None:
             lost[block] = share
             continue
         change = partial(_cut_out, hidden=hidden)
         if feature.name != "covariance" and hidden.channels is None:
-            mean = _mean_window(windows, modality)
-            change = partial(_average_out, hidden=hidden, mean=mean)
-        rows = _compute(feature, modality, change, windows, n_samples)
-        if rows is not None:
-            changed[block] = rows
+            count = sum(len(signals) for _, signals in read)
+            mean = sum(signals.data.sum(axis=0, dtype=np.float64) for _, signals in read) / count
+            times = None if hidden.span is None else hidden_times(windows, hidden.span)
+            change = partial(_average_out, hidden=hidden, mean=mean, times=times)
+        means = SampleMeans(n_samples)
+        for sample, signals in read:
+            means.add(sample, feature.compute(change(signals)))
+        changed[block] = means.rows()
     return changed, lost
 
 
-def _lost_share(hidden, feature, signals):
+def _lost_share(hidden, feature, signals, is_all):
     """Share of each column (n_columns,) that is lost; None if the block is computed anew."""
     is_fmri = signals.modality == "fmri"
     names = feature.columns(signals)
-    if hidden.covers(signals):
+    if is_all:
         return np.ones(len(names))
     if hidden.channels is not None and is_fmri:
         # Other regions in their place would correlate more than neighbours ever did in training.
@@ -139,25 +144,16 @@ def _lost_share(hidden, feature, signals):
     return None
 
 
-def _compute(feature, modality, change, batches, n_samples):
-    """Compute a feature of changed windows: rows (n_samples, n_columns), or None without any."""
-    means = SampleMeans(n_samples)
-    for batch in batches:
-        index, sample = batch.present(modality)
-        if len(index):
-            signals = change(batch.windows[modality].signals[index])
-            means.add(sample, feature.compute(signals))
-    return None if means.total is None else means.rows()
-
-
-def _mean_window(batches, modality):
-    """Mean of all windows of a modality (n_channels, n_times)."""
-    total, count = 0.0, 0
-    for batch in batches:
-        index, _ = batch.present(modality)
-        data = batch.windows[modality].signals.data[index]
-        total, count = total + data.sum(axis=0, dtype=np.float64), count + len(index)
-    return total / max(count, 1)
+def hidden_times(windows, span):
+    """Mask of the time points of whole samples that lie in a span of any of their windows."""
+    signals, whole = windows.signals, windows.whole
+    if whole is None:
+        whole, starts = signals, [0]
+    else:
+        onset = signals.onset[windows.sample == windows.sample[0]] - whole.onset[0]
+        starts = np.round(onset * whole.sfreq).astype(int)
+    times = np.arange(whole.shape[2])
+    return np.any([(times >= i + span[0]) & (times < i + span[1]) for i in starts], axis=0)
 
 
 # ------------------------------------------------------------------------------------- signals
@@ -190,12 +186,11 @@ def _fade_out(signals, start, stop):
     return (data - data.mean(axis=2, keepdims=True)) * left.astype(np.float32)
 
 
-def _average_out(signals, hidden, mean):
+def _average_out(signals, hidden, mean, times):
     """Replace a time span or a band by its mean over the samples."""
     data, mean = signals.data, mean.astype(np.float32)
-    if hidden.span is not None:
-        data, span = data.copy(), slice(*hidden.span)
-        data[:, :, span] = mean[:, span]
+    if times is not None:
+        data = np.where(times, mean, data)
     else:
         left = without_band(data - mean, signals.sfreq, hidden.band)
         data = left + mean

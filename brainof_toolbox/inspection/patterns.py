@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 
 from .._utils.validation import check_option
+from ..encoder.blocks import signals_for
 from ..models.isolate import isolate_torch
 from . import _pattern_figures as figures
 from .scoring import prepare
+
+_ALL = np.ones(1, dtype=bool)  # a modality that a batch does not have is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,10 +273,11 @@ def patterns(estimator, X):
     outputs = _decisions(case.decoder.decision(blocks))
     parts = {}
     for name, (modality, feature) in definitions.items():
-        signals = case.signals.get(modality)
         there = ~np.isnan(blocks[name][:, 0])
-        if signals is None or not there.any():
+        if not there.any():
             continue
+        batch = next(b for b in case.batches if not b.is_missing.get(modality, _ALL).all())
+        _, signals = signals_for(feature, modality, batch)
         is_sensor = modality != "fmri"
         parts[name] = BlockPattern(
             name=name,

@@ -16,10 +16,11 @@ from brainof_toolbox.inspection import (
     latent_attention,
     modality_contributions,
     occlusion_importance,
+    patterns,
     plot_contributions,
     reconstruct,
 )
-from brainof_toolbox.inspection.hiding import Hidden, hide_in_blocks
+from brainof_toolbox.inspection.hiding import Hidden, hidden_times, hide_in_blocks
 from brainof_toolbox.inspection.scoring import prepare
 from brainof_toolbox.io.sensors import from_array
 
@@ -244,3 +245,18 @@ def test_what_needs_the_network_alone(default, study):
     assert np.isfinite(reconstruct(default, few).relative_loss)
     with pytest.raises(ValueError, match="pass features='latents'"):
         gradient_importance(default, few)
+
+
+def test_epochs_longer_than_a_window(study):
+    """The course is that of whole epochs: a hidden time is that of each of their windows."""
+    X, y, _, is_test = study
+    decoder = BrainOFClassifier(features="explicit", window=0.5).fit(X[~is_test], y[~is_test])
+    case = prepare(decoder, X[is_test], y[is_test])
+    windows = case.batches[0].windows["eeg"]
+    hidden = hidden_times(windows, (0, 64))
+    assert windows.whole.shape[2] == len(hidden) == 256
+    np.testing.assert_array_equal(hidden, np.arange(256) % 128 < 64)
+    found = occlusion_importance(decoder, X[is_test], y[is_test])
+    assert len(found.part().times) == 2 and np.isfinite(found.part().patches).all()
+    part = patterns(decoder, X[is_test]).part("evoked")
+    assert len(part.times) == 20 and part.times[-1] == pytest.approx(0.975)
