@@ -356,7 +356,7 @@ def test_window_of_an_unknown_modality(embed):
 def test_simulated_recordings_are_samples():
     """What the simulation returns goes into an estimator, and names its subjects."""
     made = make_paired_recordings(4, duration=20.0, n_meg=6, missing=0.3, random_state=0)
-    scores = cross_validate(BrainOFClassifier(), made, made.labels)
+    scores = cross_validate(BrainOFClassifier(pooling="mean"), made, made.labels)
     assert scores.n_groups == 4 and scores.predictions["group"].tolist() == list(made.subject)
     rows = BrainOFEmbedder().fit_transform(made)
     np.testing.assert_allclose(BrainOFEmbedder().fit_transform(made.records), rows, **CLOSE)
