@@ -64,6 +64,7 @@ def check(checkpoint, folder, megabytes):
     assert twelve - three < 3 * megabytes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no peak memory from the system")
 def test_peak_memory(small_checkpoint, tmp_path):
     """With recordings of 20 MB."""

@@ -332,12 +332,14 @@ def test_records_in_cross_validation(small_checkpoint):
     for i in range(0, 12, 3):
         X[i]["fmri"] = bold(i, n_volumes=20)
     y, groups = np.arange(12) % 2, [record["subject"] for record in X]
-    clf = BrainOFClassifier(small_checkpoint, masker=atlas(), random_state=0)
+    options = {"masker": atlas(), "random_state": 0, "pooling": "mean"}
+    clf = BrainOFClassifier(small_checkpoint, **options)
     scores = cross_val_score(clf, X, y, groups=groups, cv=GroupKFold(3), error_score="raise")
     assert scores.shape == (3,)
+    clf.set_params(features="latents")
     search = GridSearchCV(clf, {"pooling": ["mean", "flatten"]}, cv=GroupKFold(2))
     assert search.fit(X, y, groups=groups).best_params_["pooling"] in ("mean", "flatten")
-    regressor = BrainOFRegressor(small_checkpoint, masker=atlas(), random_state=0)
+    regressor = BrainOFRegressor(small_checkpoint, **options)
     assert np.isfinite(regressor.fit(X, np.arange(12.0)).predict(X)).all()
 
 
@@ -356,7 +358,7 @@ def test_window_of_an_unknown_modality(embed):
 def test_simulated_recordings_are_samples():
     """What the simulation returns goes into an estimator, and names its subjects."""
     made = make_paired_recordings(4, duration=20.0, n_meg=6, missing=0.3, random_state=0)
-    scores = cross_validate(BrainOFClassifier(), made, made.labels)
+    scores = cross_validate(BrainOFClassifier(pooling="mean"), made, made.labels)
     assert scores.n_groups == 4 and scores.predictions["group"].tolist() == list(made.subject)
     rows = BrainOFEmbedder().fit_transform(made)
     np.testing.assert_allclose(BrainOFEmbedder().fit_transform(made.records), rows, **CLOSE)

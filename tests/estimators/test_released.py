@@ -42,7 +42,7 @@ def epochs():
 def test_in_place_of_a_checkpoint(kind, backbone, epochs):
     """Features are its embeddings; the licence is shown; the rest is scikit-learn."""
     y = epochs.events[:, 2]
-    fitted = kind(backbone).fit(epochs, y)
+    fitted = kind(backbone, features="latents").fit(epochs, y)
     assert fitted.checkpoint_info_["licence"] == backbone.info["licence"]
     assert "NC" in fitted._repr_html_()
     rows = BrainOFEmbedder(backbone).fit_transform(epochs)

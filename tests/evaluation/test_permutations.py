@@ -20,8 +20,10 @@ from brainof_toolbox import (
     compare,
     cross_validate,
 )
+from brainof_toolbox.encoder import Encoder
 from brainof_toolbox.evaluation.fitting import embed_once
 from brainof_toolbox.evaluation.statistics import permutation_level, permutation_p_value, permute
+from brainof_toolbox.io.inputs import count_samples
 
 
 def trials(effect=0.0, n_groups=6, n_each=10, seed=0):
@@ -276,7 +278,8 @@ def test_frozen_features_are_computed_once(eeg_study, micro_checkpoint, monkeypa
     assert embedded == [16]  # all samples, once
     # Naive: every fold of every permutation embeds its own training and test sides.
     monkeypatch.setattr(
-        "brainof_toolbox.evaluation.task.embed_once", lambda estimator, X: (estimator, X, None)
+        "brainof_toolbox.evaluation.task.embed_once",
+        lambda estimator, X, groups: (estimator, X, None),
     )
     naive = run()
     assert embedded == [8] * 6
@@ -290,14 +293,15 @@ def test_a_probe_is_embedded_once(eeg_study, micro_checkpoint, monkeypatch, kind
     study = eeg_study[::4]
     y = study.events[:, 2].astype(float if kind is BrainOFRegressor else int)
     estimator, runs = kind(micro_checkpoint, random_state=0), []
-    embed = kind._embed_blocks
+    embed = Encoder.embed_blocks
     monkeypatch.setattr(
-        kind, "_embed_blocks", lambda self, blocks, n: runs.append(n) or embed(self, blocks, n)
+        Encoder, "embed_blocks", lambda self, X: runs.append(count_samples(X)) or embed(self, X)
     )
     fast = cross_validate(estimator, study, y, cv=GroupKFold(2))
     assert runs == [16]
     monkeypatch.setattr(
-        "brainof_toolbox.evaluation.task.embed_once", lambda estimator, X: (estimator, X, None)
+        "brainof_toolbox.evaluation.task.embed_once",
+        lambda estimator, X, groups: (estimator, X, None),
     )
     naive = cross_validate(estimator, study, y, cv=GroupKFold(2))
     assert runs == [16] + [8] * 4
