@@ -26,5 +26,5 @@ eeg.plot()
 # %%
 # One is the error of predicting zero. Slow waves and the alpha rhythm of the EEG, which
 # neighbouring electrodes share, are partly reconstructed; faster activity is not, as the spectrum
-# shows. Masked MEG and fMRI are hardly reconstructed: ``brainof-tiny`` is small and was trained
-# for hours.
+# shows. Masked fMRI is hardly reconstructed, and masked MEG is not: ``brainof-tiny`` is small and
+# was trained for hours.
