@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.fft import next_fast_len, rfft, rfftfreq
-from scipy.signal.windows import tukey
 
 from .._utils.validation import check_number
 from ._virtual import VirtualChannels
+from .second_order import fisher_z, log_covariances
 
 #: Bands in Hz that tell rhythms apart.
 BAND_BANK = ((4.0, 8.0), (8.0, 12.0), (12.0, 16.0), (16.0, 24.0), (24.0, 34.0), (34.0, 45.0))
-_TAPER = 0.2  # share of a sample that rises and falls
-_FLOOR = 1e-6  # power in squared network units that is added at least: a flat sample stays finite
-_CEILING = 0.99  # factor on correlations: places that rely on one region have a finite Fisher z
 
 
 @dataclass(frozen=True)
@@ -140,44 +136,10 @@ class Covariance:
                 f"The band up to {highest:g} Hz needs a sampling rate of at least "
                 f"{2 * highest:g} Hz, got {signals.sfreq:g} Hz."
             )
-        return np.stack([self._log_covariances(sample, signals.sfreq) for sample in data])
-
-    def _log_covariances(self, sample, sfreq):
-        """Row of one sample (n_places, n_times)."""
-        covariances = band_covariances(sample, sfreq, self.bands)  # (n_bands, V, V)
-        n_places = len(sample)
-        power = np.trace(covariances, axis1=1, axis2=2) / n_places
-        ridge = np.maximum(self.shrinkage * power, _FLOOR)
-        values, vectors = np.linalg.eigh(covariances + ridge[:, None, None] * np.eye(n_places))
-        logs = (vectors * np.log(values)[:, None]) @ vectors.swapaxes(1, 2)
-        i, j = np.triu_indices(n_places)
-        return (logs[:, i, j] * np.where(i == j, 1.0, np.sqrt(2))).ravel().astype(np.float32)
+        rate = signals.sfreq
+        rows = [log_covariances(sample, rate, self.bands, self.shrinkage) for sample in data]
+        return np.stack(rows)
 
     def _correlations(self, signals):
         weights = self.virtual.weights(signals)
-        i, j = np.triu_indices(len(weights), k=1)
-        rows = np.empty((len(signals), len(i)), dtype=np.float32)
-        for row, sample in zip(rows, signals.data, strict=True):
-            series = sample - sample.mean(axis=1, keepdims=True, dtype=np.float64)
-            places = weights @ _unit(series)  # regions count alike, whatever their amplitude
-            places = _unit(places)
-            row[:] = np.arctanh(_CEILING * (places @ places.T)[i, j].clip(-1, 1))
-        return rows
-
-
-def band_covariances(sample, sfreq, bands):
-    """Covariances (n_bands, n_places, n_places) of a sample (n_places, n_times) in bands."""
-    n_times = sample.shape[1]
-    taper = tukey(n_times, _TAPER, sym=False)
-    n_fft = next_fast_len(max(n_times, round(sfreq)), real=True)  # lines at most 1 Hz apart
-    sample = (sample - sample.mean(axis=1, keepdims=True)) * taper
-    spectrum = rfft(sample, n_fft, axis=1) * np.sqrt(2 / (n_fft * (taper**2).sum()))
-    freqs = rfftfreq(n_fft, 1 / sfreq)
-    parts = [spectrum[:, (freqs >= low) & (freqs < high)] for low, high in bands]
-    return np.stack([(part @ part.conj().T).real for part in parts])
-
-
-def _unit(series):
-    """Scale each series to unit length; a constant one becomes zero."""
-    length = np.linalg.norm(series, axis=1, keepdims=True)
-    return np.divide(series, length, out=np.zeros_like(series), where=length > 1e-9)
+        return np.stack([fisher_z(sample, weights) for sample in signals.data])
