@@ -15,7 +15,7 @@ from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
 from .moe import Experts, RoutingRecord, balance_loss
-from .readout import RECONSTRUCTION, ReadOut, group_of
+from .readout import RECONSTRUCTION, build_read_outs, keep_group, sizes_of, stack_outputs
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
 
@@ -107,7 +107,7 @@ class BrainOF(nn.Module):
                 self.spectrum = BiasFreeLinear(config.width, n_frequencies)
                 self.usual_spectrum = BiasFreeLinear(config.width, n_frequencies)
             if config.read_outs:
-                self.read_outs = _build_read_outs(config)
+                self.read_outs = build_read_outs(config)
         if random_state is not None:
             self._allocate()
             self._initialise(torch.Generator("cpu").manual_seed(random_state))
@@ -276,7 +276,8 @@ class BrainOF(nn.Module):
                 f"queries, got {tuple(latents.shape)}."
             )
         if self.config.latent_groups:
-            latents = self._only(latents, group)
+            initial = self.norm(self.latents).to(latents.dtype)
+            latents = keep_group(self.config, latents, initial, group)
         # Keys use the initial places of the latents, values their final state.
         place = self.latents[None]  # (1, M, D)
         asked = self.place(queries)  # (B or 1, S, D)
@@ -284,12 +285,6 @@ class BrainOF(nn.Module):
         content = latents - self.norm(self.latents) if is_change else latents  # (B, M, D)
         x = self.decoder(asked, place, content, None, record, self._recompute())  # (B, S, D)
         return x, asked
-
-    def _only(self, latents, group):
-        """Put the initial latents in the place of those of other groups."""
-        is_own = torch.zeros(self.config.n_latents, 1, dtype=torch.bool, device=latents.device)
-        is_own[group_of(self.config, group)] = True
-        return torch.where(is_own, latents, self.norm(self.latents).to(latents.dtype))
 
     def read_out(self, latents, modality):
         """Embed samples by the predictions of all read-outs of a modality, side by side.
@@ -314,21 +309,7 @@ class BrainOF(nn.Module):
         ValueError
             If the network has no read-out of this modality, or the latents are not its own.
         """
-        sizes = self.read_out_sizes(modality)
-        if not sizes:
-            found = sorted({row[0] for row in self.config.read_outs})
-            raise ValueError(
-                f"This network has no read-outs of {modality}; it has those of "
-                f"{', '.join(found) or 'no modality'}. They come from pretraining with terms."
-            )
-        if latents.shape[1:] != self.latents.shape:
-            raise ValueError(
-                f"latents must have shape (B, {', '.join(map(str, self.latents.shape))}), got "
-                f"{tuple(latents.shape)}."
-            )
-        change = self.change(latents)
-        parts = self.read_outs[modality]
-        return torch.cat([parts[name](change) / n**0.5 for name, n in sizes.items()], 1)
+        return stack_outputs(self, self.change(latents), modality)
 
     def read_out_sizes(self, modality):
         """Return the blocks of :meth:`read_out`.
@@ -343,7 +324,7 @@ class BrainOF(nn.Module):
         sizes : dict of str -> int
             Numbers of each block by its name, in their order; empty if there are none.
         """
-        return {row[1]: row[3] for row in self.config.read_outs if row[0] == modality}
+        return sizes_of(self.config, modality)
 
     def change(self, latents):
         """Return what reading a sample changed in the latents.
@@ -357,7 +338,17 @@ class BrainOF(nn.Module):
         -------
         change : torch.Tensor, shape (B, M, D)
             Latents minus their initial values, in float32.
+
+        Raises
+        ------
+        ValueError
+            If the latents are not of this network.
         """
+        if latents.shape[1:] != self.latents.shape:
+            raise ValueError(
+                f"latents must have shape (B, {', '.join(map(str, self.latents.shape))}), got "
+                f"{tuple(latents.shape)}."
+            )
         return latents.float() - self.norm(self.latents).float()
 
     def decoder_parts(self):
@@ -424,16 +415,6 @@ class BrainOF(nn.Module):
                     f"All modalities must have the same samples, got {[len(p) for p in parts]}. "
                     f"Give missing ones as rows of padding."
                 )
-
-
-def _build_read_outs(config):
-    """Build the read-outs by modality and name."""
-    found = nn.ModuleDict()
-    for modality, name, n_columns, n_outputs in config.read_outs:
-        if modality not in found:
-            found[modality] = nn.ModuleDict()
-        found[modality][name] = ReadOut(config, name, n_columns, n_outputs)
-    return found
 
 
 def _found(record, queries):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..models.config import MODALITY_CODES
-from .log import read_log
+from .log import TERM_STEPS, read_log
 from .run_dir import LOG, RUN
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; line styles do so in grey.
@@ -58,7 +58,12 @@ def _draw(lines, settings, name):
         (("loss", "loss"), ("time", "hidden patches"), ("frequency", "removed components")),
     ):
         for modality in found:
-            _plot_series(axes, lines, modality, term)
+            _plot_series(axes, lines, modality, term, *_LOOKS[modality], _NAMES[modality])
+        for modality in MODALITY_CODES if term == "loss" else ():
+            label = TERM_STEPS.format(modality)
+            look = _LOOKS[modality][0], ":", TERM_STEPS.format(_NAMES[modality])
+            if any(label in line.get(term, {}) for line in lines):
+                _plot_series(axes, lines, label, term, *look)
         axes.set(title=title, ylabel="Smooth L1" if term != "loss" else "weighted sum")
         axes.set_yscale("log")
         _plain_ticks(axes)
@@ -89,14 +94,13 @@ def _series(lines, term, modality):
     return np.array(steps), np.array(values)
 
 
-def _plot_series(axes, lines, modality, term):
+def _plot_series(axes, lines, modality, term, colour, style, label):
     """Thin: each line of the log; thick: their running mean."""
-    colour, style = _LOOKS[modality]
     steps, values = _series(lines, term, modality)
     smooth = smooth_curve(values)
     if len(values) > 20:
         axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
-    axes.plot(steps, smooth, style, color=colour, linewidth=1.8, label=_NAMES[modality])
+    axes.plot(steps, smooth, style, color=colour, linewidth=1.8, label=label)
 
 
 def smooth_curve(values):

@@ -154,7 +154,7 @@ def _difference_loss(read_out, change, batch):
 
 
 def _course_loss(model, latents, places, routing):
-    """Ask the decoder for the smoothed course at the places; the unexplained share of its power."""
+    """Return the share of the power of the smoothed course that the decoder does not predict."""
     patch_size = model.config.patch_size
     queries = to_tokens(places, patch_size=patch_size)
     found = model.decode(latents, queries, routing=routing, group=COURSE)  # (B, S, P)
