@@ -51,19 +51,19 @@ def _draw(lines, settings, name):
 
     figure = Figure(figsize=(12, 7), layout="constrained")
     FigureCanvasAgg(figure)  # no window, whatever the backend
-    found = [m for m in MODALITY_CODES if any(m in line.get("loss", {}) for line in lines)]
+    seen = {label for line in lines for label in line.get("loss", {})}
+    found = [m for m in MODALITY_CODES if {m, TERM_STEPS.format(m)} & seen]
     panels = figure.subplots(2, 3, sharex=True)
     for axes, (term, title) in zip(
         panels.flat,
         (("loss", "loss"), ("time", "hidden patches"), ("frequency", "removed components")),
     ):
         for modality in found:
-            _plot_series(axes, lines, modality, term, *_LOOKS[modality], _NAMES[modality])
-        for modality in MODALITY_CODES if term == "loss" else ():
+            _plot_series(axes, lines, modality, term)
             label = TERM_STEPS.format(modality)
-            look = _LOOKS[modality][0], ":", TERM_STEPS.format(_NAMES[modality])
-            if any(label in line.get(term, {}) for line in lines):
-                _plot_series(axes, lines, label, term, *look)
+            if label in seen and term == "loss":
+                look = _LOOKS[modality][0], ":", TERM_STEPS.format(_NAMES[modality])
+                _plot_series(axes, lines, label, term, look)
         axes.set(title=title, ylabel="Smooth L1" if term != "loss" else "weighted sum")
         axes.set_yscale("log")
         _plain_ticks(axes)
@@ -94,8 +94,9 @@ def _series(lines, term, modality):
     return np.array(steps), np.array(values)
 
 
-def _plot_series(axes, lines, modality, term, colour, style, label):
+def _plot_series(axes, lines, modality, term, look=None):
     """Thin: each line of the log; thick: their running mean."""
+    colour, style, label = look or (*_LOOKS[modality], _NAMES[modality])
     steps, values = _series(lines, term, modality)
     smooth = smooth_curve(values)
     if len(values) > 20:

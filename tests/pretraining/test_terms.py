@@ -17,6 +17,7 @@ from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.models.moe import RoutingRecord
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, pretrain
 from brainof_toolbox.pretraining.batch import to_tokens
+from brainof_toolbox.pretraining.curves import plot_run
 from brainof_toolbox.pretraining.mates import Mates
 from brainof_toolbox.pretraining.sampler import Sampler
 from brainof_toolbox.pretraining.statistics import components, fit_statistics
@@ -328,6 +329,7 @@ def test_a_run_lists_its_terms(corpus, straight):
     assert seen & {"eeg terms", "meg terms", "fmri terms"}
     assert set(line["second_order"]) <= {"eeg terms", "meg terms", "fmri terms"}
     assert "change" not in line
+    assert plot_run(straight.parents[1]).is_file()
     objective = load_checkpoint(straight).manifest["objective"]
     assert "not part of the published method" in objective and "fine_spectrum" in objective
 
