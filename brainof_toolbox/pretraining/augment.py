@@ -13,11 +13,23 @@ import numpy as np
 from .._utils.validation import check_fields, check_number
 from ..models.config import MODALITY_CODES
 
-_SHARES = ("all_channels", "noisy", "bad_channel", "referenced", "merged", "holed", "dropped")
+_SHARES = (
+    "all_channels",
+    "noisy",
+    "bad_channel",
+    "referenced",
+    "merged",
+    "enriched",
+    "holed",
+    "dropped",
+)
 _AMOUNTS = ("gain", "noise", "position", "shift", "min_duration")
 _RATES = ((1, 1), (1, 1), (3, 4), (1, 2))  # new rates as fractions, equally likely
 _MIN_RATE = 100.0  # Hz: no sample is brought below it
 _MAX_MERGED = 4  # regions that become one
+_MAX_SOURCES = 4  # added to an enriched sample
+_WIDTHS = (0.012, 0.06)  # m, of an added source
+_STRENGTHS = (0.2, 1.2)  # of an added source, in standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +48,7 @@ class Augmentation:
     position: float = 0.002  # Standard deviation of each position, in m
     shift: float = 0.003  # Standard deviation of a common shift of EEG and MEG positions, in m
     merged: float = 0.25  # Share of fMRI samples whose regions are averaged with neighbours
+    enriched: float = 0.7  # Share of fMRI samples whose connectivity is changed, targets too
     holed: float = 0.4  # Share of samples with patches left out
     dropped: float = 0.4  # Largest share of patches that are left out
 
@@ -86,6 +99,35 @@ def crop(sample, frame, rng, how):
         data = resample_poly(data, up, down, axis=1, padtype="line")
         sfreq = sfreq * up / down
     return sample._replace(data=np.ascontiguousarray(data, np.float32), sfreq=sfreq)
+
+
+def enrich(sample, others, rng, how):
+    """Change the connectivity of an fMRI sample: mix it with another, add shared signals.
+
+    A corpus of few persons is otherwise learned by heart, rather than correlations computed.
+    """
+    if MODALITY_CODES[sample.modality] != "fmri" or rng.random() >= how.enriched:
+        return sample
+    position = sample.position
+    others = [s.data for s in others if np.array_equal(s.position, position)]
+
+    def another():
+        """Draw a sample of the same regions, from any time point on."""
+        data = others[rng.integers(len(others))]
+        data = np.roll(data, rng.integers(data.shape[1]), axis=1)
+        return np.resize(data.T, sample.data.T.shape).T  # repeated where it is shorter
+
+    share = rng.uniform(0, 0.5)
+    data = np.sqrt(1 - share) * sample.data + np.sqrt(share) * another()
+    for _ in range(rng.integers(_MAX_SOURCES + 1)):
+        centre = position[rng.integers(len(position))]
+        width = np.exp(rng.uniform(*np.log(_WIDTHS)))
+        loading = _blob(position, centre, width)
+        if rng.random() < 0.5:  # both hemispheres
+            loading += _blob(position, centre * [-1, 1, 1], width)
+        course = another()[rng.integers(len(position))]
+        data = data + rng.uniform(*_STRENGTHS) * loading[:, None] * course
+    return sample._replace(data=_standardise(data).astype(np.float32))
 
 
 def disturb(sample, frame, rng, how, reference=None):
@@ -141,6 +183,14 @@ def _merge(sample, kept, rng):
     square = ((position[kept, None] - position) ** 2).sum(2)  # (kept, C)
     n_merged = int(rng.integers(2, _MAX_MERGED + 1))
     near = np.argsort(square, axis=1, kind="stable")[:, :n_merged]
-    data = sample.data[near].mean(1)
-    data -= data.mean(1, keepdims=True)
+    return _standardise(sample.data[near].mean(1))
+
+
+def _blob(position, centre, width):
+    """Weights of regions (C,) that fall off with the distance from a centre."""
+    return np.exp(-((position - centre) ** 2).sum(1) / (2 * width**2))
+
+
+def _standardise(data):
+    data = data - data.mean(1, keepdims=True)
     return data / (data.std(1, keepdims=True) + 1e-3)

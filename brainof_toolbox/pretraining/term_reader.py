@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .augment import Augmentation, Frame, crop, disturb, drop_patches
+from .augment import Augmentation, Frame, crop, disturb, drop_patches, enrich
 from .batch import GridBatch
 from .sampler import DISTURBANCES, stream
 from .terms import COURSE, DIFFERENCE, SECOND_ORDER, SPECTRUM, TermBatch, terms_of
@@ -26,9 +26,11 @@ class TermReader:
         samples = [self.corpus[int(index)] for index in indices]
         names = terms_of(self.config, samples[0].modality)
         frame = Frame.draw(stream(self.random_state, DISTURBANCES, step, number), self._how)
+        places = range(len(samples))
+        rngs = [stream(self.random_state, DISTURBANCES, step, number, place) for place in places]
+        samples = [enrich(s, samples, rng, self._how) for s, rng in zip(samples, rngs)]
         cut, seen, dropped = [], [], []
-        for place, sample in enumerate(samples):
-            rng = stream(self.random_state, DISTURBANCES, step, number, place)
+        for sample, rng in zip(samples, rngs):
             cut.append(crop(sample, frame, rng, self._how))
             seen.append(disturb(cut[-1], frame, rng, self._how, self._reference))
             n_patches = -(-seen[-1].data.shape[1] // self.patch_size)

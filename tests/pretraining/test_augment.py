@@ -6,10 +6,25 @@ import numpy as np
 import pytest
 
 from brainof_toolbox.pretraining import Corpus
-from brainof_toolbox.pretraining.augment import Augmentation, Frame, crop, disturb, drop_patches
+from brainof_toolbox.pretraining.augment import (
+    Augmentation,
+    Frame,
+    crop,
+    disturb,
+    drop_patches,
+    enrich,
+)
 
 NONE = Augmentation(
-    noisy=0, bad_channel=0, gain=0, referenced=0, position=0, shift=0, merged=0, holed=0
+    noisy=0,
+    bad_channel=0,
+    gain=0,
+    referenced=0,
+    position=0,
+    shift=0,
+    merged=0,
+    enriched=0,
+    holed=0,
 )
 WHOLE = Frame(1.0, 1.0, (1, 1))
 
@@ -76,6 +91,22 @@ def test_merged_regions_are_scaled_means(samples):
     assert np.allclose(seen.data.mean(1), 0, atol=1e-5)
     assert np.allclose(seen.data.std(1), 1, atol=0.01)
     assert not np.allclose(seen.data, samples[2].data, atol=0.1)
+
+
+def test_enriched_samples_have_another_connectivity(samples):
+    sample, how = samples[2], Augmentation(enriched=1)
+    other = sample._replace(data=sample.data[:, :50])
+    far = sample._replace(position=sample.position + 1, data=np.full_like(sample.data, np.nan))
+    before, found = np.corrcoef(sample.data), []
+    for seed in range(10):
+        new = enrich(sample, [sample, other, far], np.random.default_rng(seed), how)
+        assert new.data.shape == sample.data.shape and new.data.dtype == np.float32
+        assert np.allclose(new.data.std(1), 1, atol=0.01)
+        found.append(np.abs(np.corrcoef(new.data) - before).max())
+    assert min(found) > 0.01 and max(found) > 0.3
+    rng = np.random.default_rng(0)
+    assert enrich(sample, [sample], rng, NONE) is sample
+    assert enrich(samples[0], [samples[0]], rng, how) is samples[0]
 
 
 def test_spans_and_single_patches_are_dropped():
