@@ -90,9 +90,11 @@ class PretrainingConfig:
         How many of the latest checkpoints stay.
     max_loss_ratio : float
         A loss above this multiple of the running mean of its modality stops the run.
+    tensorboard : bool
+        Write the log for TensorBoard too (optional extra).
     terms : dict
-        Weights by name of terms that the paper does not have; empty, the default, trains on
-        reconstruction alone. ``"second_order"``: the log-covariance of virtual channels in six
+        Weights by name of training terms, which are ours and not part of the published method;
+        empty, the default, trains on reconstruction alone. ``"second_order"``: the log-covariance of virtual channels in six
         bands (EEG, MEG), or the Fisher z of correlations between virtual regions minus the mean of
         the dataset (fMRI). ``"difference"``: the same, of two samples of one person, one minus
         the other. ``"fine_spectrum"``: log-power of lines of 1 Hz from 1 to 45 Hz at the virtual
@@ -112,8 +114,6 @@ class PretrainingConfig:
     augmentation : dict
         How samples are disturbed in steps on terms: fields of ``pretraining.augment.Augmentation``
         that differ from its defaults.
-    tensorboard : bool
-        Write the log for TensorBoard too (optional extra).
 
     References
     ----------

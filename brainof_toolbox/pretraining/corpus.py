@@ -183,11 +183,8 @@ class Corpus:
 
     @cached_property
     def person(self):
-        """Number of the person of every sample, shape (n_samples,), int32.
-
-        Persons of different datasets are different; a recording without a subject is a person of
-        its own.
-        """
+        """Number of the person of every sample, shape (n_samples,), int32."""
+        # A recording without a subject is a person of its own.
         names = [(e.dataset, e.subject, e.subject is None and e.recording) for e in self.entries]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         return self._by_sample([numbers[name] for name in names])
