@@ -94,14 +94,15 @@ class PretrainingConfig:
         Write the log for TensorBoard too (optional extra).
     terms : dict
         Weights by name of training terms, which are ours and not part of the published method;
-        empty, the default, trains on reconstruction alone. ``"second_order"``: the log-covariance of virtual channels in six
-        bands (EEG, MEG), or the Fisher z of correlations between virtual regions minus the mean of
-        the dataset (fMRI). ``"difference"``: the same, of two samples of one person, one minus
-        the other. ``"fine_spectrum"``: log-power of lines of 1 Hz from 1 to 45 Hz at the virtual
-        channels (EEG, MEG). ``"course"``: the smoothed course of the virtual channels (EEG, MEG),
-        predicted by the decoder. Each has a group of latents of its own, and all but the course a
-        linear read-out in the checkpoint (``BrainOF.read_out``). The losses are mean squared
-        errors relative to the variance of what is predicted. Terms need scipy.
+        empty, the default, trains on reconstruction alone. ``"second_order"``: the log-covariance
+        of virtual channels in six bands (EEG, MEG), or the Fisher z of correlations between
+        virtual regions minus the mean of the dataset (fMRI). ``"difference"``: the same, of two
+        samples of one person, one minus the other. ``"fine_spectrum"``: log-power of lines of
+        1 Hz from 1 to 45 Hz at the virtual channels (EEG, MEG). ``"course"``: the smoothed course
+        of the virtual channels (EEG, MEG), predicted by the decoder. Each has a group of latents
+        of its own, and all but the course a linear read-out in the checkpoint
+        (``BrainOF.read_out``). The losses are mean squared errors relative to the variance of
+        what is predicted. Terms need scipy.
     term_share : float
         Share of the steps of a modality that are trained on its terms; the others are trained on
         reconstruction. Above 0, at most 1.
