@@ -34,7 +34,7 @@ _STRENGTHS = (0.2, 1.2)  # of an added source, in standard deviations
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How samples are disturbed; shares are probabilities or parts of a whole, 0 to 1."""
+    """Amounts of disturbance; shares are probabilities or parts of a whole, 0 to 1."""
 
     all_channels: float = 0.4  # Share of micro-batches that keep all channels
     min_channels: int = 4  # Fewest channels that are left
@@ -104,7 +104,7 @@ def crop(sample, frame, rng, how):
 def enrich(sample, others, rng, how):
     """Change the connectivity of an fMRI sample: mix it with another, add shared signals.
 
-    A corpus of few persons is otherwise learned by heart, rather than correlations computed.
+    Otherwise networks memorise the few persons of a corpus and compute no correlations.
     """
     if MODALITY_CODES[sample.modality] != "fmri" or rng.random() >= how.enriched:
         return sample

@@ -251,7 +251,7 @@ def _build(run, ranks, is_new):
 
 
 def _prepare_terms(run, model, is_new):
-    """Compute what the terms need to be known of the corpus, or make room for what was saved."""
+    """Compute the statistics of the terms, or allocate those that a checkpoint holds."""
     training, corpus = run.training, run.corpus
     if not training.terms:
         return None

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Mates:
-    """Draw, for samples of a set, others of the same person from this set."""
+    """Samples of a set, sorted by person."""
 
     def __init__(self, person, indices):
         # person: number of the person of every sample of the corpus; indices: the set
@@ -16,7 +16,7 @@ class Mates:
         self._sorted = person[self._indices]
 
     def draw(self, chosen, rng):
-        """Return one sample for each chosen one; itself where the person has no other."""
+        """Draw another sample of the same person for each; itself where there is no other."""
         chosen = np.asarray(chosen)
         first = np.searchsorted(self._sorted, self._person[chosen], "left")
         last = np.searchsorted(self._sorted, self._person[chosen], "right")

@@ -25,7 +25,7 @@ _MAX_MAPS = 64  # montages whose maps are kept
 
 
 class Targets:
-    """Compute quantities of clean samples; maps from montages to places are kept."""
+    """Quantities of clean samples; maps from montages to places are kept."""
 
     def __init__(self, training):
         self.virtual = VirtualChannels(training.term_places, training.term_regions)
@@ -33,14 +33,14 @@ class Targets:
         self._maps = OrderedDict()
 
     def second_order(self, sample):
-        """Log-covariances in bands (EEG, MEG) or Fisher's z (fMRI) of the places, (Q,)."""
+        """Return log-covariances in bands (EEG, MEG) or Fisher's z (fMRI) of the places, (Q,)."""
         if _kind(sample) == "fmri":
             return fisher_z(sample.data, self._map(sample))
         _check_rate(sample, BANDS[-1][1])
         return log_covariances(self._places(sample), sample.sfreq, BANDS, self.shrinkage)
 
     def fine_spectrum(self, sample):
-        """Log-power of lines 1 Hz apart at the places of EEG and MEG, (Q,)."""
+        """Return the log-power of lines 1 Hz apart at the places of EEG and MEG, (Q,)."""
         _check_rate(sample, LINES[-1][1])
         return log_powers(self._places(sample), sample.sfreq, LINES).ravel()
 
@@ -49,7 +49,7 @@ class Targets:
         return self.fine_spectrum(sample) if name == SPECTRUM else self.second_order(sample)
 
     def course(self, sample):
-        """Signal at the places of EEG and MEG, as a sample."""
+        """Return the signal at the places of EEG and MEG, as a sample."""
         kind = _kind(sample)
         position = self.virtual.positions(kind).astype(np.float32)  # (V, 3)
         orientation = np.zeros_like(position)
@@ -72,7 +72,7 @@ class Targets:
         return self._map(sample) @ sample.data  # (V, T)
 
     def _map(self, sample):
-        """Map from channels to places (V, C), computed once for each montage."""
+        """Return the map from channels to places (V, C), computed once for each montage."""
         layout = (sample.position, sample.orientation, sample.sensor_type)
         key = (sample.modality, *(np.ascontiguousarray(part).tobytes() for part in layout))
         if key not in self._maps:

@@ -12,7 +12,7 @@ from .terms import COURSE, DIFFERENCE, SECOND_ORDER, SPECTRUM, TermBatch, terms_
 
 
 class TermReader:
-    """Read micro-batches: nothing but seed, step, number and samples decides what they hold."""
+    """Reader of micro-batches, which depend on seed, step, number and samples only."""
 
     def __init__(self, corpus, config, patch_size, random_state):
         self.corpus, self.config = corpus, config
@@ -48,7 +48,7 @@ class TermReader:
 
     @property
     def targets(self):
-        """Quantities, made where they are used: they need scipy."""
+        """Quantities, built where they are used: they need scipy."""
         if self._targets is None:
             from .targets import Targets
 

@@ -1,4 +1,4 @@
-"""Training terms beside Masked Temporal-Frequency Modeling: what latents are to predict linearly.
+"""Training terms beside Masked Temporal-Frequency Modeling: linear read-outs of latents.
 
 Reconstruction rewards slow, large waves. These terms, which are ours, ask for power, covariance
 and course, at fixed places of the head, of the clean and complete sample, while the network reads
@@ -92,7 +92,7 @@ def count_columns(kind, name, training):
 class TermBatch(TensorFields):
     """Disturbed samples, and the quantities of the clean ones; of one modality."""
 
-    grid: GridBatch  # What the network reads
+    grid: GridBatch  # Input of the network
     is_dropped: torch.Tensor  # (B, C, N) True where a patch is not read
     dataset: torch.Tensor  # (B,) Number of the dataset in the corpus, int64
     second_order: torch.Tensor | None  # (B, Q)
@@ -130,7 +130,7 @@ def term_losses(model, batch, config, dataset_mean, routing):
 
 
 def follow(model, modality, change):
-    """Move what is usual in the latents of a modality; the same on all processes."""
+    """Update the moving means of the latents of a modality; the same on all processes."""
     for read_out in _read_outs_of(model, modality).values():
         read_out.follow(change)
 
@@ -159,8 +159,9 @@ def _course_loss(model, latents, places, routing):
     queries = to_tokens(places, patch_size=patch_size)
     found = model.decode(latents, queries, routing=routing, group=COURSE)  # (B, S, P)
     bins = smoothing_bins(patch_size).to(found.device)
-    error = (found.float() - queries.values) @ bins.T  # (B, S, bins)
-    wanted = queries.values @ bins.T
+    with torch.autocast(found.device.type, enabled=False):
+        error = (found.float() - queries.values) @ bins.T  # (B, S, bins)
+        wanted = queries.values @ bins.T
     full = queries.duration * places.sfreq[:, None] > patch_size - 0.5  # not cut by the end
     is_counted = (full & ~queries.is_padding)[..., None]
     n_counted = is_counted.sum().clamp(min=1) * N_BINS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -351,6 +352,22 @@ def test_checkpoint_holds_the_read_outs(corpus, straight):
 
 
 # -------------------------------------------------------------------------------- refusals
+
+
+def test_read_outs_and_weights_that_do_not_go_together(straight, tmp_path):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(straight, folder)
+    content = json.loads((folder / "config.json").read_text())
+    rows = content["architecture"]["read_outs"]
+    for changed, words in (
+        ([], "unknown tensors 'read_outs"),
+        ([*rows[:-1], [*rows[-1][:2], 99, 2]], "has shape .* the model needs"),
+        ([*rows[:-1], [*rows[-1][:3], 999]], "read_outs"),
+    ):
+        content["architecture"]["read_outs"] = changed
+        (folder / "config.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=words):
+            load_checkpoint(folder)
 
 
 def test_nothing_changes_in_descriptions_without_terms():
