@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 __all__ = [
+    "COLUMN_LIMIT",
     "RECONSTRUCTION",
     "ReadOut",
     "build_read_outs",
@@ -24,10 +25,12 @@ __all__ = [
 #: The group of latents that the decoder reads unless another is named.
 RECONSTRUCTION = "reconstruction"
 
+#: Standard deviations at which a column is clipped: flat and torn samples.
+COLUMN_LIMIT = 10.0
+
 _GAIN = 8.0  # brings what varies in the latents to about unit scale
 _SPREAD = 4.0  # of single latents against their mean, times the square root of their number
 _FOLLOW = 0.02  # share of a new batch in the moving mean of the latents
-_LIMIT = 10.0  # standard deviations at which a column is clipped: flat and torn samples
 
 
 def group_of(config, name):
@@ -90,12 +93,14 @@ class ReadOut(nn.Module):
     def project(self, columns):
         """Return what the outputs are to be for these columns."""
         # columns (B, Q) -> (B, O)
-        return ((columns - self.mean) / self.scale).clamp(-_LIMIT, _LIMIT) @ self.components
+        return ((columns - self.mean) / self.scale).clamp(
+            -COLUMN_LIMIT, COLUMN_LIMIT
+        ) @ self.components
 
     def project_difference(self, one, other):
         """Return what the outputs of one sample minus those of another are to be."""
         # The square root of 2 leaves the variance of a single sample.
-        change = ((one - other) / self.scale).clamp(-_LIMIT, _LIMIT)
+        change = ((one - other) / self.scale).clamp(-COLUMN_LIMIT, COLUMN_LIMIT)
         return change @ self.components / 2**0.5
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..models.config import MODALITY_CODES
+from ..models.readout import COLUMN_LIMIT
 from .mates import Mates
 from .sampler import STATISTICS, stream
 from .terms import DIFFERENCE, SECOND_ORDER, SPECTRUM
@@ -16,7 +17,6 @@ from .terms import DIFFERENCE, SECOND_ORDER, SPECTRUM
 #: Components are divided by this root of their variance: whitening them fully gave the many small
 #: ones, which are mostly noise, the weight of the large ones, and decoded worse.
 _ROOT = {SECOND_ORDER: 0.25, SPECTRUM: 0.25, DIFFERENCE: 0.0}
-_LIMIT = 10.0  # standard deviations at which columns are clipped
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def _fill(read_out, name, rows, mean, is_pair):
         mean, rows = np.zeros_like(mean), (rows[0::2] - rows[1::2])[is_pair] / 2**0.5
     else:
         rows = centred
-    rows = (rows / scale).clip(-_LIMIT, _LIMIT)
+    rows = (rows / scale).clip(-COLUMN_LIMIT, COLUMN_LIMIT)
     found = components(rows, read_out.components.shape[1], _ROOT[name])
     for buffer, value in (("mean", mean), ("scale", scale), ("components", found)):
         getattr(read_out, buffer).copy_(torch.from_numpy(np.asarray(value, np.float32)))

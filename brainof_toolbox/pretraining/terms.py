@@ -19,6 +19,7 @@ from ..models.batches import TensorFields
 from ..models.config import MODALITY_CODES
 from ..models.readout import RECONSTRUCTION
 from .batch import GridBatch, to_tokens
+from .corruption import FMRI
 
 #: Terms by modality, and the outputs of their read-outs; a course is read by the decoder.
 SECOND_ORDER, DIFFERENCE, SPECTRUM, COURSE = TERMS = (
@@ -121,7 +122,7 @@ def term_losses(model, batch, config, dataset_mean, routing):
                 losses[name] = _difference_loss(read_out, change, batch)
                 continue
             columns = batch.fine_spectrum if name == SPECTRUM else batch.second_order
-            if name == SECOND_ORDER and dataset_mean is not None and batch.modality == 2:
+            if name == SECOND_ORDER and dataset_mean is not None and batch.modality == FMRI:
                 columns = columns - dataset_mean[batch.dataset]
             losses[name] = (read_out(change) - read_out.project(columns)).square().mean()
     if COURSE in wanted:
