@@ -1,17 +1,18 @@
-"""The page of ablations, from the lines that ``benchmarks/explore_pretraining.py`` has written.
+"""Write the tables of ablations from the lines of ``benchmarks/explore_pretraining.py``.
 
-``python benchmarks/ablations.py`` replaces what follows the marker in ``doc/ablations.rst``.
+``python -m benchmarks.ablations`` replaces what follows the marker in ``doc/ablations.rst``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _tables import list_table, write_below
+
+from benchmarks.lib.store import read_lines
+from benchmarks.lib.tables import csv_table, slug, write_below
 
 HERE = Path(__file__).resolve().parent
 DOC = HERE.parent / "doc"
@@ -41,17 +42,17 @@ TASKS = {
 }
 
 
-def read_lines(path, steps):
-    """Lines of runs of so many steps, and of untrained networks, by variant."""
+def read_runs(path, steps):
+    """Return the lines of runs of ``steps``, and of untrained networks, by variant."""
     found = {}
-    for line in map(json.loads, path.read_text().splitlines()):
+    for line in read_lines(path):
         if line.get("readout") == READOUT and line.get("steps") in (0, steps):
             found.setdefault(line["variant"], {})[line["seed"]] = line
     return {name: list(by_seed.values()) for name, by_seed in found.items()}
 
 
 def mean(lines, *path):
-    """Mean over seeds of a number in the lines, as text; a dash where none has it."""
+    """Return mean over seeds of a number in the lines, as text; a dash where none has it."""
     values = []
     for line in lines:
         for key in path:
@@ -61,7 +62,7 @@ def mean(lines, *path):
 
 
 def score_rows(found, names):
-    """Balanced accuracies, flat and mean pooling, one row per variant."""
+    """Return balanced accuracies, flat and mean pooling, one row per variant."""
     rows = []
     for name in names:
         row = {"variant": label(name, found[name])}
@@ -74,7 +75,7 @@ def score_rows(found, names):
 
 
 def hidden_rows(found, names):
-    """Losses on hidden patches, and what was trained on, one row per variant."""
+    """Return losses on hidden patches, and what was trained on, one row per variant."""
     rows = []
     for name in names:
         row = {"variant": label(name, found[name])}
@@ -88,7 +89,7 @@ def hidden_rows(found, names):
 
 
 def noise_rows(found):
-    """Balanced accuracies on noisy samples, one row per variant, task and pooling."""
+    """Return balanced accuracies on noisy samples, one row per variant, task and pooling."""
     rows = []
     for name in ("untrained", "default", "plain attention"):
         lines = found.get(name, [])
@@ -106,14 +107,24 @@ def label(name, lines):
     return name if len(lines) == 1 else f"{name} ({len(lines)} seeds)"
 
 
-def section(title, found, names):
-    """Both tables of a question, or what was not run."""
+def section(title, found, names, page):
+    """Return both tables of a question, or a line where nothing was run."""
     names = [name for name in names if name in found]
     text = f"{title}\n{'-' * len(title)}\n\n"
     if not set(names) - set(ALWAYS):
         return text + "Not run yet.\n"
-    scores = list_table(score_rows(found, names), "Balanced accuracy, flat / mean pooling")
-    losses = list_table(hidden_rows(found, names), "Loss on hidden patches over that of nothing")
+    scores = csv_table(
+        score_rows(found, names),
+        "Balanced accuracy, flat / mean pooling",
+        page,
+        f"{slug(title)}_scores",
+    )
+    losses = csv_table(
+        hidden_rows(found, names),
+        "Loss on hidden patches over that of predicting zero",
+        page,
+        f"{slug(title)}_losses",
+    )
     return f"{text}{scores}\n{losses}"
 
 
@@ -124,15 +135,17 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--out", type=Path, default=DOC / "ablations.rst")
     options = parser.parse_args()
-    found = read_lines(options.lines, options.steps)
-    asked = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
-    questions = {**QUESTIONS, OTHERS: sorted(set(found) - asked)}
-    parts = [section(title, found, [*ALWAYS, *names]) for title, names in questions.items()]
+    found = read_runs(options.lines, options.steps)
+    in_questions = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
+    questions = {**QUESTIONS, OTHERS: sorted(set(found) - in_questions)}
+    parts = [
+        section(title, found, [*ALWAYS, *names], options.out) for title, names in questions.items()
+    ]
     noise = noise_rows(found)
     if noise is not None:
         at = list(QUESTIONS).index("DINT attention, or plain")
         title = "Balanced accuracy, white noise added to test samples alone"
-        parts[at] += "\n" + list_table(noise, title)
+        parts[at] += "\n" + csv_table(noise, title, options.out, "noise")
     parts.append(".. footbibliography::\n")
     write_below(DOC / "ablations.rst", "ablations.py", parts, options.out)
 

@@ -1,10 +1,10 @@
-"""Which way of adapting works on few trials: what the estimators' defaults were chosen by.
+"""Compare ways of adapting on few trials: what the estimators' defaults were chosen by.
 
-``BRAINOF_DATA=... python benchmarks/adaptations.py --rest FOLDER`` trains on so many samples of
-some people, and scores others, for every development task of ``benchmarks/_read_out.py`` (people
-of the corpus, and simulated ones; nobody of the evaluation split). Lines go to
-``results/adaptations.jsonl``, what is there already is not run again, and the page
-``doc/adaptations.rst`` is written from them.
+``BRAINOF_DATA=... python -m benchmarks.adaptations --rest FOLDER`` trains on samples of some
+subjects and scores others, for every development task of ``benchmarks/lib/development_tasks.py``
+(subjects of the corpus, and simulated ones; none of the evaluation split). Lines go to
+``pretraining/adaptations.jsonl``; what is there already is not run again. The tables of
+``doc/adaptations.rst`` are written from them.
 """
 
 from __future__ import annotations
@@ -18,44 +18,47 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _read_out import load_all
-from _tables import list_table, write_below
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import GroupShuffleSplit
 
+from benchmarks.lib.development_tasks import load_all
+from benchmarks.lib.store import append_line, read_lines
+from benchmarks.lib.tables import csv_table, slug, write_below
 from brainof_toolbox import BrainOFClassifier
-from brainof_toolbox.estimators import Augmentation
+from brainof_toolbox.estimators import Augmentation, FineTuning, LoRA, Probe
 
 HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results" / "adaptations.jsonl", HERE.parent / "doc" / "adaptations.rst"
+RESULTS = HERE / "pretraining" / "adaptations.jsonl"
+PAGE = HERE.parent / "doc" / "adaptations.rst"
 MORE = {"augmentation": Augmentation(), "label_smoothing": 0.1}
-#: Name -> parameters of the classifier.
+PLAIN = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
+#: Name -> adaptation, its parameters, and parameters of the classifier.
 VARIANTS = {
-    "probe": {},
-    "probe, mlp": {"head": "mlp"},
-    "probe, layer 3": {"layer": 3},
-    "probe, layer 0": {"layer": 0},
-    "lora, rate 1e-3": {"adaptation": "lora", "learning_rate": 1e-3},
-    "full, rate 1e-3": {"adaptation": "full", "learning_rate": 1e-3},
-    "full, rate 3e-4": {"adaptation": "full", "learning_rate": 3e-4},
-    "lora, rate 3e-3": {"adaptation": "lora", "learning_rate": 3e-3},
-    "last 2 layers, rate 1e-3": {
-        "adaptation": "full",
-        "unfreeze": "last:2",
-        "learning_rate": 1e-3,
-    },
-    "full, rate 1e-3, augmented": {"adaptation": "full", "learning_rate": 1e-3, **MORE},
-    "full, rate 3e-4, augmented": {"adaptation": "full", "learning_rate": 3e-4, **MORE},
-    "full, rate 1e-4, augmented": {"adaptation": "full", "learning_rate": 1e-4, **MORE},
-    "lora, rate 1e-3, augmented": {"adaptation": "lora", "learning_rate": 1e-3, **MORE},
-    "full, rate 1e-3, no refit": {"adaptation": "full", "learning_rate": 1e-3, "refit": False},
+    "probe": (Probe, {}, {}),
+    "probe, mlp": (Probe, {"head": "mlp"}, {}),
+    "probe, layer 3": (Probe, {}, {"layer": 3}),
+    "probe, layer 0": (Probe, {}, {"layer": 0}),
+    "lora, rate 1e-3": (LoRA, {"learning_rate": 1e-3}, {}),
+    "full, rate 1e-3": (FineTuning, {"learning_rate": 1e-3}, {}),
+    "full, rate 3e-4": (FineTuning, {"learning_rate": 3e-4}, {}),
+    "lora, rate 3e-3": (LoRA, {"learning_rate": 3e-3}, {}),
+    "last 2 layers, rate 1e-3": (
+        FineTuning,
+        {"n_trainable_layers": 2, "learning_rate": 1e-3},
+        {},
+    ),
+    "full, rate 1e-3, augmented": (FineTuning, {"learning_rate": 1e-3, **MORE}, {}),
+    "full, rate 3e-4, augmented": (FineTuning, {"learning_rate": 3e-4, **MORE}, {}),
+    "full, rate 1e-4, augmented": (FineTuning, {"learning_rate": 1e-4, **MORE}, {}),
+    "lora, rate 1e-3, augmented": (LoRA, {"learning_rate": 1e-3, **MORE}, {}),
+    "full, rate 1e-3, no refit": (FineTuning, {"learning_rate": 1e-3, "refit": False}, {}),
 }
 SIZES = (40, 120)
 N_TEST = 128
 
 
 def draw(X, y, groups, n_train, seed):
-    """Samples of some people to learn from, and of others to be scored."""
+    """Draw training samples of some subjects, and test samples of others."""
     rng = np.random.default_rng(seed)
     split = GroupShuffleSplit(1, test_size=0.34, random_state=seed)
     train, test = next(split.split(np.zeros(len(y)), y, groups))
@@ -71,36 +74,37 @@ def score(task, parameters, n_train, seed, max_epochs):
     y, groups = np.asarray(y), np.asarray(groups)
     train, test = draw(X, y, groups, n_train, seed)
     start = time.perf_counter()
-    plain = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
+    kind, own, others = parameters
+    if kind is not Probe:
+        own = {**PLAIN, "max_epochs": max_epochs, **own}
+    # The results were computed without class weights.
     decoder = BrainOFClassifier(
-        max_epochs=max_epochs, random_state=seed, **{**plain, **parameters}
+        adaptation=kind(**own),
+        features="latents",
+        class_weight=None,
+        random_state=seed,
+        **others,
     )
     decoder.fit(X[train], y[train], groups[train])
     minutes = (time.perf_counter() - start) / 60
     probability = decoder.predict_proba(X[test])
-    said = decoder.classes_[probability.argmax(axis=1)]
+    predicted = decoder.classes_[probability.argmax(axis=1)]
     history = getattr(decoder, "history_", None)
     return {
         "n_train": len(train),
         "n_test": len(test),
-        "balanced accuracy": round(float(balanced_accuracy_score(y[test], said)), 4),
+        "balanced accuracy": round(float(balanced_accuracy_score(y[test], predicted)), 4),
         "log loss": round(float(log_loss(y[test], probability, labels=decoder.classes_)), 4),
         "best epoch": None if history is None else int(history["valid_loss"].fillna(9).idxmin()),
         "minutes": round(minutes, 2),
     }
 
 
-def read_results():
-    """Lines that are there already."""
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def run(options):
-    """Score what has not been scored."""
+    """Score what is missing in the results."""
     tasks, _ = load_all(options.rest, options.cache)
     names = ("variant", "task", "asked", "seed")
-    done = {tuple(line[name] for name in names) for line in read_results()}
+    done = {tuple(line[name] for name in names) for line in read_lines(RESULTS)}
     for seed in range(options.seeds):
         for variant in options.variants:
             for size in options.sizes:
@@ -110,14 +114,13 @@ def run(options):
                         continue
                     found = score(tasks[task], VARIANTS[variant], size, seed, options.max_epochs)
                     line = {**dict(zip(names, key)), "epochs": options.max_epochs, **found}
-                    with RESULTS.open("a") as file:
-                        file.write(json.dumps(line) + "\n")
+                    append_line(RESULTS, line)
                     print(json.dumps(line), flush=True)
 
 
 def render():
-    """Write the tables of the page: one per measure, number of samples and draw of people."""
-    frame, parts = pd.DataFrame(read_results()), []
+    """Write the tables of the page: one per measure, number of samples and draw of subjects."""
+    frame, parts = pd.DataFrame(read_lines(RESULTS)), []
     for (size, seed), lines in frame.groupby(["asked", "seed"]):
         for column in ("log loss", "balanced accuracy"):
             table = lines.pivot_table(index="variant", columns="task", values=column).dropna()
@@ -127,8 +130,9 @@ def render():
             counts = [f"{n} of {table.shape[1]}" for n in (gain > 0).sum(axis=1)]
             body.insert(0, "better than the probe", counts)
             body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
-            title = f"{column.capitalize()}, at most {size} samples to learn from, draw {seed + 1}"
-            parts.append(list_table(body.reset_index(), title))
+            title = f"{column.capitalize()}, at most {size} training samples, draw {seed + 1}"
+            name = slug(f"{column} {size} draw {seed + 1}")
+            parts.append(csv_table(body.reset_index(), title, PAGE, name))
     write_below(PAGE, "adaptations.py", parts)
 
 

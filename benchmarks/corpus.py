@@ -1,6 +1,6 @@
-"""Whether a sample of a 200 GB corpus takes as long as one of a 200 MB corpus.
+"""Compare the time of reading a sample of a 200 GB and of a 200 MB corpus.
 
-Run ``python benchmarks/corpus.py``; it takes about a minute, needs a file system with sparse files
+Run ``python -m benchmarks.corpus``; it takes about a minute, needs a file system with sparse files
 (a few MB of them are used) and prints tables. Samples have 19 channels and 2560 points, like 10 s
 of EEG. Corpora are read in turns, at random places, so that a busy machine slows all alike; what
 counts is the ratio. Every place is read twice: first when the system has forgotten the files, then
@@ -100,7 +100,7 @@ def write_index(folder, n_entries, n_samples, scale_offset):
 
 
 class PlainMap:
-    """The same samples through ``numpy.memmap``, without a word to the system."""
+    """The same samples through ``numpy.memmap``, without advice to the system."""
 
     def __init__(self, corpus):
         self.corpus, self.directory = corpus, corpus.directory
@@ -129,7 +129,7 @@ def forget(folder):
 
 
 def time_reading(corpora, n_rounds, n_reads, rng):
-    """Microseconds per sample of every round, first read and read again, the corpora in turns."""
+    """Return microseconds per sample of every round, first and second read, corpora in turns."""
     times = {name: ([], []) for name in corpora}
     for _ in range(n_rounds):
         for name, corpus in corpora.items():
@@ -144,7 +144,7 @@ def time_reading(corpora, n_rounds, n_reads, rng):
 
 
 def time_opening(folders, n_rounds):
-    """Seconds that opening takes."""
+    """Return the seconds that opening takes."""
     times = {name: [] for name in folders}
     for _ in range(n_rounds):
         for name, folder in folders.items():
@@ -155,7 +155,7 @@ def time_opening(folders, n_rounds):
 
 
 def time_workers(folder, n_workers, n_reads, rng):
-    """Samples per second through torch's loader."""
+    """Return the samples per second of torch's loader."""
     import torch
 
     corpus = Corpus(folder)

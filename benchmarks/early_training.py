@@ -1,6 +1,6 @@
-"""How soon a network begins to learn: its loss over that of a network that says nothing.
+"""Measure how soon the loss falls below that of a network that predicts zero.
 
-``python benchmarks/early_training.py CORPUS`` trains networks that differ in one choice, side by
+``python -m benchmarks.early_training CORPUS`` trains networks that differ in one choice, side by
 side on the same EEG and the same masks, and prints a table. With ``--run RUN`` it trains nothing,
 but prints the same of a run: of its first and its last 100 steps, by modality. The ratio is 1 for
 a network that always answers zero.
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _tables import list_table
 
+from benchmarks.lib.tables import list_table
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import PretrainingConfig
@@ -32,8 +32,8 @@ PATCH, WARMUP, EVERY = 64, 30, 25
 VARIANTS = {
     "latents, 1e-3": ({"decoder_input": "latents"}, 1e-3),
     "latents, 3e-3": ({"decoder_input": "latents"}, 3e-3),
-    "change, 1e-3": ({"decoder_input": "residual"}, 1e-3),
-    "change, 3e-3": ({"decoder_input": "residual"}, 3e-3),
+    "residual, 1e-3": ({"decoder_input": "residual"}, 1e-3),
+    "residual, 3e-3": ({"decoder_input": "residual"}, 3e-3),
 }
 
 
@@ -46,7 +46,7 @@ class Trained:
         self.rate, self.losses = rate, []
 
     def step(self, number, grid, masks):
-        """Learn from a batch."""
+        """Train on a batch."""
         set_learning_rate(self.optimizer, self.rate * min(1, (number + 1) / WARMUP))
         terms = self.objective(grid, masks)
         self.optimizer.zero_grad()
@@ -59,7 +59,7 @@ class Trained:
 
 
 def batches(corpus, config, seed):
-    """Batches of EEG as pretraining draws them, with their masks."""
+    """Yield batches of EEG as pretraining draws them, with their masks."""
     sampler = Sampler(corpus, config, patch_size=PATCH, random_state=seed)
     step = -1
     while True:
@@ -70,7 +70,7 @@ def batches(corpus, config, seed):
 
 
 def of_run(folder, corpus, length=100):
-    """Loss in time over that of saying nothing, at the two ends of a run, by modality."""
+    """Return the loss over that of predicting zero at both ends of a run, by modality."""
     run = json.loads((folder / "run.json").read_text())
     seed, config = run["random_state"], PretrainingConfig.from_dict(run["training"])
     sampler = Sampler(corpus, config, patch_size=PATCH, random_state=seed)
@@ -87,8 +87,8 @@ def of_run(folder, corpus, length=100):
         for name, losses in nothing.items():
             part = [line for line in lines if start < line["step"] <= stop]
             part = [(x["time"][name], x["n_steps"][name]) for x in part if name in x["time"]]
-            said, weights = np.array(part).T
-            row[name] = f"{np.average(said, weights=weights) / np.mean(losses):.3f}"
+            losses_of_run, weights = np.array(part).T
+            row[name] = f"{np.average(losses_of_run, weights=weights) / np.mean(losses):.3f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -104,7 +104,7 @@ def main():
     options = parser.parse_args()
     if options.run:
         table = of_run(options.run, Corpus(options.corpus))
-        print(list_table(table, "Loss in time over that of saying nothing, by steps"))
+        print(list_table(table, "Loss in time over that of predicting zero, by steps"))
         return
     config = PretrainingConfig(max_tokens_per_microbatch=options.tokens)
     trained = {name: Trained(*choice, config) for name, choice in VARIANTS.items()}
@@ -122,7 +122,7 @@ def main():
             ratio = np.mean(one.losses[part]) / np.mean(nothing[part])
             row[f"{end - EVERY + 1} to {end}"] = f"{ratio:.3f}"
         rows.append(row)
-    print(list_table(pd.DataFrame(rows), "Loss in time over that of saying nothing, by steps"))
+    print(list_table(pd.DataFrame(rows), "Loss in time over that of predicting zero, by steps"))
 
 
 if __name__ == "__main__":

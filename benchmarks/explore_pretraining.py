@@ -1,9 +1,9 @@
-"""What makes frozen features good: short pretraining runs, read out on the development split.
+"""Compare short pretraining runs by frozen features on the development split.
 
-``BRAINOF_DATA=... python benchmarks/explore_pretraining.py CORPUS --rest FOLDER`` trains one
+``BRAINOF_DATA=... python -m benchmarks.explore_pretraining CORPUS --rest FOLDER`` trains one
 network per line of ``VARIANTS`` and appends a line each to ``pretraining/explored.jsonl``, which
-``benchmarks/ablations.py`` makes a page of. Variants change what ``pretraining/tiny.toml`` says.
-Only people whose recordings are in the corpus, and simulated ones, are decoded; labels of the
+``benchmarks/ablations.py`` makes a page of. Variants change ``pretraining/tiny.toml``.
+Only subjects of the corpus, and simulated ones, are decoded; labels of the
 evaluation split are not looked at here.
 """
 
@@ -20,9 +20,10 @@ import warnings
 from pathlib import Path
 
 import torch
-from _read_out import VERSION, load_all, read_out, reconstruct
-from _tiny_sources import HERE
 
+from benchmarks.lib.development_tasks import VERSION, load_all, read_out, reconstruct
+from benchmarks.lib.store import append_line
+from benchmarks.lib.tiny_sources import PRETRAINING
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
 from brainof_toolbox.pretraining import Corpus, pretrain
@@ -63,7 +64,7 @@ VARIANTS = {
 
 
 def take_part(corpus, part):
-    """Part of a corpus; ``"real"`` is all but what was simulated."""
+    """Select a part of a corpus; ``"real"`` is all but what was simulated."""
     part = dict(part)
     if part.get("datasets") in ("real", "simulated"):
         is_real = part["datasets"] == "real"
@@ -105,14 +106,14 @@ def train(change, options, folder):
 
 @contextlib.contextmanager
 def folder_of(name, options):
-    """Where a run goes: a folder that stays, so that it can be resumed, or a temporary one."""
+    """Yield the folder of a run: a permanent one, which can be resumed, or a temporary one."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         yield folder / f"{name.replace(' ', '-')}-{options.steps}-{options.seed}"
 
 
 def run(name, options, tasks, held_out):
-    """Train one variant, read it out, and return what there is to say of it."""
+    """Train one variant, score it, and return its line of results."""
     change, start = VARIANTS[name], time.perf_counter()
     base = tomllib.loads(options.base.read_text())
     with folder_of(name, options) as folder:
@@ -138,8 +139,7 @@ def run(name, options, tasks, held_out):
 
 def write(found, path):
     """Append a line, and show it."""
-    with path.open("a") as file:
-        file.write(json.dumps(found) + "\n")
+    append_line(path, found)
     print(json.dumps(found), flush=True)
 
 
@@ -157,18 +157,20 @@ def parse():
         help="variants that are decoded from noisy samples too",
     )
     parser.add_argument("--checkpoint", type=Path, help="read out this one, and train nothing")
-    parser.add_argument("--base", type=Path, default=HERE / "tiny.toml", help="what is varied")
+    parser.add_argument(
+        "--base", type=Path, default=PRETRAINING / "tiny.toml", help="what is varied"
+    )
     parser.add_argument("--steps", type=int, default=300, help="0: untrained")
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder that keeps the tasks")
     parser.add_argument("--keep", type=Path, help="folder that keeps the runs, to resume them")
-    parser.add_argument("--out", type=Path, default=HERE / "explored.jsonl")
+    parser.add_argument("--out", type=Path, default=PRETRAINING / "explored.jsonl")
     return parser.parse_args()
 
 
 def main():
-    """Run the variants that were asked for."""
+    """Run the chosen variants."""
     options = parse()
     warnings.simplefilter("ignore")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))

@@ -1,7 +1,7 @@
-"""What decoders of two real EEG sets go by: maps of people, or runs, left out of training.
+"""Map what decoders of two real EEG sets rely on, for subjects or runs left out of training.
 
-``BRAINOF_DATA=... python benchmarks/importance_maps.py`` writes the figures of
-``doc/importance.rst`` and prints the numbers that stand there.
+``BRAINOF_DATA=... python -m benchmarks.importance_maps`` writes the figures of
+``doc/importance.rst`` and prints the numbers in it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import torch
-from _sets import load_motor, load_visual
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmarks.lib.sets import load_motor, load_visual
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 
@@ -29,24 +29,24 @@ CHECKPOINT = "brainof-tiny"
 
 
 def average_maps(task, n_steps):
-    """Maps of every split's left-out samples, averaged, and the balanced accuracy."""
-    found, said = {"occlusion": [], "gradients": []}, np.empty(len(task.y), dtype=task.y.dtype)
-    tested = []
+    """Return maps of every split's left-out samples, averaged, and the balanced accuracy."""
+    predicted = np.empty(len(task.y), dtype=task.y.dtype)
+    found, tested = {"occlusion": [], "gradients": []}, []
     for train, test in task.splits():
-        decoder = BrainOFClassifier(CHECKPOINT, class_weight="balanced", random_state=0)
+        decoder = BrainOFClassifier(CHECKPOINT, features="latents", random_state=0)
         decoder.fit(task.X[train], task.y[train], groups=task.groups[train])
-        said[test] = decoder.predict(task.X[test])
+        predicted[test] = decoder.predict(task.X[test])
         tested.append(test)
         X, y = task.X[test], task.y[test]
         found["occlusion"].append(occlusion_importance(decoder, X, y, radius=0.03))
         found["gradients"].append(gradient_importance(decoder, X, y, n_steps=n_steps))
     tested = np.unique(np.concatenate(tested))
-    accuracy = balanced_accuracy_score(task.y[tested], said[tested])
+    accuracy = balanced_accuracy_score(task.y[tested], predicted[tested])
     return found, accuracy
 
 
 def mean_part(maps):
-    """Channels, patches and bands, averaged over splits."""
+    """Return channels, patches and bands, averaged over splits."""
     parts = [one.part() for one in maps]
     channels = np.mean([part.channels for part in parts], axis=0)
     patches = np.mean([part.patches for part in parts], axis=0)
@@ -55,7 +55,7 @@ def mean_part(maps):
 
 
 def draw(name, task, onset, n_steps):
-    """One figure per set: a row per method; scalp, time and bands."""
+    """Draw one figure per set: a row per method; scalp, time and bands."""
     from brainof_toolbox.inspection.maps import CMAP, make_sensor_info
 
     figure, rows = plt.subplots(

@@ -1,6 +1,6 @@
-"""How often 95 % intervals of cross-validated scores hold the expected score.
+"""Count how often 95 % intervals of cross-validated scores contain the expected score.
 
-Run ``python benchmarks/intervals.py``; it takes a few minutes and prints one table. Data are
+Run ``python -m benchmarks.intervals``; it takes a few minutes and prints one table. Data are
 simulated: 20 samples of each of 4, 6, 10 or 20 subjects, 5 features, subjects that differ from one
 another, and linear discriminant analysis through ``brainof_toolbox.cross_validate``. Labels vary
 within subjects ("trials") or are one per subject ("diagnosis"). Without an effect the expected
@@ -35,7 +35,7 @@ def simulate(n_subjects, effect, kind, rng):
 
 
 def count_right(predictions):
-    """Right answers and samples by group and class, as four rows (n_groups,)."""
+    """Return right answers and samples by group and class, as four rows (n_groups,)."""
     right = predictions["y"] == predictions["predicted"]
     table = predictions.assign(right=right).groupby(["group", "y"])["right"]
     rows = [part.unstack(fill_value=0).to_numpy(float).T for part in (table.sum(), table.size())]
@@ -43,7 +43,7 @@ def count_right(predictions):
 
 
 def pooled(right_0, right_1, total_0, total_1, axis=-1):
-    """Balanced accuracy of all samples of the groups along ``axis``."""
+    """Return balanced accuracy of all samples of the groups along ``axis``."""
     recall = [
         np.divide(right.sum(axis), total.sum(axis))
         for right, total in ((right_0, total_0), (right_1, total_1))
@@ -52,7 +52,7 @@ def pooled(right_0, right_1, total_0, total_1, axis=-1):
 
 
 def intervals(scores, rng):
-    """Intervals by several methods, all around the mean over folds, but for the quantiles."""
+    """Return intervals by several methods around the mean over folds, or quantiles."""
     low, high = scores.interval
     n_train, n_test = scores.folds["n_train"].mean(), scores.folds["n_test"].sum()
     wide = max(high - scores.mean, scores.mean - low)  # the other end may be cut at 0 or 1
@@ -72,12 +72,12 @@ def intervals(scores, rng):
 
 
 def around(mean, half):
-    """An interval as a pair."""
+    """Return an interval as a pair."""
     return mean - half, mean + half
 
 
 def measure(n_subjects, effect, kind, n_repeats, seed):
-    """Coverage by method, for one kind of data."""
+    """Return coverage by method, for one kind of data."""
     rng = np.random.default_rng(seed)
     found, means = [], []
     for repeat in range(n_repeats):

@@ -1,6 +1,6 @@
-"""How much embeddings change when the same brain is recorded in another way.
+"""Measure how much embeddings change when the same brain is recorded in another way.
 
-``BRAINOF_DATA=... python benchmarks/invariance.py`` writes ``doc/invariance.rst`` and
+``BRAINOF_DATA=... python -m benchmarks.invariance`` writes ``doc/invariance.rst`` and
 ``doc/invariance.png``: one core, some minutes.
 """
 
@@ -16,12 +16,12 @@ import mne
 import numpy as np
 import pandas as pd
 import torch
-from _guises import all_axes
-from _invariance_figure import plot
-from _read_out import decode, pooled
-from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
+from benchmarks.lib.development_tasks import decode, pooled
+from benchmarks.lib.invariance_figure import plot
+from benchmarks.lib.tables import csv_table, name_weights, slug, write_below
+from benchmarks.lib.variations import all_axes
 from brainof_toolbox import BrainOFEmbedder
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
@@ -37,32 +37,32 @@ class Embedding:
         self.embedder = BrainOFEmbedder(checkpoint, random_state=0)
         self.kept = {}
 
-    def __call__(self, guise):
+    def __call__(self, samples):
         # The samples are kept too: as long as they live, nothing else has their id.
-        if id(guise) not in self.kept:
-            self.kept[id(guise)] = guise, self.embedder.fit_transform(guise)
-        return self.kept[id(guise)][1]
+        if id(samples) not in self.kept:
+            self.kept[id(samples)] = samples, self.embedder.fit_transform(samples)
+        return self.kept[id(samples)][1]
 
 
 def cosine(first, second):
-    """Mean cosine of the rows of two arrays."""
+    """Return mean cosine of the rows of two arrays."""
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return float(((first * second).sum(axis=1) / lengths).mean())
 
 
 def measure(axis, networks):
-    """One row per value and network."""
+    """Return one row per value and network."""
     found = []
     for network, embed in networks.items():
-        rows = {value: embed(guise) for value, guise in axis.guises.items()}
+        rows = {value: embed(samples) for value, samples in axis.variations.items()}
         width = embed.embedder.backbone_.config.width
         reference, cv = rows[axis.reference], GroupKFold(N_FOLDS)
         centre = reference.mean(axis=0)
         accuracy = {}
         for pooling in ("flat", "mean"):
-            guises = [pooled(part, pooling, width) for part in rows.values()]
+            others = [pooled(part, pooling, width) for part in rows.values()]
             own = pooled(reference, pooling, width)
-            accuracy[pooling] = decode(own, axis.y, axis.groups, cv, guises)[1:]
+            accuracy[pooling] = decode(own, axis.y, axis.groups, cv, others)[1:]
         for number, (value, part) in enumerate(rows.items()):
             found.append(
                 {
@@ -99,8 +99,8 @@ def measure_all(checkpoint, keep):
 NUMBERS = ("cosine", "centred", "each centred", "accuracy", "accuracy, mean")
 
 
-def axis_table(rows, names):
-    """Both networks in each cell."""
+def axis_table(rows, names, page):
+    """Write the table of one axis, both networks in each cell."""
     table = []
     for (source, value), both in rows.groupby(["source", "value"], sort=False):
         both = both.set_index("network")
@@ -109,11 +109,12 @@ def axis_table(rows, names):
         for column in NUMBERS:
             row[column] = " / ".join(f"{both.loc[name, column]:.3f}" for name in names)
         table.append(row)
-    return list_table(pd.DataFrame(table), rows["axis"].iloc[0])
+    name = rows["axis"].iloc[0]
+    return csv_table(pd.DataFrame(table), name, page, slug(name))
 
 
-def summarise(table, names):
-    """Say in one table how much is kept, over all guises but the references."""
+def summarise(table, names, page):
+    """Write the table of means over all values but the references."""
     others = table[table["value"] != table["reference"]]
     means = others.groupby(["axis", "network"], sort=False)[list(NUMBERS)].mean()
     at = table[table["value"] == table["reference"]]
@@ -125,8 +126,8 @@ def summarise(table, names):
             row[column] = " / ".join(f"{means.loc[(axis, n), column]:.3f}" for n in names)
         row["accuracy in the reference"] = " / ".join(f"{before[axis, n]:.3f}" for n in names)
         rows.append(row)
-    title = "Means over all guises but the reference: brainof-tiny / untrained"
-    return list_table(pd.DataFrame(rows), title)
+    title = "Means over all values but the reference: brainof-tiny / untrained"
+    return csv_table(pd.DataFrame(rows), title, page, "summary")
 
 
 def main():
@@ -142,10 +143,11 @@ def main():
     table = measure_all(options.checkpoint, options.keep)
     names = list(dict.fromkeys(table["network"]))
     plot(table, CHANCE, options.out / "invariance.png")
+    page = options.out / "invariance.rst"
     by_axis = [table[table["axis"] == name] for name in dict.fromkeys(table["axis"])]
-    parts = [name_weights(options.checkpoint), summarise(table, names)]
-    parts += [axis_table(rows, names) for rows in by_axis]
-    write_below(DOC / "invariance.rst", "invariance.py", parts, options.out / "invariance.rst")
+    parts = [name_weights(options.checkpoint), summarise(table, names, page)]
+    parts += [axis_table(rows, names, page) for rows in by_axis]
+    write_below(DOC / "invariance.rst", "invariance.py", parts, page)
 
 
 if __name__ == "__main__":

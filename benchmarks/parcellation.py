@@ -1,6 +1,6 @@
 """Make the default parcellation: 246 parcels cut from the grey-matter template inside nilearn.
 
-``python benchmarks/parcellation.py`` writes the image, the table and the notice that are shipped.
+``python -m benchmarks.parcellation`` writes the image, the table and the notice that are shipped.
 
 ::
 
@@ -11,16 +11,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from benchmarks.landmarks import LANDMARKS  # noqa: E402
+from benchmarks.lib.landmarks import LANDMARKS
 
+ROOT = Path(__file__).resolve().parent.parent
 STEM = ROOT / "brainof_toolbox" / "weights" / "parcellation-246"
 _NOTICE = {
     "Description": "246 parcels of nearly equal size, cut from a grey-matter template.",
@@ -63,7 +61,7 @@ def make_parcellation():
 
 
 def _grey_matter():
-    """The cerebrum's grey matter on a grid that is its own mirror image, and the affine."""
+    """Return the cerebrum's grey matter on a grid that mirrors itself, and the affine."""
     from nilearn.datasets import load_mni152_gm_template
 
     template = load_mni152_gm_template()
@@ -126,7 +124,7 @@ def join_pieces(part):
 
 
 def _centres(part, affine):
-    """Centres of mass of the left parcels and their mirror images, in turn, in metres."""
+    """Return centres of mass of the left parcels and their mirror images, in turn, in m."""
     voxels = np.argwhere(part)
     label = part[tuple(voxels.T)] - 1
     count = np.bincount(label)
@@ -136,7 +134,7 @@ def _centres(part, affine):
 
 
 def _names(positions):
-    """Hemisphere, nearest landmark and running number of left parcels and their partners."""
+    """Name parcels by hemisphere, nearest landmark and running number."""
     places = np.array([xyz for _, xyz in LANDMARKS]) * 1e-3
     counts, names = {}, []
     for pos in positions[::2]:

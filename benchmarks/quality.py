@@ -1,6 +1,6 @@
 """Decoding scores on the development sets, side by side on the same splits.
 
-Run ``BRAINOF_DATA=... python benchmarks/quality.py --jobs 2`` in the environment of
+Run ``BRAINOF_DATA=... python -m benchmarks.quality --jobs 2`` in the environment of
 ``benchmarks/requirements.txt``. Each result is one line in ``benchmarks/results``; what is there
 already, for the same weights, is not computed again, so that an interrupted run goes on. At the
 end ``doc/quality.rst`` (EEG and MEG) and ``doc/quality_fmri.rst`` (fMRI, BIDS, several
@@ -47,9 +47,9 @@ def _attempt(run, item):
 
 def fill(options):
     """Compute what is missing; returns what failed."""
-    from _side_tables import side_items
-    from _store import Store
-    from _work import items, run
+    from benchmarks.lib.scoring import items, run
+    from benchmarks.lib.side_tables import side_items
+    from benchmarks.lib.store import Store
 
     store, failed = Store(options.results), []
     for todo, work in (
@@ -73,9 +73,9 @@ def main():
     # Before numpy and torch are loaded, here and in the workers: they share the cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from _pages import write_pages
-    from _side_tables import CHOSEN, FORMATS
-    from _work import SETS
+    from benchmarks.lib.quality_tables import write_tables
+    from benchmarks.lib.scoring import SETS
+    from benchmarks.lib.side_tables import CHOSEN, FORMATS
 
     names = [*SETS, FORMATS, CHOSEN]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--out", type=Path, default=DOC, help="folder of the pages")
     options = parser.parse_args()
     failed = [] if options.render_only else fill(options)
-    write_pages(options)
+    write_tables(options)
     if failed:
         raise SystemExit(f"failed: {failed}")
 

@@ -1,6 +1,6 @@
-"""What can be read from frozen features by a linear map, of quantities that are known.
+"""Predict known quantities from frozen features by a linear map.
 
-``BRAINOF_DATA=... python benchmarks/readouts.py`` writes the table of ``doc/features.rst``: one
+``BRAINOF_DATA=... python -m benchmarks.readouts`` writes the table of ``doc/features.rst``: one
 core, some minutes.
 """
 
@@ -16,13 +16,13 @@ import mne
 import numpy as np
 import pandas as pd
 import torch
-from _quantities import all_known, classical
-from _read_out import pooled
-from _tables import list_table, name_weights, write_below
 from sklearn.model_selection import GroupKFold
 
+from benchmarks.lib.development_tasks import pooled
+from benchmarks.lib.quantities import all_known, classical
+from benchmarks.lib.tables import csv_table, name_weights, write_below
 from brainof_toolbox import BrainOFEmbedder
-from brainof_toolbox.estimators.heads import Rotate
+from brainof_toolbox.estimators.heads import StandardizeAndProject
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
 ALPHAS = np.logspace(-3, 2, 6)  # those of the estimators' heads
@@ -30,16 +30,16 @@ N_FOLDS, N_INNER = 4, 4
 POOLINGS = ("flat", "mean")
 
 
-def ridge(rows, targets, asked):
-    """Answers of ridge regressions of every strength, shape (n_strengths, n_asked, n_targets)."""
+def ridge(rows, targets, test_rows):
+    """Predict by ridge regressions of every strength: (n_strengths, n_test, n_targets)."""
     mean, level = rows.mean(axis=0), targets.mean(axis=0)
     left, size, right = np.linalg.svd(rows - mean, full_matrices=False)
-    inside, outside = left.T @ (targets - level), (asked - mean) @ right.T
+    inside, outside = left.T @ (targets - level), (test_rows - mean) @ right.T
     return np.stack([outside @ ((size / (size**2 + a))[:, None] * inside) for a in ALPHAS]) + level
 
 
 def explained(rows, targets, groups):
-    """R2 of ridge regressions over all left-out samples, each penalty chosen inside training.
+    """Return R2 of ridge regressions over left-out samples, penalties chosen in training.
 
     Parameters
     ----------
@@ -53,32 +53,32 @@ def explained(rows, targets, groups):
     Returns
     -------
     r2 : ndarray, shape (n_targets,)
-        1 is all, 0 what the mean of the training samples says or less.
+        1 is all; 0 is no better than the mean of the training samples.
     """
-    said, trivial = np.empty_like(targets), np.empty_like(targets)
+    predicted, trivial = np.empty_like(targets), np.empty_like(targets)
     for train, test in GroupKFold(N_FOLDS).split(rows, targets, groups):
-        rotate = Rotate().fit(rows[train])
-        inside, outside = rotate.transform(rows[train]), rotate.transform(rows[test])
+        scaler = StandardizeAndProject().fit(rows[train])
+        inside, outside = scaler.transform(rows[train]), scaler.transform(rows[test])
         known, errors = targets[train], 0.0
         for fit, check in GroupKFold(N_INNER).split(inside, groups=groups[train]):
             answers = ridge(inside[fit], known[fit], inside[check])
             errors = errors + ((answers - known[check]) ** 2).sum(axis=1)
         best = errors.argmin(axis=0)  # (n_targets,)
         answers = ridge(inside, known, outside)
-        said[test] = np.stack([answers[b, :, k] for k, b in enumerate(best)], axis=1)
+        predicted[test] = np.stack([answers[b, :, k] for k, b in enumerate(best)], axis=1)
         trivial[test] = known.mean(axis=0)
-    return 1 - ((targets - said) ** 2).sum(axis=0) / ((targets - trivial) ** 2).sum(axis=0)
+    return 1 - ((targets - predicted) ** 2).sum(axis=0) / ((targets - trivial) ** 2).sum(axis=0)
 
 
 def within(values, groups):
-    """Take the mean of each person away."""
+    """Subtract the mean of each subject."""
     _, who = np.unique(groups, return_inverse=True)
     means = np.stack([values[who == i].mean(axis=0) for i in range(who.max() + 1)])
     return values - means[who]
 
 
 def score(known, checkpoints):
-    """One row per quantity."""
+    """Return one row per quantity."""
     columns = [np.reshape(values, (len(known.groups), -1)) for values in known.targets.values()]
     ends = np.cumsum([column.shape[1] for column in columns])[:-1]
     targets, features = np.concatenate(columns, axis=1).astype(float), {}
@@ -119,8 +119,8 @@ def main():
         print(f"{time.perf_counter() - start:4.0f} s: {known.name}", flush=True)
     table = pd.DataFrame(table)
     print(table.to_string())
-    title = "R2 over left-out people, brainof-tiny / untrained"
-    parts = [name_weights(options.checkpoint), list_table(table, title)]
+    title = "R2 over left-out subjects, brainof-tiny / untrained"
+    parts = [name_weights(options.checkpoint), csv_table(table, title, options.out)]
     write_below(DOC / "features.rst", "readouts.py", parts, options.out)
 
 

@@ -1,6 +1,6 @@
 """Arithmetic of pretraining on many GPUs: tokens per second, memory and days.
 
-Run ``python benchmarks/scaling.py``; it rewrites the tables of ``doc/pretraining_clusters.rst``.
+Run ``python -m benchmarks.scaling``; it rewrites the tables of ``doc/pretraining_clusters.rst``.
 Nothing is timed. Counted, by torch, are the FLOP of a training step of our objective and the bytes
 that it keeps for the backward pass, without computing anything (fake tensors). Assumed are the
 peak of the GPU and the share of it that is reached: give what was measured on one GPU of your own
@@ -18,11 +18,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import torch
-from _tables import list_table
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.lib.tables import list_table
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.models.moe import Experts
@@ -42,7 +42,7 @@ STATE = {"weights": 4, "gradient": 4, "AdamW": 8}  # bytes per parameter, float3
 
 
 def make_batch(modality, n_samples, config):
-    """Noise of the shape of a modality, with masks."""
+    """Make a batch of zeros of the shape of a modality, with masks."""
     n_channels, n_times = SHAPES[modality]
     samples = [
         SimpleNamespace(
@@ -62,7 +62,7 @@ def make_batch(modality, n_samples, config):
 
 
 def to_fake(batch, mode):
-    """The same shapes without numbers."""
+    """Return a batch of the same shapes without values."""
     fields = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
     fields = {
         name: mode.from_tensor(value) if isinstance(value, torch.Tensor) else value
@@ -72,7 +72,7 @@ def to_fake(batch, mode):
 
 
 def even_experts(self, x, counts, looped=Experts.looped):
-    """:meth:`Experts.looped` with experts equally used: fake tensors have no counts."""
+    """Run :meth:`Experts.looped` with equally used experts: fake tensors have no counts."""
     n_experts = len(self.gate_up)
     sizes = [len(x) // n_experts] * n_experts
     sizes[-1] += len(x) - sum(sizes)
@@ -80,7 +80,7 @@ def even_experts(self, x, counts, looped=Experts.looped):
 
 
 def build(network, training, mode):
-    """The objective around a network whose weights are fake."""
+    """Build the objective around a network with fake weights."""
     model = BrainOF(BrainOFConfig.preset(network), random_state=None)
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -91,7 +91,7 @@ def build(network, training, mode):
 
 
 def count_flop(network, modality):
-    """FLOP of forward and backward of one sample."""
+    """Count the FLOP of forward and backward of one sample."""
     training, mode = PretrainingConfig(), FakeTensorMode()
     batch = make_batch(modality, 1, training)
     # Attention is written out: torch does not count every fused kernel.
@@ -103,7 +103,7 @@ def count_flop(network, modality):
 
 
 def count_bytes(network, modality, n_samples):
-    """Bytes that a forward pass keeps for the backward pass, in bf16, besides the weights."""
+    """Count the bytes that a forward pass in bf16 keeps for the backward pass, without weights."""
     training, mode = PretrainingConfig(precision="bf16"), FakeTensorMode()
     batch, kept = make_batch(modality, n_samples, training), {}
 
@@ -125,7 +125,7 @@ def count_bytes(network, modality, n_samples):
 
 
 def count(network):
-    """Everything that is counted of one network."""
+    """Count parameters, FLOP and bytes of one network."""
     model = BrainOF(BrainOFConfig.preset(network), random_state=None)
     blocks = [*model.layers, *model.encoder.blocks, *model.decoder.blocks]
     found = {
@@ -145,18 +145,18 @@ def count(network):
 
 
 def n_tokens(modality):
-    """Tokens of a sample."""
+    """Return tokens of a sample."""
     n_channels, n_times = SHAPES[modality]
     return n_channels * -(-n_times // 64)
 
 
 def per_token(values):
-    """The largest of the modalities, per token."""
+    """Return the largest value per token among the modalities."""
     return max(values[modality] / n_tokens(modality) for modality in SHAPES)
 
 
 def sample_table(counts):
-    """What is counted of one sample."""
+    """Tabulate the counts of one sample."""
     rows = []
     for network, found in counts.items():
         for modality, (n_channels, n_times) in SHAPES.items():
@@ -173,12 +173,12 @@ def sample_table(counts):
 
 
 def corpus_flop(found):
-    """FLOP of one pass over the published corpus."""
+    """Return FLOP of one pass over the published corpus."""
     return sum(n * found["flop"][modality] for modality, n in CORPUS.items())
 
 
 def shares(network, found, options):
-    """The shares of the peak to compute with: measured, or assumed; with words for the table."""
+    """Return shares of the peak, measured or assumed, with words for the table."""
     if network in options.measured:
         rate = options.measured[network] * corpus_flop(found) / sum(CORPUS.values())
         share = 100 * rate / options.peak / 1e12
@@ -187,7 +187,7 @@ def shares(network, found, options):
 
 
 def time_table(counts, options):
-    """Samples and tokens per second, and days."""
+    """Tabulate samples and tokens per second, and days."""
     rows = []
     samples = sum(CORPUS.values())
     tokens = sum(n * n_tokens(modality) for modality, n in CORPUS.items())
@@ -212,7 +212,7 @@ def time_table(counts, options):
 
 
 def memory_table(counts, options):
-    """Memory of a GPU under DDP and FSDP, and how long it computes and sends."""
+    """Tabulate the memory of a GPU under DDP and FSDP, and times of computing and sending."""
     rows = []
     for network, found in counts.items():
         n = found["parameters"]
@@ -243,7 +243,7 @@ def memory_table(counts, options):
 
 HEAD = """**This is arithmetic, not measurement.** Made by::
 
-    python benchmarks/scaling.py{arguments}
+    python -m benchmarks.scaling{arguments}
 
 *Counted* by torch {torch}, without computing anything: FLOP of forward and backward of our
 objective, and bytes kept for the backward pass in bf16. Half of the patches are hidden and not

@@ -1,6 +1,6 @@
 """Put a pretrained network into the package: half precision, origin, model card.
 
-``python benchmarks/ship_tiny.py RUN --corpus CORPUS`` takes the last checkpoint of a run, or with
+``python -m benchmarks.ship_tiny RUN --corpus CORPUS`` takes the last checkpoint of a run, or with
 ``--step`` another one.
 """
 
@@ -10,21 +10,21 @@ import argparse
 import json
 from pathlib import Path
 
-from _sets import read_split
-
 import brainof_toolbox
+from benchmarks.lib.sets import read_split
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.checkpoint import checkpoint_contents
 from brainof_toolbox.pretraining import latest_checkpoint
 from brainof_toolbox.pretraining.corpus import Corpus
 
 HERE = Path(__file__).resolve().parent / "pretraining"
+WEIGHTS = Path(brainof_toolbox.__file__).parent / "weights"
 LICENCE = "CC-BY-4.0"
 MODALITIES = {"eeg": "EEG", "meg": "MEG", "fmri": "fMRI"}
 
 
 def make_card(manifest):
-    """The model card, as text."""
+    """Return the model card as text."""
     rows = manifest["sources"]
     header = ("dataset", "modality", "recordings", "subjects", "hours", "licence")
     lines = [header, ("---",) * len(header), *([row[name] for name in header] for row in rows)]
@@ -53,24 +53,17 @@ def make_card(manifest):
     )
 
 
-def main():
-    """Write the folder of weights."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--step", type=int, help="not the last checkpoint, but this one")
-    parser.add_argument("--name", default="brainof-tiny")
-    options = parser.parse_args()
-    path = latest_checkpoint(options.run)
-    if options.step is not None:
-        path = path.parent / f"step-{options.step:08d}"
-    checkpoint = load_checkpoint(path)
-    corpus = Corpus(options.corpus)
+def make_contents(run, corpus, *, step=None, name="brainof-tiny"):
+    """Return the files of the shipped folder, by name: half precision, origin, model card."""
+    path = latest_checkpoint(run)
+    if step is not None:
+        path = path.parent / f"step-{step:08d}"
+    checkpoint, corpus = load_checkpoint(path), Corpus(corpus)
     if corpus.sha256 != checkpoint.manifest["corpus"]:
-        raise SystemExit(f"{options.run} was not trained on {options.corpus}.")
+        raise ValueError(f"{run} was not trained on {corpus.directory}.")
     manifest = {
         **{k: v for k, v in checkpoint.manifest.items() if k not in ("sha256", "n_parameters")},
-        "name": options.name,
+        "name": name,
         "licence": LICENCE,
         "sources": [{**row, "hours": round(row["hours"], 3)} for row in corpus.summary()],
         "split": read_split(),
@@ -80,11 +73,24 @@ def main():
         checkpoint.model, preprocessing=checkpoint.preprocessing, manifest=manifest, state=half
     )
     card = make_card(json.loads(contents["manifest.json"]))
-    folder = Path(brainof_toolbox.__file__).parent / "weights" / options.name
+    return {**contents, "README.md": card.encode()}
+
+
+def main():
+    """Write the folder of weights."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--step", type=int, help="this checkpoint instead of the last one")
+    parser.add_argument("--name", default="brainof-tiny")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of all weights")
+    options = parser.parse_args()
+    contents = make_contents(options.run, options.corpus, step=options.step, name=options.name)
+    folder = options.out / options.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in {**contents, "README.md": card.encode()}.items():
+    for name, content in contents.items():
         (folder / name).write_bytes(content)
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(map(len, contents.values()))
     print(json.dumps({"folder": str(folder), "MiB": round(size / 2**20, 2)}))
 
 

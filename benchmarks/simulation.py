@@ -1,6 +1,6 @@
 """Simulated recordings beside real ones: spectra and correlations by distance.
 
-Run ``BRAINOF_DATA=... python benchmarks/simulation.py``; it writes
+Run ``BRAINOF_DATA=... python -m benchmarks.simulation``; it writes
 ``doc/simulated_recordings.png`` and ``doc/simulated_recordings.rst``.
 """
 
@@ -14,10 +14,10 @@ import matplotlib
 import mne
 import numpy as np
 import pandas as pd
-from _sets import data_dir
 from scipy.io import loadmat
 from scipy.signal import welch
 
+from benchmarks.lib.sets import data_dir
 from brainof_toolbox import from_nifti
 from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.io.channels import template_montage
@@ -35,7 +35,7 @@ COLOURS = {REAL: "0.25", SIMULATED: "tab:orange"}
 
 
 def real_eeg(root):
-    """Rest of 12 people, 19 electrodes, 0.5-45 Hz, cleaned by its authors."""
+    """Yield rest of 12 subjects, 19 electrodes, 0.5-45 Hz, cleaned by its authors."""
     names = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     for path in sorted((root / "eeg-mental-arithmetic").glob("*task-rest_eeg.edf")):
         raw = mne.io.read_raw_edf(path, preload=True)
@@ -47,24 +47,24 @@ def real_eeg(root):
 
 
 def real_meg(root):
-    """One second of one person, 305 Neuromag channels, after signal space separation."""
+    """Yield one second of one subject, 305 Neuromag channels, after signal space separation."""
     path = root / "meg-formats" / "fif" / "sample_audvis_1s_meg_eeg_raw_sss.fif"
     yield mne.io.read_raw_fif(path, preload=True).pick("meg")
 
 
 def real_fmri(root):
-    """Rest of 10 people: 94 regions of AAL2, percent signal change."""
+    """Yield rest of 10 subjects: 94 regions of AAL2, percent signal change."""
     for path in sorted((root / "fmri-hcp-rest").glob("*_bold.mat")):
         yield percent(loadmat(path)["tc"][:, :N_VOLUMES])
 
 
 def percent(series):
-    """Percent around the mean over time."""
+    """Return percent around the mean over time."""
     return 100 * (series / series.mean(axis=1, keepdims=True) - 1)
 
 
 def simulated_fmri(root):
-    """The same regions of simulated images."""
+    """Yield the same regions of simulated images."""
     atlas = root / "atlas-mni" / "AAL2_MNI_2mm.nii.gz"
     made = make_paired_recordings(
         10,
@@ -80,7 +80,7 @@ def simulated_fmri(root):
 
 
 def simulated_raws(name):
-    """Rest of 12 simulated people, without blinks or mains."""
+    """Simulate rest of 12 subjects, without blinks or mains."""
     made = make_paired_recordings(
         12,
         modalities=[name],
@@ -94,12 +94,12 @@ def simulated_raws(name):
 
 
 def spectrum(values, sfreq, seconds):
-    """Frequencies and the power density of each channel."""
+    """Return frequencies and the power density of each channel."""
     return welch(values, sfreq, nperseg=min(int(seconds * sfreq), values.shape[1]))
 
 
 def by_distance(values, places, edges):
-    """Mean correlation of channel pairs in each bin of distance."""
+    """Return mean correlation of channel pairs in each bin of distance."""
     alike = np.corrcoef(values)
     pairs = np.triu_indices(len(places), 1)
     distance = np.linalg.norm(places[:, None] - places, axis=2)[pairs]
@@ -113,7 +113,7 @@ def by_distance(values, places, edges):
 
 
 def describe_raws(raws, picks, edges, seconds, reference=False):
-    """Spectrum (mean of logs over channels) and correlation by distance of each recording."""
+    """Return spectrum and correlation by distance of each recording."""
     powers, alike = [], []
     for raw in raws:
         raw = raw.copy().pick(picks)
@@ -128,7 +128,7 @@ def describe_raws(raws, picks, edges, seconds, reference=False):
 
 
 def describe_regions(runs, places, edges):
-    """The same of regions."""
+    """Return spectrum and correlation by distance of each run of regions."""
     powers, alike = [], []
     for series in runs:
         freqs, power = spectrum(series, 1 / T_R, 128)
@@ -138,7 +138,7 @@ def describe_regions(runs, places, edges):
 
 
 def measure(root):
-    """Everything that is drawn: {modality: {source: (freqs, powers, correlations)}, edges}."""
+    """Return {modality: ({source: (freqs, powers, correlations)}, edges)}."""
     eeg_edges, meg_edges = np.linspace(0.04, 0.2, 9), np.linspace(0.02, 0.24, 12)
     roi_edges = np.linspace(0, 160, 9)
     table = pd.read_csv(root / "atlas-mni" / "AAL2_centroids.csv").iloc[:N_REGIONS]
@@ -177,7 +177,7 @@ UNITS = {
 
 
 def draw(measured, path):
-    """Spectra above, correlations below; lines are means, bands the range of people."""
+    """Draw spectra above correlations; lines are means, bands the range of subjects."""
     fig, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
     for (name, (found, edges)), (top, bottom) in zip(measured.items(), axes.T, strict=True):
         unit, factor, limits, words, per_m = UNITS[name]
@@ -209,7 +209,7 @@ AT = {"EEG": (2, 6, 10, 20, 40), "MEG": (4, 10, 20, 40), "fMRI": (0.01, 0.05, 0.
 
 
 def tabulate(measured):
-    """Rows of the table in the documentation."""
+    """Return rows of the table in the documentation."""
     rows = []
     for name, (found, edges) in measured.items():
         unit, factor, _, _, per_m = UNITS[name]

@@ -1,9 +1,9 @@
 """Forward pass and training step of our networks beside peers, in one run, on the same inputs.
 
-Run ``python benchmarks/speed.py``; it writes ``doc/speed.rst``. Peers come from braindecode with
-random weights; where it is not installed they are left out. It pulls CUDA libraries through
-torchaudio, so give it an environment of its own. Every model gets the same seconds of the same
-number of channels, at the rate that it was made for.
+Run ``python -m benchmarks.speed``; it writes the tables of ``doc/speed.rst``. Peers come from
+braindecode with random weights; where it is not installed they are left out. It pulls CUDA
+libraries through torchaudio, so give it an environment of its own. Every model gets the same
+seconds of the same number of channels, at the rate that it was made for.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _speed_pretraining import time_pretraining
-from _tables import list_table
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.lib.speed_pretraining import time_pretraining
+from benchmarks.lib.tables import write_csv
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
@@ -90,7 +90,7 @@ def make_peer(name, case):
     ]
     model = getattr(braindecode.models, kind)(**options)
     model.shape = (n_channels, n_times)
-    if name == "LaBraM":  # it knows 128 places; more channels share them, which changes no time
+    if name == "LaBraM":  # it has 128 places; more channels share them, which changes no time
         from braindecode.models.labram import LABRAM_CHANNEL_ORDER
 
         known = list(LABRAM_CHANNEL_ORDER)
@@ -122,13 +122,13 @@ class Runner:
             return self.model(self.x)
 
     def step(self):
-        """Forward, backward, update."""
+        """Run forward, backward and update."""
         self.optimizer.zero_grad()
         torch.nn.functional.cross_entropy(self.model(self.x), self.y).backward()
         self.optimizer.step()
 
     def gflop(self):
-        """Counted by torch for one window, forward."""
+        """Return the GFLOP of one window, forward, counted by torch."""
         self.model.eval()
         with FlopCounterMode(display=False) as counter:
             self.model(self.x)
@@ -136,7 +136,7 @@ class Runner:
 
 
 def timed(function):
-    """Seconds of one call."""
+    """Return seconds of one call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
@@ -156,7 +156,7 @@ class Peak:
 
     @property
     def rate(self):
-        """Median in GFLOP/s."""
+        """Return the median in GFLOP/s."""
         return self.gflop / statistics.median(self.seconds)
 
 
@@ -205,8 +205,8 @@ def time_case(case, names, n_batch, n_rounds):
 
 
 def peak_memory(name, case, n_batch):
-    """Memory in MiB that a training step takes on top of model and input, in a fresh process."""
-    command = [sys.executable, __file__, "--one", name, case, str(n_batch)]
+    """Return the memory in MiB that a training step adds, measured in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--one", name, case, str(n_batch)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
@@ -226,13 +226,13 @@ def measure_memory(name, case, n_batch):
 
 
 def highest_memory():
-    """The most memory in MiB that this process has had (Linux)."""
+    """Return the largest memory in MiB of this process so far (Linux)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def known_models():
-    """Ours, and the peers that are installed."""
+    """List our models, and the peers that are installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -244,7 +244,7 @@ def known_models():
 
 
 def format_row(row, reference):
-    """Numbers as a reader wants them."""
+    """Round the numbers of a row and add their units."""
     low, high = row["range"]
     return {
         "input": row["input"],
@@ -260,43 +260,14 @@ def format_row(row, reference):
     }
 
 
-PRETRAINING = """
-
-Pretraining
------------
-
-A micro-batch of about 16,384 tokens of noise in a corpus on disk: read, padded and masked in the
-training process (``n_workers=0``); forward pass of the objective (encoder on visible tokens,
-decoder on all) without gradients; and a whole step of forward, backward, clipping and AdamW.
-Milliseconds per sample, medians of {n_rounds} steps.
-
-"""
-
-HEAD = """Speed
-=====
-
-Made by::
-
-    python benchmarks/speed.py --rounds {n_rounds}
-
-on {n_threads} threads, float32, torch {torch}, {peers}. Milliseconds and GFLOP per window at
-batch {n_batch}; medians of {n_rounds} interleaved rounds, with the smallest and the largest; the
-step is forward, backward and fused AdamW of a two-class task. FLOP are counted by torch. The peak
-is a 1024 x 1024 matrix product, measured between the models ({peaks} GFLOP/s). Memory is what a
-step adds to a fresh process. Weights are random. All models get the same seconds, each at the rate
-that it was made for ({rates}); ours cut them into tokens within the time given.
-
-"""
-
-
 def main():
-    """Measure, print and write the page."""
+    """Measure, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--cases", nargs="+", default=list(CASES))
     parser.add_argument("--models", nargs="+")
-    parser.add_argument("--out", type=Path, default=DOC / "speed.rst")
+    parser.add_argument("--out", type=Path, default=DOC / "speed.rst", help="page of the tables")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -304,35 +275,32 @@ def main():
         measure_memory(*options.one[:2], int(options.one[2]))
         return
     names = options.models or known_models()
-    table, notes, peaks = [], [], []
+    table, peaks = [], []
     for case in options.cases:
         rows, refused, peak = time_case(case, names, options.batch, options.rounds)
         times = {row["model"]: row["forward, ms"] for row in rows}
         table += [format_row(row, times.get("LaBraM")) for row in rows]
-        notes += [f"{name} refuses {case}: {why}." for name, why in refused.items()]
+        for name, reason in refused.items():
+            print(f"{name} refuses {case}: {reason}")
         peaks.append(f"{peak:.0f}")
     has_peers = any(name in PEERS for name in names)
-    peers = f"braindecode {importlib.metadata.version('braindecode')}" if has_peers else "no peers"
-    text = HEAD.format(
-        n_rounds=options.rounds,
-        n_batch=options.batch,
-        n_threads=torch.get_num_threads(),
-        torch=torch.__version__,
-        peers=peers,
-        peaks=", ".join(peaks),
-        rates=", ".join(f"{name} {rate} Hz" for name, (_, rate, _) in PEERS.items()),
-    )
-    text += (
-        list_table(pd.DataFrame(table), "Per window")
-        + "\n"
-        + "\n".join(f"* {note}" for note in notes)
-    )
-    text += PRETRAINING.format(n_rounds=options.rounds)
+    settings = {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "braindecode": importlib.metadata.version("braindecode") if has_peers else "none",
+        "windows in a batch": options.batch,
+        "rounds": options.rounds,
+        "peak, GFLOP/s, by input": ", ".join(peaks),
+        **{f"rate of {name}, Hz": rate for name, (_, rate, _) in PEERS.items()},
+    }
     cases = {case: CASES[case] for case in options.cases}
-    steps = time_pretraining(cases, OURS, options.rounds)
-    text += list_table(pd.DataFrame(steps), "A pretraining step, per sample")
-    options.out.write_text(text.rstrip() + "\n")
-    print(f"wrote {options.out}")
+    for name, rows in (
+        ("settings", [{"setting": key, "value": value} for key, value in settings.items()]),
+        ("windows", table),
+        ("pretraining", time_pretraining(cases, OURS, options.rounds)),
+    ):
+        if rows:
+            print(f"wrote {write_csv(pd.DataFrame(rows), options.out, name)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Build the corpus of brainof-tiny.
 
-``BRAINOF_DATA=... python benchmarks/tiny_corpus.py CORPUS --rest FOLDER``. FOLDER holds the EDF
+``BRAINOF_DATA=... python -m benchmarks.tiny_corpus CORPUS --rest FOLDER``. FOLDER holds the EDF
 files, but those of tasks, of "MDD Patients and Healthy Controls EEG Data (New)" (Mumtaz 2016,
 figshare, doi:10.6084/m9.figshare.4244171, CC BY 4.0). Without it the corpus is another one.
 """
@@ -11,9 +11,8 @@ import argparse
 import warnings
 from pathlib import Path
 
-import _tiny_sources as parts
-from _sets import read_split
-
+from benchmarks.lib import tiny_sources as parts
+from benchmarks.lib.sets import read_split
 from brainof_toolbox.pretraining import build_corpus
 
 
@@ -40,7 +39,7 @@ def sources(rest, n_subjects, duration):
 
 
 def main():
-    """Build, and say what is in it."""
+    """Build the corpus and print its contents."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")

@@ -1,5 +1,6 @@
 # The table of contents: what a user can import, and where it lives.
 from . import (
+    baselines,
     datasets,
     estimators,
     evaluation,
@@ -41,6 +42,7 @@ __all__ = [
     "Scores",
     "Signals",
     "Trials",
+    "baselines",
     "compare",
     "cross_validate",
     "datasets",

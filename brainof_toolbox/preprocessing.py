@@ -1,7 +1,7 @@
-"""Signals -> Signals as the network was trained on them: filter, resample, window, scale.
+"""Filter, resample, scale and window signals as in the training of the network.
 
-What is done, and with which numbers, is a :class:`Preprocessing` that travels inside each
-checkpoint. MNE does the filtering and resampling.
+The steps and their parameters are a :class:`Preprocessing`, stored in each checkpoint. MNE does
+the filtering and resampling.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.fft import next_fast_len
 
+from ._utils.electrodes import FEWEST, share_a_reference
 from ._utils.logging import warn
 from ._utils.validation import check_fields, check_number, check_option
 from .signals import MODALITIES, Signals
@@ -19,11 +20,12 @@ from .windows import cut_windows
 
 #: In Hz: above every EEG and MEG, and below what would fill the memory.
 MAX_SFREQ = 1e5
+_FLAT = 1e-6  # range of a flat channel relative to its values: the rounding of float32
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How signals are brought to the form that a checkpoint expects.
+    """Parameters of filters, reference, resampling and scale that a checkpoint expects.
 
     The paper fixes patches of 64 points :footcite:p:`guo2026brainof`; every field here is our
     decision, for the reason given.
@@ -33,6 +35,14 @@ class Preprocessing:
     sfreq : float
         EEG and MEG are resampled to this rate, in Hz. At 256 Hz patches of 64 points tile 2, 4,
         8 and 10 s exactly. At most 1e5. fMRI keeps its own.
+    reference : str | None
+        ``"average"`` subtracts the mean of the EEG electrodes from each of them, so that it does
+        not matter which reference the data had. It is the first step: what follows (which
+        channels have an offset, the soft limit) then does not depend on the reference either.
+        Flat channels do not enter the mean and stay flat. Derivations between two electrodes
+        ("Fp1-F7") have no common reference: they are left as they are, and so are fewer than
+        three electrodes, of which a mean would remove the signal. ``None`` keeps the reference of
+        the data. MEG and fMRI have none.
     highpass : float | None
         High-pass cut-off in Hz, against drifts and offsets that dwarf the signal. Every stretch
         that is as long as the filter (6.6 s at 0.5 Hz) is filtered, whatever filter is stated
@@ -45,8 +55,8 @@ class Preprocessing:
         Line frequency in Hz, removed with its harmonics. ``None``: line noise stays.
     scaling : str
         ``"fixed"`` divides by ``unit``: amplitude is signal (alpha power, evoked amplitude) and
-        survives. ``"robust"`` divides by the sample's own robust spread per sensor type and hands
-        its logarithm to the network.
+        survives. ``"robust"`` divides by the sample's own robust spread per sensor type; its
+        logarithm is an input of the network.
     unit : dict of str -> float
         Size of one network unit per sensor type, in V, T and T/m: typical spreads of recordings.
     clip : float
@@ -75,6 +85,7 @@ class Preprocessing:
     """
 
     sfreq: float = 256.0
+    reference: str | None = "average"
     highpass: float | None = 0.5
     notch: float | None = None
     scaling: str = "fixed"
@@ -91,6 +102,7 @@ class Preprocessing:
         for name in ("highpass", "notch"):
             if getattr(self, name) is not None:
                 check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
+        check_option("preprocessing.reference", self.reference, ("average", None))
         check_option("preprocessing.scaling", self.scaling, ("fixed", "robust"))
         for name, keys in (("unit", ("eeg", "mag", "grad")), ("window", MODALITIES)):
             values = getattr(self, name)
@@ -114,12 +126,13 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values):
-        """Make it from what :meth:`to_dict` gave.
+        """Create it from the dict of :meth:`to_dict`.
 
         Parameters
         ----------
         values : dict
-            By field name; missing ones take their default.
+            By field name; missing ones take their default, except that ``reference`` is ``None``:
+            weights whose checkpoint states none were trained on data as recorded.
 
         Returns
         -------
@@ -131,27 +144,31 @@ class Preprocessing:
         ValueError
             If a key is unknown.
         """
-        return cls(**check_fields(cls, values, "preprocessing parameter"))
+        check_fields(cls, values, "preprocessing parameter")
+        return cls(**{"reference": None, **values})
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """What the network reads: preprocessed windows and the samples they come from.
+    """Preprocessed windows, the input of the network, and the index of their samples.
 
     Parameters
     ----------
     signals : Signals
         One window per entry, in network units.
     sample : ndarray of int, shape (n_windows,)
-        Which sample each window was cut from.
+        Index of the sample that each window was cut from.
     log_scale : ndarray, shape (n_windows, n_channels)
-        Decimal logarithm of the scale that was taken out, relative to the fixed unit; zero when
-        the unit is fixed.
+        Decimal logarithm of the divisor relative to the fixed unit; zero with fixed scaling.
+    whole : Signals | None
+        The preprocessed samples before they were cut; ``None`` where they are the windows, and
+        for samples that are not locked to an event.
     """
 
     signals: Signals
     sample: np.ndarray
     log_scale: np.ndarray
+    whole: Signals | None = None
 
 
 def preprocess(signals, preprocessing, *, window=None, is_table=False):
@@ -160,13 +177,13 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
     Parameters
     ----------
     signals : Signals
-        Samples as read, SI units.
+        Samples as read, in SI units.
     preprocessing : Preprocessing
-        What to do.
+        Parameters of filters, resampling and scaling.
     window : float | None
         Window length in seconds; ``None``: the one in ``preprocessing``.
     is_table : bool
-        ``True`` for a 2-D array of one-channel series, which are taken as short as they come.
+        ``True`` for a 2-D array of one-channel series, which have no minimum duration.
 
     Returns
     -------
@@ -178,7 +195,7 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
     ValueError
         If samples are too short.
     """
-    signals = _long_stretches(signals, preprocessing, is_table)
+    signals = _long_segments(signals, preprocessing, is_table)
     if signals.modality == "fmri":
         log_scale = np.zeros(signals.shape[:2])
         if not signals.has_baseline:  # a trial's level relative to its run is signal
@@ -187,21 +204,22 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
         if signals.sfreq < preprocessing.min_sfreq and not is_table:
             warn(
                 f"The sampling rate of {signals.sfreq:g} Hz is below {preprocessing.min_sfreq:g} "
-                "Hz: what the model expects above half of it is missing."
+                "Hz: activity above half of it is missing."
             )
         signals = _filter_and_resample(signals, preprocessing)
         signals, log_scale = _scale(signals, preprocessing)
     window = preprocessing.window[signals.modality] if window is None else window
     cut, sample = cut_windows(signals, window)
-    return Windows(cut, sample, log_scale[sample].astype(np.float32))
+    whole = signals if signals.is_locked and len(cut) > len(signals) else None
+    return Windows(cut, sample, log_scale[sample].astype(np.float32), whole)
 
 
-def _long_stretches(signals, preprocessing, is_table):
-    """Leave out stretches below the minimum duration; refuse when none is longer."""
-    n_times = max(stop - start for start, stop in signals.stretches)
+def _long_segments(signals, preprocessing, is_table):
+    """Drop good segments below the minimum duration; raise if none is left."""
+    n_times = max(stop - start for start, stop in signals.good_segments)
     is_fmri = signals.modality == "fmri"
     shortest = 2 if is_table else preprocessing.min_duration * signals.sfreq
-    if is_fmri:  # trials cut out of a standardised run may be shorter than what gives a z-score
+    if is_fmri:  # a z-score needs more volumes than a trial of a standardised run
         shortest = 2 if signals.has_baseline else 10
     if n_times < shortest:
         unit = "volume" if is_fmri else "time point"
@@ -211,40 +229,45 @@ def _long_stretches(signals, preprocessing, is_table):
         words = f"{n_times} {unit}{'s' if n_times != 1 else ''}"
         words += f", n_features = {n_times}" if is_table else ""
         raise ValueError(
-            f"A sample's longest good stretch lasts {n_times / signals.sfreq:.4g} s "
+            f"A sample's longest good segment lasts {n_times / signals.sfreq:.4g} s "
             f"({words}); the minimum duration is {minimum}."
         )
-    return signals.replace(stretches=[s for s in signals.stretches if s[1] - s[0] >= shortest])
+    kept = tuple(s for s in signals.good_segments if s[1] - s[0] >= shortest)
+    return signals._derive(good_segments=kept)
 
 
 def _filter_length(preprocessing, sfreq):
-    """Time points of MNE's default high-pass FIR filter (3.3 / transition bandwidth)."""
+    """Return the length in time points of MNE's default high-pass FIR filter."""
+    # 3.3 / transition bandwidth
     low = preprocessing.highpass
     return 3.3 / min(max(0.25 * low, 2.0), low) * sfreq
 
 
 def _filter_and_resample(signals, preprocessing):
     ratio = preprocessing.sfreq / signals.sfreq
-    room = sum(int((stop - start) * ratio) + 2 for start, stop in signals.stretches)
+    room = sum(int((stop - start) * ratio) + 2 for start, stop in signals.good_segments)
     data = np.empty((*signals.shape[:2], room), dtype=np.float32)  # filled piece by piece
-    stretches, at = [], 0
-    for start, stop in signals.stretches:
+    segments, at = [], 0
+    for start, stop in signals.good_segments:
         piece = _clean(signals.data[:, :, start:stop], signals, preprocessing)
-        stretches.append((at, at + piece.shape[2]))
-        data[:, :, slice(*stretches[-1])] = piece
+        segments.append((at, at + piece.shape[2]))
+        data[:, :, slice(*segments[-1])] = piece
         at += piece.shape[2]
-    return signals.replace(
-        data=data[:, :, :at], sfreq=preprocessing.sfreq, stretches=tuple(stretches)
+    # Not checked for NaN here: the scaled data are, and a NaN cannot get lost in between.
+    return signals._derive(
+        data=data[:, :, :at], sfreq=preprocessing.sfreq, good_segments=tuple(segments)
     )
 
 
 def _clean(data, signals, preprocessing):
-    """High-pass, notch and resample one contiguous stretch (n_samples, n_channels, n_times)."""
+    """Reference, filter and resample one contiguous segment (n_samples, n_channels, n_times)."""
     import mne
 
     sfreq, n_times = signals.sfreq, data.shape[2]
     data = data.astype(np.float64, order="C")  # mne filters no other order in place
-    # The workers of a joblib.parallel_config are for recordings, not for the channels of one.
+    if preprocessing.reference == "average" and signals.modality == "eeg":
+        _subtract_average(data, share_a_reference(signals.ch_names))
+    # joblib.parallel_config is for parallel recordings, not for channels.
     options = {"copy": False, "n_jobs": 1, "verbose": "error"}
     low = preprocessing.highpass
     if low is not None:
@@ -255,7 +278,7 @@ def _clean(data, signals, preprocessing):
     line = preprocessing.notch
     if line is not None and line < sfreq / 2 and n_times >= 6.6 * sfreq:
         freqs = np.arange(line, sfreq / 2, line)
-        # A harmonic within half its stop band and transition of Nyquist cannot be filtered.
+        # A harmonic close to Nyquist, within half the stop band and transition, is left.
         freqs = freqs[freqs * (1 + 1 / 400) + 0.5 < sfreq / 2]
         if len(freqs):
             data = mne.filter.notch_filter(data, sfreq, freqs, **options)
@@ -264,8 +287,20 @@ def _clean(data, signals, preprocessing):
     return data
 
 
+def _subtract_average(data, is_electrode):
+    """Subtract the mean of the electrodes that are not flat from each of them, in place."""
+    low, high = data.min(axis=2), data.max(axis=2)
+    is_flat = high - low <= _FLAT * np.maximum(high, -low)
+    is_good = is_electrode & ~is_flat  # (n_samples, n_channels)
+    is_good &= is_good.sum(axis=1, keepdims=True) >= FEWEST
+    n_good = np.maximum(is_good.sum(axis=1), 1)[:, None, None]
+    # Sums of float32 values in float64 are exact: the order of channels does not matter.
+    mean = is_good[:, None].astype(np.float64) @ data / n_good
+    np.subtract(data, mean, out=data, where=is_good[..., None])
+
+
 def _offset(data, is_filtered):
-    """Mean of each sample and channel; zero where it is slow signal of filtered data."""
+    """Return the mean of each sample and channel; 0 where it is slow signal of filtered data."""
     mean = data.mean(axis=2, keepdims=True)
     if not is_filtered:
         return mean
@@ -279,7 +314,7 @@ def _resample(data, ratio):
     import mne
 
     n_times = data.shape[2]
-    step = Fraction(ratio).limit_denominator(1000).denominator  # so many points are whole there
+    step = Fraction(ratio).limit_denominator(1000).denominator  # a whole number of new points
     left = step * -(-100 // step)
     total = step * next_fast_len(-(-(n_times + 2 * left) // step))
     pads = np.array([left, total - n_times - left])
@@ -293,7 +328,7 @@ def _resample(data, ratio):
 
 
 def _scale(signals, preprocessing):
-    """Divide by the fixed unit, or by the sample's own spread; then limit softly."""
+    """Divide by the fixed unit or by the sample's spread; then compress large values."""
     unit = np.array([preprocessing.unit[kind] for kind in signals.ch_types], dtype=np.float32)
     scale = np.broadcast_to(unit, signals.shape[:2])
     if preprocessing.scaling == "robust":
@@ -306,7 +341,7 @@ def _scale(signals, preprocessing):
 
 
 def _robust_spread(signals, unit):
-    """Interquartile spread per sample and sensor type, never below a thousandth of the unit."""
+    """Return the interquartile spread per sample and sensor type, at least 1e-3 units."""
     low, high = np.percentile(signals.data, [25, 75], axis=2)
     spread = (high - low) / 1.349  # (n_samples, n_channels)
     types = np.array(signals.ch_types)

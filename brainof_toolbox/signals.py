@@ -1,36 +1,37 @@
-"""The container that every reader returns and every estimator takes.
+"""Containers of samples, returned by every reader and accepted by every estimator.
 
 ::
 
     Signals                         one montage, one rate, one length; frozen
-      data    (n_samples, n_channels, n_times)   float32, V, T, T/m (BOLD: arbitrary)
-      what    modality, ch_types, sfreq, highpass, has_baseline
-      where   ch_names, ch_pos (m, head frame), ch_ori (unit vectors)
-      who     subject, session, task, run        one entry per sample
-      when    onset (s)                          one entry per sample
-      stretches  ((start, stop), ...)            good time points that nothing may cross
+      data       (n_samples, n_channels, n_times)   float32, V, T, T/m (BOLD: arbitrary)
+      recording  modality, ch_types, sfreq, highpass, has_baseline, is_locked
+      montage    ch_names, ch_pos (m, head frame), ch_ori (unit vectors)
+      labels     subject, session, task, run        one entry per sample
+      time       onset (s)                          one entry per sample
+      good_segments  ((start, stop), ...)           contiguous good time points
 
-    PairedSignals                   {"fmri": Signals, "eeg": Signals}, indexed in step
-      is_missing                    which samples lack which modality
+    PairedSignals                   {"fmri": Signals, "eeg": Signals}, indexed together
+      is_missing                    samples without a modality, by modality
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
 
 import numpy as np
 
 from ._utils.messages import join_some
+from ._utils.unique import find_repeated
 from ._utils.validation import check_number, check_option
 
 __all__ = ["CHANNEL_TYPES", "MODALITIES", "PER_SAMPLE", "PairedSignals", "Signals"]
 
-#: Sensor types that each modality may hold, in MNE's spelling.
+#: Sensor types of each modality, in MNE's spelling.
 CHANNEL_TYPES = {"fmri": ("bold",), "eeg": ("eeg",), "meg": ("mag", "grad")}
-#: The order in which simultaneous modalities are read (``brain_of_model``: fMRI, EEG, MEG).
+#: The order in which the network reads simultaneous modalities (fMRI, EEG, MEG).
 MODALITIES = tuple(CHANNEL_TYPES)
 #: Fields that hold one entry per sample.
 PER_SAMPLE = ("subject", "session", "task", "run")
@@ -62,19 +63,23 @@ class Signals:
         Unit vectors: the normal of a magnetometer's coil, the direction of the derivative of a
         planar gradiometer; zeros where a sensor has no orientation (default).
     subject, session, task, run : sequence of (str | None) | None
-        Who and when, one entry per sample.
+        Labels of the recording, one entry per sample.
     onset : array-like, shape (n_samples,) | None
         Start of each sample in its recording, in seconds.
-    stretches : sequence of (int, int) | None
+    good_segments : sequence of (int, int) | None
         Half-open spans of time points that are contiguous in the recording. Filters, resampling
-        and windows never cross their borders. By default one stretch covers everything.
+        and windows never cross their borders. By default one segment covers all time points.
     highpass : float
-        Cut-off in Hz of the high-pass filter that the data already had, in all channels. Samples
-        shorter than the filter of :class:`Preprocessing` then keep their mean; longer ones are
-        filtered all the same.
+        Cut-off in Hz of the high-pass filter already applied to the data, in all channels.
+        Samples shorter than the filter of :class:`Preprocessing` then keep their mean; longer
+        ones are filtered in any case.
     has_baseline : bool
-        Whether values are relative to a reference level (baseline-corrected epochs), so that the
-        mean of a short sample is signal rather than offset.
+        ``True`` if values are relative to a reference level (baseline-corrected epochs): the mean
+        of a short sample is then signal rather than offset.
+    is_locked : bool
+        ``True`` if all samples start at the same latency relative to an event (epochs, trials,
+        averages), so that time points correspond across samples. Readers of recordings and of
+        runs, and cutting into windows, set it to ``False``.
 
     Raises
     ------
@@ -94,11 +99,17 @@ class Signals:
     task: tuple | None = None
     run: tuple | None = None
     onset: np.ndarray | None = None
-    stretches: tuple | None = None
+    good_segments: tuple | None = None
     highpass: float = 0.0
     has_baseline: bool = False
+    is_locked: bool = True
 
     def __post_init__(self):
+        self._convert_fields()
+        self._check_fields()
+        check_finite(self.data, self.ch_names)
+
+    def _convert_fields(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen)
         data = _as_float32(self.data)
         n_samples, n_channels, n_times = data.shape
@@ -115,11 +126,10 @@ class Signals:
             put(name, (None,) * n_samples if values is None else tuple(values))
         onset = np.zeros(n_samples) if self.onset is None else self.onset
         put("onset", np.asarray(onset, dtype=np.float64))
-        stretches = ((0, n_times),) if self.stretches is None else self.stretches
-        put("stretches", tuple((int(start), int(stop)) for start, stop in stretches))
-        self._check()
+        segments = ((0, n_times),) if self.good_segments is None else self.good_segments
+        put("good_segments", tuple((int(start), int(stop)) for start, stop in segments))
 
-    def _check(self):
+    def _check_fields(self):
         n_samples, n_channels, n_times = self.data.shape
         for name in ("ch_names", "ch_types"):
             if len(getattr(self, name)) != n_channels:
@@ -134,17 +144,19 @@ class Signals:
                 raise ValueError(
                     f"data has {n_samples} samples but {name} has {len(getattr(self, name))}."
                 )
-        ends = [0, *(end for _, end in self.stretches)]
-        spans = zip(self.stretches, ends[:-1], strict=True)
-        if not self.stretches or any(a < previous or b <= a for (a, b), previous in spans):
-            raise ValueError(f"stretches must be ordered and not empty, got {self.stretches}.")
+        segments = self.good_segments
+        ends = [0, *(end for _, end in segments)]
+        spans = zip(segments, ends[:-1], strict=True)
+        if not segments or any(a < previous or b <= a for (a, b), previous in spans):
+            raise ValueError(f"good_segments must be ordered and not empty, got {segments}.")
         if ends[-1] > n_times:
-            raise ValueError(f"stretches end at {ends[-1]} but data has {n_times} time points.")
-        check_finite(self.data, self.ch_names)
+            raise ValueError(
+                f"good_segments end at {ends[-1]} but data has {n_times} time points."
+            )
 
     @property
     def shape(self):
-        """The shape of the data (n_samples, n_channels, n_times)."""
+        """Shape of the data (n_samples, n_channels, n_times)."""
         return self.data.shape
 
     @property
@@ -159,11 +171,10 @@ class Signals:
 
     @cached_property
     def signature(self):
-        """A hash of all that two ``Signals`` must share to be put into one."""
+        """Hash of the fields that must be equal to concatenate two ``Signals``."""
         parts = (self.modality, self.sfreq, self.data.shape[1:], self.ch_names, self.ch_types)
-        digest = hashlib.sha256(
-            repr((parts, self.stretches, self.highpass, self.has_baseline)).encode()
-        )
+        state = (self.good_segments, self.highpass, self.has_baseline, self.is_locked)
+        digest = hashlib.sha256(repr((parts, state)).encode())
         digest.update(self.ch_pos.tobytes() + self.ch_ori.tobytes())
         return digest.hexdigest()
 
@@ -176,7 +187,9 @@ class Signals:
         per_sample = {
             name: tuple(np.array(getattr(self, name), object)[key]) for name in PER_SAMPLE
         }
-        return self.replace(data=self.data[key], onset=self.onset[key], **per_sample)
+        data = self.data[key]
+        _refuse_empty(data)
+        return self._derive(data=data, onset=self.onset[key], **per_sample)
 
     def __repr__(self):
         n_samples, n_channels, n_times = self.shape
@@ -199,16 +212,32 @@ class Signals:
         signals : Signals
             The changed copy; arrays that were not changed are shared.
         """
-        return replace(self, **changes)
+        changed = self._derive(**changes)
+        changed._convert_fields()
+        changed._check_fields()
+        if "data" in changes:
+            check_finite(changed.data, changed.ch_names)
+        return changed
+
+    def _derive(self, **changes):
+        """Return a copy with changed fields that are valid by construction; nothing is checked."""
+        names = [field.name for field in fields(self)]
+        unknown = [name for name in changes if name not in names]
+        if unknown:
+            raise TypeError(f"Signals has no field {unknown}; its fields are {names}.")
+        copy = object.__new__(Signals)
+        for name in names:
+            object.__setattr__(copy, name, changes.get(name, getattr(self, name)))
+        return copy
 
     @staticmethod
     def concatenate(items):
-        """Put ``Signals`` of equal signature into one, along the samples.
+        """Join ``Signals`` of equal signature along the samples.
 
         Parameters
         ----------
         items : sequence of Signals
-            What to put together.
+            Samples of one montage, rate and length.
 
         Returns
         -------
@@ -218,11 +247,11 @@ class Signals:
         Raises
         ------
         ValueError
-            If montages, rates or lengths differ, or nothing was given.
+            If montages, rates or lengths differ, or there are no items.
         """
         items = list(items)
         if not items:
-            raise ValueError("Signals.concatenate got no Signals.")
+            raise ValueError("Signals.concatenate needs at least one Signals.")
         if len(items) == 1:
             return items[0]
         if len({item.signature for item in items}) > 1:
@@ -234,7 +263,7 @@ class Signals:
             name: tuple(chain.from_iterable(getattr(item, name) for item in items))
             for name in PER_SAMPLE
         }
-        return items[0].replace(
+        return items[0]._derive(
             data=np.concatenate([item.data for item in items]),
             onset=np.concatenate([item.onset for item in items]),
             **per_sample,
@@ -243,15 +272,15 @@ class Signals:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PairedSignals:
-    """Several modalities of the same samples, indexed in step.
+    """Several modalities of the same samples, indexed together.
 
     Parameters
     ----------
-    parts : dict of str -> Signals
+    by_modality : dict of str -> Signals
         One ``Signals`` per modality, all with the same number of samples.
     is_missing : dict of str -> array-like of bool, shape (n_samples,) | None
-        Where a sample lacks a modality; its values there are never read, but must be finite
-        (zeros). Modalities that are not named, and all by default, are complete.
+        ``True`` where a sample lacks the modality; its values there are never read, but must be
+        finite (zeros). Modalities without an entry, and all by default, are complete.
 
     Raises
     ------
@@ -260,29 +289,29 @@ class PairedSignals:
         lacks every modality.
     """
 
-    parts: dict
+    by_modality: dict
     is_missing: dict | None = None
 
     def __post_init__(self):
-        if not self.parts:
+        if not self.by_modality:
             raise ValueError("PairedSignals needs at least one modality.")
-        for modality, part in self.parts.items():
+        for modality, part in self.by_modality.items():
             check_option("modality", modality, MODALITIES)
             if not isinstance(part, Signals) or part.modality != modality:
                 raise ValueError(f"PairedSignals[{modality!r}] must be Signals of that modality.")
-        lengths = {modality: len(part) for modality, part in self.parts.items()}
+        lengths = {modality: len(part) for modality, part in self.by_modality.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"The modalities differ in their number of samples: {lengths}.")
-        ordered = {name: self.parts[name] for name in MODALITIES if name in self.parts}
-        object.__setattr__(self, "parts", ordered)
+        ordered = {name: self.by_modality[name] for name in MODALITIES if name in self.by_modality}
+        object.__setattr__(self, "by_modality", ordered)
         object.__setattr__(self, "is_missing", self._check_missing())
 
     def _check_missing(self):
         given = dict(self.is_missing or {})
         for modality in given:
-            check_option("is_missing", modality, tuple(self.parts))
+            check_option("is_missing", modality, tuple(self.by_modality))
         masks = {}
-        for modality in self.parts:
+        for modality in self.by_modality:
             mask = np.array(given.get(modality, np.zeros(len(self), dtype=bool)))
             if mask.dtype != bool or mask.shape != (len(self),):
                 raise ValueError(
@@ -300,14 +329,14 @@ class PairedSignals:
 
     @property
     def shape(self):
-        """Number of samples and of modalities (n_samples, n_modalities)."""
-        return len(self), len(self.parts)
+        """Shape (n_samples, n_modalities)."""
+        return len(self), len(self.by_modality)
 
     @property
     def subject(self):
-        """Whose each sample is, from the first modality that it has and that names somebody."""
+        """Subject of each sample, from the first available modality with a subject label."""
         found = [None] * len(self)
-        for modality, part in self.parts.items():
+        for modality, part in self.by_modality.items():
             for i, name in enumerate(part.subject):
                 if found[i] is None and not self.is_missing[modality][i]:
                     found[i] = name
@@ -315,40 +344,40 @@ class PairedSignals:
 
     @property
     def signature(self):
-        """A hash of all that two ``PairedSignals`` must share to be put into one."""
-        return tuple(part.signature for part in self.parts.values())
+        """Hash of the fields that must be equal to concatenate two ``PairedSignals``."""
+        return tuple(part.signature for part in self.by_modality.values())
 
     def __len__(self):
-        return len(next(iter(self.parts.values())))
+        return len(next(iter(self.by_modality.values())))
 
     def __getitem__(self, key):
         """Select the same samples in every modality."""
         key = _sample_key(key, len(self))
         masks = {name: mask[key] for name, mask in self.is_missing.items()}
-        return PairedSignals({name: part[key] for name, part in self.parts.items()}, masks)
+        return PairedSignals({name: part[key] for name, part in self.by_modality.items()}, masks)
 
     def __repr__(self):
         words = []
-        for name, part in self.parts.items():
+        for name, part in self.by_modality.items():
             missing = int(self.is_missing[name].sum())
             words.append(f"{name} {part.shape[1:]}" + (f", {missing} missing" if missing else ""))
         return f"<PairedSignals | {len(self)} samples: {'; '.join(words)}>"
 
 
 def as_parts(signals):
-    """View ``Signals`` and ``PairedSignals`` alike as a dict in reading order."""
-    return {signals.modality: signals} if isinstance(signals, Signals) else signals.parts
+    """Return ``Signals`` or ``PairedSignals`` as a dict by modality, in reading order."""
+    return {signals.modality: signals} if isinstance(signals, Signals) else signals.by_modality
 
 
 def check_unique_names(ch_names):
-    """Refuse repeated channel names."""
-    repeated = sorted({name for name in ch_names if list(ch_names).count(name) > 1})
+    """Raise if channel names repeat."""
+    repeated = sorted(find_repeated(ch_names))
     if repeated:
         raise ValueError(f"Channel names must be unique; these occur more than once: {repeated}.")
 
 
 def check_finite(data, ch_names):
-    """Refuse NaN and infinite values."""
+    """Raise on NaN and infinite values."""
     # data (n_samples, n_channels, n_times).
     with np.errstate(invalid="ignore"):  # Inf - Inf
         if np.isfinite(data.sum(dtype=np.float64)):  # one pass: any NaN or Inf survives a sum
@@ -370,9 +399,13 @@ def _as_float32(data):
         raise ValueError(f"data must be real numbers, got dtype {data.dtype}.")
     if data.ndim != 3:
         raise ValueError(f"data must be (n_samples, n_channels, n_times), got shape {data.shape}.")
+    _refuse_empty(data)
+    return data.astype(np.float32, copy=False)
+
+
+def _refuse_empty(data):
     if 0 in data.shape:
         raise ValueError(f"data is empty: shape {data.shape} (n_samples, n_channels, n_times).")
-    return data.astype(np.float32, copy=False)
 
 
 def _as_vectors(name, values, n_channels):
@@ -389,7 +422,7 @@ def _bad_rows(values):
 
 
 def _sample_key(key, n_samples):
-    """Turn what scikit-learn and users write between the brackets into an index array or slice."""
+    """Convert an index of samples, also scikit-learn's ``[key, ...]``, to an array or slice."""
     if isinstance(key, tuple):
         rest = [k for k in key[1:] if k is not Ellipsis and k != slice(None)]
         if rest:

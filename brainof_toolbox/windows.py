@@ -1,4 +1,4 @@
-"""Long samples -> windows of one length, and which windows of several modalities go together."""
+"""Cut long samples into windows of one length; pair the windows of several modalities."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .signals import PER_SAMPLE
 def cut_windows(signals, duration):
     """Cut samples into windows of one length that cover them evenly."""
     # Samples no longer than ``duration`` stay whole. Longer ones give the fewest windows that
-    # cover each stretch, evenly spaced and overlapping where they must. If most of a recording's
-    # time lies in shorter stretches, windows shrink to fit those.
+    # cover each good segment, evenly spaced and overlapping where needed. If most of a
+    # recording's time lies in shorter segments, windows shrink to fit those.
     # -> sample (n_windows,).
     n_times = round(check_number("window", duration, low=1 / signals.sfreq) * signals.sfreq)
-    lengths = sorted((stop - start for start, stop in signals.stretches), reverse=True)
+    lengths = sorted((stop - start for start, stop in signals.good_segments), reverse=True)
     length = _window_length(lengths, n_times)
     starts = []
-    for start, stop in signals.stretches:
+    for start, stop in signals.good_segments:
         if stop - start >= length:
             n_windows = -(-(stop - start) // length)
             starts.extend(np.linspace(start, stop - length, n_windows).round().astype(int))
@@ -33,10 +33,10 @@ def cut_windows(signals, duration):
 
 def pair_windows(samples, is_missing):
     """Pair the windows of several modalities of the same samples."""
-    # Modalities differ in how long their windows are, and recordings in how long they last. The
-    # modality with most windows of a sample leads; each of its windows goes with that window of
-    # every other modality which lies at the same relative place. Of simultaneous recordings these
-    # are the windows that overlap in time, and every window is used at least once.
+    # Modalities differ in window length and recordings in duration. Each window of the modality
+    # with most windows in a sample is paired with the window of every other modality at the same
+    # relative position. In simultaneous recordings these windows overlap in time, and every
+    # window is used at least once.
     # samples (n_windows,), is_missing (n_samples,) -> rows (n_pairs,), sample (n_pairs,).
     n_samples = len(next(iter(is_missing.values())))
     counts = {name: np.bincount(s, minlength=n_samples) for name, s in samples.items()}
@@ -52,13 +52,16 @@ def pair_windows(samples, is_missing):
 
 
 def _rewindow(signals, data, sample, onset):
-    who = {name: tuple(getattr(signals, name)[i] for i in sample) for name in PER_SAMPLE}
+    labels = {name: tuple(getattr(signals, name)[i] for i in sample) for name in PER_SAMPLE}
     data = data.reshape(-1, *data.shape[2:])
-    return signals.replace(data=data, onset=onset, stretches=None, **who)
+    segments = ((0, data.shape[2]),)
+    return signals._derive(
+        data=data, onset=onset, good_segments=segments, is_locked=False, **labels
+    )
 
 
 def _window_length(lengths, n_times):
-    """The longest window, of at most ``n_times``, that reaches at least half of the good time."""
+    """Return the longest window (at most ``n_times``) that fits in half of the good time."""
     total = sum(lengths)
     for length in [n_times, *(n for n in lengths if n < n_times)]:
         if sum(n for n in lengths if n >= length) >= total / 2:

@@ -144,5 +144,5 @@ html_theme_options = {
 
 
 def setup(app):
-    """Connect what is said above."""
+    """Connect the functions above."""
     app.connect("autodoc-skip-member", _skip_inherited)

@@ -2,14 +2,14 @@
 Embeddings in a scikit-learn pipeline
 =====================================
 
-:class:`~brainof_toolbox.BrainOFEmbedder` is a transformer like any other: it stands in a pipeline,
-and a grid search chooses what follows it. Nothing is learned from the data by the embedder itself,
-so nothing can leak through it.
+:class:`~brainof_toolbox.BrainOFEmbedder` is a scikit-learn transformer: use it as a step of a
+pipeline, and choose its parameters and those of later steps by a grid search. It is not fitted to
+the data, so that it cannot leak information about test samples.
 """
 
 # %%
-# Simulated EEG of eight people, ten samples of rest and task of each, as
-# :class:`~brainof_toolbox.Signals`; :class:`mne.Epochs` will do as well.
+# Simulated EEG of eight subjects, ten samples of rest and task per subject, as
+# :class:`~brainof_toolbox.Signals`; :class:`mne.Epochs` can be used as well.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -23,12 +23,12 @@ from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_paired_signals
 
 signals, state, subject = make_paired_signals(10, n_subjects=8, modalities=["eeg"])
-signals = signals.parts["eeg"]
+signals = signals.by_modality["eeg"]
 
 # %%
-# The search chooses how the latents of the network become one vector, and the strength of the
-# logistic regression. ``GroupKFold`` keeps the samples of one person together. ``memory`` keeps
-# what the network gave for the training people, so that three strengths cost little more than one.
+# The search chooses the pooling of the latents and the penalty of the logistic regression.
+# ``GroupKFold`` keeps the samples of one subject together. ``memory`` caches the embeddings of the
+# training subjects, so that three penalties take little longer than one.
 pipeline = Pipeline(
     [
         ("embed", BrainOFEmbedder()),
@@ -37,12 +37,12 @@ pipeline = Pipeline(
     ],
     memory=tempfile.mkdtemp(),
 )
-grid = {"embed__pooling": ["mean", "flat"], "classify__C": [1e-4, 1e-2, 1.0]}
+grid = {"embed__pooling": ["mean", "flatten"], "classify__C": [1e-4, 1e-2, 1.0]}
 search = GridSearchCV(pipeline, grid, cv=GroupKFold(2), scoring="balanced_accuracy")
 search.fit(signals, state, groups=subject)
 
 # %%
-# Which combination is best?
+# Mean scores over the inner folds:
 found = pd.DataFrame(search.cv_results_)
 table = found.pivot(
     index="param_classify__C", columns="param_embed__pooling", values="mean_test_score"
@@ -51,14 +51,13 @@ table.round(2)
 
 # %%
 _, axes = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
-for name, marker, colour in [("mean", "o", "#0072B2"), ("flat", "s", "#D55E00")]:
+for name, marker, colour in [("mean", "o", "#0072B2"), ("flatten", "s", "#D55E00")]:
     axes.semilogx(table.index, table[name], marker, linestyle="-", color=colour, label=name)
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1, label="chance")
-axes.set(xlabel="C of the logistic regression", ylabel="balanced accuracy, people left out")
+axes.set(xlabel="C of the logistic regression", ylabel="balanced accuracy, subjects left out")
 axes.legend(title="pooling")
 
 # %%
-# With 40 training samples, 128 averaged numbers tell the state of people left out a little better
-# than the 16,384 of all latents side by side. The strength of the regression matters less than
-# that. ``search.best_estimator_`` is the pipeline, fitted again to everybody.
+# ``search.best_params_`` is the best combination, ``search.best_estimator_`` the pipeline with
+# these parameters, refitted to all samples.
 search.best_params_

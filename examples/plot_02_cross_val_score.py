@@ -2,12 +2,12 @@
 Epochs straight in cross_val_score
 ==================================
 
-:class:`mne.Epochs` are a valid ``X`` for scikit-learn's own functions. Nothing has to be turned
-into an array, and what ``epochs.info`` says of channels and rates is not lost.
+:class:`mne.Epochs` are a valid ``X`` for scikit-learn's own functions. No conversion to an array
+is needed, so that the channels and rates in ``epochs.info`` are kept.
 """
 
 # %%
-# Simulated EEG of one person, blocks of rest and task of 10 s in turn, cut into windows of 2 s.
+# Simulated EEG of one subject, alternating blocks of rest and task, cut into windows of 2 s.
 import mne
 from sklearn.model_selection import GroupKFold, cross_val_score
 
@@ -25,17 +25,17 @@ epochs = mne.Epochs(raw, events, event_id, tmin=0.0, tmax=1.99, baseline=None, p
 block = (events[:, 0] // (10 * raw.info["sfreq"])).astype(int)
 
 # %%
-# ``GroupKFold`` leaves out whole blocks. Inside, scikit-learn makes a list of one-epoch
-# ``Epochs``, which the estimators know.
+# ``GroupKFold`` leaves out whole blocks. Internally, scikit-learn makes a list of one-epoch
+# ``Epochs``, which the estimators accept.
 scores = cross_val_score(
     BrainOFClassifier(), epochs, epochs.events[:, 2], groups=block, cv=GroupKFold(4)
 )
 scores.round(2)
 
 # %%
-# :func:`~brainof_toolbox.cross_validate` does the same and more: it refuses splits that share a
-# group, hands groups on to inner splits, runs a frozen network once and not once per fold, and
-# gives an interval.
+# :func:`~brainof_toolbox.cross_validate` in addition refuses splits that share a group, passes
+# groups to inner splits, runs a frozen network once instead of once per fold, and returns an
+# interval.
 from brainof_toolbox import cross_validate
 
 found = cross_validate(BrainOFClassifier(), epochs, epochs.events[:, 2], groups=block)
@@ -43,5 +43,5 @@ _ = found.plot()
 found
 
 # %%
-# The two numbers differ because the splits do: four folds here, five folds balanced by class
-# there. Most blocks are told wholly right.
+# Scores may differ because the splits do: four folds with ``cross_val_score``, five folds balanced
+# by class with ``cross_validate``.

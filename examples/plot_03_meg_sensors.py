@@ -2,14 +2,13 @@
 MEG with magnetometers and gradiometers
 =======================================
 
-Magnetometers measure a field (T), planar gradiometers its slope (T/m). Both go in as they are: the
-network is told the type, the place and the direction of every coil, and each type has its own
-unit. There is no choice to make, and no scaling to do; this example makes it all the same, to see
-what each contributes.
+Magnetometers measure a field (T), planar gradiometers its gradient (T/m). Both are used without
+scaling: the type, the position and the orientation of every coil are inputs of the network, and
+each type has its own unit. This example compares each type alone with both together.
 """
 
 # %%
-# Simulated MEG of one person with 34 magnetometers and 68 gradiometers, blocks of rest and task.
+# Simulated MEG of one subject with 34 magnetometers and 68 gradiometers, blocks of rest and task.
 import matplotlib.pyplot as plt
 import mne
 
@@ -58,11 +57,10 @@ axes.set_yticks(range(len(scores)), list(scores))
 axes.set(xlabel="balanced accuracy, blocks left out, 95 % interval", ylim=(2.5, -0.5))
 
 # %%
-# Gradiometers, which see what is near, do best; both together lie between the two, and with twelve
-# blocks the intervals overlap widely. More sensors are no guarantee: they make the latents richer
-# and not the task easier.
+# With twelve blocks of one subject the intervals are wide. More sensors need not improve the
+# score.
 #
-# An ``Epochs`` with EEG *and* MEG is a sample of two modalities, and both are read.
+# An ``Epochs`` with EEG *and* MEG is a sample of two modalities, and both are used.
 from brainof_toolbox import from_epochs
 from brainof_toolbox.datasets import make_epochs
 

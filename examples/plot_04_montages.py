@@ -2,13 +2,14 @@
 Different montages in one study
 ===============================
 
-A multi-centre study has as many caps as centres. The network knows electrodes by their place in
-the head and not by their number or order, so people with different caps go into one decoder as
-they are: no common subset of electrodes, no interpolation.
+Centres of a study often have different caps. The network identifies electrodes by their position,
+not by their number or order, and explicit features are computed at fixed places of the head.
+Subjects with different caps can therefore be used in one decoder, without a common subset of
+electrodes.
 """
 
 # %%
-# Three centres, three people each: 19 electrodes of the 10-20 system, a Biosemi cap of 64, an
+# Three centres, three subjects each: 19 electrodes of the 10-20 system, a Biosemi cap of 64, an
 # EASYCAP of 74.
 import matplotlib.pyplot as plt
 import mne
@@ -34,7 +35,7 @@ for seed, (cap, montage) in enumerate(caps.items()):
         people[f"{cap} {record['subject']}"] = record["eeg"]
 
 # %%
-# Where their electrodes are, from above.
+# Positions of the electrodes, from above.
 _, panels = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
 for axes, cap in zip(panels, caps):
     raw = people[f"{cap} 01"]
@@ -67,10 +68,9 @@ for place, (cap, (marker, colour)) in enumerate(styles.items()):
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (2.3, 0.5), xytext=(0, 3), textcoords="offset points")
 axes.set_xticks(range(3), list(styles))
-axes.set(ylabel="balanced accuracy, person left out", ylim=(0.3, 1.03), xlim=(-0.5, 2.7))
+axes.set(ylabel="balanced accuracy, subject left out", ylim=(0.3, 1.03), xlim=(-0.5, 2.7))
 
 # %%
-# One decoder serves all three caps: most windows of each of the nine people are told right, though
-# people with the same cap are only a third of those it was taught with. That the small cap does
-# best is chance of the draw (three people each), and not its merit. :doc:`/invariance` measures
-# how far embeddings move with the montage.
+# One decoder is used for all three caps, although only a third of its training subjects have the
+# cap of the test subject. With three subjects per cap, differences between caps are not
+# informative. :doc:`/invariance` measures how much embeddings change with the montage.

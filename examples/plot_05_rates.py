@@ -2,9 +2,9 @@
 Sampling rates and repetition times
 ===================================
 
-Recordings of different rates may be mixed: EEG and MEG are resampled to one rate inside, fMRI
-keeps its repetition time, and the network is told the time and the length of each piece that it
-reads. How much does the same second of brain, sampled otherwise, move in the space of embeddings?
+Recordings of different rates may be mixed: EEG and MEG are resampled to one rate, fMRI keeps its
+repetition time, and the time and duration of each patch are inputs of the network. This example
+measures how much the latents of the same signal change with its sampling rate.
 """
 
 # %%
@@ -28,20 +28,20 @@ for rate in (500, 250, 128, 100):
 # fMRI: sixteen stretches of 40 s, simulated with a repetition time of 1 s, of which every second
 # or every fourth volume is kept.
 signals, _, _ = make_paired_signals(4, n_subjects=4, modalities=["fmri"], t_r=1.0)
-signals = signals.parts["fmri"]
+signals = signals.by_modality["fmri"]
 images = {}
 for step in (1, 2, 4):
     data = signals.data[..., ::step]
     images[f"TR {step} s"] = embedder.transform(
-        signals.replace(data=data, sfreq=1 / step, stretches=((0, data.shape[2]),))
+        signals.replace(data=data, sfreq=1 / step, good_segments=((0, data.shape[2]),))
     )
 
 
 # %%
-# Cosine similarity after the mean over windows is taken out: of the same window at two rates, and
+# Cosine similarity after subtracting the mean over windows: of the same window at two rates, and
 # of different windows at one rate.
 def compare(rows):
-    """Similarity with the first kind: of the same window, and of others."""
+    """Compute similarities with the first rate: of the same window, and of others."""
     centred = {name: one - one.mean(axis=0) for name, one in rows.items()}
     unit = {name: one / np.linalg.norm(one, axis=1)[:, None] for name, one in centred.items()}
     reference = next(iter(unit.values()))
@@ -59,7 +59,7 @@ for axes, some in zip(panels, (rows, images)):
         axes.plot(place - 0.12 + 0 * same, same, "o", color="#0072B2", alpha=0.6)
     axes.set_xticks(range(len(some)), list(some))
     axes.axhline(0, color="black", linewidth=0.5)
-panels[0].set_ylabel("cosine with the first, mean taken out")
+panels[0].set_ylabel("cosine with the first, mean subtracted")
 panels[0].set_title("EEG")
 panels[1].set_title("fMRI")
 panels[1].plot([], [], "o", color="#0072B2", label="the same window")
@@ -67,9 +67,8 @@ panels[1].plot([], [], ".", color="0.7", label="other windows")
 panels[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%
-# EEG hardly notices: at 100 Hz a window is still far closer to itself at 500 Hz than to any other.
-# What is lost is what lies above half of the rate. fMRI does notice. A patch is 64 volumes
-# whatever their distance, and 40 s at TR 4 s are ten volumes that hold less than forty: embeddings
-# of one repetition time are not those of another, and a study that mixes them should see to it
-# that labels and repetition times are not mixed up, or resample to one of them first.
-# :doc:`/invariance` has the same for real recordings.
+# EEG changes little: at 100 Hz a window is much more similar to itself at 500 Hz than to any other
+# window. Frequencies above half of the rate are lost. fMRI changes more. A patch is 64 volumes at
+# any repetition time, and 40 s at TR 4 s are ten volumes instead of forty: latents of different
+# repetition times differ. Check that the repetition time is not confounded with the label, or
+# resample all runs to one repetition time. :doc:`/invariance` has the same for real recordings.

@@ -2,15 +2,14 @@
 Time series of regions from derivatives
 =======================================
 
-Many data sets publish time series of regions and no images.
-:func:`~brainof_toolbox.from_roi_timeseries` takes their tables, with what they do not say: the
-repetition time, and where the regions are.
+Many data sets publish time series of regions instead of images.
+:func:`~brainof_toolbox.from_roi_timeseries` reads such tables; the repetition time and the
+positions of the regions are passed with them.
 """
 
 # %%
-# Three tables as one finds them, volumes in rows and regions in columns; two runs of 160 volumes
-# and one of 120. The places are those of the atlas that the authors used, in MNI space and in
-# metres.
+# Three tables in a common format, volumes in rows and regions in columns: two runs of 160 volumes
+# and one of 120. The positions are those of the atlas, in MNI space and in metres.
 import tempfile
 from pathlib import Path
 
@@ -36,9 +35,9 @@ for subject, n_volumes in (("01", 160), ("02", 160), ("03", 120)):
     table.to_csv(folder / f"sub-{subject}_task-rest_timeseries.tsv", sep="\t", index=False)
 
 # %%
-# ``roi_positions`` may be an array or the name of an atlas; ``labels_img`` takes places and names
-# from the image or the masker that the series were made with. A table of numbers alone, ``.npy``
-# and ``.mat`` will do too.
+# ``roi_positions`` may be an array or the name of an atlas; ``labels_img`` takes positions and
+# names from the image or the masker that the series were extracted with. Tables without a header,
+# ``.npy`` and ``.mat`` files are read too.
 tables = sorted(folder.glob("*.tsv"))
 runs = from_roi_timeseries(tables, t_r=2.0, roi_positions=positions)
 for run in runs:
@@ -50,8 +49,8 @@ rows = BrainOFEmbedder().fit_transform(runs)
 rows.shape
 
 # %%
-# Look at what was understood before going on: mistakes in the order of regions or in units are
-# silent everywhere else. Neighbours should be alike.
+# Check the result: a wrong order of regions raises no error. Neighbouring regions should be
+# correlated.
 run = runs[0]
 correlation = np.corrcoef(run.data[0])
 distance = np.linalg.norm(run.ch_pos[:, None] - run.ch_pos[None], axis=2)
@@ -68,5 +67,5 @@ axes.set(xlabel="distance of two regions (cm)", ylabel="correlation of their ser
 _ = axes.legend()
 
 # %%
-# Correlations fall with distance, as they do in every brain (these were made so). If they do not,
-# the order of columns is not that of the positions.
+# Correlations fall with distance, as in real fMRI (here by construction). If they do not, the
+# order of columns is not that of the positions.

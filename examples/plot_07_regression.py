@@ -2,9 +2,8 @@
 Regression of an age
 ====================
 
-Continuous targets are the business of :class:`~brainof_toolbox.BrainOFRegressor`. Simulated people
-whose alpha rhythm grows slower and weaker with what is called their age; resting EEG of 20 s of
-each.
+:class:`~brainof_toolbox.BrainOFRegressor` predicts continuous targets. The data are simulated
+resting EEG of 20 s per subject, with an alpha rhythm that becomes slower and weaker with age.
 """
 
 # %%
@@ -17,9 +16,9 @@ recordings = make_paired_recordings(40, modalities=["eeg"], duration=20)
 age = recordings.participants["age"].to_numpy(dtype=float)
 
 # %%
-# A record is a sample, and one person. Scores are the mean absolute error in years, beside that of
-# the median age of the training people ("chance"); correlation and explained variance are of all
-# people together.
+# A record is a sample, and one subject. Scores are the mean absolute error in years, and that of
+# predicting the median age of the training subjects ("chance"); correlation and explained variance
+# are computed over all subjects.
 scores = cross_validate(BrainOFRegressor(pooling="mean"), recordings.records, age)
 scores
 
@@ -31,11 +30,11 @@ limits = [age.min() - 5, age.max() + 5]
 axes.plot(limits, limits, "--", color="black", linewidth=1, label="no error")
 axes.legend(loc="lower right")
 axes.set(xlim=limits, ylim=limits, aspect="equal")
-axes.set(xlabel="age (years)", ylabel="age told for a person left out (years)")
+axes.set(xlabel="age (years)", ylabel="predicted age, subject left out (years)")
 
 # %%
-# The error is about ten years, where guessing the median makes one of thirteen: something is
-# learned from forty people, and not much. Young people are told to be older and old ones younger
-# than they are, as with every penalised regression that knows little. A real study of "brain age"
-# has to deal with that, and with what else differs between the young and the old in its sample.
-# The ages of this page are numbers of a simulation.
+# The mean absolute error is smaller than that of predicting the median age. Predictions are biased
+# towards the mean, as in every penalised regression: the age of young subjects is overestimated,
+# that of old subjects underestimated. Studies of "brain age" must correct for this bias, and for
+# other differences between young and old subjects of the sample. The ages on this page are
+# simulated.

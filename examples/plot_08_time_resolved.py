@@ -1,14 +1,14 @@
 """
-Time-resolved decoding beside embeddings of windows
-===================================================
+Time-resolved decoding and decoding of windows
+==============================================
 
 :class:`mne.decoding.SlidingEstimator` fits a decoder at every time point and shows *when* two
-conditions differ. A network that reads windows answers another question: how much of a window
-tells them apart, wherever in it. The two go well together.
+conditions differ. A decoder of windows shows how well a window separates them, wherever in the
+window the difference is.
 """
 
 # %%
-# Simulated MEG of one person: 300 ms after the start a deflection is larger for targets than for
+# Simulated MEG of one subject: 300 ms after the start a deflection is larger for targets than for
 # standards.
 import matplotlib.pyplot as plt
 import mne
@@ -19,9 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from brainof_toolbox import BrainOFClassifier, cross_validate
 from brainof_toolbox.datasets import make_epochs
 
-epochs = make_epochs(
-    "meg", effect="evoked", effect_size=2.0, n_epochs=100, duration=1.0, sfreq=250
-)
+epochs = make_epochs("meg", effect="evoked", n_epochs=100, duration=1.0, sfreq=250)
 label = epochs.events[:, 2]
 
 # %%
@@ -36,11 +34,11 @@ auc = mne.decoding.cross_val_multiscore(
 ).mean(axis=0)
 
 # %%
-# Windows of 250 ms, one after the other, through the frozen network.
+# Consecutive windows of 250 ms.
 windows = {}
 for start in np.arange(0, 1, 0.25):
     some = epochs.copy().crop(start, start + 0.25 - 1 / epochs.info["sfreq"])
-    decoder = BrainOFClassifier(pooling="flat")
+    decoder = BrainOFClassifier(pooling="flatten")
     windows[start] = cross_validate(decoder, some, label, groups="none", cv=5, scoring="roc_auc")
 whole = cross_validate(BrainOFClassifier(), epochs, label, groups="none", scoring="roc_auc")
 
@@ -56,12 +54,11 @@ axes.set(xlabel="time from the stimulus (s)", ylabel="area under the ROC curve")
 axes.legend(loc="upper right")
 
 # %%
-# The time points around 0.3 s tell targets from standards almost without error. The two windows
-# that hold some of the response are the only ones above chance, and they tell less than the
-# decoder that looks at one moment: the response is phase-locked and small beside the background,
-# and with the weights that come with the package such responses are what the network tells worst
-# (:doc:`/quality`, meg-hand-direction). That the last window lies below chance shows how far a
-# score from 100 epochs can be from the truth.
+# The time points from 0.25 to 0.3 s separate targets from standards almost without error. The two
+# windows that contain some of the response are above chance. They score lower than the decoder of
+# one moment, because the response is phase-locked and small relative to the background. The later
+# windows contain no response; their distance from chance shows the uncertainty of a score from 100
+# epochs.
 #
-# For "when", take the sliding estimator. Windows are the thing for what has no fixed time, such as
-# rhythms.
+# Use the sliding estimator for the time of an effect, and windows for effects without a fixed
+# time, such as changes of rhythms.

@@ -2,15 +2,15 @@
 Representational similarity of EEG and fMRI
 ===========================================
 
-Embeddings have the same length whatever was recorded, but that does not make those of EEG and fMRI
-equal. What can be compared across modalities is their geometry: which samples are alike and which
-are not. Representational similarity analysis :footcite:p:`kriegeskorte2008representational` asks
-how far two such geometries agree.
+Embeddings have the same length for all modalities, but those of EEG and fMRI are not equal. Their
+geometry, that is, which samples are similar, can be compared across modalities. Representational
+similarity analysis :footcite:p:`kriegeskorte2008representational` measures how far two geometries
+agree.
 """
 
 # %%
-# Ten people, eight samples of each, simulated at rest and in a task, with EEG and fMRI at the same
-# time. Both see the same states here (``views="shared"``).
+# Ten subjects, eight samples per subject, simulated at rest and in a task, with EEG and fMRI at
+# the same time. Both modalities share one view of the state (``views="shared"``).
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import rankdata
@@ -22,11 +22,11 @@ signals, state, subject = make_paired_signals(
     8, n_subjects=10, modalities=["fmri", "eeg"], views="shared"
 )
 embedder = BrainOFEmbedder(pooling="mean")
-rows = {name: embedder.fit_transform(signals.parts[name]) for name in ("eeg", "fmri")}
+rows = {name: embedder.fit_transform(signals.by_modality[name]) for name in ("eeg", "fmri")}
 
 # %%
-# Samples of one person resemble each other for reasons of their own, in both modalities. Each
-# person's mean is taken out, and what remains is averaged by person and state.
+# Samples of one subject are similar in both modalities, independently of the state. The mean of
+# each subject is subtracted, and embeddings are averaged by subject and state.
 order = np.lexsort((subject, state))
 items = [(s, who) for s in ("rest", "task") for who in np.unique(subject)]
 dissimilarity = {}
@@ -48,16 +48,16 @@ for axes, (name, matrix) in zip(panels, dissimilarity.items()):
 _ = plt.colorbar(picture, ax=panels, label="1 - correlation of embeddings")
 
 # %%
-# How far do they agree? Spearman's correlation of the upper triangles. Two states without their
-# mean are mirror images, in each modality by construction, so it is not zero that this has to be
-# compared with, but with what comes out when some people's rest and task change places in fMRI.
+# Agreement is Spearman's correlation of the upper triangles. Without their mean, two states are
+# mirror images in each modality by construction, so that zero is not the reference. The null
+# distribution comes from swapping rest and task of randomly chosen subjects in fMRI.
 pairs = np.triu_indices(len(items), 1)
 rng = np.random.default_rng(0)
 n_people = len(items) // 2
 
 
 def agreement(is_swapped):
-    """Spearman's correlation of EEG with fMRI, states swapped in some people."""
+    """Correlate EEG with fMRI (Spearman), states swapped in some subjects."""
     task = np.where(is_swapped, 0, n_people) + np.arange(n_people)
     rest = np.where(is_swapped, n_people, 0) + np.arange(n_people)
     order = np.concatenate([rest, task])
@@ -71,9 +71,8 @@ p = (1 + np.sum(swapped >= found)) / 1001
 print(f"agreement {found:.2f}; swapped {swapped.mean():.2f} on average, p = {p:.3f}")
 
 # %%
-# Both geometries are that of the two states, EEG's more clearly than that of fMRI, and they agree
-# far better than with states swapped. With two states there is little more to see; with many
-# stimuli, the same lines ask whether two modalities find the same ones alike.
+# Both geometries separate the two states, and they agree better than with swapped states. With
+# many stimuli, the same analysis shows whether both modalities find the same stimuli similar.
 #
 # References
 # ----------

@@ -2,14 +2,12 @@
 The command line
 ================
 
-``brainof`` does without Python what most studies begin with: a table of embeddings, a score, and
-what weights there are. Everything it takes stands on the page of the :doc:`command line
-</command_line>`.
+``brainof`` writes tables of embeddings, scores decoders and lists weights without Python code. All
+options are listed on the page of the :doc:`command line </command_line>`.
 """
 
 # %%
-# A small BIDS folder to work on, simulated. In this page a few lines of Python stand for a
-# terminal.
+# A small simulated BIDS folder. On this page a few lines of Python replace a terminal.
 import os
 import subprocess
 import sys
@@ -33,18 +31,18 @@ def terminal(command):
         capture_output=True,
         text=True,
     )
-    said = f"$ {command}\n{done.stdout}{done.stderr}"
+    shown = f"$ {command}\n{done.stdout}{done.stderr}"
     for path in (folder, sys.prefix, os.path.dirname(os.path.dirname(brainof_toolbox.__file__))):
-        said = said.replace(path + os.sep, "")
-    print(said)
+        shown = shown.replace(path + os.sep, "")
+    print(shown)
 
 
 # %%
-# What is installed, and which weights?
+# The installed versions and weights:
 terminal("brainof info")
 
 # %%
-# One row of features for each record of the folder, with its modalities read together. Without
+# One row of latents for each record of the folder, with its modalities embedded together. Without
 # ``--pooling mean`` there would be 16,384 columns. The table may be ``.csv``, ``.tsv``,
 # ``.parquet`` or ``.npz``.
 terminal("brainof embed bids --datatypes eeg func --pooling mean -o embeddings.csv")
@@ -56,9 +54,9 @@ table = pd.read_csv(os.path.join(folder, "embeddings.csv"), dtype={"subject": st
 table.iloc[:4, :8]
 
 # %%
-# Scores on people left out, beside classical decoders.
+# Scores on left-out subjects, compared with classical decoders on the same folds:
 terminal("brainof decode bids --datatypes eeg --target sex --pooling mean")
 
 # %%
-# Errors are one line that says what to do, and the exit code is 1.
+# An error is one line that states what to do, and the exit code is 1.
 terminal("brainof decode bids --datatypes eeg --target handedness")

@@ -1,14 +1,15 @@
 """
-What a decoder goes by
-======================
+Maps of importance
+==================
 
-Where, when and at which frequencies does a decoder find what it tells classes apart by? The
-answer is known here: a rhythm of 10 Hz is added around one electrode, in the second half of the
+Maps of importance show the channels, times and frequency bands that a decoder relies on. The
+result is known here: a rhythm of 10 Hz is added around one electrode, in the second half of the
 samples of one class.
 """
 
 # %%
-# Noise at 32 electrodes, and the rhythm around C4, fading over 25 mm.
+# Noise at 32 electrodes, and the rhythm around C4, with a spatial spread of 25 mm. Gradients are
+# defined for the network only, hence ``features="latents"``.
 import numpy as np
 
 from brainof_toolbox import BrainOFClassifier, from_array
@@ -26,12 +27,12 @@ rhythm = 6e-5 * np.sin(2 * np.pi * 10 * time) * (time >= 1)
 data[label == 1] += np.exp(-0.5 * (distance / 0.025) ** 2)[:, None] * rhythm
 samples = from_array(data, info)
 
-decoder = BrainOFClassifier().fit(samples[:40], label[:40])
-print(f"{(decoder.predict(samples[40:]) == label[40:]).mean():.2f} right, of samples left out")
+decoder = BrainOFClassifier(features="latents").fit(samples[:40], label[:40])
+print(f"accuracy on left-out samples: {(decoder.predict(samples[40:]) == label[40:]).mean():.2f}")
 
 # %%
-# Occlusion hides one thing after the other from the network, and notes what that costs: by how
-# much the log loss on left-out samples rises, in nats.
+# Occlusion hides one channel, time or band after the other, and measures the increase of the log
+# loss on left-out samples, in nats.
 occlusion = occlusion_importance(decoder, samples[40:], label[40:])
 occlusion.plot()
 
@@ -42,19 +43,19 @@ occlusion.plot_time()
 occlusion.plot_bands()
 
 # %%
-# Integrated gradients follow the loss from a silent recording to the sample, and credit each
-# channel, time and frequency with its part. All credit adds up to the whole change; ``residual``
-# says how much of it is missing.
+# Integrated gradients attribute the change of the loss from a silent recording to the sample to
+# channels, times and frequencies. Attributions add up to the whole change; ``residual`` is the
+# share that is missing.
 gradients = gradient_importance(decoder, samples[40:], label[40:], n_steps=8)
 print(f"residual {gradients.residual:.3f}")
 gradients.plot()
 
 # %%
-# Both peak at C4, after one second, and in the alpha band: where, when and how the rhythm was put.
-# Gradients also credit what is merely not silent, so that their map is less focal.
+# Both peak at C4, after one second, and in the alpha band, as simulated. Gradients also attribute
+# importance to channels that only differ from silence, so that their map is less focal.
 #
-# As an Evoked, the map goes into everything that MNE does with one. For fMRI, ``to_nifti()`` gives
-# an image, and ``plot()`` a glass brain.
+# ``to_evoked()`` returns the map as an :class:`mne.Evoked`. For fMRI, ``to_nifti()`` returns an
+# image, and ``plot()`` draws a glass brain.
 evoked = gradients.to_evoked()
 print(evoked)
 gradients.to_frame().query("kind == 'channel'").nlargest(5, "importance")

@@ -1,9 +1,9 @@
 """
-Which experts do the work
-=========================
+Usage of experts by modality
+============================
 
-Each token meets one shared expert and one of four routed ones. Do the routed experts of
-``brainof-tiny`` share the work by modality?
+Each token is processed by one shared expert and by one of four routed ones. This example shows how
+often ``brainof-tiny`` selects each routed expert for each modality.
 """
 
 # %%
@@ -17,14 +17,14 @@ usage = expert_usage(embedder, samples)
 plot_expert_usage(usage)
 
 # %%
-# Every row of a panel adds up to one. Where a modality has an expert of its own, a column is light
-# in one panel and dark in the others.
+# Every row of a panel adds up to one. An expert that is specific to a modality is a column with
+# high values in one panel only.
 spread = usage.pivot_table(index=["part", "layer", "expert"], columns="modality", values="share")
 (spread.max(axis=1) - spread.min(axis=1)).groupby(["part", "layer"]).max().round(2)
 
 # %%
-# In the second block of the encoder and in the last layers some experts are nearly left out by
-# one modality and busy with another; in the middle of the backbone all modalities use all
-# experts alike. The balance loss of pretraining pushes towards even use within each modality,
-# and the network is small and briefly trained: specialists like those of the paper's large
-# networks are not to be expected.
+# In the second block of the encoder and in the last layers some experts are selected often for one
+# modality and rarely for another; in the middle of the backbone all modalities use all experts
+# about equally. The balance loss of pretraining favours even use within each modality, and the
+# network is small and briefly trained: specialised experts, as in the large networks of the paper,
+# are not expected.

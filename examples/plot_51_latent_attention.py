@@ -1,9 +1,9 @@
 """
-Where the latents look
-======================
+Attention of the latents
+========================
 
-Whatever is recorded, the network works on 128 latents. Each of them reads the recording by
-attention: where does it look, on the scalp and in the brain?
+The network has 128 latents for all recordings. Each attends to the tokens of a recording. This
+example maps the attention of single latents on the scalp and in the brain.
 """
 
 # %%
@@ -18,24 +18,24 @@ embedder = BrainOFEmbedder().fit(samples)
 shown = (0, 5, 9)
 
 # %%
-# EEG: shares of the attention that three latents give to each electrode.
+# EEG: attention of three latents to each electrode.
 eeg = latent_attention(embedder, samples, modality="eeg")
 plot_latent_attention(eeg, shown)
 
 # %%
-# The same latents, reading fMRI.
+# The same latents with fMRI.
 fmri = latent_attention(embedder, samples, modality="fmri")
 plot_latent_attention(fmri, shown)
 
 # %%
-# A latent looks at one place, and at the same one in both modalities: positions of electrodes and
-# of regions are given in one frame, and each latent started from a place in it. Over all latents,
-# how well do the centres of attention in EEG and in fMRI go together, along x, y and z?
+# A latent attends to similar places in both modalities: positions of electrodes and of regions are
+# in one frame, and each latent is initialised at a place in it. Correlation over latents of the
+# centres of attention in EEG and in fMRI, along x, y and z:
 centres = [seen.channels[-1] @ seen.ch_pos for seen in (eeg, fmri)]
 [round(float(np.corrcoef(*axis)[0, 1]), 2) for axis in np.transpose(centres, (2, 0, 1))]
 
 # %%
-# All numbers are in one table. These are the electrodes that the three latents look at most;
-# shares over all electrodes add up to one, however many there are.
+# All values are in one table. These are the electrodes with the most attention of the three
+# latents; shares over all electrodes add up to one.
 table = eeg.to_frame().query("kind == 'channel' and block == 1 and latent in @shown")
 table.sort_values("share", ascending=False).groupby("latent").head(2).round(2)

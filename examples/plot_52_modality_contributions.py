@@ -1,17 +1,17 @@
 """
-What each modality contributes
-==============================
+Contributions of modalities
+===========================
 
-A decoder reads EEG, MEG and fMRI of the same moments. How much of its success is due to each?
-Shapley values share the score out, averaged over all orders in which modalities could be read.
+A decoder uses EEG, MEG and fMRI recorded at the same time. Shapley values divide its score among
+the modalities, averaged over all orders in which they can be added.
 """
 
 # %%
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.inspection import modality_contributions, plot_modality_contributions
+from brainof_toolbox.inspection import modality_contributions, plot_contributions
 
-# In these simulations each modality sees its own part of what sets task apart from rest.
+# In these simulations each modality has its own view of the difference between rest and task.
 samples, label, subject = make_paired_signals(12, n_subjects=8, effect_size=1.5, random_state=1)
 is_training = subject <= "05"
 decoder = BrainOFClassifier().fit(
@@ -23,14 +23,14 @@ decoder = BrainOFClassifier().fit(
 found = modality_contributions(
     decoder, samples[~is_training], label[~is_training], scoring="balanced_accuracy"
 )
-plot_modality_contributions(found)
+plot_contributions(found)
 
 # %%
 found.round(3)
 
 # %%
-# The three contributions add up to the score with all modalities, less that with none, which is
-# chance. Points show what a modality adds to nothing and what it still adds to the other two: the
-# decoder was fitted to all three together, so a modality alone may do worse than in a decoder of
-# its own.
+# The three contributions add up to the score with all modalities minus that with none, which is
+# chance. Points show the score of a modality alone and what it adds to the other two. The decoder
+# was fitted to all three together, so that a modality alone may score lower than in its own
+# decoder.
 found.attrs["scores"]

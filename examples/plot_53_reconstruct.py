@@ -1,9 +1,9 @@
 """
-Reconstructing what was hidden
-==============================
+Reconstruction of masked patches
+================================
 
-Pretraining hides half of the signal and asks for it. How well does ``brainof-tiny`` tell what it
-has not seen?
+In pretraining, half of the patches are masked, and the network reconstructs them. This example
+shows the reconstructions of ``brainof-tiny``.
 """
 
 # %%
@@ -17,15 +17,14 @@ eeg = reconstruct(embedder, samples, modality="eeg", random_state=0)
 eeg.plot()
 
 # %%
-# Grey stretches were hidden from the network, and three tenths of the Fourier components removed
-# from the rest.
+# Grey stretches were masked, and three tenths of the Fourier components of the rest removed.
 {
     modality: round(reconstruct(embedder, samples, modality=modality).relative_loss, 2)
     for modality in ("eeg", "meg", "fmri")
 }
 
 # %%
-# One is the error of saying zero. Slow waves and the alpha rhythm of the EEG, which neighbouring
-# electrodes share, are partly told; what is faster is not, as the spectrum shows. Of hidden MEG
-# and fMRI, ``brainof-tiny`` tells next to nothing: it is small, and was trained for hours rather
-# than weeks.
+# One is the error of predicting zero. Slow waves and the alpha rhythm of the EEG, which
+# neighbouring electrodes share, are partly reconstructed; faster activity is not, as the spectrum
+# shows. Masked MEG and fMRI are hardly reconstructed: ``brainof-tiny`` is small and was trained
+# for hours.

@@ -1,10 +1,10 @@
 """
-One page about a decoder
-========================
+Report of a decoder
+===================
 
-All there is to say about an estimator on some data, in one file to send around: the checkpoint,
-the data, scores of left-out subjects, confusion matrix, calibration, maps of importance, experts,
-and the warnings that occurred.
+:func:`~brainof_toolbox.inspection.report` writes one HTML file about an estimator on some data:
+the checkpoint, the data, scores of left-out subjects, confusion matrix, calibration, maps of
+importance, experts, and the warnings that occurred.
 """
 
 # %%
@@ -22,11 +22,11 @@ samples, label, _ = make_paired_signals(
 )
 folder = Path(tempfile.mkdtemp())
 page = report(BrainOFClassifier(), samples, label, file=folder / "report.html", n_mapped=6)
-print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, opens without a network")
+print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, opens offline")
 
 # %%
 # Its scores are those of :func:`~brainof_toolbox.cross_validate`: every sample is predicted by a
-# decoder that has not seen its subject.
+# decoder that was trained without its subject.
 scores = cross_validate(BrainOFClassifier(), samples, label)
 print(scores)
 scores.plot()

@@ -1,11 +1,10 @@
 """
-A training loop of your own
-===========================
+Your own training loop
+======================
 
 :class:`~brainof_toolbox.estimators.BrainOFModule` is the network with a linear head as a module of
-torch, with the arguments of braindecode's models: it takes voltages, and gives logits. Use it
-where the classifier's own training does not do what you want: another loss, another schedule, a
-network of yours behind it.
+torch, with the arguments of braindecode's models: voltages in, logits out. Use it for another
+loss, another schedule, or as part of your own network.
 """
 
 # %%
@@ -30,11 +29,11 @@ x, y = torch.as_tensor(data, dtype=torch.float32), torch.as_tensor(label)
 train, test = torch.arange(40), torch.arange(40, 64)
 
 # %%
-# The network reads where channels are: ``chs_info`` is the list that MNE keeps in
-# ``info["chs"]``. :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` lets the head
-# read features in units of their spread among the training epochs; without it, the loss starts
-# far above that of a coin. The head learns faster than the backbone.
-module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flat")
+# The network uses the positions of channels: ``chs_info`` is MNE's list ``info["chs"]``.
+# :meth:`~brainof_toolbox.estimators.BrainOFModule.standardise` standardises the input of the head
+# by mean and standard deviation over the training epochs; without it, the initial loss is far
+# above chance. The learning rate of the head is higher than that of the backbone.
+module = BrainOFModule(n_outputs=2, chs_info=info["chs"], sfreq=info["sfreq"], pooling="flatten")
 module.standardise(x[train])
 backbone = [weight for weight in module.backbone.parameters() if weight.requires_grad]
 optimizer = torch.optim.AdamW(
@@ -43,7 +42,7 @@ optimizer = torch.optim.AdamW(
 loss_of = torch.nn.CrossEntropyLoss()
 
 # %%
-# The loop: batches of 20 in random order, from a generator of its own.
+# The loop: batches of 20 in random order, from a separate generator.
 draw = torch.Generator().manual_seed(0)
 history = []
 for _ in range(4):
@@ -66,23 +65,22 @@ for _ in range(4):
 train_loss, test_loss, accuracy = np.transpose(history)
 passes = np.arange(1, len(history) + 1)
 _, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-axes[0].plot(passes, train_loss, "o-", color="#0072B2", label="trained on")
+axes[0].plot(passes, train_loss, "o-", color="#0072B2", label="training")
 axes[0].plot(passes, test_loss, "s--", color="#D55E00", label="test")
-axes[0].axhline(np.log(2), color="black", linestyle=":", label="a coin")
+axes[0].axhline(np.log(2), color="black", linestyle=":", label="chance")
 axes[0].set(xlabel="passes over the training epochs", ylabel="cross entropy (nats)")
 axes[0].set_ylim(bottom=0)
 axes[0].legend()
 axes[1].plot(passes, accuracy, "s--", color="#D55E00", label="test")
-axes[1].axhline(0.5, color="black", linestyle=":", label="a coin")
+axes[1].axhline(0.5, color="black", linestyle=":", label="chance")
 axes[1].set(xlabel="passes over the training epochs", ylabel="accuracy", ylim=(0, 1.02))
 axes[1].legend(loc="lower right")
 
 # %%
-# The rhythm is learned in a few passes, from forty epochs: the network's features show it from
-# the start, and the head has little to find. On effects that the features do not hold, so few
-# passes teach a network nothing.
+# A few passes over forty epochs are enough, because the rhythm is linearly decodable from the
+# frozen features. Effects that the features do not represent need much more training.
 #
-# The same through skorch, which makes it an estimator of scikit-learn (not run here)::
+# The same with skorch, which makes it a scikit-learn estimator (not run here)::
 #
 #     from skorch import NeuralNetClassifier
 #
@@ -99,4 +97,5 @@ axes[1].legend(loc="lower right")
 #     )
 #     net.fit(x.numpy(), y.numpy())
 #
-# :doc:`/braindecode` says more, also how braindecode's ``EEGClassifier`` fills these arguments in.
+# :doc:`/braindecode` describes the arguments, also those that braindecode's ``EEGClassifier``
+# infers.

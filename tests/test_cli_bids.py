@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainof_toolbox.cli import decode, main
+from brainof_toolbox.cli import decoding_data, main
 from brainof_toolbox.cli.options import read_trials
 from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.io.trials import Trials
@@ -111,7 +111,7 @@ def test_decode_a_column_of_classes(group_root, micro, capsys, no_network):
     assert main(["decode", str(group_root), "--target", "sex", *micro]) == 0
     text = capsys.readouterr().out
     assert "6 samples, classes F (3), M (3)" in text and "whole subjects: 6 in all" in text
-    for name in ("Brain-OF", "fmri: regions", "eeg: band power", "meg: band power"):
+    for name in ("Brain-OF", "fmri: correlations", "eeg: band power", "meg: band power"):
         assert 0 <= _mean(text, name) <= 1
     assert "all classical" in text and "whole subjects: 6 in all" in text
 
@@ -121,7 +121,7 @@ def test_decode_a_column_of_numbers(group_root, micro, capsys):
     assert main([*command, *micro]) == 0
     text = capsys.readouterr().out
     assert "mean absolute error" in text and "targets from" in text
-    assert _mean(text, "eeg: band power") > 0 and "fmri" not in text and "meg" not in text
+    assert _mean(text, "band power") > 0 and "fmri" not in text and "meg" not in text
 
 
 def test_decode_blocks_of_images(state_root, micro, atlas, capsys):
@@ -131,8 +131,8 @@ def test_decode_blocks_of_images(state_root, micro, atlas, capsys):
     captured = capsys.readouterr()
     assert "whole subjects: 4 in all" in captured.out
     assert re.search(r"classes rest \(\d+\), task \(\d+\)", captured.out)
-    assert _mean(captured.out, "fmri: regions") > 0.6
-    assert "by length alone" not in captured.err
+    assert _mean(captured.out, "region means") > 0.6
+    assert "duration alone" not in captured.err
 
 
 def test_blocks_of_unequal_length_are_warned_about(state_root, micro, atlas, capsys):
@@ -140,17 +140,19 @@ def test_blocks_of_unequal_length_are_warned_about(state_root, micro, atlas, cap
     command = ["decode", str(state_root), "--datatypes", "func", "--atlas", str(atlas)]
     assert main([*command, "--no-baselines", *micro]) == 0
     captured = capsys.readouterr()
-    assert "stimulus" in captured.out and "by length alone" in captured.err
+    assert "stimulus" in captured.out and "duration alone" in captured.err
 
 
 def test_window_and_delay_of_images(state_root, micro, atlas, capsys, monkeypatch):
     """--tmin, --tmax and --shift reach the cutting; samples of one length need no warning."""
     cut = []
-    monkeypatch.setattr(decode, "read_trials", lambda *a: cut.append(read_trials(*a)) or cut[-1])
+    monkeypatch.setattr(
+        decoding_data, "read_trials", lambda *a: cut.append(read_trials(*a)) or cut[-1]
+    )
     command = ["decode", str(state_root), "--datatypes", "func", "--atlas", str(atlas)]
     command += ["--no-baselines", "--tmin", "2", "--tmax", "8", "--shift", "4"]
     assert main([*command, *micro]) == 0
-    assert "by length alone" not in capsys.readouterr().err
+    assert "duration alone" not in capsys.readouterr().err
     trials = cut[0]
     assert {trial.shape[2] for trial in trials} == {3}  # 6 s of 2 s each
     start = np.array([trial.onset[0] for trial in trials])
@@ -162,12 +164,12 @@ def test_sessions_of_one_subject_are_left_out(monkeypatch):
     rows = [("01", session, None, "ab"[i % 2]) for session in ("1", "2") for i in range(4)]
     table = pd.DataFrame(rows, columns=["subject", "session", "run", "trial_type"])
     trials = Trials([None] * 8, table.assign(onset=0.0, duration=1.0))
-    monkeypatch.setattr(decode, "read_trials", lambda *a: trials)
+    monkeypatch.setattr(decoding_data, "read_trials", lambda *a: trials)
     options = argparse.Namespace(target=None, datatypes=["eeg"], tmax=None)
-    task = decode._bids_task("root", options)
-    assert task.grouping == "sessions" and list(task.groups) == ["1"] * 4 + ["2"] * 4
-    monkeypatch.setattr(decode, "read_trials", lambda *a: trials[:4])
-    assert decode._bids_task("root", options).groups == "none"
+    data = decoding_data._read_bids("root", options)
+    assert data.grouping == "sessions" and list(data.groups) == ["1"] * 4 + ["2"] * 4
+    monkeypatch.setattr(decoding_data, "read_trials", lambda *a: trials[:4])
+    assert decoding_data._read_bids("root", options).groups == "none"
 
 
 def test_decode_events_of_eeg(state_root, micro, capsys):
@@ -175,7 +177,7 @@ def test_decode_events_of_eeg(state_root, micro, capsys):
     assert main([*command, "--tmax", "8", *micro]) == 0
     text = capsys.readouterr().out
     assert "classes rest (16), task (16)" in text and "whole subjects: 4 in all" in text
-    assert _mean(text, "eeg: band power") > 0.7
+    assert _mean(text, "band power") > 0.7
 
 
 def test_images_with_an_atlas(group_root, atlas, tmp_path, micro, capsys):
@@ -193,7 +195,7 @@ def test_images_with_an_atlas(group_root, atlas, tmp_path, micro, capsys):
     labels = ["--labels", str(group_root / "participants.tsv"), "--target", "sex"]
     assert main(["decode", *images, *labels, "--atlas", str(atlas), *micro]) == 0
     text = capsys.readouterr().out
-    assert "classes F (3), M (3)" in text and "fmri: regions" in text
+    assert "classes F (3), M (3)" in text and "correlations" in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is decoded from files on the command line: whose samples they are, and their classes."""
+"""Samples, groups and classes that the command line reads from files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import mne
 import numpy as np
 import pytest
 
-from brainof_toolbox.cli import decode
-from brainof_toolbox.cli.decode import groups_of, make_task
+from brainof_toolbox.cli import decoding_data
+from brainof_toolbox.cli.decoding_data import groups_of, read_decoding_data
 from brainof_toolbox.datasets import make_info
 
 OPTIONS = {
@@ -31,12 +31,12 @@ def make_epochs(event_id):
 def test_epochs_with_two_names_of_one_code(monkeypatch):
     """MNE makes such epochs, but writes none: other programs may."""
     epochs = make_epochs({"left": 1, "right": 2, "both": 2})
-    monkeypatch.setattr(decode, "cut_epochs", lambda file, options: epochs)
+    monkeypatch.setattr(decoding_data, "cut_epochs", lambda file, options: epochs)
     with pytest.raises(ValueError, match=r"some-epo.fif: names of events share codes.*\[2\]"):
-        decode._epochs_task([Path("some-epo.fif")], Namespace(**OPTIONS))
+        decoding_data._read_epochs([Path("some-epo.fif")], Namespace(**OPTIONS))
     epochs = make_epochs({"left": 1, "right": 2})
-    task = decode._epochs_task([Path("some-epo.fif")], Namespace(**OPTIONS))
-    assert task.y.tolist() == ["left", "right"] * 4
+    data = decoding_data._read_epochs([Path("some-epo.fif")], Namespace(**OPTIONS))
+    assert data.y.tolist() == ["left", "right"] * 4
 
 
 def test_files_of_one_name_are_groups_of_their_own():
@@ -58,6 +58,6 @@ def test_labels_are_those_of_the_session(tmp_path):
         raw = mne.io.RawArray(np.zeros((2, 200)), info, verbose="error")
         raw.save(file, verbose="error")
     options = OPTIONS | {"labels": table, "target": "state"}
-    task = make_task(files, Namespace(**options))
-    assert task.y.tolist() == ["a", "b", "b", "a"]
-    assert task.groups.tolist() == ["sub-01", "sub-01", "sub-02", "sub-02"]
+    data = read_decoding_data(files, Namespace(**options))
+    assert data.y.tolist() == ["a", "b", "b", "a"]
+    assert data.groups.tolist() == ["sub-01", "sub-01", "sub-02", "sub-02"]

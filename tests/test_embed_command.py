@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainof_toolbox import samples
 from brainof_toolbox.cli import main
 from brainof_toolbox.datasets import make_epochs, make_raw
+from brainof_toolbox.io import inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 N_FILES = 6
@@ -54,7 +54,7 @@ def embed(micro_checkpoint, tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Names of the recordings whose data were read."""
-    found, from_raw, from_epochs = [], samples.from_raw, samples.read_epochs
+    found, from_raw, from_epochs = [], inputs.from_raw, inputs.read_epochs
 
     def spy(function):
         def call(recording, **options):
@@ -64,8 +64,8 @@ def read(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(samples, "from_raw", spy(from_raw))
-    monkeypatch.setattr(samples, "read_epochs", spy(from_epochs))
+    monkeypatch.setattr(inputs, "from_raw", spy(from_raw))
+    monkeypatch.setattr(inputs, "read_epochs", spy(from_epochs))
     return found
 
 
@@ -95,15 +95,15 @@ def restore(path, content):
 
 KILLED = """
 import sys, time
-from brainof_toolbox import samples
+from brainof_toolbox.io import inputs
 from brainof_toolbox.cli import main
-from_raw = samples.from_raw
+from_raw = inputs.from_raw
 def slow(recording, **options):
     if "sub-4" in str(recording.filenames[0]):
         print("waiting", flush=True)
         time.sleep(120)
     return from_raw(recording, **options)
-samples.from_raw = slow
+inputs.from_raw = slow
 main(sys.argv[1:])
 """
 
@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on(files, embed, read, micro_checkpoint, capfd):
 
 def test_ctrl_c_keeps_what_is_done(files, embed, read, monkeypatch, capsys):
     """For tables: interrupted, and said how to go on."""
-    from_raw = samples.from_raw
+    from_raw = inputs.from_raw
 
     def interrupt(recording, **options):
         if "sub-2" in str(recording.filenames[0]):
@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_what_is_done(files, embed, read, monkeypatch, capsys):
         return from_raw(recording, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(samples, "from_raw", interrupt)
+        patch.setattr(inputs, "from_raw", interrupt)
         assert embed(files) == (130, None)
     text = capsys.readouterr().err
     assert "2 of 6 recordings are done and kept" in text and "interrupted" in text

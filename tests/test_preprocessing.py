@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import mne
 import numpy as np
 import pytest
 from scipy.signal import periodogram
 
+from brainof_toolbox._utils.electrodes import find_derivations
 from brainof_toolbox.preprocessing import Preprocessing, preprocess
 from brainof_toolbox.signals import Signals
 
 UNIT = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
-AS_IT_IS = Preprocessing(highpass=None, clip=1e6)  # so high a limit is none
+AS_IT_IS = Preprocessing(highpass=None, clip=1e6, reference=None)  # so high a limit is none
+AS_RECORDED = Preprocessing(clip=1e6, reference=None)
 
 
 def make_signals(duration=10.0, sfreq=200.0, n_samples=2, n_channels=4, seed=0, **kwargs):
@@ -51,12 +54,13 @@ def run(signals, preprocessing=None, **kwargs):
 
 # ------------------------------------------------------------------------------ equals naive
 def test_everything_equals_mne_stretch_by_stretch():
-    """High-pass, notch, resampling and scaling, each stretch by itself, in float64."""
-    signals = make_signals(30.0, stretches=[(0, 2000), (2000, 4500), (5000, 6000)])
+    """Reference, high-pass, notch, resampling and scaling, each segment alone, in float64."""
+    signals = make_signals(30.0, good_segments=[(0, 2000), (2000, 4500), (5000, 6000)])
     preprocessing = Preprocessing(notch=50.0)
     pieces = []
-    for start, stop in signals.stretches:
+    for start, stop in signals.good_segments:
         piece = signals.data[:, :, start:stop].astype(float)
+        piece = piece - piece.mean(axis=1, keepdims=True)
         if stop - start >= 6.6 * 200:
             piece = mne.filter.filter_data(piece, 200.0, 0.5, None, verbose="error")
             piece = mne.filter.notch_filter(piece, 200.0, [50.0], verbose="error")
@@ -82,7 +86,7 @@ def test_soft_clip_formula(x):
     """clip * arcsinh(x / clip): the sign stays, small values stay, large ones grow slowly."""
     data = np.full((1, 4, 64), x * 2e-5) * np.array([1, -1] * 32)
     signals = make_signals(data=data, sfreq=256.0)
-    out = run(signals, Preprocessing(highpass=None)).signals.data
+    out = run(signals, Preprocessing(highpass=None, reference=None)).signals.data
     y = 10.0 * np.log(abs(x) / 10 + np.sqrt((x / 10) ** 2 + 1)) * np.sign(x)
     np.testing.assert_allclose(out, np.broadcast_to([y, -y] * 32, out.shape), rtol=1e-5, atol=1e-6)
 
@@ -148,7 +152,7 @@ def test_neighbours_change_nothing():
 
 def test_input_is_not_changed():
     """Any input: not changed by fit/transform (data, info, annotations)."""
-    for kwargs in ({}, {"sfreq": 256.0}, {"stretches": [(0, 900), (900, 2000)]}):
+    for kwargs in ({}, {"sfreq": 256.0}, {"good_segments": [(0, 900), (900, 2000)]}):
         signals = make_signals(**kwargs)
         kept = signals.data.copy()
         out = run(signals, Preprocessing(highpass=None)).signals
@@ -158,7 +162,7 @@ def test_input_is_not_changed():
 
 def test_stretches_are_never_crossed():
     """Whatever happens in one stretch, or between two, the others stay bit-identical."""
-    signals = make_signals(30.0, stretches=[(0, 2000), (2000, 4000), (4500, 6000)])
+    signals = make_signals(30.0, good_segments=[(0, 2000), (2000, 4000), (4500, 6000)])
     dirty = signals.data.copy()
     dirty[:, :, 2000:4500] = 1.0
     clean = preprocess(signals, Preprocessing(), window=2.0)
@@ -171,8 +175,8 @@ def test_stretches_are_never_crossed():
 def test_short_stretches_are_left_out():
     """Snippets between bad spans neither set the window length nor disturb the others."""
     spans = [(0, 1000), *((1000 + 20 * i, 1020 + 20 * i) for i in range(60))]
-    signals = make_signals(11.0, stretches=spans)
-    alone = make_signals(11.0, stretches=spans[:1])
+    signals = make_signals(11.0, good_segments=spans)
+    alone = make_signals(11.0, good_segments=spans[:1])
     a, b = (preprocess(s, Preprocessing(), window=2.0) for s in (signals, alone))
     assert np.array_equal(a.signals.data, b.signals.data)
 
@@ -239,12 +243,111 @@ def test_low_rate():
         run(make_signals(sfreq=100.0))
 
 
-def test_average_reference():
-    """A rank-deficient montage stays finite, and sums to zero without the soft limit."""
-    data = make_signals().data
-    signals = make_signals(data=data - data.mean(axis=1, keepdims=True))
-    assert np.isfinite(run(signals).signals.data).all()
-    np.testing.assert_allclose(run(signals, AS_IT_IS).signals.data.sum(axis=1), 0.0, atol=1e-4)
+# ----------------------------------------------------------------------------- the reference
+def referenced(signals, **changes):
+    """Network units after the average reference, and nothing else but the unit."""
+    return run(signals, replace(AS_IT_IS, reference="average"), **changes).signals.data
+
+
+def test_average_reference_is_the_mean_taken_off():
+    """Sample by sample and point by point, with loops."""
+    signals = make_signals(1.0, sfreq=256.0, n_channels=5)
+    x = signals.data.astype(float)
+    wanted = np.empty_like(x)
+    for i in range(len(x)):
+        for t in range(x.shape[2]):
+            total = sum(x[i, c, t] for c in range(5))
+            wanted[i, :, t] = [(x[i, c, t] - total / 5) / 2e-5 for c in range(5)]
+    np.testing.assert_allclose(referenced(signals), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("duration", [2.0, 20.0])
+@pytest.mark.parametrize("fields", [{}, {"highpass": 1.0}, {"has_baseline": True}], ids=str)
+def test_a_signal_common_to_all_channels_changes_nothing(duration, fields):
+    """Another reference, with an offset and drifts: the same rows after all steps."""
+    signals = make_signals(duration, n_channels=6, **fields)
+    common = make_signals(duration, n_channels=1, seed=1).data * 5 + np.float32(2e-4)
+    for preprocessing in (Preprocessing(), Preprocessing(scaling="robust")):
+        a, b = (
+            run(signals.replace(data=x), preprocessing).signals.data
+            for x in (signals.data, signals.data + common)
+        )
+        np.testing.assert_allclose(b, a, atol=2e-4)
+    assert (
+        np.abs(run(signals.replace(data=common + signals.data), AS_IT_IS).signals.data).max() > 5
+    )
+
+
+def test_average_reference_is_idempotent():
+    """Data that have it already stay as they are, to the rounding of float32."""
+    once = referenced(make_signals(n_channels=6))
+    again = referenced(make_signals(n_channels=6, data=once * 2e-5, sfreq=256.0))
+    np.testing.assert_allclose(again, once, atol=1e-6 * np.abs(once).max())
+    np.testing.assert_allclose(once.sum(axis=1), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_few_electrodes_keep_their_reference(n_channels):
+    signals = make_signals(n_channels=n_channels)
+    np.testing.assert_array_equal(referenced(signals), run(signals, AS_IT_IS).signals.data)
+
+
+def test_flat_channels_stay_out_of_the_mean():
+    """In the sample where they are flat, with or without an offset; two others are too few."""
+    signals = make_signals(n_samples=3, sfreq=256.0)
+    data = signals.data.copy()
+    data[0, 1], data[1, :2] = 3e-3, 0.0
+    out = referenced(signals.replace(data=data)) * 2e-5
+    rest = data[0, [0, 2, 3]].astype(float)
+    np.testing.assert_allclose(out[0, [0, 2, 3]], rest - rest.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(out[0, 1], 3e-3, rtol=1e-6)
+    np.testing.assert_allclose(out[1], data[1], atol=1e-10)
+    np.testing.assert_allclose(out[2].sum(axis=0), 0.0, atol=1e-9)
+
+
+def test_derivations_are_left_as_they_are():
+    """A montage of pairs as a whole; among electrodes, the pairs alone."""
+    chain = make_signals(ch_names=["EEG Fp1-F7", "F7-T3", "T3-T5", "T5-O1"])
+    np.testing.assert_array_equal(referenced(chain), run(chain, AS_IT_IS).signals.data)
+    mixed = make_signals(n_channels=4, ch_names=["C3-M2", "C4-M1", "Oz", "Fpz-Cz"])
+    out, raw = referenced(mixed), run(mixed, AS_IT_IS).signals.data
+    np.testing.assert_array_equal(out[:, 3], raw[:, 3])
+    np.testing.assert_allclose(out[:, :3], raw[:, :3] - raw[:, :3].mean(1)[:, None], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("modality", "ch_types"), [("meg", ["mag", "grad"] * 2), ("fmri", ["bold"] * 4)]
+)
+def test_meg_and_fmri_have_no_reference(modality, ch_types):
+    data = make_signals().data * 1e-8
+    signals = make_signals(data=data, modality=modality, ch_types=ch_types)
+    a, b = (run(signals, Preprocessing(reference=kind)) for kind in ("average", None))
+    np.testing.assert_array_equal(a.signals.data, b.signals.data)
+
+
+def test_stored_parameters_without_a_reference():
+    """Weights of before the field existed were trained on data as recorded."""
+    stored = Preprocessing().to_dict()
+    assert stored["reference"] == "average" and Preprocessing.from_dict(stored) == Preprocessing()
+    del stored["reference"]
+    assert Preprocessing.from_dict(stored) == Preprocessing(reference=None)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ("Fp1-F7 C3-CPz T8-P8-0 EEG_C3-P3 LA1-LA2", "11111"),
+        ("F3-REF F4-LE C3-M2 C4:A1 Pz-Avg Fp1-0 EEG001 E-12 Fz", "000000000"),
+        ("F3-Cz F4-Cz Pz-Cz", "000"),
+        ("F3-Cz F4-Cz", "11"),
+        ("F3-Cz Fz-Cz Cz-Pz Oz", "1110"),
+        ("EEG Fpz-Cz,EEG Pz-Oz,F3 - C3,F7:T7,P3/O1", "11111"),
+    ],
+)
+def test_derivations_by_name(names, wanted):
+    """A second electrode that more than two channels share, and no other, is a reference."""
+    found = find_derivations(names.split("," if "," in names else " "))
+    assert "".join(str(int(is_pair)) for is_pair in found) == wanted
 
 
 @pytest.mark.parametrize("duration", [2.0, 20.0])
@@ -253,7 +356,7 @@ def test_offsets(duration, has_baseline):
     """Offsets go, by filter or by mean; only short baseline-corrected epochs keep their level."""
     signals = make_signals(duration, has_baseline=has_baseline)
     moved = signals.replace(data=signals.data + np.float32(1e-4))
-    a, b = (run(s, Preprocessing(clip=1e6)).signals.data for s in (signals, moved))
+    a, b = (run(s, AS_RECORDED).signals.data for s in (signals, moved))
     shift = 5.0 if has_baseline and duration < 6.6 else 0.0
     np.testing.assert_allclose(b - a, shift, atol=5e-3)
 
@@ -263,8 +366,8 @@ def test_long_stretches_are_filtered_whatever_is_stated(had):
     """A filter that the data did not have, though stated, leaves no level behind."""
     moved = make_signals(20.0)
     moved = moved.replace(data=moved.data + np.float32(1e-4))
-    expected = run(moved, Preprocessing(clip=1e6)).signals.data
-    found = run(moved.replace(highpass=had), Preprocessing(clip=1e6)).signals.data
+    expected = run(moved, AS_RECORDED).signals.data
+    found = run(moved.replace(highpass=had), AS_RECORDED).signals.data
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(found.mean(axis=2), 0.0, atol=0.1)
 
@@ -275,7 +378,7 @@ def test_a_second_high_pass_leaves_what_lies_above(low):
     data = make_signals(60.0).data.astype(float)
     data = mne.filter.filter_data(data, 200.0, low, None, verbose="error")
     filtered = make_signals(60.0, data=data, highpass=low)
-    again = run(filtered, Preprocessing(clip=1e6)).signals.data
+    again = run(filtered, AS_RECORDED).signals.data
     freqs, power = periodogram(run(filtered, AS_IT_IS).signals.data, 256.0)
     above = freqs > 1.0
     found = periodogram(again, 256.0)[1][..., above]
@@ -298,7 +401,7 @@ def test_mean_of_short_samples(duration, had, level, expected):
     """An offset without the filter, slow signal with it; several spreads contradict the filter."""
     data = make_signals(duration).data.astype(float) / 2e-5
     data[:, 1] += level
-    out = run(make_signals(duration, data=data * 2e-5, highpass=had), Preprocessing(clip=1e6))
+    out = run(make_signals(duration, data=data * 2e-5, highpass=had), AS_RECORDED)
     np.testing.assert_allclose(out.signals.data.mean(axis=2)[:, 1], expected, atol=0.02)
     np.testing.assert_allclose(out.signals.data.mean(axis=2)[:, [0, 2, 3]], 0.0, atol=0.02)
 
@@ -311,7 +414,7 @@ def test_notch():
     data = 2e-5 * (rng.standard_normal((1, 4, 5000)) + 5 * hum)
     signals = make_signals(20.0, 250.0, 1, data=data)
     inner = slice(1024, -1024)  # the filter is 6.6 s long
-    with_notch = Preprocessing(highpass=None, clip=1e6, notch=50.0)
+    with_notch = replace(AS_IT_IS, notch=50.0)
     (freqs, hummed), (_, notched) = (
         periodogram(run(signals, kind).signals.data[..., inner], 256.0, "hann")
         for kind in (AS_IT_IS, with_notch)
@@ -346,7 +449,7 @@ def test_long_recordings_need_little_more_than_their_size():
     """Two hours in stretches: no double-precision copy of the whole of it."""
     spans = [(i * 60_000, (i + 1) * 60_000) for i in range(12)]
     data = np.random.default_rng(0).standard_normal((1, 4, 720_000), np.float32) * np.float32(2e-5)
-    signals = make_signals(data=data, sfreq=100.0, stretches=spans)
+    signals = make_signals(data=data, sfreq=100.0, good_segments=spans)
     size = data.nbytes * 2.56
     tracemalloc.start()
     windows = preprocess(signals, Preprocessing())
@@ -370,8 +473,8 @@ def test_too_short(n_times, words):
 def test_longest_stretch_counts():
     """10 s in snippets are still too short."""
     spans = [(30 * i, 30 * i + 30) for i in range(60)]
-    with pytest.raises(ValueError, match=r"longest good stretch lasts 0.15 s \(30 time points\)"):
-        run(make_signals(stretches=spans))
+    with pytest.raises(ValueError, match=r"longest good segment lasts 0.15 s \(30 time points\)"):
+        run(make_signals(good_segments=spans))
     run(make_signals(data=np.random.default_rng(0).standard_normal((1, 4, 40)) * 1e-5))
 
 
@@ -400,7 +503,7 @@ def test_parameters_survive_json():
     assert (
         Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
     )
-    assert Preprocessing.from_dict({}) == Preprocessing()
+    assert Preprocessing.from_dict(Preprocessing().to_dict()) == Preprocessing()
     preprocessing.to_dict()["unit"]["eeg"] = 1.0
     assert preprocessing.unit["eeg"] == 2e-5
 
@@ -417,6 +520,7 @@ def test_parameters_survive_json():
         ({"unit": None}, ValueError, "preprocessing.unit must be a dict"),
         ({"unit": UNIT | {"mag": 0.0}}, ValueError, r"preprocessing.unit\['mag'\]"),
         ({"window": {"eeg": 1.0}}, ValueError, r"preprocessing.window .*'fmri', 'eeg', 'meg'"),
+        ({"reference": "Cz"}, ValueError, "'average' or None, got 'Cz'"),
         ({"clip": np.nan}, ValueError, "'preprocessing.clip'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -87,7 +87,7 @@ def test_scikit_learn_can_split_it():
 
 
 def test_pickle_keeps_everything():
-    signals = make_signals(stretches=[(0, 40), (40, 90)], highpass=0.5)
+    signals = make_signals(good_segments=[(0, 40), (40, 90)], highpass=0.5)
     signals.signature  # noqa: B018 (cached values must not be in the way)
     copy = pickle.loads(pickle.dumps(signals))
     assert copy.signature == signals.signature and np.array_equal(copy.data, signals.data)
@@ -122,7 +122,7 @@ def test_concatenate_undoes_indexing():
         {"ch_ori": np.ones((3, 3))},
         {"highpass": 1.0},
         {"has_baseline": True},
-        {"stretches": [(0, 50), (50, 100)]},
+        {"good_segments": [(0, 50), (50, 100)]},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -133,7 +133,7 @@ def test_unequal_recordings_stay_apart(changes):
 
 
 def test_nothing_to_concatenate():
-    with pytest.raises(ValueError, match="no Signals"):
+    with pytest.raises(ValueError, match="at least one Signals"):
         Signals.concatenate([])
 
 
@@ -163,10 +163,10 @@ def test_signature_ignores_values_and_people():
         ({"onset": [0.0]}, "4 samples but onset has 1"),
         ({"sfreq": 0}, "'sfreq' must be a number above 0"),
         ({"sfreq": np.nan}, "'sfreq'"),
-        ({"stretches": []}, "stretches must be ordered and not empty"),
-        ({"stretches": [(0, 60), (50, 100)]}, "stretches must be ordered"),
-        ({"stretches": [(10, 10)]}, "stretches must be ordered"),
-        ({"stretches": [(0, 101)]}, "end at 101 but data has 100"),
+        ({"good_segments": []}, "good_segments must be ordered and not empty"),
+        ({"good_segments": [(0, 60), (50, 100)]}, "good_segments must be ordered"),
+        ({"good_segments": [(10, 10)]}, "good_segments must be ordered"),
+        ({"good_segments": [(0, 101)]}, "end at 101 but data has 100"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -202,16 +202,18 @@ def test_huge_finite_values_pass():
 def test_pairs_are_indexed_in_step():
     """Whatever the order in the dict, reading order; one key for all."""
     pair = PairedSignals({"meg": make_meg(), "eeg": make_signals()})
-    assert list(pair.parts) == ["eeg", "meg"] and pair.shape == (4, 2)
+    assert list(pair.by_modality) == ["eeg", "meg"] and pair.shape == (4, 2)
     part = pair[[2, 0]]
     for name in ("eeg", "meg"):
-        assert np.array_equal(part.parts[name].data, pair.parts[name].data[[2, 0]])
+        assert np.array_equal(part.by_modality[name].data, pair.by_modality[name].data[[2, 0]])
     assert (
         part.signature
         == pair.signature
-        == PairedSignals(dict(reversed(pair.parts.items()))).signature
+        == PairedSignals(dict(reversed(pair.by_modality.items()))).signature
     )
-    assert as_parts(pair) is pair.parts and list(as_parts(pair.parts["meg"])) == ["meg"]
+    assert as_parts(pair) is pair.by_modality and list(as_parts(pair.by_modality["meg"])) == [
+        "meg"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_missing_parts_are_indexed_in_step(key, expected):
     pair, part = make_pair(), make_pair()[key]
     for modality, mask in part.is_missing.items():
         assert np.array_equal(mask, pair.is_missing[modality][expected])
-        assert part.parts[modality].subject == tuple(f"sub-{i}" for i in expected)
+        assert part.by_modality[modality].subject == tuple(f"sub-{i}" for i in expected)
 
 
 def test_subject_comes_from_a_modality_that_is_there():

@@ -31,23 +31,23 @@ def test_windows_cover_and_never_cross(seed):
     """
     rng = np.random.default_rng(seed)
     n_times, duration = int(rng.integers(50, 400)), float(rng.uniform(0.1, 2.5))
-    signals = make_eeg(2, n_times=n_times, stretches=random_stretches(rng, n_times))
+    signals = make_eeg(2, n_times=n_times, good_segments=random_stretches(rng, n_times))
     windows, sample = cut_windows(signals, duration)
     length = windows.shape[2]
     assert length <= max(1, round(duration * 100)) and len(windows) == len(sample)
-    assert windows.stretches == ((0, length),)
+    assert windows.good_segments == ((0, length),)
     starts = np.round((windows.onset - signals.onset[sample]) * 100).astype(int)
     is_covered = np.zeros((2, n_times), bool)
     for i, (row, start) in enumerate(zip(sample, starts, strict=True)):
-        assert any(a <= start and start + length <= b for a, b in signals.stretches)
+        assert any(a <= start and start + length <= b for a, b in signals.good_segments)
         assert np.array_equal(windows.data[i], signals.data[row, :, start : start + length])
         assert windows.subject[i] == signals.subject[row]
         is_covered[row, start : start + length] = True
     reachable = np.zeros(n_times, bool)
-    for a, b in signals.stretches:
+    for a, b in signals.good_segments:
         reachable[a:b] = b - a >= length
     assert np.array_equal(is_covered, [reachable, reachable])
-    assert reachable.sum() >= sum(b - a for a, b in signals.stretches) / 2
+    assert reachable.sum() >= sum(b - a for a, b in signals.good_segments) / 2
     assert sample.tolist() == sorted(sample.tolist())
 
 
@@ -70,7 +70,7 @@ def test_short_samples_stay_whole():
 
 def test_windows_shrink_to_short_stretches():
     """Mostly shorter stretches decide the length; a window never mixes two of them."""
-    signals = make_eeg(1, stretches=[(0, 20), (20, 40), (45, 65), (70, 100)])
+    signals = make_eeg(1, good_segments=[(0, 20), (20, 40), (45, 65), (70, 100)])
     windows, _ = cut_windows(signals, 0.5)
     assert windows.shape == (5, 3, 20)
     np.testing.assert_allclose(windows.onset * 100, [0, 20, 45, 70, 80])

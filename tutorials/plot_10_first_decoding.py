@@ -2,17 +2,17 @@
 First decoding of an EEG recording
 ==================================
 
-From one recording to a score that can be believed: can rest be told from a task, two seconds at a
-time? On the way: what the network needs of your data (little), what it does to them, why
-neighbouring windows must not be parted, and what a classical decoder makes of the same windows.
+This page classifies rest and task in windows of two seconds of one EEG recording. It covers the
+requirements on the data, the preprocessing, splits that keep neighbouring windows together, and
+the comparison with a classical decoder.
 """
 
 # %%
 # A recording
 # -----------
-# The recording is simulated, so that this page needs no download: 19 electrodes, 200 s, blocks of
-# rest and task in turn. In task blocks alpha and mu rhythms are lower, and beta and theta higher.
-# It is an ordinary :class:`mne.io.Raw`; for a recording of your own, write ``raw =
+# The recording is simulated, so that this page needs no download: 19 electrodes, 200 s,
+# alternating blocks of rest and task. In task blocks alpha and mu rhythms are lower, and beta and
+# theta higher. It is an ordinary :class:`mne.io.Raw`; for your own recording, write ``raw =
 # mne.io.read_raw("sub-01_eeg.edf")``, and see the end of this page for public ones.
 import matplotlib.pyplot as plt
 import mne
@@ -27,15 +27,16 @@ raw = recordings.records[0]["eeg"]
 print(raw)
 
 # %%
-# The network wants three things: channels with **positions** (``raw.set_montage`` where a file has
-# none), values in **volts** as always in MNE, and **more than 0.2 s** at a time. It does not ask
-# for a sampling rate, a set of electrodes or a reference. Filtering (0.5 Hz high-pass), resampling
-# (256 Hz) and scaling are done by the estimators as the weights were trained, so there is no need
-# to do any of it. What MNE marks as bad is respected: channels in ``raw.info["bads"]`` and spans
+# There are three requirements: channels with **positions** (``raw.set_montage`` where a file has
+# none), values in **volts** as always in MNE, and samples of **more than 0.2 s**. Any sampling
+# rate and any set of electrodes can be used. The estimators apply the preprocessing that the
+# weights were trained with (0.5 Hz high-pass, 256 Hz, a fixed scale). ``brainof-tiny`` keeps the
+# reference of the recording for its latents, so use one reference for all recordings of a study;
+# the explicit features use the average reference. Channels in ``raw.info["bads"]`` and spans
 # annotated ``BAD`` are not read.
 #
-# Windows with labels are epochs. Each annotation is cut into windows of 2 s; we also note the
-# block that each of them comes from.
+# Windows with labels are epochs. Each annotation is cut into windows of 2 s; the block of each
+# window is kept for the splits.
 events, event_id = mne.events_from_annotations(
     raw, event_id={"rest": 1, "task": 2}, chunk_duration=2.0
 )
@@ -46,7 +47,7 @@ block = (epochs.events[:, 0] / raw.info["sfreq"] // 10).astype(int)
 print(epochs)
 
 # %%
-# What is there to be found? The spectrum at the back of the head says it: alpha is lower in the
+# The expected effect is visible in the spectrum over the back of the head: alpha is lower in the
 # task.
 _, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for name, colour, style in [("rest", "#0072B2", "-"), ("task", "#D55E00", "--")]:
@@ -60,23 +61,25 @@ axes.legend()
 # Fit and predict
 # ---------------
 # :class:`~brainof_toolbox.BrainOFClassifier` takes the epochs as they are. By default the network
-# is frozen and a logistic regression is fitted to its features (``adaptation="probe"``). The first
-# half of the recording teaches, the second half is predicted.
+# is frozen (``adaptation="probe"``) and penalised logistic regressions are fitted to three blocks
+# of features: its latents, covariances of virtual channels, and the evoked course. The weights of
+# the blocks are chosen inside the training data. The classifier is trained on the first half of
+# the recording and predicts the second half.
 from brainof_toolbox import BrainOFClassifier
 
 is_first = block < 10
 decoder = BrainOFClassifier().fit(epochs[is_first], state[is_first])
 predicted = decoder.predict(epochs[~is_first])
-print(f"right in {np.mean(predicted == state[~is_first]):.0%} of the second half")
+print(f"accuracy in the second half: {np.mean(predicted == state[~is_first]):.0%}")
+decoder.feature_weights_
 
 # %%
-# A score that can be believed
-# ----------------------------
-# One split is an anecdote. :func:`~brainof_toolbox.cross_validate` gives every window a turn as
-# test. It asks what belongs together, and keeps it on one side of every split: here the windows of
-# a block, because neighbouring windows share drifts, posture and level of drowsiness, and a
-# decoder may learn those instead of the task. With several people, whole people are left out (see
-# the next tutorial).
+# Cross-validation without leakage
+# --------------------------------
+# :func:`~brainof_toolbox.cross_validate` tests every window once. ``groups`` are samples that stay
+# on one side of every split: here the windows of a block, because neighbouring windows share
+# drifts, posture and level of drowsiness, which a decoder may use instead of the task. With
+# several subjects, whole subjects are left out (see the next tutorial).
 from brainof_toolbox import cross_validate
 
 scores = cross_validate(BrainOFClassifier(), epochs, state, groups=block)
@@ -84,15 +87,18 @@ scores
 
 # %%
 # Each small point is one block that was left out, the large one their mean with its interval. A
-# block has one label only, so its score is the share of its windows that were told right.
+# block has one label only, so its score is the share of its windows that were classified
+# correctly.
 _ = scores.plot()
 
 # %%
-# And a classical decoder?
-# ------------------------
-# Always ask. :func:`~brainof_toolbox.compare` scores several decoders on the same splits, and
-# pairs them block by block. Arrays are passed here, because the classical pipeline is made of
-# pieces from :mod:`mne.decoding`; to the network ``info`` then says what the channels are.
+# A classical decoder
+# -------------------
+# :func:`~brainof_toolbox.compare` scores several decoders on the same splits, and pairs them block
+# by block. Arrays are passed here, because the classical pipeline consists of parts of
+# :mod:`mne.decoding`; ``info`` then describes the channels for the network.
+# ``compare(..., baselines=True)`` adds ready-made classical decoders (see
+# :ref:`sphx_glr_auto_examples_plot_12_baselines.py`).
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -116,24 +122,21 @@ _ = found.plot()
 found
 
 # %%
-# What do we see?
-# ---------------
-# The network tells rest from task in about four of five windows of blocks that it has not been
-# taught with, clearly above chance. The logarithm of the power spectrum does better still, and in
-# nearly every block: the state was simulated as a change of rhythms, and a decoder that is handed
-# the rhythms has little left to learn. This is what we find on most real recordings too, with the
-# weights that come with the package: see :doc:`/quality`. Take the network for what it does that
-# spectra cannot (any montage, any rate, several modalities at once, one vector of a fixed length),
-# and keep a classical decoder beside it.
+# Results
+# -------
+# Both decoders classify most windows of left-out blocks correctly, clearly above chance, and do
+# not differ significantly. The state was simulated as a change of rhythms, so the power spectrum
+# is a nearly sufficient feature. In ``Brain-OF`` the covariances have the largest share; the
+# latents of ``brainof-tiny`` alone decode worse than classical features on most real recordings
+# (:doc:`/quality`). Always report a classical decoder on the same splits.
 #
-# The interval is wide, because twenty blocks of one person are not much, and it says nothing about
-# other people.
+# The interval describes this recording only, not other subjects.
 #
 # The same on public recordings
 # -----------------------------
 # Left and right fist in a recording of PhysioNet :footcite:p:`schalk2004bci2000`, which MNE
-# downloads. Its file names electrodes in capitals and with dots and has no positions;
-# ``standardize`` and ``set_montage`` see to that. What is left out together is a run::
+# downloads. Its electrode names are in capitals and with dots, and it has no positions;
+# ``standardize`` and ``set_montage`` correct both. Whole runs are left out::
 #
 #     parts = []
 #     for file in mne.datasets.eegbci.load_data(1, [3, 7, 11]):
@@ -145,10 +148,10 @@ found
 #         parts.append(part)
 #     run = np.repeat([3, 7, 11], [len(part) for part in parts])
 #     epochs = mne.concatenate_epochs(parts)
-#     cross_validate(BrainOFClassifier(), epochs, epochs.events[:, 2], groups=run)
+#     decoders = {"Brain-OF": BrainOFClassifier()}
+#     compare(decoders, epochs, epochs.events[:, 2], groups=run, baselines=True)
 #
-# The balanced accuracy was 0.55 there, which cannot be told from chance; common spatial patterns
-# reach 0.65 (:doc:`/quality`). These are 45 movements of one person.
+# These are 45 movements of one subject, so that intervals are wide.
 #
 # References
 # ----------

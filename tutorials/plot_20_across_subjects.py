@@ -1,19 +1,19 @@
 """
-A decoding study across people
-==============================
+A decoding study across subjects
+================================
 
-The question of most studies is not whether a decoder works in the people it was taught with, but
-whether it works in the next one. This page makes a study of eight people without leakage: what is
-left out, how sure the mean is, a p-value, a comparison with a classical decoder, and what goes
-wrong when windows are shuffled.
+Most studies ask whether a decoder generalises to subjects who are not in the training data. This
+page analyses eight subjects without leakage: left-out subjects, the interval of the mean, a
+p-value, a comparison with a classical decoder, and the effect of leakage when windows are
+shuffled.
 """
 
 # %%
-# Eight people
-# ------------
-# Simulated: 40 s of EEG of each, blocks of rest and task, cut into windows of 2 s. People differ
-# in the size of their heads and in the strength and frequency of their rhythms. Whose window it is
-# goes into ``metadata``, from where everything below takes it.
+# Eight subjects
+# --------------
+# Simulated: 40 s of EEG per subject, blocks of rest and task, cut into windows of 2 s. Subjects
+# differ in the size of the head and in the strength and frequency of their rhythms. ``metadata``
+# holds the subject of each window; all functions below use it.
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -27,7 +27,7 @@ recordings = make_paired_recordings(
 
 
 def cut(record):
-    """Windows of 2 s of one person, with subject and state."""
+    """Cut windows of 2 s of one subject, with subject and state."""
     raw = record["eeg"]
     events, event_id = mne.events_from_annotations(
         raw, event_id={"rest": 1, "task": 2}, chunk_duration=2.0
@@ -51,15 +51,14 @@ state = epochs.metadata["state"]
 pd.crosstab(epochs.metadata["subject"], state)
 
 # %%
-# Whole people are left out
-# -------------------------
-# :func:`~brainof_toolbox.cross_validate` finds the column ``subject`` and leaves out whole people;
-# without any groups it refuses to go on rather than shuffle windows. A decoder that chooses
-# something, as ``BrainOFClassifier`` does with the strength of its regression, chooses it on inner
-# splits, which respect people too.
+# Leaving out whole subjects
+# --------------------------
+# :func:`~brainof_toolbox.cross_validate` uses the column ``subject`` and leaves out whole
+# subjects; missing groups are an error. Hyper-parameters, such as the penalties of
+# ``BrainOFClassifier``, are chosen on inner splits that keep subjects together too.
 #
-# ``n_permutations`` asks for a p-value: labels change places within each person, and the whole
-# cross-validation is repeated. The frozen network is run over all windows once only.
+# ``n_permutations`` requests a p-value: labels are permuted within each subject, and the whole
+# cross-validation is repeated. The frozen network embeds all windows once only.
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -71,15 +70,13 @@ scores = cross_validate(decoder, epochs, state, n_permutations=100)
 scores
 
 # %%
-# One point is one person. The interval is of the mean over people, which is what a new study of as
-# many people would vary in.
+# One point is one subject. The interval is that of the mean over subjects.
 _ = scores.plot()
 
 # %%
-# Beside a classical decoder
-# --------------------------
-# The same splits, and differences paired by person. ``info`` tells the network what the columns of
-# the array are.
+# Comparison with a classical decoder
+# -----------------------------------
+# The same splits, and differences paired by subject. ``info`` describes the channels of the array.
 from sklearn.preprocessing import FunctionTransformer
 
 from brainof_toolbox import BrainOFClassifier, compare
@@ -101,11 +98,12 @@ _ = found.plot()
 found
 
 # %%
-# What leakage looks like
-# -----------------------
-# Now a label that **cannot** be decoded: half of the people are called A and half B, at random.
-# Windows of one person resemble each other, so a decoder that has seen some of a person's windows
-# recognises the others, and with them the label. Shuffled windows give a fine score for nothing.
+# Leakage
+# -------
+# Now a label that **cannot** be decoded: half of the subjects are assigned to A and half to B, at
+# random. Windows of one subject are similar, so a decoder that was trained on some windows of a
+# subject identifies the others, and with them the label. Shuffled windows give a score far above
+# chance without any effect.
 features = BrainOFEmbedder(pooling="mean").fit_transform(epochs)  # once, for all that follows
 subject = epochs.metadata["subject"].to_numpy()
 classifier = make_pipeline(StandardScaler(), LogisticRegression())
@@ -115,40 +113,40 @@ for _ in range(10):
     half = np.isin(subject, rng.choice(np.unique(subject), 4, replace=False))
     shuffled = cross_validate(classifier, features, half, groups="none", cv=5)
     honest = cross_validate(classifier, features, half, groups=subject, cv=4)
-    rows.append({"windows shuffled": shuffled.mean, "people left out": honest.mean})
+    rows.append({"windows shuffled": shuffled.mean, "subjects left out": honest.mean})
 leak = pd.DataFrame(rows)
 
 # %%
 _, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
 for place, (name, marker, colour) in enumerate(
-    [("windows shuffled", "s", "#D55E00"), ("people left out", "o", "#0072B2")]
+    [("windows shuffled", "s", "#D55E00"), ("subjects left out", "o", "#0072B2")]
 ):
     axes.plot(leak[name], [place] * len(leak), marker, color=colour, alpha=0.6)
 axes.axvline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (0.5, 1.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks([0, 1], list(leak))
 axes.set(xlim=(0, 1.03), ylim=(1.5, -0.5))
-axes.set(xlabel="balanced accuracy of labels that mean nothing (10 draws)")
+axes.set(xlabel="balanced accuracy of random labels (10 draws)")
 leak.mean().round(2)
 
 # %%
-# What do we see?
-# ---------------
-# The state of people whom the decoder has never met is told in more than four of five windows, and
-# in each of the eight people above chance; not one of 100 permutations did as well, which is the
-# smallest p-value that they can give. The power spectrum tells it a little better in nearly
-# everybody.
+# Results
+# -------
+# The averaged latents classify more than four of five windows of left-out subjects correctly,
+# above chance in all folds. None of 100 permutations reached the score, so the p-value is the
+# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses and scores higher;
+# it does not differ from the power spectrum.
 #
-# The last picture is the warning of this page. The labels A and B mean nothing, and people left
-# out say so: chance, or below it (with few people, a label that is balanced over all of them is
-# unbalanced against the one left out). Windows shuffled say 0.7. Real people differ far more than
-# simulated ones, and recordings of one day differ from those of another, so that on real data this
-# number is often close to 1. It is the same decoder, and the same data.
+# In the last figure, the labels A and B are random. With left-out subjects the score is at chance
+# or below (with few subjects, a label that is balanced over all of them is unbalanced against the
+# one left out). With shuffled windows it is 0.7. Real subjects differ more than simulated ones,
+# and so do recordings of different days, so that on real data this score is often close to 1.
+# Decoder and data are the same.
 #
 # The same on public recordings
 # -----------------------------
-# Eyes open (run 1) against eyes closed (run 2) of ten people of PhysioNet, a minute each, which
-# MNE downloads. ``cut`` then reads a file, and everything below it stays as it is::
+# Eyes open (run 1) against eyes closed (run 2) of ten subjects of PhysioNet, a minute each, which
+# MNE downloads. ``cut`` then reads a file, and all other lines stay as they are::
 #
 #     def cut(subject, run):
 #         (file,) = mne.datasets.eegbci.load_data(subject, [run])
@@ -163,5 +161,5 @@ leak.mean().round(2)
 #     parts = [cut(subject, run) for subject in range(1, 11) for run in (1, 2)]
 #     epochs = mne.concatenate_epochs(parts)
 #
-# A state that fills a whole run cannot be told from anything else that differs between the two
-# runs. People left out take care of that only as far as it differs from person to person.
+# A state that fills a whole run is confounded with all other differences between the two runs.
+# Leaving out subjects helps only as far as these differences vary between subjects.

@@ -2,19 +2,18 @@
 fMRI: from images and an atlas to a decoder
 ===========================================
 
-From 4-D images in MNI space to time series of regions, from these to embeddings, and to a decoder
-of what people did. On the way: what an atlas means to the network, where the repetition time comes
-from, what is cleaned and what is left to you, and how trials are cut when the haemodynamic
-response lags behind.
+From 4-D images in MNI space to time series of regions, embeddings, and a decoder of task blocks.
+This page covers atlases, the repetition time, confounds, and trials with a delayed haemodynamic
+response.
 """
 
 # %%
 # Images
 # ------
-# Simulated, so that nothing is downloaded: eight people, two runs of 160 s each, blocks of rest
-# and task in turn, voxels of 8 mm. They are written as a small BIDS folder, because onsets and
-# repetition times have their place there; of images without BIDS, a list of paths will do for
-# everything but the trials.
+# Simulated, so that nothing is downloaded: eight subjects, two runs of 160 s each, alternating
+# blocks of rest and task, voxels of 8 mm. They are written as a small BIDS folder, which stores
+# onsets and repetition times; without BIDS, a list of paths can be used for everything but the
+# trials.
 import tempfile
 from pathlib import Path
 
@@ -40,20 +39,19 @@ print(len(images), "images, for example", images[0].name)
 # %%
 # Regions
 # -------
-# The network reads regions, not voxels: of each a time series and a position in the head. Any
-# nilearn masker, any atlas image, and the name of any atlas that
-# :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched will do as ``masker``. Without one,
-# images become 246 parcels of the grey matter that need no download;
-# :func:`~brainof_toolbox.from_nifti` shows what they give.
+# The input of the network are regions, not voxels: a time series and a position for each.
+# ``masker`` may be any nilearn masker, any atlas image, or the name of an atlas that
+# :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. The default are 246 parcels of the
+# grey matter that need no download. :func:`~brainof_toolbox.from_nifti` returns the series.
 from brainof_toolbox import from_nifti
 
 signals = from_nifti(images[0])
 signals
 
 # %%
-# What of an atlas reaches the network is where its regions are, in metres, in the frame of the
-# head that electrodes and coils have too. Here are the default parcels from above, and 160 spheres
-# at places that come with nilearn. Neither the number of regions nor their order matters.
+# The network uses the positions of the regions, in metres, in the head frame of electrodes and
+# coils. Neither the number of regions nor their order matters. Here are the default parcels, seen
+# from above, and 160 spheres at coordinates that come with nilearn.
 from nilearn.datasets import fetch_coords_dosenbach_2010
 from nilearn.maskers import NiftiSpheresMasker
 
@@ -70,12 +68,11 @@ both[0].set_ylabel("y, to the front (cm)")
 _ = plt.colorbar(picture, label="z, upwards (cm)")
 
 # %%
-# The repetition time is in ``signals.sfreq`` as a rate: it was read from the sidecar,
-# ``RepetitionTime``. Where a header and a sidecar disagree, or neither says anything, ``t_r=`` in
-# seconds settles it. The network is told the time of each volume and needs no common repetition
-# time.
+# The repetition time is in ``signals.sfreq`` as a rate; it was read from ``RepetitionTime`` of the
+# sidecar. Where header and sidecar disagree, or neither has a value, pass ``t_r=`` in seconds. The
+# duration of each patch is an input of the network, so that repetition times may differ.
 #
-# The series themselves, regions sorted from back to front:
+# The series, regions sorted from back to front:
 order = np.argsort(signals.ch_pos[:, 1])
 values = signals.data[0][order]
 z = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
@@ -87,10 +84,10 @@ _ = plt.colorbar(picture, label="standard deviations")
 # %%
 # Embeddings
 # ----------
-# One row for each image, of one length whatever the atlas was. The z-scored series go in whole, up
-# to 320 s at a time. Nothing else is done to them: no smoothing, no filter. **Confounds** are
-# yours to choose: what fMRIPrep wrote is taken by ``read_bids(..., derivatives="fmriprep")``, or
-# give ``confounds=`` to ``from_nifti``.
+# One row per image, of the same length for any atlas. The series are z-scored and cut into windows
+# of up to 320 s; they are neither smoothed nor filtered. **Confounds** are regressed out on
+# request: ``read_bids(..., derivatives="fmriprep")`` uses those of fMRIPrep, ``from_nifti(...,
+# confounds=...)`` those that you pass.
 from brainof_toolbox import BrainOFEmbedder
 
 rows = BrainOFEmbedder().fit_transform(images[:4])
@@ -100,10 +97,10 @@ print("246 parcels:", rows.shape, " 160 spheres:", others.shape)
 # %%
 # Trials
 # ------
-# What happened when stands in ``events.tsv``. :func:`~brainof_toolbox.epochs_from_bids` detrends
-# and z-scores each region over its whole run, and then cuts: from the onset of each event to its
-# end, both moved by ``shift`` seconds (5 by default), because the response comes late. The level
-# of a trial relative to its run is kept.
+# ``events.tsv`` lists the events. :func:`~brainof_toolbox.epochs_from_bids` detrends and z-scores
+# each region over its whole run, and then cuts from the onset to the end of each event, both
+# shifted by ``shift`` seconds (5 by default), because the BOLD response is delayed. The level of a
+# trial relative to its run is kept.
 from brainof_toolbox import epochs_from_bids
 
 trials = epochs_from_bids(root, event_id=["rest", "task"])
@@ -113,8 +110,8 @@ trials.metadata.groupby("subject")["trial_type"].value_counts().unstack()
 # %%
 # Decoding
 # --------
-# Beside the network stands the classical way: the mean of each region over the trial, and a
-# regression. Whole people are left out of both.
+# The classical decoder is a logistic regression on the mean of each region over the trial. Whole
+# subjects are left out for both.
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -123,7 +120,7 @@ from brainof_toolbox import BrainOFClassifier, compare
 
 
 def region_means(trials):
-    """Mean of each region: (n_trials, n_regions)."""
+    """Average each region over time: (n_trials, n_regions)."""
     return np.stack([trial.data[0].mean(axis=1) for trial in trials])
 
 
@@ -141,19 +138,18 @@ _ = found.plot()
 found
 
 # %%
-# What do we see?
-# ---------------
-# Rest is told from task in about four of five blocks of people who were left out. The means of
-# regions do as well or a little better, with eight people too few to say: the states were
-# simulated as different levels of activity, which is just what a mean measures. On real sets too a
-# frozen ``brainof-tiny`` stays behind classical features, see :doc:`/quality_fmri`. The
-# warning above is the ``shift`` at work: the last block of each run ends after the scanner did.
+# Results
+# -------
+# Four of five blocks of left-out subjects are classified correctly. Region means score slightly
+# higher; with eight subjects the difference is not significant. The states were simulated as
+# different levels of activity, which a mean measures directly. On real sets, too, the latents of
+# ``brainof-tiny`` alone score below classical features (:doc:`/quality_fmri`). The warning above
+# is due to ``shift``: the last block of each run ends after the scan.
 #
 # The same on public data
 # -----------------------
-# Nilearn downloads one run of each of several children and adults who watched a film, in MNI
-# space, with confounds. One image is one sample, its label stands in a table, and no events are
-# needed::
+# Nilearn downloads one run each of several children and adults who watched a film, in MNI space,
+# with confounds. One image is one sample, labels are in a table, and no events are needed::
 #
 #     from nilearn.datasets import fetch_development_fmri
 #     from brainof_toolbox import cross_validate
@@ -165,11 +161,11 @@ found
 #         BrainOFClassifier(), signals, people["Child_Adult"], groups=people["participant_id"]
 #     )
 #
-# A data set of OpenNeuro that fMRIPrep has gone over is read like the folder above; its confounds
-# are taken from beside the images::
+# Derivatives of fMRIPrep for a data set of OpenNeuro are read like the folder above, with the
+# confounds beside the images::
 #
 #     space = "MNI152NLin2009cAsym"
 #     epochs_from_bids("ds000114", task="fingerfootlips", derivatives="fmriprep", space=space)
 #
-# The network expects MNI space: images as they leave the scanner do not fit an atlas, and a
-# warning says so where it can be seen from the header.
+# Images must be in MNI space: those in the space of the scanner do not match an atlas. There is a
+# warning where the header contradicts MNI space.

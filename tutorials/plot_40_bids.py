@@ -2,17 +2,17 @@
 BIDS: from a folder to a table of scores
 ========================================
 
-One call finds every EEG, MEG and fMRI recording of a BIDS data set and pairs those that belong
-together, another fetches what is to be decoded, a third scores. Nothing is converted, and a
-recording is read only when the network gets to it.
+:func:`~brainof_toolbox.read_bids` finds every EEG, MEG and fMRI recording of a BIDS data set and
+pairs those of one subject, :func:`~brainof_toolbox.read_participants` reads the targets, and
+:func:`~brainof_toolbox.cross_validate` scores. Recordings are read when they are needed.
 """
 
 # %%
 # A folder
 # --------
-# Simulated: 16 people with EEG, MEG and fMRI of half a minute each. The group that is called
-# ``sex`` in ``participants.tsv`` differs in the strength of rhythms and of slow changes of BOLD,
-# by construction.
+# Simulated: 16 subjects with EEG, MEG and fMRI of half a minute each. The groups of the column
+# ``sex`` in ``participants.tsv`` differ in the strength of rhythms and of slow fluctuations of
+# BOLD, by construction.
 import tempfile
 from pathlib import Path
 
@@ -26,10 +26,10 @@ for path in sorted(root.rglob("sub-01*")):
     print(path.relative_to(root))
 
 # %%
-# What is in it
-# -------------
-# :func:`~brainof_toolbox.read_bids` looks at names only. Recordings of one subject, session, task
-# and run become one record; a warning would say who lacks what.
+# Records
+# -------
+# :func:`~brainof_toolbox.read_bids` reads file names only. Recordings of one subject, session,
+# task and run become one record; a warning lists missing modalities.
 from brainof_toolbox import read_bids
 
 records = read_bids(root)
@@ -38,9 +38,9 @@ records
 # %%
 # The table of participants
 # -------------------------
-# :func:`~brainof_toolbox.read_participants` takes a column, one entry per record: words are
+# :func:`~brainof_toolbox.read_participants` returns a column, one entry per record: words are
 # classes, numbers are targets of a regression. A record whose subject has no entry is an error
-# that names the subject, and never a silent guess.
+# that names the subject.
 from brainof_toolbox import read_participants
 
 sex = read_participants(root, "sex", records)
@@ -49,12 +49,11 @@ pd.Series(sex).value_counts()
 # %%
 # Scores
 # ------
-# Records are samples like any others. What belongs together, the subject, is known from the
-# folder, so that whole people are left out even where each has several sessions or runs.
+# Records are a valid ``X``. Groups are the subjects of the folder, so that whole subjects are left
+# out even where each has several sessions or runs.
 #
-# With so few people, averaged latents (``pooling="mean"``, 128 numbers) are the better choice than
-# all of them side by side (``"flat"``, 16,384 numbers), which suit many trials. See the
-# :doc:`user guide </user_guide>`.
+# ``pooling="mean"`` reduces the latents to 128 numbers, instead of 16,384 (``"flatten"``), for few
+# samples. See the :doc:`user guide </user_guide>`.
 from brainof_toolbox import BrainOFClassifier, cross_validate
 
 scores = {}
@@ -69,10 +68,10 @@ for name, datatypes in {
     scores[name] = cross_validate(BrainOFClassifier(pooling="mean"), some, target)
 
 # %%
-# A table for the paper
-# ---------------------
-# Everything in it is a plain attribute; ``scores["EEG"].predictions`` has what was said of every
-# record, ``scores["EEG"].to_dataframe()`` every fold.
+# A table for a paper
+# -------------------
+# All values are attributes of the scores; ``scores["EEG"].predictions`` has the prediction for
+# every record, ``scores["EEG"].to_dataframe()`` the score of every fold.
 table = pd.DataFrame(
     {
         name: {
@@ -89,7 +88,7 @@ table.to_csv(root / "scores.csv")
 table
 
 # %%
-# Who was taken for what, by EEG?
+# Confusion matrix of EEG:
 predictions = scores["EEG"].predictions
 pd.crosstab(predictions["y"], predictions["predicted"])
 
@@ -103,24 +102,24 @@ for place, (_name, row) in enumerate(table.iterrows()):
 axes.axvline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (0.5, 3.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks(range(len(table)), table.index)
-axes.set(xlabel="balanced accuracy, people left out, with 95 % interval", xlim=(0.2, 1.03))
+axes.set(xlabel="balanced accuracy, subjects left out, with 95 % interval", xlim=(0.2, 1.03))
 axes.set_ylim(3.5, -0.5)
 
 # %%
-# What do we see?
-# ---------------
-# The groups were made to differ, and EEG and MEG of half a minute show it in everybody. Fifteen
-# volumes of fMRI are too few to say anything: the interval reaches from below chance to 1. All
-# three together are not better than the best of them, which they would have to be to be worth
-# their cost; when combining helps, and when not, is the subject of the next tutorial.
+# Results
+# -------
+# The groups differ by construction, and EEG and MEG of half a minute classify all 16 subjects
+# correctly. Fifteen volumes of fMRI are too few: the interval reaches from below chance to 1. All
+# three together score no higher than the best of them. The next tutorial compares single and
+# combined modalities.
 #
-# An interval that ends at 1 with 16 people right out of 16 begins at 0.79: so few people cannot
-# show more.
+# With 16 of 16 subjects correct, the interval is 0.79 to 1: a larger lower limit needs more
+# subjects.
 #
 # The same on public data
 # -----------------------
 # OpenNeuro holds hundreds of BIDS data sets. This one has four minutes of resting EEG of 111
-# people, and their age and sex in ``participants.tsv``; the package ``openneuro-py`` downloads
+# subjects, and their age and sex in ``participants.tsv``; the package ``openneuro-py`` downloads
 # it::
 #
 #     import openneuro
@@ -130,13 +129,13 @@ axes.set_ylim(3.5, -0.5)
 #     age = read_participants("ds003775", "age", records)
 #     cross_validate(BrainOFRegressor(pooling="mean"), records, age)
 #
-# Images as they leave the scanner fit no atlas. Read those that fMRIPrep has brought to MNI space,
-# with the confounds that lie beside them::
+# Images in the space of the scanner do not match an atlas. Read those that fMRIPrep has
+# transformed to MNI space, with the confounds beside them::
 #
 #     read_bids(root, datatypes="func", derivatives="fmriprep", space="MNI152NLin2009cAsym")
 #
 # On the command line
 # -------------------
-# The same scores, with classical decoders beside them::
+# The same scores, compared with classical decoders::
 #
 #     brainof decode bids/ --datatypes eeg --target sex --pooling mean

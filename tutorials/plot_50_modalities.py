@@ -2,28 +2,27 @@
 Several modalities in one sample
 ================================
 
-EEG, MEG and fMRI of one person, at one time, can be one sample: the network reads them one after
-the other into the same latents, and gives one vector. What a sample lacks is not read. This page
-shows how such samples are made, whether combining helps here, and what becomes of a decoder when a
-modality is missing.
+EEG, MEG and fMRI of one subject can be one sample: the latents attend to one modality after the
+other, and the result is one vector. A missing modality is skipped. This page shows such samples,
+the scores of single and combined modalities, and decoders of samples with missing modalities.
 """
 
 # %%
 # Samples with three parts
 # ------------------------
-# Of recordings or images, a sample is a dict with the keys ``"eeg"``, ``"meg"`` and ``"fmri"``
-# (objects or paths), and who it is; a list of dicts is a valid ``X`` everywhere, and
-# :func:`~brainof_toolbox.read_bids` makes such a list of a folder::
+# A sample of recordings or images is a dict with the keys ``"eeg"``, ``"meg"`` and ``"fmri"``
+# (objects or paths) and ``"subject"``. A list of dicts is a valid ``X`` everywhere;
+# :func:`~brainof_toolbox.read_bids` makes such a list from a folder::
 #
 #     X = [
 #         {"subject": "01", "eeg": "sub-01_eeg.edf", "fmri": "sub-01_bold.nii.gz"},
 #         {"subject": "02", "eeg": "sub-02_eeg.edf"},
 #     ]
 #
-# Many short samples come as :class:`~brainof_toolbox.PairedSignals`. Here are simulated ones, of
-# eight people, 12 samples of each. **Each modality has a noisy view of its own** of the two
-# states: EEG sees alpha of sources that point outwards, MEG beta of sources along the surface,
-# fMRI the level of deep nuclei. Only so can there be anything to gain.
+# Many short samples are stored as :class:`~brainof_toolbox.PairedSignals`. Here are simulated
+# ones, 12 samples from each of eight subjects. **Each modality has its own noisy view** of the two
+# states: EEG alpha of radial sources, MEG beta of tangential sources, fMRI the level of deep
+# nuclei. Otherwise combining modalities would gain little.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -40,13 +39,15 @@ signals, state, subject = make_paired_signals(12, n_subjects=8, random_state=0)
 signals
 
 # %%
-# One by one, and together
-# ------------------------
-# The parts of such samples can be had alone, and give as many features as all together. They are
-# embedded once here, for everything that follows; a frozen network learns nothing, so nothing
-# leaks.
+# Single and combined modalities
+# ------------------------------
+# ``by_modality`` holds the modalities, which give as many latent features as all together. They
+# are embedded once here; a frozen network is not fitted to the data, so nothing leaks. Only the
+# latents are used on this page.
 embedder = BrainOFEmbedder()
-features = {name: embedder.fit_transform(signals.parts[name]) for name in ("fmri", "eeg", "meg")}
+features = {
+    name: embedder.fit_transform(signals.by_modality[name]) for name in ("fmri", "eeg", "meg")
+}
 features["all three"] = embedder.fit_transform(signals)
 decoder = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
 
@@ -64,15 +65,15 @@ pd.DataFrame(
 # %%
 # When a modality is missing
 # --------------------------
-# The latents of a sample with three parts are not those of a sample with one: a decoder that has
-# only seen complete samples need not understand incomplete ones. Three ways to teach, and four
-# kinds of samples to test with, on the same people left out:
-def score(taught_with, tested_with):
-    """Mean balanced accuracy in people left out."""
+# The latents of a sample with three modalities differ from those of a sample with one: a decoder
+# that was trained on complete samples only may fail on incomplete ones. Three kinds of training
+# data and four kinds of test samples, on the same left-out subjects:
+def score(trained_on, tested_with):
+    """Return the mean balanced accuracy in left-out subjects."""
     folds = []
     for train, test in GroupKFold(4).split(state, groups=subject):
-        rows = np.concatenate([features[name][train] for name in taught_with])
-        decoder.fit(rows, np.tile(state[train], len(taught_with)))
+        rows = np.concatenate([features[name][train] for name in trained_on])
+        decoder.fit(rows, np.tile(state[train], len(trained_on)))
         predicted = decoder.predict(features[tested_with][test])
         folds.append(balanced_accuracy_score(state[test], predicted))
     return np.mean(folds)
@@ -97,32 +98,32 @@ for shift, (name, (marker, colour)) in zip((-0.15, 0, 0.15), styles.items()):
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (-0.2, 0.5), xytext=(0, -12), textcoords="offset points")
 axes.set_xticks(range(len(table)), table.index)
-axes.set(xlabel="what test samples have", ylabel="balanced accuracy, people left out")
+axes.set(xlabel="modalities of test samples", ylabel="balanced accuracy, subjects left out")
 axes.set_ylim(0.45, 0.95)
-axes.legend(title="taught with", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+axes.legend(title="trained on", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%
-# What do we see?
-# ---------------
-# Complete samples are told best: 0.84, where the best single modality reaches 0.72. Each part has
-# something that the others lack, because it was made so; with ``views="shared"``, where all three
-# see the same, there is less to gain. In three draws of a larger study of this kind all three
-# modalities together beat the best single one each time, and classical features of all three did
-# a little better still (:doc:`/quality_fmri`).
+# Results
+# -------
+# Complete samples are classified best: 0.84, against 0.72 for the best single modality. Each
+# modality has information that the others lack, by construction; with ``views="shared"``, in which
+# all three share one view, there is less to gain. In three draws of a larger study of this kind
+# all three modalities together were better than the best single one each time, and classical
+# features of all three slightly better still (:doc:`/quality_fmri`).
 #
-# A decoder that was taught with complete samples understands incomplete ones badly (squares). One
-# that was taught with all kinds understands all of them about as well as one that was taught with
-# just their kind (triangles), and needs only be made once. So let the training samples lack what
-# test samples may lack. ``BrainOFClassifier().fit`` on records of which some lack a modality does
-# just this, as far as they do.
+# A decoder that was trained on complete samples classifies incomplete ones poorly (squares). One
+# that was trained on all kinds classifies incomplete samples about as well as one that was trained
+# on their kind only, and complete ones slightly worse (triangles). The training data should
+# therefore lack the same modalities as the test data. ``BrainOFClassifier().fit`` accepts records
+# of which some lack a modality.
 #
 # The same on public data
 # -----------------------
-# Few open data sets have several modalities of the same people. ds000117 on OpenNeuro has EEG, MEG
-# and fMRI of 16 people who look at faces, recorded on different days; in LEMON each of 200 people
-# has EEG and fMRI at rest. Sessions of different days are different records to
-# :func:`~brainof_toolbox.read_bids`; to make one sample of each person, write the records
-# by hand as above::
+# Few open data sets have several modalities of the same subjects. ds000117 on OpenNeuro has EEG,
+# MEG and fMRI of 16 subjects who look at faces, recorded on different days; in LEMON each of 200
+# subjects has EEG and fMRI at rest. Sessions of different days are different records for
+# :func:`~brainof_toolbox.read_bids`; for one sample per subject, write the records by hand as
+# above::
 #
 #     X = [
 #         {

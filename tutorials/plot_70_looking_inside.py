@@ -1,17 +1,16 @@
 """
-Looking inside a decoder
-========================
+Inspecting a decoder
+====================
 
-A good score says that something differs between two conditions, and not what. This page decodes
-rest and task of a person who clenches the teeth during the task, asks the decoder what it goes by,
-and finds it listening to the jaw.
+A high score shows that two conditions differ, but not how. In this example a subject clenches the
+teeth during the task. Maps of importance show that the decoder relies on muscle activity.
 """
 
 # %%
-# A recording with a trap in it
-# -----------------------------
-# Simulated EEG, blocks of rest and task. The task lowers alpha and mu rhythms a little and raises
-# beta. To its blocks the noise of tense muscles is added, 20 to 55 Hz, at both temples.
+# A recording with a confound
+# ---------------------------
+# Simulated EEG, blocks of rest and task. The task slightly lowers alpha and mu rhythms and raises
+# beta. Muscle noise, 20 to 55 Hz, is added to its blocks at both temples.
 import mne
 import numpy as np
 
@@ -32,7 +31,7 @@ state = np.where(events[:, 2] == 1, "rest", "task")
 
 rng = np.random.default_rng(0)
 places = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
-jaw = np.zeros((len(places), 2))  # how much each electrode sees of either side
+jaw = np.zeros((len(places), 2))  # gain of each electrode for either side
 for side, name in enumerate(["T7", "T8"]):
     distance = np.linalg.norm(places - places[raw.ch_names.index(name)], axis=1)
     jaw[:, side] = 8e-6 * np.exp(-0.5 * (distance / 0.03) ** 2)
@@ -43,24 +42,24 @@ for epoch in np.flatnonzero(state == "task"):
     tense._data[epoch] += jaw @ (noise / noise.std(axis=1, keepdims=True))
 
 # %%
-# A fine score
-# ------------
+# Score
+# -----
 scores = cross_validate(BrainOFClassifier(), tense, state, groups=block)
 print(f"balanced accuracy {scores.mean:.2f}, chance {scores.chance}")
 
 # %%
-# Where does it listen?
-# ---------------------
-# :func:`~brainof_toolbox.inspection.occlusion_importance` hides one electrode after the other,
-# piece by piece in time, and band by band, and notes how much worse the predictions become, on
-# blocks that were left out. A hidden electrode is one that was never recorded, which the network
-# can live with. ``radius`` hides its neighbours too, because they tell much the same.
+# Maps of importance
+# ------------------
+# :func:`~brainof_toolbox.inspection.occlusion_importance` hides each electrode, each stretch of
+# time and each frequency band in turn, and measures the increase of the loss on left-out blocks. A
+# hidden electrode is treated as not recorded. ``radius`` hides its neighbours too, because they
+# carry redundant information.
 is_test = np.isin(block, [3, 4, 10, 11])
 which = np.flatnonzero(is_test)[::2]
 
 
 def explain(epochs):
-    """Fit to the other blocks, and map what the test blocks are told by."""
+    """Fit to the other blocks, and map the importance in the test blocks."""
     decoder = BrainOFClassifier().fit(epochs[~is_test], state[~is_test], groups=block[~is_test])
     return occlusion_importance(decoder, epochs[which], state[which], radius=0.05)
 
@@ -69,15 +68,16 @@ before = explain(tense)
 _ = before.plot()
 
 # %%
-# Most is lost without the right temple and next without the left front. Ten windows make a rough
-# map, negative where hiding happened to help. The bands are clearer: beta and gamma count most,
-# which is where muscles are, and the task was meant to change alpha.
+# The loss rises most without the electrodes at the left (T7) and the right temple (T8), where the
+# muscle noise was added. Beta is the most important band, with gamma and alpha next. Ten windows
+# give a rough map, negative where hiding reduced the loss by chance.
 _ = before.plot_bands()
 
 # %%
-# Without the jaw
-# ---------------
-# Muscles hardly reach below 18 Hz here. What is left of the score, and what is it made of?
+# Without muscle activity
+# -----------------------
+# The muscle noise has little power below 18 Hz here. The score and the bands after a low-pass
+# filter:
 calm = tense.copy().filter(None, 18)
 scores_calm = cross_validate(BrainOFClassifier(), calm, state, groups=block)
 print(f"balanced accuracy {scores_calm.mean:.2f}, chance {scores_calm.chance}")
@@ -85,38 +85,36 @@ after = explain(calm)
 _ = after.plot_bands()
 
 # %%
-# What do we see?
-# ---------------
-# Most of the fine score was jaw: without it, two of three windows are told right and not nearly
-# all. What remains goes by alpha and by the lower end of beta, which the task does change in this
-# brain. Nothing in the first score would have said so; the bands did, and the place of the
-# maximum.
+# Results
+# -------
+# With muscle noise nearly all windows were classified correctly, and the decoder relied on beta
+# and gamma at the temples. Without it the score is lower, and the decoder relies on alpha, which
+# the task changes in this simulation. The first score alone does not reveal the confound; the map
+# of channels and the bands do.
 #
-# Be careful with such maps all the same. They say what *this decoder* would miss, and not where
-# the brain differs: what two electrodes tell equally well is missed at neither. A hidden band is
-# something that the network has never met, so part of the loss is its surprise. And ten windows
-# are few: look at maps of several folds before believing a hill.
+# Such maps have limits. They describe *this decoder*, not where brain activity differs: of two
+# redundant electrodes neither may be important. A sample with a hidden band is unlike the training
+# data, which contributes to the loss. Ten windows are few: compare the maps of several folds
+# before you interpret a maximum.
 #
-# More ways in
-# ------------
-# * :ref:`Gradients <sphx_glr_auto_examples_plot_40_importance_maps.py>` in place of hiding, all
-#   channels at once, and both as an :class:`mne.Evoked` or an image.
-# * :ref:`What each modality contributes
-#   <sphx_glr_auto_examples_plot_52_modality_contributions.py>` where there are several.
-# * How the network works, rather than what a decoder goes by: :ref:`experts
-#   <sphx_glr_auto_examples_plot_50_expert_usage.py>`, :ref:`latents
-#   <sphx_glr_auto_examples_plot_51_latent_attention.py>`, :ref:`what it reconstructs
-#   <sphx_glr_auto_examples_plot_53_reconstruct.py>`.
-# * All of it on :ref:`one page <sphx_glr_auto_examples_plot_54_report.py>`, with scores and
-#   warnings.
+# Related examples
+# ----------------
+# * :ref:`Gradients <sphx_glr_auto_examples_plot_40_importance_maps.py>` instead of occlusion, for
+#   all channels at once, and both as an :class:`mne.Evoked` or an image.
+# * :ref:`Contributions of modalities
+#   <sphx_glr_auto_examples_plot_52_modality_contributions.py>`.
+# * Inside the network: :ref:`experts <sphx_glr_auto_examples_plot_50_expert_usage.py>`,
+#   :ref:`attention of the latents <sphx_glr_auto_examples_plot_51_latent_attention.py>`,
+#   :ref:`reconstructions <sphx_glr_auto_examples_plot_53_reconstruct.py>`.
+# * All on :ref:`one page <sphx_glr_auto_examples_plot_54_report.py>`, with scores and warnings.
 #
 # The same on public recordings
 # -----------------------------
 # With the epochs of :ref:`the first tutorial <sphx_glr_auto_tutorials_plot_10_first_decoding.py>`,
-# three runs of moving fists::
+# three runs of fist movements::
 #
 #     is_test = run == 11
 #     decoder = BrainOFClassifier().fit(epochs[~is_test], fist[~is_test])
 #     occlusion_importance(decoder, epochs[is_test], fist[is_test], radius=0.05).plot()
 #
-# A decoder that scores at chance, as it does there, has nothing to explain.
+# Do not interpret maps of a decoder that scores at chance.

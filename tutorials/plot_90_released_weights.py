@@ -3,28 +3,28 @@ The authors' released weights
 =============================
 
 The authors of Brain-OF publish weights from ``base`` to ``giant``, trained on years of recordings.
-They belong to the authors' code, and run here by that code: a clone of their repository and a file
-of weights, both fetched by you, become a backbone that every estimator takes in place of a
-checkpoint. Their licence is CC BY-NC 4.0: not for commercial use.
+They are run with the authors' code: a clone of their repository and a file of weights, both
+downloaded by you, become a backbone that every estimator takes in place of a checkpoint. The
+licence of the weights is CC BY-NC 4.0: not for commercial use.
 """
 
 # %%
-# What to fetch
-# -------------
+# Downloads
+# ---------
 # ::
 #
 #     git clone https://github.com/HanningGuo/BrainOF
 #
-# and from their model card the file of weights of one size; ``large`` is what their example uses.
-# **Read the clone before you run it**: it has all rights of your user. The weights are data, and
-# what is pickled in them is never executed.
+# and from their model card the file of weights of one size; their example uses ``large``.
+# **Read the clone before you run it**: it has all rights of your user. The weights are read as
+# data; nothing that is pickled in them is executed.
 #
 # A stand-in for this page
 # ------------------------
-# Nobody here has had the real clone and weights at hand. This page runs with a few lines that have
-# their outside (names, arguments, what comes out) and a random linear map inside. It shows that
-# calls fit together and what they return, **and nothing about the quality of the weights**. Set
-# ``clone`` and ``weights`` to the real ones, and go on below.
+# The real clone and weights were not available for this page. It uses a stand-in with the same
+# names, arguments and output shape, and a random linear map as network. It shows the calls and
+# what they return, **not the quality of the weights**. Set ``clone`` and ``weights`` to the real
+# ones, and continue below.
 import tempfile
 from pathlib import Path
 
@@ -62,19 +62,20 @@ torch.save(state, weights)
 # %%
 # Loading
 # -------
-# ``run_their_code=True`` is how you say that you have read it. Names and shapes of all tensors
-# must match the network exactly; a checkpoint that fits only in part is refused, because it would
-# leave random weights behind without a word.
+# ``run_their_code=True`` confirms that you have read the clone. Names and shapes of all tensors
+# must match the network exactly; a checkpoint that matches only in part is an error, because the
+# other weights would stay random.
 from brainof_toolbox.models import load_release
 
 backbone = load_release(clone, weights, variant="large", run_their_code=True)
 print({name: backbone.info[name] for name in ("name", "parameters", "corpus", "licence")})
 
 # %%
-# Using it
-# --------
-# Wherever a checkpoint goes. Signals are preprocessed as for our own weights, and each modality is
-# embedded by itself; rows have 512 numbers for ``large``.
+# Using the backbone
+# ------------------
+# Pass it in place of a checkpoint. Signals are preprocessed as for our own weights, with the
+# reference of the recording, and each modality is embedded separately; rows have 512 numbers for
+# ``large``. The classifier combines them with the explicit features, as for any checkpoint.
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder
 from brainof_toolbox.datasets import make_epochs
 
@@ -86,21 +87,21 @@ decoder = BrainOFClassifier(backbone).fit(epochs, epochs.events[:, 2])
 print("licence:", decoder.checkpoint_info_["licence"])
 
 # %%
-# What it cannot
-# --------------
-# The backbone is frozen: no LoRA, no fine-tuning, no maps of importance. Scores are as for any
-# estimator, and the authors' corpus is theirs to describe: whether the people whom you test were
-# in it cannot be checked here, and ``cross_validate`` will not warn. Look for your data set among
-# the 37 of their paper :footcite:p:`guo2026brainof` first.
+# Limitations
+# -----------
+# The backbone is frozen: no LoRA, no fine-tuning, no gradients. Whether your test subjects were in
+# the authors' corpus cannot be checked here, and ``cross_validate`` does not warn. Look for your
+# data set among the 37 of their paper :footcite:p:`guo2026brainof` first.
 #
-# :doc:`/released_weights` says more: what is run, what goes in, and what to do about a file that
-# is refused. With the real weights, this is the comparison to make::
+# :doc:`/released_weights` has the details: the code that is run, the input of the network, and
+# files that are refused. With the real weights, make this comparison::
 #
 #     compare(
 #         {
 #             "released": BrainOFClassifier(backbone),
 #             "brainof-tiny": BrainOFClassifier(),
 #             "untrained": BrainOFClassifier(checkpoint=None),
+#             "no network": BrainOFClassifier(features="explicit"),
 #         },
 #         epochs,
 #         labels,

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of brains: checks, logging, progress."""
+"""General helpers: checks, files, logging, progress."""

@@ -1,4 +1,4 @@
-"""Files and directories that are replaced as a whole, flushed to the disk, and hashed."""
+"""Replace files and directories atomically, flush them to the disk, and hash files."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def replace_file(path, aside=None):
 @contextlib.contextmanager
 def replace_directory(directory, files):
     """Yield an empty folder to fill that replaces ``directory`` as a whole, or not at all."""
-    # A process that is killed leaves what was there before in place, or, for the instant between
-    # two renames, under :func:`previous`. One writer per directory.
+    # If the process is killed, the former directory is still in place, or, between two renames,
+    # at :func:`previous`. One writer per directory.
     directory = Path(os.path.abspath(directory))
     aside = directory.with_name(f".{directory.name}.saving")
     try:
@@ -70,8 +70,8 @@ def replace_directory(directory, files):
         shutil.rmtree(aside, ignore_errors=True)
         raise OSError(
             error.errno or errno.EIO,
-            f"The checkpoint could not be saved ({error.strerror or error}); what was there "
-            f"before is unchanged. Choose a writable directory with enough space",
+            f"The checkpoint could not be saved ({error.strerror or error}); the former one "
+            f"is unchanged. Choose a writable directory with enough space",
             str(directory),
         ) from error
     except BaseException:
@@ -99,7 +99,7 @@ def sync(file):
 
 
 def sync_folder(folder):
-    """Flush a folder's names to the disk, where the system supports it."""
+    """Flush the entries of a folder to the disk, where the system supports it."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -122,10 +122,10 @@ def _refuse_foreign(directory, files):
 
 
 def _swap(new, directory):
-    """Put ``new`` in place of ``directory``; at any instant one of the two can be loaded."""
+    """Replace ``directory`` by ``new``; at any time one of the two can be loaded."""
     before = previous(directory)
     if directory.exists():
-        remove(before)  # left by a kill after the new one was in place
+        remove(before)  # left by a process killed after the second rename
         os.rename(directory, before)
     try:
         os.rename(new, directory)

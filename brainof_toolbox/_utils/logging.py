@@ -1,4 +1,4 @@
-"""One logger, one kind of warning, and progress bars that vanish when nobody watches."""
+"""Logger, warnings and progress bars of the package."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 logger = logging.getLogger("brainof_toolbox")
-#: Packages whose lines a user cannot change, on the way from his call to a warning.
+#: Packages skipped when a warning is attributed to a line of the user.
 _BETWEEN = ("brainof_toolbox", "contextlib", "joblib", "sklearn", "tqdm")
-#: What was said since :func:`warn_once` began; None outside of it.
-_SAID = ContextVar("said", default=None)
+#: Warnings emitted since :func:`warn_once` began; None outside of it.
+_EMITTED = ContextVar("emitted", default=None)
 
 
 def warn(message, category=RuntimeWarning):
-    """Warn at the user's line: the first outside the package and those it is called through."""
-    said = _SAID.get()
-    if said is not None:
-        if message in said:
+    """Emit a warning at the user's line, the first outside this and the skipped packages."""
+    emitted = _EMITTED.get()
+    if emitted is not None:
+        if message in emitted:
             return
-        said.add(message)
+        emitted.add(message)
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and _root(frame) in _BETWEEN:
         frame, level = frame.f_back, level + 1
@@ -30,16 +30,16 @@ def warn(message, category=RuntimeWarning):
 
 @contextmanager
 def warn_once():
-    """Within this context, say each warning of the package once."""
-    # Python's own filter forgets what it has shown whenever any library silences a warning.
-    if _SAID.get() is not None:
+    """Emit each warning of the package once within this context."""
+    # Python's own filter is reset whenever a library changes the filters.
+    if _EMITTED.get() is not None:
         yield
         return
-    token = _SAID.set(set())
+    token = _EMITTED.set(set())
     try:
         yield
     finally:
-        _SAID.reset(token)
+        _EMITTED.reset(token)
 
 
 def _root(frame):
@@ -50,7 +50,7 @@ def progress(iterable, *, total=None, description="", enabled=True, initial=0):
     """Wrap an iterable in a tqdm bar that shows on a terminal only."""
     from tqdm.auto import tqdm
 
-    # tqdm's own disable=None means "hide unless stderr is a terminal".
+    # disable=None hides the bar unless stderr is a terminal
     return tqdm(
         iterable,
         total=total,

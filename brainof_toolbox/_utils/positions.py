@@ -1,4 +1,4 @@
-"""Whether positions can be metres in a head: the unit of a montage or an atlas is easily lost."""
+"""Check that positions are plausible in metres, as montages and atlases often use millimetres."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _ORIGINS = {
     "device": "the origin of the device's frame",
     "mni": "the origin of MNI space",
 }
-#: The farthest of a plausible set, in metres; a lone sensor beyond is odd, beyond 1 m impossible.
+#: Maximum distance in a plausible set, in metres; a single sensor beyond is odd, beyond 1 m wrong.
 _FAR, _IMPOSSIBLE = 0.35, 1.0
-#: The brain lies around the origin of MNI space, but above that of the head frame, which is
-#: between the ears: (closest median of a set, closest of one or two, closest beside others).
+#: Minimum distances from the origin, which is in the brain in MNI space, but below it in the head
+#: frame: (median of a set, one or two, one among others).
 _NEAR = {
     "head": (0.01, 0.002, 0.002),
     "device": (0.01, 0.002, 0.0),
     "mni": (0.005, 2.5e-4, 2.5e-4),
 }
-#: Four or more sensors or regions spread wider than this, in metres.
+#: Minimum spread of four or more sensors or regions, in metres.
 _SPREAD = 5e-4
-#: Median distances that make sense once converted, in metres.
+#: Plausible median distances after conversion, in metres.
 _TYPICAL = (0.03, 0.25)
 _UNITS = (
     (1e-2, "centimetres", "1e-2"),
@@ -36,7 +36,7 @@ _UNITS = (
 
 
 def check_positions(pos, names, modality, *, space="head", where=""):
-    """Refuse positions that cannot be metres, in all channels or in some."""
+    """Raise if positions are not in metres, in all channels or in some."""
     # pos (n_channels, 3).
     pos = np.asarray(pos, dtype=float)
     rows = np.flatnonzero(np.isfinite(pos).all(axis=1) & pos.any(axis=1))
@@ -47,20 +47,20 @@ def check_positions(pos, names, modality, *, space="head", where=""):
     start = f"{where}: " if where else ""
     noun, origin = _NOUNS[modality], _ORIGINS[space]
     of_set, of_few, of_one = _NEAR[space]
-    # An atlas of another space is far away in metres too, which is said where it is read.
+    # An atlas in another space is far away in metres too; its reader gives a warning.
     too_far = _FAR if space == "head" and modality != "fmri" else _IMPOSSIBLE
     if typical > too_far or typical < (of_set if len(rows) > 2 else of_few):
         raise ValueError(
             f"{start}{noun}s ({names[rows[0]]!r}, ...) are {typical:.3g} m from {origin} "
-            f"(median), which fits no head. {_advise(distance)}"
+            f"(median), impossible in a head. {_advise(distance)}"
         )
     around = np.linalg.norm(pos[rows] - np.median(pos[rows], axis=0), axis=1)
     if len(rows) > 3 and 0 < around.max() < _SPREAD:
         raise ValueError(
             f"{start}all {len(rows)} {noun}s ({names[rows[0]]!r}, ...) lie within "
-            f"{around.max():.2g} m of each other, which fits no head. They look like kilometres, "
-            "or metres that were multiplied by 1e-3, before they were moved: pass positions in "
-            "metres."
+            f"{around.max():.2g} m of each other, impossible in a head. They look like "
+            "kilometres, or metres that were multiplied by 1e-3, before they were moved: pass "
+            "positions in metres."
         )
     is_off = distance > _IMPOSSIBLE
     if typical > _TYPICAL[0]:
@@ -76,13 +76,13 @@ def check_positions(pos, names, modality, *, space="head", where=""):
     if space == "head" and is_odd.any():
         listed = [names[i] for i in rows[is_odd]]
         warn(
-            f"{start}{noun}s {listed[:20]} are up to {distance.max():.2g} m from {origin}: no "
-            "head reaches so far. Check their positions, or mark them bad."
+            f"{start}{noun}s {listed[:20]} are up to {distance.max():.2g} m from {origin}, "
+            "outside any head. Check their positions, or mark them bad."
         )
 
 
 def _advise(distance):
-    """Name the unit that fits and its factor."""
+    """Suggest the likely unit and its factor."""
     typical = float(np.median(distance))
     for factor, unit, written in _UNITS:
         if _TYPICAL[0] <= typical * factor <= _TYPICAL[1]:

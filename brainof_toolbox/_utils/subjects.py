@@ -1,4 +1,4 @@
-"""Who was in a corpus, without saying who."""
+"""Hash subject labels, so that a corpus lists its subjects anonymously."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import hashlib
 
 
 def hash_subject(subject):
-    """Hash a subject's name the way manifests of checkpoints keep it."""
+    """Hash a subject label as in the manifests of checkpoints."""
     name = str(subject).strip().removeprefix("sub-")
     return hashlib.sha256(name.encode()).hexdigest()

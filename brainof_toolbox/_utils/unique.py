@@ -1,14 +1,14 @@
-"""Keys that occur more than once, of which a dict would keep the last and say nothing."""
+"""Find repeated keys, of which a dict would silently keep the last."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 
 def find_repeated(keys):
     """List the keys that occur more than once, in their order."""
-    keys = list(keys)
-    return [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    return [key for key, count in Counter(keys).items() if count > 1]
 
 
 def refuse_repeated(keys, message):
@@ -19,10 +19,10 @@ def refuse_repeated(keys, message):
 
 
 def load_json(content):
-    """Read JSON, in which no object may name a key twice."""
+    """Parse JSON; a repeated key in an object is an error."""
     return json.loads(content, object_pairs_hook=_as_object)
 
 
 def _as_object(pairs):
-    refuse_repeated([key for key, _ in pairs], "an object names keys")
+    refuse_repeated([key for key, _ in pairs], "an object has keys")
     return dict(pairs)

@@ -1,4 +1,4 @@
-"""Checks that all rooms share: the parameter, what is allowed, what came, what next."""
+"""Check parameters; errors have the parameter, the allowed values, the value and a fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _english_list(words):
 
 
 def check_option(parameter, value, allowed, extra=""):
-    """Return ``value`` when it is one of ``allowed``."""
+    """Return ``value`` if it is one of ``allowed``, else raise."""
     if not any(
         value is known or (isinstance(value, type(known)) and value == known) for known in allowed
     ):
@@ -27,7 +27,7 @@ def check_option(parameter, value, allowed, extra=""):
 
 
 def check_number(parameter, value, *, low=None, high=None, integer=False, low_open=False):
-    """Return ``value`` when it is a finite number within its bounds."""
+    """Return ``value`` if it is a finite number within its bounds, else raise."""
     kind = numbers.Integral if integer else numbers.Real
     words = "a whole number" if integer else "a number"
     if low is not None:
@@ -52,8 +52,24 @@ def _as_number(value, integer):
         return math.inf
 
 
+def as_seed(random_state):
+    """Return an integer seed from any ``random_state`` without the global random state."""
+    import numpy as np
+
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, numbers.Integral):
+        return check_number("random_state", random_state, low=0, integer=True)
+    raise TypeError(
+        f"The parameter 'random_state' must be a whole number, a RandomState or None, got "
+        f"{random_state!r}."
+    )
+
+
 def soft_import(module, purpose, extra=None):
-    """Import an optional module, or say how to install it."""
+    """Import an optional module; the error has the command to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -62,7 +78,7 @@ def soft_import(module, purpose, extra=None):
 
 
 def check_fields(cls, values, what):
-    """Return a dict of fields of a dataclass; refuse keys that it does not have."""
+    """Return a dict of fields of a dataclass; raise on unknown keys."""
     known = [field.name for field in dataclasses.fields(cls)]
     unknown = sorted(str(name) for name in values if name not in known)
     if unknown:

@@ -1,6 +1,5 @@
-"""Classical decoders as scikit-learn pipelines, for arrays, epochs and records."""
+"""Classical decoders by modality, as scikit-learn pipelines that take every ``X``."""
 
-from .arrays import make_baselines
-from .records import make_record_baselines
+from .pipelines import for_data
 
-__all__ = ["make_baselines", "make_record_baselines"]
+__all__ = ["for_data"]

@@ -29,23 +29,23 @@ _EXAMPLES = """examples:
   brainof decode X.npy --y y.npy --sfreq 400 --ch-type mag --scale 1e-15 \\
       --missing-positions placeholder
 
-exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
+exit codes: 0 done, 1 failed (one line on stderr gives the reason), 2 wrong usage
 """
 
 
 def main(argv=None):
     """Run the command line."""
     options = make_parser().parse_args(argv)
-    said = {}
+    shown = {}
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = lambda message, *args, **kwargs: _show(str(message), said)
+        warnings.showwarning = lambda message, *args, **kwargs: _show(str(message), shown)
         try:
             options.run(options)
-            _show_repeated(said)
+            _show_repeated(shown)
         except KeyboardInterrupt:
             print("brainof: interrupted", file=sys.stderr)
-            return 130  # 128 + SIGINT, which is how shells know
+            return 130  # 128 + SIGINT, as shells return
         except Exception as error:
             if options.debug:
                 raise
@@ -55,20 +55,20 @@ def main(argv=None):
     return 0
 
 
-def _show(message, said):
+def _show(message, shown):
     """Print a warning, unless it differs from an earlier one only in file, names or numbers."""
     text = " ".join(message.split())
     kind = re.sub(r"\S*[/\\]\S*|\[.*\]|\d", "", text)
-    if kind not in said:
-        said[kind] = text, set()
+    if kind not in shown:
+        shown[kind] = text, set()
         print(f"warning: {text}", file=sys.stderr)
-    elif text != said[kind][0]:
-        said[kind][1].add(text)
+    elif text != shown[kind][0]:
+        shown[kind][1].add(text)
 
 
-def _show_repeated(said):
+def _show_repeated(shown):
     """Count the warnings that were not printed."""
-    for text, others in said.values():
+    for text, others in shown.values():
         if others:
             words = re.sub(r"^\S*[/\\]\S*\s+", "", text)
             words = words if len(words) <= 60 else f"{words[:60].rsplit(' ', 1)[0]} ..."
@@ -77,7 +77,7 @@ def _show_repeated(said):
 
 
 def make_parser():
-    """Describe all commands and options."""
+    """Make the parser of all commands and options."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = argparse.ArgumentParser(

@@ -18,7 +18,7 @@ def add_corpus_commands(commands, parents):
 
     corpus = commands.add_parser(
         "corpus",
-        help="make the samples that pretraining reads",
+        help="make the samples for pretraining",
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
@@ -27,8 +27,8 @@ def add_corpus_commands(commands, parents):
         "build",
         parents=parents,
         help="preprocess recordings and write a corpus",
-        description="Interrupted, the same command goes on where it was. Recordings that cannot "
-        "be used are left out and named at the end.",
+        description="After an interruption, the same command continues. Recordings that cannot "
+        "be used are left out and listed at the end.",
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
@@ -62,10 +62,10 @@ def add_corpus_commands(commands, parents):
     add_bids_options(build)
     build.set_defaults(run=_build)
 
-    info = actions.add_parser("info", parents=parents, help="what a corpus holds")
+    info = actions.add_parser("info", parents=parents, help="describe a corpus")
     info.add_argument("corpus", metavar="CORPUS", help="folder of a corpus")
     info.add_argument(
-        "--verify", action="store_true", help="read everything and compare it with its hashes"
+        "--verify", action="store_true", help="read everything and compare it with the hashes"
     )
     info.set_defaults(run=_info)
 
@@ -101,11 +101,11 @@ def _info(options):
     print(describe_corpus(corpus))
     if options.verify:
         corpus.verify()
-        print("verified: all data fit their hashes")
+        print("verified: all data match their hashes")
 
 
 def describe_corpus(corpus):
-    """Say what a corpus holds."""
+    """Describe the content of a corpus."""
     columns = ("dataset", "modality", "recordings", "subjects", "samples", "hours", "licence")
     rows = [[_cell(row[name]) for name in columns] for row in corpus.summary()]
     for name, row in sorted(corpus.totals().items()):
@@ -127,7 +127,7 @@ def describe_corpus(corpus):
         f"samples   {len(corpus)}, up to {window['eeg']:g} s of EEG, {window['meg']:g} s of MEG, "
         f"{window['fmri']} volumes",
         f"on disk   {_size(corpus.n_bytes)}, {corpus.dtype}",
-        f"licences  {', '.join(corpus.licences) or 'none named'}",
+        f"licences  {', '.join(corpus.licences) or 'none'}",
     ]
     if corpus.n_empty_windows:
         lines.append(f"empty     {corpus.n_empty_windows} windows of zeros, left out")

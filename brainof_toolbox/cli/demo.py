@@ -1,4 +1,4 @@
-"""The demo: from recordings to scores beside chance and classical decoders, and one figure."""
+"""The command ``brainof demo``: decode example recordings and draw the scores."""
 
 from __future__ import annotations
 
@@ -7,80 +7,81 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import Task, decoder_name, format_scores, make_decoders, score
+from .decode import decoder_name, format_scores, score
+from .decoding_data import DecodingData
 from .options import add_checkpoint_option
 
 _FISTS = {"T1": "left", "T2": "right"}
-#: Simulated modalities by what the table calls them.
+#: Modalities of the simulated recordings by their heading.
 VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmri", "eeg", "meg")}
 
 
 def add_demo(commands, parents):
     """Add the command to the parsers of commands."""
-    demo = commands.add_parser("demo", parents=parents, help="decode recordings and show it")
+    demo = commands.add_parser(
+        "demo", parents=parents, help="decode example recordings and draw the scores"
+    )
     demo.add_argument(
         "--data", help="folder of EEG recordings (default: BRAINOF_DATA, else simulated)"
     )
-    demo.add_argument("--figure", default="brainof_demo.png", help="where to save the figure")
+    demo.add_argument("--figure", default="brainof_demo.png", help="file for the figure")
     add_checkpoint_option(demo)
     demo.set_defaults(run=lambda found: run_demo(found.data, found.figure, found.checkpoint))
 
 
-def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", say=print):
-    """Decode recordings across runs or subjects, and show it."""
+def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", show=print):
+    """Decode recordings across runs or subjects, print the comparisons and draw them."""
     from ..estimators import BrainOFClassifier
 
     files = _find_files(data)
     classifier = BrainOFClassifier(checkpoint, random_state=0)
-    run = _run_recording if files else _run_simulated
-    scores, path = run(files, classifier, figure, say)
-    say(f"\nFigure: {path}")
-    return scores
+    found = _run_recording(files, classifier, show) if files else _run_simulated(classifier, show)
+    if checkpoint is None:
+        show("\nUNTRAINED weights: the network's features are random.")
+    title = "Left against right hand, real EEG" if files else "Rest against task, SIMULATED"
+    show(f"\nFigure: {_draw(found, title, figure)}")
+    return found
 
 
-def _run_recording(files, classifier, figure, say):
+def _run_recording(files, classifier, show):
     epochs, groups = _real_epochs(files)
-    say(f"Recording: real EEG, executed left and right fists, {files[0].parent}")
+    show(f"Recording: real EEG, executed left and right fists, {files[0].parent}")
     names = {code: name for name, code in epochs.event_id.items()}
     y = np.array([names[code] for code in epochs.events[:, 2]])
     n, (_, n_channels, n_times) = len(epochs), epochs.get_data(copy=False).shape
     sfreq = epochs.info["sfreq"]
-    say(f"{n} trials of {n_times / sfreq:.3g} s, {n_channels} channels, {sfreq:g} Hz\n")
-    task = Task(epochs, y, groups, sfreq, "runs")
-    decoders = make_decoders(task, classifier, 2)
-    found = score(task, decoders, verbose=True)
-    say(format_scores(found, task, decoders))
-    from .demo_figures import plot_recording
-
-    return {"EEG": found.scores}, plot_recording(found, epochs, y, figure)
+    show(f"{n} trials of {n_times / sfreq:.3g} s, {n_channels} channels, {sfreq:g} Hz\n")
+    data = DecodingData(epochs, y, groups, "runs")
+    found = score(data, classifier, verbose=True)
+    show(format_scores(found, data, classifier))
+    return {"EEG": found}
 
 
-def _run_simulated(files, classifier, figure, say):
+def _run_simulated(classifier, show):
+    from .. import baselines
     from .._utils.logging import progress
-    from ..baselines.records import make_record_baselines
     from ..datasets import make_paired_signals
     from ..evaluation import compare
 
     signals, y, subjects = make_paired_signals(10, n_subjects=8, random_state=0)
-    say(
+    show(
         "Recordings: SIMULATED EEG, MEG and fMRI at once (real EEG: BRAINOF_DATA or --data)\n"
-        "Each modality sees its own part of what sets task apart from rest.\n"
+        "Each modality has its own part of the difference between rest and task.\n"
         f"{len(y)} samples of {len(set(subjects))} subjects, {_describe(signals)}"
     )
-    scores = {}
-    for what, names in progress(VIEWS.items(), description="Decoding"):
-        X = signals if len(names) > 1 else signals.parts[names[0]]
-        *_, classical = make_record_baselines(names).values()
-        decoders = {decoder_name(classifier): classifier, "classical": classical}
-        scores[what] = compare(decoders, X, y, groups=subjects).scores
-    say(f"\n{_format_paired(scores)}")
-    from .demo_figures import plot_paired
-
-    return scores, plot_paired(scores, signals, y, figure)
+    found, network = {}, {decoder_name(classifier): classifier}
+    for title, names in progress(VIEWS.items(), description="Decoding"):
+        X = signals if len(names) > 1 else signals.by_modality[names[0]]
+        classical = baselines.for_data(X, y)
+        if len(names) > 1:  # those of one modality have been shown
+            classical = {"all classical": classical["all classical"]}
+        found[title] = compare({**network, **classical}, X, y, groups=subjects)
+        show(f"\n{title}: {found[title]}")
+    return found
 
 
 def _describe(signals):
-    fmri, eeg, meg = (signals.parts[name] for name in ("fmri", "eeg", "meg"))
+    fmri, eeg, meg = (signals.by_modality[name] for name in ("fmri", "eeg", "meg"))
     return (
         f"{len(eeg.ch_names)} electrodes and {len(meg.ch_names)} coils for "
         f"{eeg.data.shape[2] / eeg.sfreq:g} s, {len(fmri.ch_names)} regions for "
@@ -88,23 +89,23 @@ def _describe(signals):
     )
 
 
-def _format_paired(scores):
-    """One line per modality, decoders side by side."""
-    first = next(iter(scores.values()))
-    one = next(iter(first.values()))
-    lines = [
-        f"Balanced accuracy, rest against task, in subjects left out of training: mean of "
-        f"{len(one.folds)} folds, 95 % interval over {one.n_groups} subjects. Chance "
-        f"{one.chance:.3f}.",
-        "",
-        "  ".join(["decoded from", *(name.ljust(22) for name in first)]).rstrip(),
-    ]
-    for what, row in scores.items():
-        cells = ["{:.3f} [{:.3f}, {:.3f}]".format(s.mean, *s.interval) for s in row.values()]
-        lines.append("  ".join([what.ljust(12), *(cell.ljust(22) for cell in cells)]).rstrip())
-    if "untrained" in next(iter(first)):
-        lines += ["", "UNTRAINED weights: the network's features are random."]
-    return "\n".join(lines)
+def _draw(found, title, path):
+    """Draw one panel per comparison, and save the figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    n_columns = min(2, len(found))
+    n_rows = -(-len(found) // n_columns)
+    figure = Figure(figsize=(7.5 * n_columns, 4.2 * n_rows), layout="constrained")
+    FigureCanvasAgg(figure)  # no window, whatever the backend
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, (name, comparison) in zip(panels, found.items(), strict=True):
+        comparison.plot(axes).set_title(name)
+    figure.suptitle(title)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
 
 
 def _find_files(data):
@@ -125,7 +126,7 @@ def _find_files(data):
 
 
 def _real_epochs(files):
-    """Epochs of all runs with left and right fists, and the run of each."""
+    """Read epochs of all runs with left and right fists, and the run of each."""
     import mne
 
     from ..io import read_recording

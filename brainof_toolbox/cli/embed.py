@@ -1,4 +1,4 @@
-"""The command ``brainof embed``: recordings -> a table, kept piece by piece until it is whole."""
+"""The command ``brainof embed``: recordings -> a table; finished rows survive interruptions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_embed(commands, parents):
 
 
 def _add_options(parser):
-    """Add the options that only this command has."""
+    """Add the options of this command."""
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
     )
@@ -40,7 +40,7 @@ def _add_options(parser):
         "counted",
     )
     workers = parser.add_argument_group(
-        "workers", "Interrupted, the same command goes on with the recordings that are not done."
+        "workers", "After an interruption, the same command embeds the recordings that are left."
     )
     workers.add_argument(
         "--jobs", type=int, metavar="N", help="processes (default: 1; -1: one per core)"
@@ -48,7 +48,7 @@ def _add_options(parser):
     workers.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="scheduler of a dask.distributed cluster that sees the same files, such as "
+        help="scheduler of a dask.distributed cluster with access to the same files, such as "
         "tcp://host:8786",
     )
 
@@ -65,7 +65,7 @@ def run_embed(options):
         n_jobs=options.jobs,
         verbose=True,
     ).fit(items[:1])
-    parts = Parts(output, make_stamps(items, embedder, options.atlas))
+    parts = Parts(output, make_stamps(items, embedder.encoder_, options.atlas))
     try:
         with ExitStack() as stack:
             if options.dask:
@@ -91,7 +91,9 @@ def _check_output(options):
     if output.suffix not in OUTPUTS:
         options.parser.error(f"--output must end in {', '.join(OUTPUTS)}, got {output.name!r}")
     if options.dask and options.jobs is not None:
-        options.parser.error("--jobs counts processes of this machine; with --dask leave it out")
+        options.parser.error(
+            "--jobs is the number of processes of this machine; omit it with --dask"
+        )
     if output.suffix == ".parquet":
         soft_import("pyarrow", "Writing parquet")
     if options.dask:
@@ -104,7 +106,7 @@ def _check_output(options):
 
 
 def _find_items(options):
-    """Items to embed, what to call them, and a table of whose they are (None: plain files)."""
+    """Return items to embed, their names, and a table of subjects (None for plain files)."""
     from ..io.recordings import RecordingPath
     from ..io.records import describe_record
     from ..io.splits import drop_later_parts
@@ -134,14 +136,16 @@ def _use_dask(address, stack):
 
 
 def _embed_the_rest(embedder, items, names, parts, on_error):
-    """Embed what no part is there for; returns how many were left out."""
-    from ..estimators.parallel import embed_groups
-    from ..samples import name_item
+    """Embed the items without a stored part; return the number of skipped ones."""
+    from ..encoder.parallel import embed_items
+    from ..io.inputs import name_item
 
     groups = [[(index, item)] for index, item in enumerate(items) if not parts.has(index)]
-    parts.say_what_is_there(len(items) - len(groups), len(items))
+    parts.report_found(len(items) - len(groups), len(items))
     n_skipped = 0
-    for outcome in embed_groups(embedder, groups, on_error=on_error):
+    for outcome in embed_items(
+        embedder.encoder_, groups, n_jobs=embedder.n_jobs, on_error=on_error
+    ):
         if outcome.rows is not None:
             parts.save(outcome.index, outcome.rows)
             continue
@@ -153,7 +157,7 @@ def _embed_the_rest(embedder, items, names, parts, on_error):
 
 
 def _write(output, rows, names, who, columns):
-    """Write the table aside and move it in place."""
+    """Write the table to a temporary file and move it into place."""
     import numpy as np
     import pandas as pd
 

@@ -10,12 +10,12 @@ _PACKAGES = ("torch", "mne", "nilearn", "scikit-learn", "numpy", "safetensors")
 def add_info(commands, parents):
     """Add the command to the parsers of commands."""
     info = commands.add_parser("info", parents=parents, help="versions, devices, checkpoints")
-    info.add_argument("checkpoint", nargs="?", help="name or folder of one to describe")
+    info.add_argument("checkpoint", nargs="?", help="name or folder of a checkpoint to describe")
     info.set_defaults(run=run_info)
 
 
 def run_info(options):
-    """Print what is installed, or what a checkpoint is."""
+    """Print versions and devices, or describe a checkpoint."""
     if options.checkpoint:
         _print_checkpoint(options.checkpoint)
     else:
@@ -43,12 +43,12 @@ def _print_versions():
 
 
 def _print_bundled():
-    """One line per bundled checkpoint, and where its model card is."""
+    """Print one line per bundled checkpoint, and the path of its model card."""
     from ..models.checkpoint import describe_checkpoints
 
     cards = describe_checkpoints()
     if not cards:
-        print("checkpoints      none are bundled with this version")
+        print("checkpoints      none bundled")
     for name, about in cards.items():
         n_parameters = about["parameters"]
         count = f"{n_parameters:,}" if isinstance(n_parameters, int) else "unknown number of"
@@ -84,7 +84,7 @@ def _print_checkpoint(path_or_name):
 
 
 def _print_value(key, value):
-    """A line; of a list or an object of objects, one line each."""
+    """Print one line, or one per object of a list or an object of objects."""
     rows = list(value.values() if isinstance(value, dict) else value if _is_list(value) else ())
     if not rows or not all(isinstance(row, dict) for row in rows):
         print(f"  {key}: {value}")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they read: records and trials of BIDS folders."""
+"""Options that several commands share; records and trials of BIDS folders."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from .._utils.validation import check_number
 
 DATATYPES = ("func", "eeg", "meg")
-CHECKPOINT = "brainof-tiny"  # the default of the estimators, which cannot be imported for a parser
+CHECKPOINT = "brainof-tiny"  # default of the estimators, which are not imported for a parser
 UNTRAINED = "none"
 
 
 def make_network_options():
-    """Make the parent parser of the commands that apply the network to recordings."""
+    """Make the parent parser of the commands that apply the network."""
     network = argparse.ArgumentParser(add_help=False)
     network.add_argument(
         "files",
@@ -23,10 +23,13 @@ def make_network_options():
     )
     add_checkpoint_option(network)
     network.add_argument(
-        "--pooling", default="flat", choices=("flat", "mean", "mean+std"), help="default: flat"
+        "--pooling",
+        default="flatten",
+        choices=("flatten", "mean", "mean+std"),
+        help="default: flatten",
     )
     network.add_argument(
-        "--layer", type=int, metavar="N", help="read the latents after N layers (default: all)"
+        "--layer", type=int, metavar="N", help="use the latents after N layers (default: all)"
     )
     network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
     network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
@@ -61,9 +64,7 @@ def network_parameters(options):
 def add_bids_options(parser):
     """Add the options that choose recordings of a BIDS folder, and the atlas of images."""
     group = parser.add_argument_group("a BIDS folder")
-    group.add_argument(
-        "--datatypes", nargs="+", choices=DATATYPES, help="default: all that are there"
-    )
+    group.add_argument("--datatypes", nargs="+", choices=DATATYPES, help="default: all")
     group.add_argument("--subjects", nargs="+", metavar="SUB", help="default: all")
     group.add_argument("--sessions", nargs="+", metavar="SES", help="default: all")
     group.add_argument("--task", help="name of a task")
@@ -80,7 +81,7 @@ def add_reader_options(parser):
     """Add the options of ``read_recording`` for plain files."""
     group = parser.add_argument_group("recordings that need a decision")
     group.add_argument(
-        "--encoding", metavar="NAME", help="of annotations that are not UTF-8, such as latin1"
+        "--encoding", metavar="NAME", help="encoding of annotations if not UTF-8, such as latin1"
     )
     group.add_argument(
         "--allow-maxshield",
@@ -90,22 +91,22 @@ def add_reader_options(parser):
 
 
 def refuse_reader_options(options):
-    """Refuse the options of plain files for a BIDS folder, whose sidecars decide."""
+    """Refuse options of plain files for a BIDS folder, where sidecars replace them."""
     if options.encoding or options.allow_maxshield:
         options.parser.error(
-            "--encoding and --allow-maxshield are for files: the text of a BIDS folder is in its "
+            "--encoding and --allow-maxshield are for files: events of a BIDS folder are in its "
             "events.tsv, and shielded MEG is read with a warning"
         )
 
 
 def is_bids_root(files):
-    """Whether the arguments are one BIDS folder."""
+    """Return True if the arguments are one BIDS folder."""
     paths = [Path(file) for file in files]
     folders = [path for path in paths if path.is_dir() and path.suffix not in (".ds", ".mff")]
     if folders and len(paths) > 1:
         raise ValueError(
-            f"{folders[0]} is a folder: a BIDS folder is taken alone, one at a time, and "
-            "recordings as files."
+            f"{folders[0]} is a folder: pass one BIDS folder alone, one at a time, or recordings "
+            "as files."
         )
     return bool(folders)
 
@@ -151,7 +152,7 @@ def _entities(options):
 
 
 def rows_of(records):
-    """Say of each record whose and what it is."""
+    """Return a table of subject, session, task, run and modalities of each record."""
     from ..signals import MODALITIES
 
     table = records.to_dataframe()[["subject", "session", "task", "run"]].copy()
@@ -159,10 +160,3 @@ def rows_of(records):
         "+".join(name for name in MODALITIES if record.get(name) is not None) for record in records
     ]
     return table
-
-
-def modalities_of(records):
-    """Modalities that at least one record has, in reading order."""
-    from ..signals import MODALITIES
-
-    return [name for name in MODALITIES if any(r.get(name) is not None for r in records)]

@@ -1,7 +1,7 @@
-"""What an interrupted ``brainof embed`` has done, kept beside its output.
+"""Rows of finished recordings of ``brainof embed``, kept beside its output.
 
-A part is the rows of one recording. Its name is a stamp of all that decides them, so that parts
-of other options, weights or files are never taken.
+A part holds the rows of one recording. Its name is a hash of everything that determines them, so
+that parts of other options, weights or files are not used.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class Parts:
 
         try:
             return np.load(self._path(index), allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # not there, or cut short with the machine
+        except (OSError, ValueError, EOFError):  # absent or incomplete
             return None
 
     def has(self, index):
-        """Say whether a recording is done."""
+        """Return True if a recording is done."""
         return self._load(index) is not None
 
     def save(self, index, rows):
-        """Keep the rows of a recording; all of them or none."""
+        """Store the rows of a recording, all of them or none."""
         # rows (n_samples, n_features).
         import numpy as np
 
@@ -59,13 +59,13 @@ class Parts:
             np.save(file, rows)
 
     def load_all(self):
-        """Load what is done."""
+        """Load the rows of finished recordings."""
         # -> rows (n_samples, n_features).
         loaded = {index: self._load(index) for index in range(len(self._stamps))}
         return {index: rows for index, rows in loaded.items() if rows is not None}
 
-    def say_what_is_there(self, n_done, n_items):
-        """Tell of an interrupted run."""
+    def report_found(self, n_done, n_items):
+        """Print how much an interrupted run has done."""
         if n_done:
             print(
                 f"brainof: {n_done} of {n_items} recordings were embedded by an interrupted run",
@@ -79,12 +79,12 @@ class Parts:
             )
 
     def keep(self):
-        """Leave what is done for the next run, and say so; leave no empty folder."""
+        """Keep the parts for the next run and print their number; remove an empty folder."""
         n_done = sum(self._path(index).exists() for index in range(len(self._stamps)))
         if n_done:
             print(
                 f"brainof: {n_done} of {len(self._stamps)} recordings are done and kept; the same "
-                "command goes on from there",
+                "command continues with the others",
                 file=sys.stderr,
             )
         elif not any(self.folder.iterdir()):
@@ -95,17 +95,14 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def make_stamps(items, embedder, atlas):
+def make_stamps(items, encoder, atlas):
     """Make a string per recording that changes with everything that determines its rows."""
     from .. import __version__
 
     folders = {}
     run = [
         __version__,
-        *embedder._feature_key(),
-        embedder.backbone_.config.to_dict(),
-        embedder.preprocessing_.to_dict(),
-        embedder.missing_positions,
+        encoder.fingerprint,
         atlas and [str(atlas), _files_of(Path(atlas), folders, whole=False)],
     ]
     run = json.dumps(run, sort_keys=True, default=str)
@@ -120,13 +117,13 @@ def _describe(item, folders):
         path = Path(item).absolute()
         options = [item.options] if hasattr(item, "options") else []
         return json.dumps([str(path), _files_of(path, folders, whole=path.is_dir()), *options])
-    said = []
+    files = []
     for key, value in sorted(item.items()):
         path = getattr(value, "fpath", value)
-        said.append([key, str(path)])
+        files.append([key, str(path)])
         if isinstance(path, Path):  # sidecars lie in the same folder
-            said[-1].append(_files_of(path, folders, whole=True))
-    return json.dumps(said)
+            files[-1].append(_files_of(path, folders, whole=True))
+    return json.dumps(files)
 
 
 def _files_of(path, folders, *, whole):

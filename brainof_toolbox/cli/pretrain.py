@@ -19,7 +19,7 @@ examples:
   torchrun --nproc-per-node 8 -m brainof_toolbox.pretraining run.toml
   brainof plot-run runs/first
 
-Ctrl-C and SIGTERM finish the step and save.
+Ctrl-C and SIGTERM: the run finishes its step and saves.
 """
 
 
@@ -31,8 +31,8 @@ def add_pretrain_commands(commands, parents):
         "pretrain",
         parents=parents,
         help="train a network on a corpus",
-        description="Masked Temporal-Frequency Modeling, as a TOML file says; the result is a "
-        "checkpoint that embed and decode take.",
+        description="Masked Temporal-Frequency Modeling, configured by a TOML file; the result is "
+        "a checkpoint for embed and decode.",
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """Simulated recordings (``make_*``) and explicit downloads (``fetch_*``).
 
-Everything simulated is seeded, in SI units, and carries an effect that a decoder should find.
+Simulated data are seeded, in SI units, and have an effect that a decoder should detect.
 """
 
 from ._atlases import fetch_atlas

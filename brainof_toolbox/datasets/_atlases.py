@@ -11,9 +11,9 @@ from ..io.regions import resolve_masker
 
 
 def fetch_atlas(name, *, data_dir=None):
-    """Download a published atlas once, so that its name can be given as ``masker=``.
+    """Download a published atlas once, so that its name can be passed as ``masker=``.
 
-    Nothing else in this package downloads an atlas.
+    No other function of this package downloads an atlas.
 
     Parameters
     ----------
@@ -21,30 +21,30 @@ def fetch_atlas(name, *, data_dir=None):
         ``"schaefer-100"`` (to ``"schaefer-1000"``; 7 networks), ``"aal"`` (version 3v2),
         ``"harvard-oxford"`` (cortical, split into hemispheres), ``"destrieux"``, ``"basc-122"``
         (7, 12, 20, 36, 64, 122, 197, 325 or 444), ``"difumo-64"`` (to ``"difumo-1024"``) or
-        ``"msdl"``. ``"brainnetome"`` has to be downloaded by hand; the error says from where.
+        ``"msdl"``. ``"brainnetome"`` must be downloaded by hand; the error has the address.
     data_dir : path-like | None
-        Folder of all atlases. ``None`` (default) means the environment variable
-        ``BRAINOF_ATLASES``, or else ``~/.cache/brainof_toolbox/atlases``. Atlases in another
-        folder are not found by name: set the variable, or pass on the masker that is returned.
+        Folder of all atlases. ``None`` (default): the environment variable ``BRAINOF_ATLASES``,
+        or else ``~/.cache/brainof_toolbox/atlases``. Atlases in another folder are not found by
+        name: set the variable, or use the returned masker.
 
     Returns
     -------
     masker : nilearn.maskers.NiftiLabelsMasker | nilearn.maskers.NiftiMapsMasker
-        Unfitted; what ``masker=name`` means from now on. An atlas that is there already is not
-        downloaded again.
+        Unfitted; ``masker=name`` is equal to it from now on. An existing atlas is not downloaded
+        again.
 
     Raises
     ------
     ValueError
-        If no atlas is called so.
+        If there is no such atlas.
     OSError
-        If the download fails; nothing is left behind.
+        If the download fails; partial files are removed.
     FileNotFoundError
-        For ``"brainnetome"``, when its file is not there.
+        For ``"brainnetome"``, if its file does not exist.
     """
     family, n_regions = split_atlas_name(name)
     if family is None:
-        raise ValueError(f"No atlas is called {name!r}; known names are {', '.join(ATLAS_NAMES)}.")
+        raise ValueError(f"No atlas is called {name!r}; available are {', '.join(ATLAS_NAMES)}.")
     folder = atlas_folder(name, data_dir)
     if family != "brainnetome" and not (folder / "atlas.nii.gz").is_file():
         _download(name, family, n_regions, folder)
@@ -52,19 +52,19 @@ def fetch_atlas(name, *, data_dir=None):
 
 
 def _download(name, family, n_regions, folder):
-    """Fetch into a temporary folder beside the final one, and move it there when it is whole."""
+    """Fetch into a temporary folder, and move it to the final one when complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
     try:
         atlas = _fetch(family, n_regions, os.path.join(scratch, "nilearn"))
         _save(atlas, scratch)
         folder.mkdir(exist_ok=True)
-        for file in ("atlas.tsv", "atlas.nii.gz"):  # the image last: it says that all is there
+        for file in ("atlas.tsv", "atlas.nii.gz"):  # the image last: it marks a complete atlas
             os.replace(os.path.join(scratch, file), folder / file)
-    except Exception as error:  # nilearn and its downloads raise many kinds
+    except Exception as error:  # nilearn and its downloads raise many types
         raise OSError(
             f"Could not download the atlas {name!r} to {folder}: {type(error).__name__}: {error}. "
-            "Check the connection, or get the file by other means and pass its path as masker=."
+            "Check the connection, or download the file yourself and pass its path as masker=."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -92,7 +92,7 @@ def _fetch(family, n_regions, data_dir):
 
 
 def _save(atlas, folder):
-    """The image, and the table of names that :func:`resolve_masker` reads beside it."""
+    """Return the image, and the table of names that :func:`resolve_masker` reads."""
     from nilearn.image import load_img
 
     image = load_img(atlas.maps)

@@ -17,23 +17,23 @@ from .sources import source_table
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PairedRecordings(Sequence):
-    """What :func:`make_paired_recordings` returns: a sequence of records, a valid ``X``.
+    """Sequence of simulated records, as returned by :func:`make_paired_recordings`.
 
     Parameters
     ----------
     records : list of dict
-        One per subject and run: ``"subject"``, ``"run"``, ``"task"``, ``"t_r"``, and the
-        modalities that are there, ``"fmri"``, ``"eeg"`` and ``"meg"``.
+        One per subject and run: ``"subject"``, ``"run"``, ``"task"``, ``"t_r"``, and the available
+        modalities, ``"fmri"``, ``"eeg"`` and ``"meg"``.
     labels : ndarray of str | None
-        The sex of each record's subject for ``label="group"``; None for ``label="state"``, whose
-        labels are in the annotations.
+        Sex of the subject of each record for ``label="group"``; None for ``label="state"``, with
+        labels in the annotations.
     participants : pandas.DataFrame
         ``participant_id``, ``sex`` and ``age``, one row per subject.
     events : pandas.DataFrame
         For ``label="state"`` the events of every run: ``subject``, ``run``, ``onset`` and
         ``duration`` in s, ``trial_type``.
     root : pathlib.Path | None
-        The BIDS dataset, when one was written.
+        Folder of the BIDS dataset, if written.
     """
 
     records: list
@@ -44,7 +44,7 @@ class PairedRecordings(Sequence):
 
     @property
     def subject(self):
-        """The subject of each record, for ``groups``."""
+        """Subject of each record, for ``groups``."""
         return tuple(record["subject"] for record in self.records)
 
     def __len__(self):
@@ -85,49 +85,49 @@ def make_paired_recordings(
 ):
     """Simulate simultaneous EEG, MEG and fMRI of several subjects from common sources.
 
-    Each of 82 sources in the brain has a slowly changing level of activity. It sets the amplitude
-    of the source's 1/f background and of its alpha, mu, beta and theta rhythms. Electrodes and
-    coils see the sources through MNE's four-shell sphere model; the scanner sees the power of the
-    same activity through a haemodynamic response, spread over the voxels around each source.
+    Each of 82 sources in the brain has a slowly changing level of activity, which determines the
+    amplitude of its 1/f background and of its alpha, mu, beta and theta rhythms. EEG and MEG are
+    computed with MNE's four-shell sphere model; BOLD is the power of the same activity, convolved
+    with a haemodynamic response and spread over the voxels around each source.
 
     Parameters
     ----------
     n_subjects : int
         Number of subjects; more of them do not change the first ones.
     modalities : sequence of str
-        Which of ``"fmri"``, ``"eeg"`` and ``"meg"``; leaving one out does not change the others.
+        Any of ``"fmri"``, ``"eeg"`` and ``"meg"``; leaving one out does not change the others.
     n_runs : int
-        Runs of each subject.
+        Number of runs per subject.
     duration : float
         Length of a run in seconds, at least 20.
     label : str
-        ``"group"``: every subject has a ``sex``, which carries the effect (F against M: weaker and
-        less coherent alpha, stronger and more coherent beta and theta, larger and more global
-        slow changes of BOLD), and an ``age`` in years, which carries a graded one (slower, weaker
-        alpha, smaller slow changes). Neither is a claim about women, men or the old.
+        ``"group"``: every subject has a ``sex`` with an effect (F against M: weaker and less
+        coherent alpha, stronger and more coherent beta and theta, larger and more global slow
+        changes of BOLD), and an ``age`` in years with a graded effect (slower, weaker alpha,
+        smaller slow changes). Both effects are arbitrary, not findings about people.
         ``"state"``: blocks of ``rest`` and ``task`` alternate in every run, cued by annotations
         that last as long as the block; in task blocks alpha and mu are lower, beta and theta
         higher and more coherent, BOLD is higher in sensory, motor and control regions and lower
-        in the default mode, and every 2 s a ``stimulus`` evokes responses. Subjects then have sex
-        and age too, without any effect.
+        in the default mode, and every 2 s a ``stimulus`` evokes responses. Sex and age then have
+        no effect.
     effect_size : float
-        0 leaves all effects out; at 1 (default) they are larger than most real ones.
+        0 removes all effects; at 1 (default) they are larger than most real ones.
     views : str
-        ``"shared"``: every modality sees the same label. ``"separate"``: each sees its own noisy
-        view of it, drawn anew for each run (or block), so that combining helps. There the view of
-        EEG is the alpha rhythm of sources that point outwards, which a sphere hides from MEG;
-        that of MEG is the beta rhythm of sources along the surface, which tense muscles mostly
-        hide from electrodes; that of fMRI is the level of deep nuclei, too far from both. No
-        evoked responses then.
+        ``"shared"``: every modality depends on the same label. ``"separate"``: each depends on
+        its own noisy copy of the label, drawn for each run (or block), so that combining
+        modalities improves decoding. The effect in EEG is then in the alpha rhythm of radial
+        sources, to which MEG is blind in a sphere; in MEG in the beta rhythm of tangential
+        sources, mostly masked in EEG by muscle activity; in fMRI in the level of deep nuclei, far
+        from the sensors of both. There are no evoked responses.
     missing : float
-        Probability that a record lacks a modality; at least one always stays.
+        Probability that a record lacks a modality; at least one is always kept.
     montage : str | int | sequence of str
         Electrodes: ``"10-20"`` (19 of them), any name that
         :func:`mne.channels.get_builtin_montages` lists (all its electrodes), a number up to
         64, or names of the 10-05 system.
     n_meg : int | str
         MEG channels: a multiple of 3 up to 306, a magnetometer and two planar gradiometers at each
-        place of a simulated helmet; or ``"neuromag-306"``, the real helmet as MNE ships it.
+        position of a simulated helmet; or ``"neuromag-306"``, the real helmet included in MNE.
     sfreq : float
         Sampling rate of EEG and MEG in Hz, at least 60.
     t_r : float
@@ -137,21 +137,21 @@ def make_paired_recordings(
     block_duration : float
         Length of a block in seconds (``label="state"``).
     line_freq : float | None
-        Of the mains, in Hz; ``None`` leaves it out.
+        Line frequency in Hz; ``None``: no line noise.
     blinks : bool
-        Whether the eyes blink, about every 4 s.
+        Add blinks, about every 4 s.
     noise_level : float
-        Factor on the noise of sensors, muscles, scanner and body.
+        Factor of sensor, muscle, scanner and physiological noise.
     output : str
         ``"recordings"`` (:class:`mne.io.RawArray` and :class:`nibabel.nifti1.Nifti1Image`), or
         ``"signals"``: one-sample :class:`~brainof_toolbox.signals.Signals`.
     masker : object
-        Only for ``output="signals"``: any atlas that :func:`~brainof_toolbox.from_nifti` takes.
+        Only for ``output="signals"``: any atlas accepted by :func:`~brainof_toolbox.from_nifti`.
     write_bids : path-like | None
-        A folder that is empty or does not exist yet: the dataset is also written there, as
-        BrainVision, FIF and NIfTI, with events and participants. Task ``rest`` or ``blocks``.
+        A new or empty folder: the dataset is also written there, as BrainVision, FIF and NIfTI,
+        with events and participants. Task ``rest`` or ``blocks``.
     random_state : int | numpy.random.Generator | None
-        Seed; the same one gives the same data.
+        Seed; equal seeds give equal data.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def make_paired_recordings(
     Raises
     ------
     ValueError
-        If a parameter is outside what is described above.
+        If a parameter is invalid.
 
     Notes
     -----
@@ -175,13 +175,13 @@ def make_paired_recordings(
     points. Anatomy, gyri, the orientation of real cortex, conduction delays, nonlinear dynamics,
     epileptic or sleep activity are absent. Electrodes have no impedance, reference (potentials
     are relative to the mean over the sphere) or scanner artefacts, and MEG inside an MR scanner
-    does not exist: "simultaneous" is an idealisation. Nobody moves. Images are in MNI space
-    already, without anatomy, distortion or slice timing. Effects are chosen, not
-    measured. A decoder that works here is shown to run, not to work on people.
+    does not exist: "simultaneous" is an idealisation. There is no head motion. Images are in MNI
+    space, without anatomy, distortion or slice timing. Effects are chosen, not measured: success
+    here shows that a decoder runs, not that it works on real recordings.
 
     References
     ----------
-    EEG sees :footcite:p:`berg1994fast`, MEG :footcite:p:`sarvas1987basic`.
+    Forward models: EEG :footcite:p:`berg1994fast`, MEG :footcite:p:`sarvas1987basic`.
 
     .. footbibliography::
     """
@@ -221,7 +221,7 @@ def _check(options):
     check_number("sfreq", options["sfreq"], low=60)
     check_number("t_r", options["t_r"], low=0.1, high=10)
     check_number("voxel_size", options["voxel_size"], low=2, high=20, integer=True)
-    if options["label"] == "state":  # there must be room for one block of each kind
+    if options["label"] == "state":  # at least one block of each type
         most = options["duration"] / 2
         check_number("block_duration", options["block_duration"], low=4, high=most)
     check_number("noise_level", options["noise_level"], low=0)
@@ -230,7 +230,7 @@ def _check(options):
     if options["write_bids"] is not None and options["output"] != "recordings":
         raise ValueError("write_bids needs output='recordings'.")
     if options["masker"] is not None and options["output"] != "signals":
-        raise ValueError("'masker' is read only with output='signals'; give it to the reader.")
+        raise ValueError("'masker' is used only with output='signals'; pass it to the reader.")
     make_eeg_info(options["montage"], options["sfreq"])
     make_meg_info(options["n_meg"], options["sfreq"])
 

@@ -17,8 +17,8 @@ Sources, effects and noise are described in the function's documentation, togeth
 realistic and what is not. Images are in MNI space. {effect}
 """
 _EFFECTS = {
-    "group": "The columns sex and age of participants.tsv carry a simulated effect.",
-    "state": "Blocks of the trial types rest and task differ; sex and age carry no effect.",
+    "group": "The columns sex and age of participants.tsv have a simulated effect.",
+    "state": "Blocks of the trial types rest and task differ; sex and age have no effect.",
 }
 _COLUMNS = {
     "sex": {
@@ -27,7 +27,7 @@ _COLUMNS = {
     },
     "age": {"Description": "Simulated", "Units": "year"},
 }
-#: When the simulated recordings took place: always then, so that files do not differ.
+#: Date of the simulated recordings, constant so that files do not differ.
 _DATE = datetime(2020, 1, 1, 12, tzinfo=UTC)
 
 
@@ -38,11 +38,11 @@ def write_dataset(root, records, participants, events, options):
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(
-            f"write_bids: {str(root)!r} is not an empty folder. Name another one, or empty it."
+            f"write_bids: {str(root)!r} is not an empty folder. Choose another one, or empty it."
         )
     root.mkdir(parents=True, exist_ok=True)
     for record in records:
-        # A single run needs no number.
+        # A single run has no number.
         run = record["run"] if options["n_runs"] > 1 else None
         for name in ("eeg", "meg"):
             if name in record:

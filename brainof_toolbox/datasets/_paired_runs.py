@@ -1,4 +1,4 @@
-"""One person and one run of simulated paired recordings."""
+"""Simulate one subject and one run of paired recordings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activit
 from .bold import haemodynamic, make_image, power_drive
 from .forward import make_eeg_info, make_gain, make_meg_info
 
-#: How far one modality's view of the label strays from the label, in units of effect.
+#: Standard deviation of a modality's copy of the label around the label, in units of effect.
 VIEW_NOISE = 0.5
 #: Tension of the muscles.
 MUSCLES = {"shared": 1.0, "separate": 6.0}
@@ -18,7 +18,7 @@ _AGES = (20, 70)
 
 
 def draw_person(rng, number, table):
-    """Draw a person of the study."""
+    """Draw a subject of the study."""
     sex = "FM"[number % 2]
     age = int(rng.integers(_AGES[0], _AGES[1] + 1))
     subject = draw_subject(rng, len(table))
@@ -66,7 +66,7 @@ def simulate_run(rng, person, table, run, options):
 
 
 def _draw_modalities(rng, options):
-    """Which modalities a record has; those that were not asked for do not change the others."""
+    """Draw the modalities of a record; the result does not depend on the other modalities."""
     gone = dict(zip(MODALITIES, rng.random(len(MODALITIES)), strict=True))
     asked = [name for name in MODALITIES if name in options["modalities"]]
     kept = [name for name in asked if gone[name] >= options["missing"]]
@@ -74,7 +74,7 @@ def _draw_modalities(rng, options):
 
 
 def _draw_effects(rng, person, n_slow, options):
-    """Events, and the effect on the slow grid as each modality sees it: (1, n_slow) each."""
+    """Return events, and the effect of each modality on the slow grid, (1, n_slow) each."""
     size, events = options["effect_size"], []
     if options["label"] == "group":
         parts = [(0, n_slow, 0.5 if person["sex"] == "F" else -0.5)]

@@ -1,4 +1,4 @@
-"""Many short simulated samples of simultaneous EEG, MEG and fMRI, as arrays."""
+"""Simulate many short samples of simultaneous EEG, MEG and fMRI, as arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .bold import estimate_drive, haemodynamic, positions, regional_noise, sprea
 from .forward import make_eeg_info, make_gain, make_meg_info
 from .sources import source_table
 
-#: Samples simulated at once, which bounds the memory.
+#: Number of samples simulated at once, which bounds the memory.
 _AT_ONCE = 32
 
 
@@ -41,30 +41,30 @@ def make_paired_signals(
     """Simulate many short samples of simultaneous EEG, MEG and fMRI, two states each.
 
     The sources, sensors and effects are those of :func:`make_paired_recordings` with
-    ``label="state"``, without blinks and evoked responses: every sample is a stretch of
-    ``fmri_duration`` seconds that is wholly ``rest`` or ``task``, and EEG and MEG are taken from
-    its middle. fMRI is computed for regions directly, without an image.
+    ``label="state"``, without blinks and evoked responses: every sample is a segment of
+    ``fmri_duration`` seconds of ``rest`` or ``task``, and EEG and MEG are its middle part. fMRI
+    is computed for regions directly, without an image.
 
     Parameters
     ----------
     n_samples : int
-        Samples of each subject, at least 2; half of them (rounded down) are ``task``.
+        Number of samples per subject, at least 2; half of them (rounded down) are ``task``.
     n_subjects : int
         Number of subjects; more of them do not change the first ones.
     modalities : sequence of str
-        Which of ``"fmri"``, ``"eeg"`` and ``"meg"``.
+        Any of ``"fmri"``, ``"eeg"`` and ``"meg"``.
     effect_size : float
-        0 makes both states equal.
+        Size of the difference between the states; 0 for none.
     views : str
         ``"separate"`` (default here) or ``"shared"``, as in :func:`make_paired_recordings`.
     missing : float
-        Probability that a sample lacks a modality; at least one always stays.
+        Probability that a sample lacks a modality; at least one is always kept.
     duration : float
         Length of EEG and MEG in seconds.
     fmri_duration : float
         Length of fMRI in seconds, no shorter than ``duration``.
     montage : str | int | sequence of str
-        As in :func:`make_paired_recordings`; positions are those of the template for everybody.
+        As in :func:`make_paired_recordings`; with template positions for all subjects.
     n_meg : int | str
         As in :func:`make_paired_recordings`.
     sfreq : float
@@ -72,14 +72,14 @@ def make_paired_signals(
     t_r : float
         Repetition time of fMRI in seconds.
     masker : object
-        Any atlas that :func:`~brainof_toolbox.from_nifti` takes; ``None`` is the default
+        Any atlas accepted by :func:`~brainof_toolbox.from_nifti`; ``None`` is the default
         parcellation.
     line_freq : float | None
-        Of the mains, in Hz; ``None`` (default) leaves it out.
+        Line frequency in Hz; ``None`` (default): no line noise.
     noise_level : float
-        Factor on the noise of sensors, muscles, scanner and body.
+        Factor of sensor, muscle, scanner and physiological noise.
     random_state : int | numpy.random.Generator | None
-        Seed; the same one gives the same data.
+        Seed; equal seeds give equal data.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def make_paired_signals(
     Raises
     ------
     ValueError
-        If a parameter is outside what is described above.
+        If a parameter is invalid.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def _check(options):
 
 
 def _lay_out(options):
-    """Sensors or regions of each modality, and how values become Signals."""
+    """Return the sensors or regions of each modality, as fields of Signals."""
     layouts, sfreq = {}, options["sfreq"]
     for name in MODALITIES:
         if name not in options["modalities"]:
@@ -164,7 +164,7 @@ def _lay_out(options):
 
 
 def _regions(masker):
-    """Names and head positions of an atlas's regions."""
+    """Return names and head positions of the regions of an atlas."""
     from ..io.maskers import resolve_masker
     from ..io.regions import region_geometry
 
@@ -187,7 +187,7 @@ def _packer(names, places, sfreq):
 
 
 def _simulate_subject(rng, table, layouts, options):
-    """Labels (n_samples,), values and missingness by modality of one subject."""
+    """Simulate one subject: labels (n_samples,), values and missing samples by modality."""
     streams = dict(zip(("traits", "latent", "missing", *MODALITIES), rng.spawn(6), strict=True))
     subject = draw_subject(streams["traits"], len(table))
     n = options["n_samples"]
@@ -213,7 +213,7 @@ def _simulate_subject(rng, table, layouts, options):
 
 
 def _gains(layouts, table, subject, options):
-    """Sensors on this subject's head, and what they see of the sources (without the eyes)."""
+    """Return the sensors on the head of a subject, and their gain without the eyes."""
     gains = {}
     for name in layouts:
         if name == "fmri":
@@ -225,7 +225,7 @@ def _gains(layouts, table, subject, options):
 
 
 def _simulate_chunk(streams, task, table, subject, layouts, gains, options):
-    """Values (n, n_channels, n_times) by modality."""
+    """Simulate values (n, n_channels, n_times) by modality."""
     rng, n = streams["latent"], len(task)
     n_slow = int(np.ceil((WARM_UP + options["fmri_duration"]) * SLOW))
     effects = {}

@@ -1,7 +1,7 @@
-"""Simulated recordings: seeded, in SI units, with effects that a decoder should find.
+"""Simulated recordings: seeded, in SI units, with effects that a decoder should detect.
 
-Background, alpha and mu rhythms and an evoked response of dipoles in a sphere, as electrodes,
-magnetometers and planar gradiometers see them; the physics is in ``_physics.py``.
+Background, alpha and mu rhythms and an evoked response of dipoles in a sphere, as measured by
+electrodes, magnetometers and planar gradiometers; the physics is in ``physics.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import numpy as np
 
 from .._utils.validation import check_number, check_option
 from ..io.channels import template_montage
-from .physics import helmet, make_head, record
+from .head import draw_head, record
+from .physics import helmet
 
 KINDS = ("eeg", "meg", "eeg+meg")
 EFFECTS = {
@@ -45,24 +46,24 @@ def make_raw(
     kind : str
         ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
     n_channels : int | None
-        Electrodes, at most 64 (default 32); MEG channels, a multiple of 3 up to 306: a
-        magnetometer and two planar gradiometers at each place (default 102). With
-        ``"eeg+meg"`` it counts the electrodes.
+        Number of electrodes, at most 64 (default 32); or of MEG channels, a multiple of 3 up to
+        306, a magnetometer and two planar gradiometers at each position (default 102). With
+        ``"eeg+meg"`` the number of electrodes.
     sfreq : float
         Sampling rate in Hz, at least 60.
     duration : float
         Length in seconds.
     task : str | None
-        ``None`` is rest. ``"hands"`` cues a hand every 4 s, in balanced random order, by
-        annotations ``left`` and ``right`` of 3 s, and lowers the mu rhythm of the other side.
+        ``None`` is rest. ``"hands"``: a cue for a hand every 4 s, in balanced random order, as
+        annotations ``left`` and ``right`` of 3 s, and a lower contralateral mu rhythm.
     effect_size : float
-        How much: 0 not at all, 1 (default) to a quarter of its amplitude.
+        Reduction of the mu rhythm: 0 for none, 1 (default) to a quarter of its amplitude.
     line_freq : float | None
-        Of the mains, in Hz; ``None`` leaves it out.
+        Line frequency in Hz; ``None``: no line noise.
     blinks : bool
-        Whether the eyes blink, about every 4 s.
+        Add blinks, about every 4 s.
     random_state : int | numpy.random.Generator | None
-        Seed; the same one gives the same recording.
+        Seed; equal seeds give equal recordings.
 
     Returns
     -------
@@ -72,11 +73,11 @@ def make_raw(
     Raises
     ------
     ValueError
-        If a parameter is outside what is described above.
+        If a parameter is invalid.
 
     References
     ----------
-    Potentials follow :footcite:p:`brody1973eccentric`, fields :footcite:p:`sarvas1987basic`.
+    Forward models: EEG :footcite:p:`berg1994fast`, MEG :footcite:p:`sarvas1987basic`.
 
     .. footbibliography::
 
@@ -94,7 +95,7 @@ def make_raw(
     rng = np.random.default_rng(random_state)
     info = make_info(kind, n_channels=n_channels, sfreq=sfreq)
     n_times = _count_times(duration, sfreq)
-    head = make_head(info, rng)
+    head = draw_head(info, rng)
     sides, envelopes = [], np.ones((1, 4, n_times))
     if task == "hands":
         n_trials = int((duration - 1.0) // 4.0)
@@ -148,19 +149,19 @@ def make_epochs(
     duration : float
         Length of an epoch in seconds.
     line_freq : float | None
-        Of the mains, in Hz; ``None`` leaves it out.
+        Line frequency in Hz; ``None``: no line noise.
     random_state : int | numpy.random.Generator | None
-        Seed of subject and trials alike.
+        Seed of subject and trials.
 
     Returns
     -------
     epochs : mne.EpochsArray
-        In V, T and T/m; ``event_id`` names the classes.
+        In V, T and T/m, with the classes in ``event_id``.
 
     Raises
     ------
     ValueError
-        If a parameter is outside what is described above.
+        If a parameter is invalid.
 
     Examples
     --------
@@ -188,9 +189,9 @@ def make_study(
     line_freq=50.0,
     random_state=0,
 ):
-    """Simulate the epochs of several subjects, each with a head of its own.
+    """Simulate the epochs of several subjects with different heads.
 
-    Subjects differ in the places, directions, strengths and frequencies of their sources and in
+    Subjects differ in the positions, directions, strengths and frequencies of their sources and in
     the noise of their sensors.
 
     Parameters
@@ -204,7 +205,7 @@ def make_study(
     effect_size : float
         As in :func:`make_epochs`.
     n_epochs : int
-        Epochs of each subject.
+        Number of epochs per subject.
     n_channels : int | None
         As in :func:`make_raw`.
     sfreq : float
@@ -212,19 +213,19 @@ def make_study(
     duration : float
         Length of an epoch in seconds.
     line_freq : float | None
-        Of the mains, in Hz; ``None`` leaves it out.
+        Line frequency in Hz; ``None``: no line noise.
     random_state : int | numpy.random.Generator | None
         Seed of all subjects; more subjects do not change the first ones.
 
     Returns
     -------
     epochs : mne.EpochsArray
-        All subjects, one after the other; ``epochs.metadata["subject"]`` says whose.
+        All subjects, one after the other, with ``epochs.metadata["subject"]``.
 
     Raises
     ------
     ValueError
-        If a parameter is outside what is described above.
+        If a parameter is invalid.
 
     Examples
     --------
@@ -257,12 +258,12 @@ def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
     Returns
     -------
     info : mne.Info
-        With 10-05 template positions and those of a helmet around the same head.
+        With 10-05 template positions, and MEG positions of a helmet around the same head.
 
     Raises
     ------
     ValueError
-        If a parameter is outside what is described above.
+        If a parameter is invalid.
     """
     import mne
     from mne.io.constants import FIFF
@@ -295,12 +296,12 @@ def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
 
 
 def _trials(info, rng, effect, effect_size, n_epochs, duration, line_freq):
-    """Trials of one subject: data (n_epochs, n_channels, n_times) and labels 0 or 1."""
+    """Simulate trials of one subject: data (n_epochs, n_channels, n_times), labels 0 or 1."""
     check_option("effect", effect, tuple(EFFECTS))
     check_number("effect_size", effect_size, low=0, high=2)
     check_number("n_epochs", n_epochs, low=2, integer=True)
     n_times = _count_times(duration, info["sfreq"])
-    head = make_head(info, rng)
+    head = draw_head(info, rng)
     labels = rng.permutation(np.arange(n_epochs) % 2)
     envelopes, evoked = np.ones((n_epochs, 4, n_times)), None
     if effect == "mu":

@@ -1,14 +1,14 @@
-"""What the sources do: slow levels of activity, and under them background, rhythms and responses.
+"""Simulated source activity: slow levels, background, rhythms and evoked responses.
 
 ::
 
-    level (slow, 4 Hz)      how active a source is: shared by the brain, its network, its mirror
-      |                     image and its own part; raised or lowered by the state
+    level (slow, 4 Hz)      activity of a source: a sum of parts of the whole brain, its network,
+      |                     its mirror image and its own; changed by the state
       +--> amplitude of the 1/f background (up), alpha and mu (down), beta and theta (up)
-      +--> BOLD, through the power of what the source really did (``_bold.py``)
+      +--> BOLD, from the power of the simulated activity (``bold.py``)
 
-    effects                 what the label does, given as one slow time course per modality that
-                            is meant to see it: equal ones, or separate views
+    effects                 effect of the label, one slow time course per modality: equal ones,
+                            or separate views
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from scipy.fft import ifft, next_fast_len
 from .physics import noise
 from .sources import RHYTHMS
 
-#: Rate of the slow time courses in Hz, and what a recording needs before its start, in s: the
-#: haemodynamic response reaches that far back.
+#: Rate of the slow time courses in Hz, and the lead-in of a recording in s, the length of the
+#: haemodynamic response.
 SLOW, WARM_UP = 4.0, 24.0
-#: Shares of a level's variance: whole brain, network, mirror image (the rest is the source's own).
+#: Shares of the variance of a level: whole brain, network, mirror image; the rest is independent.
 _SHARES = {"global": 0.20, "network": 0.20, "pair": 0.40}
-#: How far a level of one standard deviation changes the log of the background's amplitude.
+#: Change of the log amplitude of the background per standard deviation of the level.
 DEPTH = 0.28
-#: What one unit of effect does: to levels, by the table's column "task"; to the log of their
-#: spread and the share of the whole brain in them; to the log of a rhythm's amplitude; to
-#: the share of its variance that is coherent between places.
+#: Changes per unit of effect: of levels, times the column "task"; of the log of their spread and
+#: the share of the whole brain; of the log amplitude of a rhythm; of its coherent share of
+#: variance.
 _SHIFT, _SPREAD, _BINDING = 2.0, 1.1, 0.3
 _LOG_AMPLITUDE = {"alpha": -0.7, "mu": -0.6, "beta": 0.6, "theta": 0.4}
 _COHERENCE, _COUPLING = 0.2, {"alpha": -0.15, "mu": 0.0, "beta": 0.35, "theta": 0.35}
-#: Which modality's view each rhythm and the levels follow.
+#: Modality with the effect on each rhythm and on the levels.
 _CARRIER = {"alpha": "eeg", "mu": None, "beta": "meg", "theta": None}
 _AGEING = {"alpha_hz": -0.8, "alpha": -0.35, "levels": -0.25}
 
 
 def draw_subject(rng, n_sources):
-    """Draw what makes a subject: head, strengths, frequencies, noise, haemodynamic delay."""
+    """Draw head size, strengths, frequencies, noise and haemodynamic delay of a subject."""
     return {
-        # Whole percents, so that few sphere models are fitted.
+        # In whole percents, so that few sphere models are fitted.
         "scale": round(float(np.clip(1 + 0.03 * rng.normal(), 0.93, 1.05)), 2),
         "strength": np.exp(0.25 * rng.normal() + 0.2 * rng.normal(size=n_sources)),
         "peaks": {
@@ -55,7 +55,7 @@ def draw_subject(rng, n_sources):
 
 
 def draw_levels(rng, table, effect, *, sustained, ageing=0.0):
-    """Slow levels of activity of every source."""
+    """Simulate slow levels of activity of all sources."""
     # effect (n, n_slow) -> levels (n, n_sources, n_slow).
     n, n_slow = effect.shape
     networks, network = np.unique(table["network"], return_inverse=True)
@@ -73,7 +73,7 @@ def draw_levels(rng, table, effect, *, sustained, ageing=0.0):
     for name, count in counts.items():
         common = _slow_noise(rng, (n, count, n_slow))
         levels += np.sqrt(shares[name])[..., None] * common[:, members[name]]
-    own = np.maximum(1.0 - sum(shares.values()), 0.0)  # strong effects bind all there is
+    own = np.maximum(1.0 - sum(shares.values()), 0.0)  # strong effects use all variance
     levels += np.sqrt(own)[..., None] * _slow_noise(rng, levels.shape)
     levels *= spread[..., None]
     levels -= DEPTH * (spread**2 - 1)[..., None]  # wider swings, the same mean power
@@ -87,7 +87,7 @@ def _slow_noise(rng, shape):
 
 
 def simulate_activity(rng, table, subject, levels, effects, views, sfreq, n_times, **options):
-    """Moments of all sources over time."""
+    """Simulate moments of all sources over time."""
     # levels (n, n_sources, n_slow), effects (n, n_slow) -> moments (n, n_sources, n_times), broad
     # (n, n_sources, n_times).
     ageing, stimuli = options.get("ageing", 0.0), options.get("stimuli", ())
@@ -125,13 +125,13 @@ def simulate_activity(rng, table, subject, levels, effects, views, sfreq, n_time
 
 
 def _view(effects, rhythm, views):
-    """The time course of effect that a rhythm follows, or None."""
+    """Return the time course of the effect on a rhythm, or None."""
     carrier = _CARRIER[rhythm] if views == "separate" else "eeg"
     return None if carrier is None else effects[carrier]
 
 
 def _between(n_slow, n_times, sfreq):
-    """Neighbours and weight on the slow grid for each fast time point."""
+    """Return neighbours and weight on the slow grid for each fast time point."""
     where = np.clip(np.arange(n_times) / sfreq * SLOW - 0.5, 0, n_slow - 1)
     low = np.minimum(where.astype(int), max(n_slow - 2, 0))
     return low, np.minimum(low + 1, n_slow - 1), where - low
@@ -145,7 +145,7 @@ def stretch(slow, at):
 
 
 def band_noise(rng, shape, sfreq, peak, width, pair, phases, coherent):
-    """Narrow-band waves of unit variance: partly coherent at a phase lag, partly of the pair."""
+    """Simulate narrow-band waves of unit variance, partly coherent with a phase lag."""
     n, n_active, n_times = shape
     pairs, member = np.unique(pair, return_inverse=True)
     everywhere = _analytic(rng, (n, 1, n_times), sfreq, peak, width) * np.exp(1j * phases[:, None])
@@ -157,7 +157,7 @@ def band_noise(rng, shape, sfreq, peak, width, pair, phases, coherent):
 
 
 def _analytic(rng, shape, sfreq, peak, width):
-    """Complex narrow-band Gaussian noise without negative frequencies, unit mean square."""
+    """Simulate complex narrow-band Gaussian noise of positive frequencies, unit mean square."""
     length = next_fast_len(shape[-1])
     freqs = np.arange(length) * sfreq / length
     weights = np.exp(-((freqs - peak) ** 2) / (4 * width**2)) * (freqs < sfreq / 2)
@@ -170,7 +170,7 @@ def _analytic(rng, shape, sfreq, peak, width):
 
 
 def _responses(rng, table, stimuli, sfreq, n_times):
-    """Evoked moments in nAm: (n_sources, n_times)."""
+    """Return evoked moments in nAm (n_sources, n_times)."""
     evoked = np.zeros((len(table), n_times))
     active = np.flatnonzero(table["evoked"] > 0)
     latency, size = (table[name].to_numpy()[active] for name in ("latency", "evoked"))

@@ -1,4 +1,4 @@
-"""What a scanner sees of the sources: their power, through a haemodynamic response, in space.
+"""Simulated BOLD: power of the sources, haemodynamic response, spread in space.
 
 ::
 
@@ -18,21 +18,23 @@ from scipy.spatial.distance import cdist
 from .activity import DEPTH, SLOW, WARM_UP
 from .physics import noise
 
-#: Spread of a source's haemodynamic response in space (standard deviation), m.
+#: Spatial spread of the haemodynamic response of a source (standard deviation), m.
 _SPREAD = 0.011
 #: Percent signal change per unit of level; noise in percent.
 _GAIN, _THERMAL, _BREATHING, _PULSE, _DRIFT = 0.15, 0.6, 0.035, 0.035, 0.1
-#: Of neighbouring voxels together: white and slow parts in percent, their reach in m, and the
-#: distance in mm of the points that they spread from.
+#: Noise shared by neighbouring voxels: white and slow parts in percent, their spread in m, and
+#: the distance in mm of their centres.
 _LOCAL, _REACH, _SPACING = (0.30, 0.36), 0.007, 14
-#: Signal of the scanner without activity, arbitrary units.
+#: Scanner signal without activity, arbitrary units.
 BASELINE = 10000.0
 
 
 def power_drive(broad, sfreq, n_slow):
-    """Log power of the activity in bins of the slow grid, around its mean over the recording."""
+    """Compute the log power in bins of the slow grid, minus its mean over the recording."""
     # broad (n, n_sources, n_times) -> drive (n, n_sources, n_slow).
-    steps = np.diff(broad, axis=2, prepend=broad[..., :1])  # weighs high frequencies: local work
+    steps = np.diff(
+        broad, axis=2, prepend=broad[..., :1]
+    )  # emphasises high frequencies, as local activity
     edges = np.minimum(np.round(np.arange(n_slow) * sfreq / SLOW), steps.shape[2] - 1).astype(int)
     power = np.add.reduceat(steps**2, edges, axis=2)
     power /= np.diff([*edges, steps.shape[2]])
@@ -42,7 +44,7 @@ def power_drive(broad, sfreq, n_slow):
 
 
 def estimate_drive(rng, levels):
-    """The drive of levels whose activity was not simulated: with the same uncertainty."""
+    """Compute the drive from levels only, with the sampling noise of simulated activity."""
     # levels (n, n_sources, n_slow) -> drive (n, n_sources, n_slow).
     return levels + 0.6 * rng.normal(size=levels.shape)
 
@@ -67,16 +69,16 @@ def haemodynamic(drive, subject, t_r, n_volumes):
 
 
 def spread_weights(places, sources, reach=_SPREAD):
-    """How much each place sees of each source."""
+    """Compute the weight of each source at each place."""
     # places (n_places, 3), sources (n_sources, 3) -> weights (n_places, n_sources).
     square = cdist(places, sources, "sqeuclidean")
-    square -= square.min(axis=1, keepdims=True)  # far from all of them, the nearest one decides
+    square -= square.min(axis=1, keepdims=True)  # far from all sources, only the nearest one
     weights = np.exp(-square / (2 * reach**2))
     return weights / np.linalg.norm(weights, axis=1, keepdims=True)
 
 
 def scanner_noise(rng, n, n_places, n_volumes, t_r, level, thermal):
-    """Noise of scanner and body in percent, all but the local part."""
+    """Simulate scanner and physiological noise in percent, without the local part."""
     # -> added (n, n_places, n_volumes).
     times = np.arange(n_volumes) * t_r
     body = np.zeros((n, 1, n_volumes))
@@ -104,7 +106,7 @@ def _local_noise(rng, shape, t_r):
 
 @lru_cache(maxsize=4)
 def _brain(voxel_size):
-    """Mask and affine of the MNI152 brain on a coarse grid, and the voxels' places in m."""
+    """Return mask and affine of the MNI152 brain on a coarse grid, and voxel positions in m."""
     from nilearn.datasets import load_mni152_brain_mask
 
     image = load_mni152_brain_mask(resolution=voxel_size)
@@ -119,13 +121,13 @@ def _spread_of_noise(voxel_size):
 
 
 def positions(table):
-    """Where sources lie."""
+    """Return the positions of the sources."""
     # -> places (n_sources, 3).
     return table[["x", "y", "z"]].to_numpy() / 1e3
 
 
 def make_image(rng, bold, table, t_r, voxel_size, level):
-    """Paint a run into a 4-D image of the MNI152 brain."""
+    """Make a 4-D image of a run in the MNI152 brain."""
     # bold (n_sources, n_volumes).
     import nibabel as nib
 
@@ -135,7 +137,7 @@ def make_image(rng, bold, table, t_r, voxel_size, level):
     change = spread_weights(places, positions(table)) @ bold
     change += level * _spread_of_noise(voxel_size) @ local
     change += scanner_noise(rng, 1, len(places), n_volumes, t_r, level, _THERMAL)[0]
-    # Tissue and coil: a smooth field that the percent changes ride on.
+    # Tissue and coil: a smooth baseline of the percent changes.
     field = 1.0 + 0.1 * np.cos(40 * places).sum(axis=1) + 0.05 * rng.normal(size=len(places))
     data = np.zeros((*mask.shape, n_volumes), dtype=np.int16)
     data[mask] = np.round(BASELINE * field[:, None] * (1 + change / 100))

@@ -1,8 +1,6 @@
-"""What electrodes and coils see of sources in the head: MNE's sphere model, any montage."""
+"""Sensors of simulated paired recordings and their gain: any montage, any size of head."""
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 
@@ -10,22 +8,16 @@ from .._utils.validation import check_number, check_option
 from ..io.channels import template_montage
 from ..io.regions import mni_to_head
 from ._recordings import FIRST_NAMES, make_info
+from .physics import CENTRE, dipole_gain
 from .sources import orient
 
-#: The sphere that fits the template electrodes above the ears, head frame, m.
-CENTRE, RADIUS = np.array([0.0, 0.015, 0.042]), 0.0975
-#: Where the head's centre sits in the device frame: simulated helmet, real Neuromag helmet.
+#: Centre of the head in the device frame: simulated helmet, Neuromag helmet.
 _DEVICE_CENTRE = {"simulated": [0.0, 0.0, 0.04], "neuromag-306": [0.0, 0.0125, -0.008]}
-#: Brain ends here, as a share of the radius; MNE's innermost shell is at 0.90.
-_DEEPEST_SHELL = 0.88
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-#: The eyes, head frame, m; the cornea is positive, so blinks are dipoles that point to the front.
-_EYES = np.array([[-0.032, 0.09, 0.01], [0.032, 0.09, 0.01]])
-EYE_MOMENT = np.array([0.0, 0.75, 0.66])
 
 
 def make_eeg_info(montage, sfreq, scale=1.0):
-    """Measurement info of electrodes on a head of a given size."""
+    """Make the measurement info of electrodes on a head of a given size."""
     import mne
 
     name, names = _resolve_montage(montage)
@@ -48,7 +40,7 @@ def make_eeg_info(montage, sfreq, scale=1.0):
 
 
 def _resolve_montage(montage):
-    """Name of MNE's montage, and the names to take from it (None: all)."""
+    """Return the name of MNE's montage, and the electrodes to use (None: all)."""
     import mne
 
     if isinstance(montage, str):
@@ -65,7 +57,7 @@ def _resolve_montage(montage):
 
 
 def make_meg_info(n_meg, sfreq, scale=1.0):
-    """Measurement info of a helmet with a head of a given size inside."""
+    """Make the measurement info of a helmet around a head of a given size."""
     import mne
 
     kind = "simulated"
@@ -87,32 +79,8 @@ def make_meg_info(n_meg, sfreq, scale=1.0):
     return info
 
 
-@lru_cache(maxsize=64)
-def _sphere_model(scale):
-    """Brain, fluid, skull and skin with MNE's default radii and conductivities."""
-    import mne
-
-    return mne.make_sphere_model(scale * CENTRE, scale * RADIUS, verbose="error")
-
-
 def make_gain(info, table, scale=1.0):
-    """Gain of every source at every sensor, through MNE's sphere model."""
+    """Compute the gain of the sources of a table, and of the eyes, at every sensor."""
     # -> gain (n_channels, n_sources + 1).
-    import mne
-
-    centre, radius = scale * CENTRE, scale * RADIUS
-    places = scale * mni_to_head(table[["x", "y", "z"]].to_numpy() / 1e3) - centre
-    moments = np.vstack([orient(places, table["tilt"]), np.tile(EYE_MOMENT, (2, 1))])
-    places = np.vstack([places, scale * (_EYES - CENTRE)])
-    reach = np.linalg.norm(places, axis=1, keepdims=True)
-    places *= np.minimum(1.0, _DEEPEST_SHELL * radius / reach)  # inside the innermost shell
-    is_eeg = "eeg" in info.get_channel_types(unique=True)
-    sphere = _sphere_model(scale)
-    pos = {"rr": centre + places, "nn": moments}
-    space = mne.setup_volume_source_space(pos=pos, sphere=sphere, n_jobs=1, verbose="error")
-    forward = mne.make_forward_solution(
-        info, None, space, sphere, meg=not is_eeg, eeg=is_eeg, n_jobs=1, verbose="error"
-    )
-    free = forward["sol"]["data"].reshape(len(info["chs"]), len(places), 3)
-    gain = np.einsum("csk,sk->cs", free, moments)
-    return np.column_stack([gain[:, :-2], gain[:, -2:].sum(axis=1)])
+    places = scale * mni_to_head(table[["x", "y", "z"]].to_numpy() / 1e3) - scale * CENTRE
+    return dipole_gain(info, places, orient(places, table["tilt"]), scale)

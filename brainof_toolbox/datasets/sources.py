@@ -1,13 +1,12 @@
-"""The sources under simulated paired recordings: where they lie, where they point, what they do.
+"""Sources of simulated paired recordings: positions, directions and rhythms.
 
 ::
 
-    42 named sources   21 places on the left and their mirror images, most with a rhythm
+    42 named sources   21 positions on the left and their mirror images, most with a rhythm
     40 patches         spread over an ellipsoid of the size of the cortex, background only
 
-Positions are round MNI coordinates near the named structures. A tilt of 0 degrees points outwards
-(a gyral crown: MEG is blind to it in a sphere), 90 degrees along the surface (the wall of a
-sulcus).
+Positions are rounded MNI coordinates near the named structures. A tilt of 0 degrees is radial (a
+gyral crown: MEG is blind to it in a sphere), 90 degrees is tangential (the wall of a sulcus).
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-#: Rhythms in Hz, their width (standard deviation) and what one unit of activity does to the log
-#: of their amplitude: the alpha and mu rhythms fall where activity rises, beta and theta rise.
+#: Rhythms: frequency and width (standard deviation) in Hz, and change of the log amplitude per
+#: unit of activity, negative for alpha and mu, positive for beta and theta.
 RHYTHMS = {
     "alpha": {"frequency": 10.2, "width": 1.1, "slope": -0.15},
     "mu": {"frequency": 11.2, "width": 1.0, "slope": -0.15},
@@ -54,11 +53,11 @@ _COLUMNS = (
     "name x y z tilt network alpha mu beta theta evoked latency task".split()  # as in _LEFT
 )
 _N_PATCHES = 40
-#: The ellipsoid of the patches: centre and half axes in mm, MNI.
+#: Ellipsoid of the patches: centre and half axes in mm, MNI.
 _CENTRE, _AXES = np.array([0.0, -18.0, 12.0]), np.array([55.0, 71.0, 50.0])
 #: Moment of the 1/f background in nAm.
 _BACKGROUND = 14.0
-#: What is left of beta where alpha is EEG's alone: less than muscles hide from electrodes.
+#: Factor of beta in EEG with separate views: below the muscle noise.
 _BETA_ALONE = 0.6
 
 
@@ -82,7 +81,7 @@ def _table():
         {
             "name": [f"patch{i + 1:02d}" for i in range(_N_PATCHES)],
             **dict(zip("xyz", places.T, strict=True)),
-            "tilt": np.arange(_N_PATCHES) * 37 % 31,  # many tilts, in no spatial order
+            "tilt": np.arange(_N_PATCHES) * 37 % 31,  # various tilts, in no spatial order
             "network": named["network"].to_numpy()[nearest],
             "task": 0.5 * named["task"].to_numpy()[nearest],
             "pair": len(left) + np.arange(_N_PATCHES),
@@ -96,14 +95,14 @@ def _table():
 
 
 def source_table(views="shared"):
-    """List the sources that simulated paired recordings have in common.
+    """List the sources of simulated paired recordings.
 
     Parameters
     ----------
     views : str
-        ``"shared"``, or ``"separate"``: there, sources of alpha point outwards and sources of beta
-        along the surface, so that in a sphere MEG cannot see the alpha rhythm, and only deep
-        sources change their level with the label.
+        ``"shared"``, or ``"separate"``: sources of alpha are radial, so that in a sphere MEG does
+        not measure them, sources of beta are tangential, and only deep sources change their level
+        with the label.
 
     Returns
     -------
@@ -111,7 +110,7 @@ def source_table(views="shared"):
         One row per source: ``name``; ``x``, ``y``, ``z`` in mm (MNI); ``tilt`` from the outward
         direction in degrees; ``network``; moments in nAm (root mean square) of ``background``,
         ``alpha``, ``mu``, ``beta`` and ``theta``, and of the ``evoked`` response (peak) with its
-        ``latency`` in s; ``task``, what a task does to the level of activity; ``pair``, equal for
+        ``latency`` in s; ``task``, the change of the level by a task; ``pair``, equal for
         mirror images.
     """
     table = _table().copy()
@@ -125,7 +124,7 @@ def source_table(views="shared"):
 
 
 def orient(places, tilts):
-    """Directions of dipoles from their places and tilts."""
+    """Compute directions of dipoles from their positions and tilts."""
     # places (n_sources, 3), tilts (n_sources,) -> moments (n_sources, 3).
     outwards = places / np.linalg.norm(places, axis=1, keepdims=True)
     front = np.array([0.0, 1.0, 0.3])  # no x: mirror images stay mirror images

@@ -3,6 +3,7 @@
 from ._classifier import BrainOFClassifier
 from ._embedder import BrainOFEmbedder
 from ._regressor import BrainOFRegressor
+from .adaptation import FineTuning, LoRA, Probe
 from .augment import Augmentation
 from .module import BrainOFModule
 
@@ -12,4 +13,7 @@ __all__ = [
     "BrainOFEmbedder",
     "BrainOFModule",
     "BrainOFRegressor",
+    "FineTuning",
+    "LoRA",
+    "Probe",
 ]

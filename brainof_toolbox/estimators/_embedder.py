@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.validation import check_number, check_option
+from ._docs import fill_estimator_doc
 from .base import BaseBrainOF
 
 
+@fill_estimator_doc
 class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainOF):
     """Embed fMRI, EEG and MEG with a frozen Brain-OF network :footcite:p:`guo2026brainof`.
 
@@ -16,58 +20,30 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
 
     Parameters
     ----------
-    checkpoint : path-like | str | None
-        Name of a bundled checkpoint, a checkpoint directory, or ``"hf://owner/name@revision"``.
-        ``"brainof-tiny"`` comes with the package, trained as its model card says
-        (``brainof info``). ``None``: untrained weights drawn from ``random_state``, with a
-        warning.
-    pooling : str
-        How the network's latents become one vector: ``"flat"`` keeps them side by side (and with
-        them what is local in space and time), ``"mean"`` averages them, ``"mean+std"`` adds their
-        standard deviation.
-    layer : int | None
-        Read the latents after so many layers of the backbone: 0 before the first, ``None`` after
-        the last.
-    info : mne.Info | None
-        Channels and sampling rate of arrays; other inputs bring their own.
-    masker : nilearn masker | 3-D or 4-D atlas | str | None
-        How images become regions: any nilearn masker, an atlas image or its path, or the name of
-        an atlas that :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. ``None``: an
-        offline parcellation of 246 regions.
-    window : float | dict of str -> float | None
-        Samples longer than this, in seconds, are cut into windows whose embeddings are averaged.
-        ``None``: what the checkpoint states (320 s for fMRI, 10 s for EEG, 2 s for MEG), also for
-        modalities that a dict does not name.
-    missing_positions : str
-        What happens to channels without a position: ``"raise"``, or ``"placeholder"`` for
-        placeholder positions by order.
+    %(checkpoint)s
+    %(encoder_parameters)s
     on_error : str
-        What happens when an item of a list cannot be read or used: ``"raise"``, or ``"nan"`` for
-        a row of NaN and one warning that names all such items. A file that cannot even be opened
-        counts as one sample. It is an error all the same when no item can be used.
-    batch_size : int
-        Windows that go through the network at once.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
-    memory : str | joblib.Memory | None
-        Caches what maskers give, by the content of image and masker.
+        Items of a list that cannot be read or used: ``"raise"``, or ``"nan"`` for a row of NaN
+        and one warning that names all such items. A file that cannot be opened counts as one
+        sample. It is an error all the same when no item can be used.
+    %(batch_size)s
+    %(device)s
     n_jobs : int | None
-        Workers over which the items of a list are spread, by :class:`joblib.Parallel`; -1: as
-        many as there are cores. ``None``: what :func:`joblib.parallel_config` says, which is one
-        after the other outside of it. See the notes.
+        Workers over which the items of a list are spread, by :class:`joblib.Parallel`; -1: one
+        per core. ``None``: as :func:`joblib.parallel_config` sets, which is one after the other
+        outside of it. See the notes.
     random_state : int | RandomState | None
         Seed of untrained weights (``checkpoint=None``); other embeddings do not depend on it.
-    verbose : bool | None
-        ``True`` shows a progress bar on a terminal.
+    %(verbose)s
 
     Attributes
     ----------
+    encoder_ : Encoder
+        Network, preprocessing and pooling: the path from samples to rows.
     checkpoint_info_ : dict
         Name, sha256, step, number of parameters, corpus and licence of the weights.
     backbone_ : BrainOF
         The network.
-    preprocessing_ : Preprocessing
-        What the checkpoint expects of its input.
 
     Notes
     -----
@@ -80,13 +56,24 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     one thread each. Rows are those of one process, but for rounding (1e-5), because batches may
     be composed and threads counted differently.
 
-    *Settings of torch.* Rows do not depend on what the caller has set: gradients, inference mode,
+    *Settings of torch.* Rows do not depend on the caller's settings: gradients, inference mode,
     autocast, default device and type, precision of products, kernels of attention. All of these
-    are afterwards as they were.
+    are restored afterwards.
+
+    *Several modalities.* Explicit features of samples with several modalities are one block for
+    each, such as ``"eeg_covariance"``; the samples given to ``fit`` fix which. Rows are NaN where
+    a sample lacks the modality, and where a recording of EEG or MEG has no ``"evoked"``.
 
     References
     ----------
     .. footbibliography::
+
+    Examples
+    --------
+    >>> from brainof_toolbox import BrainOFEmbedder, datasets
+    >>> epochs = datasets.make_epochs(n_epochs=4, random_state=0)
+    >>> BrainOFEmbedder(pooling="mean").fit_transform(epochs).shape
+    (4, 128)
     """
 
     _is_frozen = True  # evaluation applies it once to all samples
@@ -95,42 +82,44 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         self,
         checkpoint="brainof-tiny",
         *,
-        pooling="flat",
+        features="latents",
+        pooling="flatten",
         layer=None,
+        window=None,
         info=None,
         masker=None,
-        window=None,
+        memory=None,
         missing_positions="raise",
         on_error="raise",
         batch_size=32,
         device="auto",
-        memory=None,
         n_jobs=None,
         random_state=None,
         verbose=None,
     ):
         self.checkpoint = checkpoint
+        self.features = features
         self.pooling = pooling
         self.layer = layer
+        self.window = window
         self.info = info
         self.masker = masker
-        self.window = window
+        self.memory = memory
         self.missing_positions = missing_positions
         self.on_error = on_error
         self.batch_size = batch_size
         self.device = device
-        self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
     def fit(self, X, y=None):
-        """Load the network; nothing is learned from the data.
+        """Load the network; nothing is estimated from the data.
 
         Parameters
         ----------
         X : object
-            Samples in any accepted form; only looked at, to find mistakes early.
+            Samples in any accepted form; opened, but not read, to find mistakes early.
         y : object
             Ignored.
 
@@ -144,21 +133,25 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         ValueError, TypeError
             If a parameter, the checkpoint or ``X`` is not usable.
         """
-        self._check_parameters()
-        self._as_sources(X, reset=True)
-        self._load_backbone()
+        check_option("on_error", self.on_error, ("raise", "nan"))
+        if self.n_jobs is not None and check_number("n_jobs", self.n_jobs, integer=True) == 0:
+            raise ValueError(
+                "The parameter 'n_jobs' must be a number of workers, -1 for all cores, or None, "
+                "got 0."
+            )
+        encoder = self._make_encoder()
+        samples = self._samples(X, encoder, keep_broken=self.on_error != "raise")
+        encoder.explicit.note_modalities(samples)
+        self._encoder = encoder
         return self
 
+    @fill_estimator_doc
     def transform(self, X):
         """Embed samples.
 
         Parameters
         ----------
-        X : object
-            :class:`mne.Epochs`, :class:`mne.io.Raw`, a 4-D image, a list of these, of file paths
-            or of records (:func:`~brainof_toolbox.read_bids`, or dicts like ``{"eeg": raw,
-            "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
-            :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
+        %(X)s
 
         Returns
         -------
@@ -176,7 +169,26 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
             With ``on_error="nan"``, once, naming the items whose rows are NaN.
         """
         check_is_fitted(self)
-        return self._embed(self._as_sources(X, reset=False))
+        samples = self._samples(X, keep_broken=self.on_error != "raise")
+        return self.encoder_.embed(samples, n_jobs=self.n_jobs, on_error=self.on_error)
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns: numbered latents, or block and column of explicit features.
+
+        Parameters
+        ----------
+        input_features : object
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str, shape (n_features,)
+            Unique names. Those of explicit features are known after the first ``transform``.
+        """
+        check_is_fitted(self)
+        if self.encoder_.explicit.features:
+            return np.asarray(self.encoder_.feature_names(), dtype=object)
+        return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -185,4 +197,4 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
 
     @property
     def _n_features_out(self):
-        return self.n_latent_features_
+        return self.encoder_.n_columns

@@ -1,48 +1,122 @@
-"""What classifier and regressor share: targets, groups, weights, probe or fine-tuning."""
+"""Common base of classifier and regressor: fitting, predicting, saving what was trained."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-import torch
-from sklearn.utils import column_or_1d
-from sklearn.utils.validation import assert_all_finite, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from ..models import BrainOF
+from .._utils.validation import as_seed, check_option
+from ..encoder.blocks import describe_features
+from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
-from ..samples import count_samples
 from . import adapters
-from ._embedded import Embedded
+from ._docs import fill_estimator_doc
 from ._history import plot_history
-from .base import check_device, is_table
-from .network import make_network, predict_outputs
-from .tuning import TunedBrainOF
+from .adaptation import resolve_adaptation
+from .alignment import subjects_of
+from .base import BaseBrainOF, is_table
+from .precomputed import PrecomputedFeatures
+from .targets import check_groups, check_targets, check_weight
+from .training import LabelledSamples
 
 
-class SupervisedBrainOF(TunedBrainOF):
-    """Targets, groups, weights, and the ways of adapting; not for direct use."""
+class SupervisedBrainOF(BaseBrainOF):
+    """Fitting to targets, and the ways of adapting; not for direct use."""
 
-    #: Under scikit-learn's metadata routing these are asked for unless the user refuses them.
+    #: Under scikit-learn's metadata routing these are requested unless the user refuses them.
     __metadata_request__fit = {"groups": True, "sample_weight": True}
     __metadata_request__partial_fit = {"sample_weight": True}
 
-    def embed_ahead(self, X):
+    @fill_estimator_doc
+    def fit(self, X, y, groups=None, sample_weight=None):
+        """Fit to samples with targets.
+
+        Parameters
+        ----------
+        %(X)s
+        y : array-like, shape (n_samples,)
+            Labels (numbers or strings), or continuous targets in any unit.
+        groups : array-like, shape (n_samples,) | None
+            Samples of one group (a subject, a run) stay on one side of every inner split.
+        sample_weight : array-like, shape (n_samples,) | None
+            Weight of each sample in training, in the choice of the head's strength and in the
+            validation loss.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            If a parameter, ``X``, ``y``, ``groups`` or ``sample_weight`` is not usable.
+        """
+        adaptation, encoder = self._start()
+        samples = self._samples(X, encoder)
+        y = check_targets(y, count_samples(samples), type(self).__name__)
+        groups = check_groups(groups, len(y))
+        weight = check_weight(sample_weight, len(y))
+        is_warm = getattr(adaptation, "warm_start", False) and hasattr(self, "decoder_")
+        earlier = self.decoder_ if is_warm else None
+        targets, encoded, weight = self._encode_y(y, weight, self.targets_ if is_warm else None)
+        data = LabelledSamples(
+            encoder, samples, encoded, weight, groups, as_seed(self.random_state), self.align
+        )
+        if earlier is not None:
+            earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
+        return self._store(targets, adaptation._adapt(data, earlier))
+
+    def _fit_pass(self, X, y, sample_weight, classes=None):
+        """Train for one pass over some more samples."""
+        adaptation, encoder = self._start()
+        earlier = getattr(self, "decoder_", None)
+        samples = self._samples(X, None if earlier else encoder)
+        y = check_targets(y, count_samples(samples), type(self).__name__)
+        weight = check_weight(sample_weight, len(y))
+        before = self.targets_ if earlier else None
+        targets, encoded, weight = self._encode_y(y, weight, before, classes=classes, is_pass=True)
+        data = LabelledSamples(encoder, samples, encoded, weight, None, as_seed(self.random_state))
+        if earlier is not None:
+            earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
+        return self._store(targets, adaptation._adapt_once(data, earlier))
+
+    def _start(self):
+        """Check the parameters, and load the network."""
+        if self.align is not None:
+            check_option("align", self.align, ("subject",), "Or pass None.")
+        adaptation, encoder = resolve_adaptation(self.adaptation), self._make_encoder()
+        adaptation._check(encoder)
+        return adaptation, encoder
+
+    def _store(self, targets, decoder):
+        """Store the fitted decoder and its encoder."""
+        self.targets_, self.decoder_, self._encoder = targets, decoder, decoder.encoder
+        return self
+
+    def _predictable(self, X):
+        """Return samples for the fitted decoder."""
+        check_is_fitted(self)
+        return self._samples(X)
+
+    def precompute(self, X, groups=None):
         """Compute features once, for many fits on parts of the same samples.
 
-        :func:`~brainof_toolbox.cross_validate` and :func:`~brainof_toolbox.compare` do so by
-        themselves.
+        :func:`~brainof_toolbox.cross_validate` and :func:`~brainof_toolbox.compare` use this.
 
         Parameters
         ----------
         X : object
             Samples in any accepted form.
+        groups : array-like, shape (n_samples,) | None
+            Subject of each sample, for ``align="subject"``; ``None``: those that ``X`` names.
 
         Returns
         -------
-        embedded : Embedded | None
+        features : PrecomputedFeatures | None
             A valid ``X`` for this estimator and its clones, or None where there is nothing to
-            compute ahead: with other adaptations than ``"probe"``, for two-dimensional arrays,
-            and with a ``random_state`` that changes at each use.
+            compute ahead: with other adaptations than a probe, for two-dimensional arrays, and
+            with a ``random_state`` that changes at each use.
 
         Raises
         ------
@@ -50,101 +124,47 @@ class SupervisedBrainOF(TunedBrainOF):
             As in ``fit``.
         """
         changes = isinstance(self.random_state, np.random.RandomState)
-        if self.adaptation != "probe" or changes or is_table(X) or isinstance(X, Embedded):
+        if resolve_adaptation(self.adaptation).trains_network or changes:
             return None
-        self._check_parameters()
-        sources = self._as_sources(X, reset=True)
-        self._load_backbone()
-        subject = getattr(X, "subject", None)
-        subject = subject if isinstance(subject, tuple) else None
-        return Embedded(self._embed(sources), self._feature_key(), subject)
-
-    def _check_targets(self, y, n_samples):
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None; "
-                f"X has {n_samples} samples."
-            )
-        y = column_or_1d(y, warn=True)
-        if len(y) != n_samples:
-            raise ValueError(f"y has {len(y)} entries but X has {n_samples} samples.")
-        if y.dtype.kind in "fc" or y.dtype == object:
-            missing = pd.isna(y)
-            if missing.any():
-                raise ValueError(
-                    f"Input y contains NaN in {int(missing.sum())} of {n_samples} entries, the "
-                    f"first at index {int(np.flatnonzero(missing)[0])}. Drop these samples."
-                )
-        if y.dtype.kind in "fc":
-            assert_all_finite(y, input_name="y")
-        return y
-
-    @staticmethod
-    def _check_groups(groups, n_samples):
-        if groups is None:
+        if is_table(X) or isinstance(X, PrecomputedFeatures):
             return None
-        groups = column_or_1d(groups)
-        if len(groups) != n_samples:
-            raise ValueError(f"groups has {len(groups)} entries but X has {n_samples} samples.")
-        codes = pd.factorize(groups)[0]  # names of any kind to numbers, missing ones to -1
-        if (codes < 0).any():
-            raise ValueError(
-                f"groups is missing (None or NaN) for {int((codes < 0).sum())} of {n_samples} "
-                f"samples, the first at index {int(codes.argmin())}. Name a group for each."
-            )
-        return codes
+        _, encoder = self._start()
+        samples = self._samples(X, encoder)
+        blocks = encoder.embed_blocks(samples)
+        self._encoder = encoder
+        subject = subjects_of(samples) if groups is None else np.asarray(groups)
+        return PrecomputedFeatures(blocks, encoder.fingerprint, encoder.explicit, subject)
 
-    @isolate_torch()
-    def _outputs(self, X):
-        """Outputs of the fine-tuned network (n_samples, n_outputs), float64."""
-        sources = self._as_sources(X, reset=False)
-        self.network_.to(check_device(self.device))
-        outputs = predict_outputs(
-            self.network_, self._blocks(sources), count_samples(sources), self.batch_size
-        )
-        return outputs.numpy()
+    # ----------------------------------------------------------------- what was fitted
 
-    @isolate_torch()
-    def _fit_adapted(self, sources, targets, weight, groups, fit_head, before):
-        """Fit head or network to class indices or standardised targets."""
-        self._forget()
-        if before:
-            self._tuned_manifest = before.manifest
-        if self.adaptation == "probe":
-            self.head_ = fit_head(self._embed(sources), targets, groups, weight=weight)
-            return
-        self._fit_tuned(sources, _as_tensor(targets), _as_tensor(weight), groups, fit_head, before)
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "decoder_")
 
-    @isolate_torch()
-    def _fit_pass(self, sources, targets, weight, n_outputs, fit_head):
-        """Go once over samples that came later."""
-        self._fit_once(sources, _as_tensor(targets), _as_tensor(weight), n_outputs, fit_head)
+    @property
+    def feature_weights_(self):
+        """Share of each block of features in the outputs."""
+        return self._fitted("feature_weights")
 
-    @staticmethod
-    def _check_weight(sample_weight, n_samples):
-        """Weights of samples as an array; ones where there are none."""
-        if sample_weight is None:
-            return np.ones(n_samples)
-        weight = column_or_1d(np.asarray(sample_weight, dtype=np.float64))
-        if len(weight) != n_samples:
-            raise ValueError(
-                f"sample_weight has {len(weight)} entries but X has {n_samples} samples."
-            )
-        is_bad = ~np.isfinite(weight) | (weight < 0)
-        if is_bad.any() or not weight.any():
-            what = f"{weight[is_bad][0]} at index {is_bad.argmax()}" if is_bad.any() else "zeros"
-            raise ValueError(
-                f"sample_weight must be numbers of at least 0, not all 0; got {what}."
-            )
-        return weight
+    @property
+    def head_(self):
+        """The head of a probe."""
+        return self._fitted("head")
 
-    def _as_network(self):
-        """Backbone and head as one differentiable network, whatever way it was fitted."""
-        if hasattr(self, "network_"):
-            return self.network_
-        if not isinstance(self.backbone_, BrainOF):
-            raise ValueError("The authors' network cannot be looked into: it takes no tokens.")
-        return make_network(self.backbone_, self.pooling, self.head_, self.layer)
+    @property
+    def history_(self):
+        """Losses by epoch."""
+        return self._fitted("history")
+
+    @property
+    def adapter_(self):
+        """Factors of the low-rank updates."""
+        return self._fitted("updates")
+
+    def _fitted(self, name):
+        value = getattr(self.decoder_, name, None)
+        if value is None:
+            raise AttributeError(f"This fit of {type(self).__name__} left no {name}.")
+        return value
 
     def plot_history(self, axes=None):
         """Draw the losses by epoch.
@@ -152,7 +172,7 @@ class SupervisedBrainOF(TunedBrainOF):
         Parameters
         ----------
         axes : matplotlib.axes.Axes | None
-            Where to draw; ``None`` makes a figure.
+            Axes to draw into; ``None`` makes a figure.
 
         Returns
         -------
@@ -173,12 +193,14 @@ class SupervisedBrainOF(TunedBrainOF):
 
     @isolate_torch()
     def save_adapter(self, directory):
-        """Save what LoRA has learned, and the head: what predictions need beside the checkpoint.
+        """Save the updates that LoRA trained, the head and the rest of the decoder.
+
+        The checkpoint is not part of it.
 
         Parameters
         ----------
         directory : path-like
-            Where to; an existing adapter there is replaced in one step.
+            The adapter; an existing one is replaced in one step.
 
         Raises
         ------
@@ -193,7 +215,10 @@ class SupervisedBrainOF(TunedBrainOF):
                 f"There is no adapter: save_adapter needs adaptation='lora', got "
                 f"{self.adaptation!r}. For other networks there is save_pretrained."
             )
-        adapters.save(directory, self, self._describe_outputs())
+        adaptation = resolve_adaptation(self.adaptation)
+        name, features = type(self).__name__, describe_features(self.features)
+        options = {"features": features, "align": self.align}
+        adapters.save(directory, name, adaptation, self.decoder_, self.targets_, options)
 
     @isolate_torch()
     def load_adapter(self, directory):
@@ -202,8 +227,8 @@ class SupervisedBrainOF(TunedBrainOF):
         Parameters
         ----------
         directory : path-like
-            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation and
-            parameters of the network.
+            From :meth:`save_adapter`, of an estimator with the same checkpoint, adaptation,
+            features, alignment and parameters of the network.
 
         Returns
         -------
@@ -217,51 +242,22 @@ class SupervisedBrainOF(TunedBrainOF):
         ValueError
             If it is damaged, or belongs to another checkpoint or other parameters.
         """
-        if self.adaptation != "lora":
+        if not getattr(resolve_adaptation(self.adaptation), "has_updates", False):
             raise ValueError(
                 f"load_adapter needs adaptation='lora', this estimator has {self.adaptation!r}."
             )
-        self._check_parameters()
-        self._load_backbone()
-        self._forget()
-        adapters.load(directory, self)
-        return self
-
-    def _features(self, X):
-        return self._embed(self._as_sources(X, reset=False))
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "network_") or hasattr(self, "head_")
-
-    def _forget(self):
-        for name in _FITTED:
-            if hasattr(self, name):
-                delattr(self, name)
+        adaptation, encoder = self._start()
+        name, kind, seed = type(self).__name__, self._targets, as_seed(self.random_state)
+        options = {"features": describe_features(self.features), "align": self.align}
+        targets, decoder = adapters.load(directory, name, adaptation, encoder, kind, seed, options)
+        return self._store(targets, decoder)
 
 
 def trains_the_network(estimator):
-    """Whether fitting can go on: a probe is solved at once, and has no state to go on from."""
-    if estimator.adaptation == "probe":
+    """Return True if training can continue, or raise AttributeError."""
+    if not resolve_adaptation(estimator.adaptation).trains_network:
         raise AttributeError(
             "partial_fit needs adaptation='lora' or 'full': a probe is fitted to all samples at "
             "once."
         )
     return True
-
-
-def _as_tensor(values):
-    """Whole numbers as they are, others in single precision."""
-    tensor = torch.as_tensor(np.asarray(values))
-    return tensor.float() if tensor.is_floating_point() else tensor.long()
-
-
-#: What a fit leaves behind, beside the checkpoint.
-_FITTED = (
-    "network_",
-    "head_",
-    "history_",
-    "adapter_",
-    "_tuned_manifest",
-    "_matrices",
-    "_moments",
-)

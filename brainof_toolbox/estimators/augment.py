@@ -1,4 +1,4 @@
-"""Change training samples the way nature changes recordings, so that few of them teach more.
+"""Data augmentation for fine-tuning: random changes that occur between recordings.
 
 B samples, C channels, T time points
 """
@@ -14,24 +14,24 @@ from .._utils.validation import check_number
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training samples are changed each time the network sees them.
+    """Random changes of training samples in fine-tuning.
 
-    Each change imitates one that happens between recordings and does not alter what was done or
-    seen: sensors lose contact, regions lie outside of the field of view, events are marked a
-    little late, skulls differ in thickness, sensors add noise. Changes are drawn anew for each
-    sample and epoch; validation and prediction see samples as they are. For EEG, such changes
+    Each change imitates one that happens between recordings and leaves the label valid: sensors
+    lose contact, regions lie outside of the field of view, events are marked a little late,
+    skulls differ in thickness, sensors add noise. Changes are drawn anew for each sample and
+    epoch; validation and prediction use unchanged samples. For EEG, such changes
     are compared in :footcite:t:`rommel2022data`; their sizes here are our decision.
 
     Parameters
     ----------
     channel_dropout : float
-        EEG and MEG: up to this share of the sensors is not read.
+        EEG and MEG: largest share of the sensors that is left out.
     region_dropout : float
-        fMRI: up to this share of the regions is not read.
+        fMRI: largest share of the regions that is left out.
     time_shift : float
-        EEG and MEG: the signal moves by up to so many seconds, either way.
+        EEG and MEG: largest shift of the signal in s, in either direction.
     bold_shift : float
-        fMRI: the same, in s; slices and haemodynamic responses differ by as much.
+        fMRI: largest shift in s; slices and haemodynamic responses differ by as much.
     amplitude : float
         EEG and MEG: standard deviation of the logarithm of a factor on the whole sample.
     noise : float
@@ -51,7 +51,7 @@ class Augmentation:
     noise: float = 0.1
 
     def __post_init__(self):
-        """Refuse numbers that are none, negative, or would drop every channel."""
+        """Refuse values that are no numbers, negative, or would drop every channel."""
         for item in fields(self):
             is_share = item.name.endswith("dropout")
             name = f"augmentation.{item.name}"
@@ -81,7 +81,7 @@ def augment(data, sfreq, modality, ch_types, augmentation, rng):
 
 
 def shift(data, points):
-    """Move each sample in time by linear interpolation; what comes in at an edge repeats it."""
+    """Shift each sample in time by linear interpolation; edges are repeated."""
     # data (B, C, T), points (B,) -> data (B, C, T).
     n_times = data.shape[2]
     place = np.clip(np.arange(n_times) - points[:, None], 0, n_times - 1)  # (B, T)
@@ -94,7 +94,7 @@ def shift(data, points):
 
 
 def _usual_spread(data, ch_types):
-    """Median standard deviation of the channels of each type (B, C)."""
+    """Return the median standard deviation of the channels of each type (B, C)."""
     spread, types = data.std(axis=2), np.asarray(ch_types)
     for kind in set(ch_types):
         rows = types == kind

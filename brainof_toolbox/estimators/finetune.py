@@ -25,9 +25,9 @@ _BALANCE = 0.01
 
 @dataclass(frozen=True)
 class Settings:
-    """What steers a fine-tuning run."""
+    """Settings of a fine-tuning run."""
 
-    # Passes over the training windows at most; the rate falls to zero over so many
+    # Largest number of passes over the training windows; the rate falls to zero over as many
     max_epochs: int
     patience: int  # Epochs without a better validation loss after which training stops
     # Peak rate of the head; a backbone layer has this times ``layer_decay`` to the power of its
@@ -37,11 +37,11 @@ class Settings:
     # AdamW's decay; none on norms, biases, scales, embeddings and low-rank differences
     weight_decay: float
     batch_size: int  # Windows in a step
-    seed: int  # Of the order of windows, and of their changes
-    augmentation: Augmentation | None = None  # How training windows are changed
-    # Probability that the loss spreads over all classes, in training alone
+    seed: int  # Seed of the order of windows, and of their augmentation
+    augmentation: Augmentation | None = None  # Random changes of training windows
+    # Probability that the training loss spreads over all classes
     label_smoothing: float = 0.0
-    stop_after: int | None = None  # Epochs after which training stops, whatever the schedule says
+    stop_after: int | None = None  # Epochs after which training stops, with the same schedule
     is_constant: bool = False  # Keep the rate at its peak throughout
     verbose: bool = False  # Show a progress bar on a terminal
     warmup: float = 0.1  # Share of all steps over which the rate rises
@@ -49,14 +49,14 @@ class Settings:
 
 
 @dataclass
-class Task:
-    """What a network is to learn."""
+class TrainingData:
+    """Windows with targets and weights, and the split into training and validation."""
 
-    blocks: list  # Windows of all samples
+    batches: list  # Windows of all samples
     targets: torch.Tensor  # (n_samples,) Class indices, or standardised numbers
     weight: torch.Tensor  # (n_samples,) Weight of each sample in the loss
-    train: np.ndarray  # Samples to learn from and to watch; without the latter all epochs are run
-    # Samples to learn from and to watch; without the latter all epochs are run
+    train: np.ndarray  # Samples to train on
+    # Samples whose loss stops the training; without any, all epochs are run
     valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
 
     def loss(self, outputs, samples, label_smoothing=0.0):
@@ -74,9 +74,9 @@ class Task:
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
-def fit_network(network, task, settings, optimizer=None):
+def fit_network(network, data, settings, optimizer=None):
     """Train until the validation loss stops falling; the best weights stay."""
-    index = _index(task)
+    index = _index(data)
     rng = np.random.default_rng(settings.seed)
     n_steps = -(-len(index) // settings.batch_size) * settings.max_epochs
     optimizer = make_optimizer(network, settings) if optimizer is None else optimizer
@@ -86,7 +86,7 @@ def fit_network(network, task, settings, optimizer=None):
         else partial(learning_rate_at, n_steps=n_steps, warmup=settings.warmup)
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    best_loss, best_epoch, best = watch(network, task, settings), 0, _trained(network)
+    best_loss, best_epoch, best = watch(network, data, settings), 0, _trained(network)
     history = [
         {"epoch": 0, "train_loss": float("nan"), "valid_loss": best_loss, "learning_rate": 0.0}
     ]
@@ -97,42 +97,42 @@ def fit_network(network, task, settings, optimizer=None):
         losses = []
         for start in range(0, len(order), settings.batch_size):
             batch = index[np.sort(order[start : start + settings.batch_size])]
-            losses.append(_step(network, task, batch, optimizer, schedule, settings, rng))
-        valid_loss = watch(network, task, settings)
+            losses.append(_step(network, data, batch, optimizer, schedule, settings, rng))
+        valid_loss = watch(network, data, settings)
         record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": valid_loss}
         history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
         if valid_loss < best_loss:
             best_loss, best_epoch, best = valid_loss, epoch, _trained(network)
-        elif len(task.valid) and epoch - best_epoch >= settings.patience:
+        elif len(data.valid) and epoch - best_epoch >= settings.patience:
             break
-    if len(task.valid):
+    if len(data.valid):
         _restore(network, best)
     network.eval()
     return history
 
 
-def _index(task):
-    """Block, row and sample of each training window (n_windows, 3)."""
+def _index(data):
+    """Return batch, row and sample of each training window (n_windows, 3)."""
     index = [
-        np.c_[np.full(len(block), number), np.arange(len(block)), block.sample]
-        for number, block in enumerate(task.blocks)
+        np.c_[np.full(len(batch), number), np.arange(len(batch)), batch.sample]
+        for number, batch in enumerate(data.batches)
     ]
     index = np.concatenate(index)
-    return index[np.isin(index[:, 2], task.train)]
+    return index[np.isin(index[:, 2], data.train)]
 
 
-def watch(network, task, settings):
-    """Loss on the validation samples; NaN without any."""
-    if not len(task.valid):
+def watch(network, data, settings):
+    """Return the loss on the validation samples; NaN without any."""
+    if not len(data.valid):
         return float("nan")
     outputs = predict_outputs(
-        network, task.blocks, len(task.targets), settings.batch_size, only=task.valid
+        network, data.batches, len(data.targets), settings.batch_size, only=data.valid
     )
-    return float(task.loss(outputs[task.valid], task.valid))
+    return float(data.loss(outputs[data.valid], data.valid))
 
 
 def _trained(network):
-    """A copy of what is trained."""
+    """Copy the parameters that are trained."""
     return {n: p.detach().clone() for n, p in network.named_parameters() if p.requires_grad}
 
 
@@ -143,15 +143,15 @@ def _restore(network, trained):
             parameter.copy_(trained[name])
 
 
-def _step(network, task, batch, optimizer, schedule, settings, rng):
-    """One update on the windows ``batch`` (B, 3): block, row, sample."""
+def _step(network, data, batch, optimizer, schedule, settings, rng):
+    """Take one step on the windows ``batch`` (B, 3): batch, row, sample."""
     device = next(network.parameters()).device
     change = None
     if settings.augmentation is not None:
         change = partial(_change, augmentation=settings.augmentation, rng=rng)
-    tokens = [part.to(device) for part in gather_tokens(task.blocks, batch[:, :2], change)]
+    tokens = [part.to(device) for part in gather_tokens(data.batches, batch[:, :2], change)]
     outputs, balance = network(tokens, return_balance=True)
-    value = task.loss(outputs, batch[:, 2], settings.label_smoothing)
+    value = data.loss(outputs, batch[:, 2], settings.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     (value + _BALANCE * balance).backward()
     nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
@@ -165,25 +165,24 @@ def _change(data, signals, *, augmentation, rng):
 
 
 def learning_rate_at(step, n_steps, warmup):
-    """Linear warm-up, then half a cosine down to zero; a factor of the peak rate."""
+    """Return a factor of the peak rate: linear warm-up, then half a cosine down to zero."""
     n_warmup = max(1, round(warmup * n_steps))
     return warmup_cosine(step, n_steps, n_warmup, is_lowest_last=False)
 
 
-def freeze(network, unfreeze):
-    """Leave only the last layers, the final norm and the head to be trained."""
-    if unfreeze == "all":
+def freeze(network, n_trainable_layers):
+    """Freeze all but the last layers that are run, the final norm and the head."""
+    if n_trainable_layers is None:
         return
     backbone = network.backbone
     n_run = backbone.config.n_layers if network.layer is None else network.layer
-    first = n_run - int(unfreeze.partition(":")[2])
     backbone.requires_grad_(False)
-    for part in (*backbone.layers[first:n_run], backbone.norm):
+    for part in (*backbone.layers[n_run - n_trainable_layers : n_run], backbone.norm):
         part.requires_grad_(True)
 
 
 def make_optimizer(network, settings):
-    """AdamW whose rate falls with the distance from the head."""
+    """Make an AdamW whose rate falls with the distance from the head."""
     n_layers = network.backbone.config.n_layers if network.layer is None else network.layer
     groups = {}
     for path, owner in network.named_modules():
@@ -215,7 +214,7 @@ def _decays(network, owner, name):
 
 
 def _distance_from_head(name, n_layers):
-    """0 for the head, 1 for the last backbone layer, n_layers + 1 for tokens and resampler."""
+    """Return 0 for the head, 1 for the last layer, n_layers + 1 for tokens and resampler."""
     if not name.startswith("backbone."):
         return 0
     parts = name.split(".")

@@ -1,4 +1,4 @@
-"""scikit-learn heads on frozen features, their strength chosen inside the training data."""
+"""Heads on frozen features, their strength chosen inside the training data."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ _MOST_FOLDS = 5
 N_HIDDEN = 32
 
 
-class Rotate(TransformerMixin, BaseEstimator):
-    """Standardise features and rotate them into the span of the training samples.
+class StandardizeAndProject(TransformerMixin, BaseEstimator):
+    """Standardise features and project them onto the span of the training samples.
 
-    A ridge penalty does not see rotations, so a penalised head gives the same predictions on at
-    most ``n_samples`` rotated features as on tens of thousands of original ones. Features are
-    divided by the root of their number, so that one grid of strengths fits every pooling.
+    A ridge penalty is invariant to rotations, so a penalised head gives the same predictions on
+    at most ``n_samples`` projected features as on tens of thousands of original ones. Features
+    are divided by the root of their number, so that one grid of strengths fits every pooling.
+    NaN (a modality that a sample lacks) counts as the training mean.
     """
 
     def fit(self, X, y=None, weight=None):
-        """Learn means, scales and directions from features X (n_samples, n_features)."""
+        """Estimate means, scales and directions from features X (n_samples, n_features)."""
         X = np.asarray(X, dtype=np.float64)
-        self.mean_ = np.average(X, axis=0, weights=weight)
+        if np.isnan(X).any():
+            masked = np.ma.masked_invalid(X)
+            self.mean_ = np.ma.average(masked, axis=0, weights=weight).filled(0.0)
+            X = np.where(np.isnan(X), self.mean_, X)
+        else:
+            self.mean_ = np.average(X, axis=0, weights=weight)
         scale = np.sqrt(np.average(np.square(X - self.mean_), axis=0, weights=weight))
         # A feature that varies by rounding alone would be blown up to noise of unit size.
         constant = scale <= 1e-6 * np.maximum(np.abs(self.mean_), 1e-3)
@@ -44,7 +50,7 @@ class Rotate(TransformerMixin, BaseEstimator):
         Z = (X - self.mean_) / self.scale_
         self.components_ = None
         if Z.shape[0] < Z.shape[1]:
-            # Eigenvectors of the small Gram matrix give the directions; those of no length go.
+            # Eigenvectors of the small Gram matrix give the directions; those without length go.
             power, vectors = np.linalg.eigh(Z @ Z.T)  # (n_samples,), (n_samples, n_samples)
             kept = power > 1e-10 * power[-1]
             kept[-1] = True  # one direction stays where all samples are equal
@@ -53,9 +59,10 @@ class Rotate(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Return rotated features (n_samples, min(n_samples, n_features))."""
+        """Return projected features (n_samples, min(n_samples, n_features))."""
         check_is_fitted(self)
-        Z = (np.asarray(X, dtype=np.float64) - self.mean_) / self.scale_
+        X = np.asarray(X, dtype=np.float64)
+        Z = (np.where(np.isnan(X), self.mean_, X) - self.mean_) / self.scale_
         return Z if self.components_ is None else Z @ self.components_.T
 
 
@@ -88,7 +95,7 @@ def fit_regression_head(features, y, groups=None, *, kind="linear", weight=None,
 
 
 def _network(kind, strength, random_state):
-    """A multilayer perceptron under the penalty that its linear sibling has."""
+    """Make a multilayer perceptron with the penalty of the linear head."""
     return kind(
         hidden_layer_sizes=(N_HIDDEN,),
         solver="lbfgs",
@@ -99,25 +106,38 @@ def _network(kind, strength, random_state):
 
 
 def _fit_head(features, y, weight, models, losses, splits):
-    """Choose one of the models, fit it to all samples, and put the rotation before it."""
-    rotate = Rotate().fit(features, weight=weight)
-    Z = rotate.transform(features)
+    """Choose one of the models, fit it to all samples, and put the projection before it."""
+    scaler = StandardizeAndProject().fit(features, weight=weight)
+    Z = scaler.transform(features)
     with warnings.catch_warnings():
-        # A small network that is stopped early generalises no worse for it.
+        # A small network that is stopped early generalises as well.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = _choose(models, losses, Z, y, weight, splits)
-        return make_pipeline(rotate, model.fit(Z, y, sample_weight=weight))
+        return make_pipeline(scaler, model.fit(Z, y, sample_weight=weight))
 
 
-def head_layers(head):
-    """A fitted head as linear maps of standardised features, rectified units between them."""
-    rotate, model = head[0], head[-1]
+def latent_layers(head):
+    """Return means, scales and linear maps, with rectifiers between them, of a head on latents."""
+    head = getattr(head, "pipeline", head)
+    if hasattr(head, "parts"):  # a fused probe
+        if set(head.parts) != {"latents"}:
+            raise ValueError(
+                f"The decoder uses the features {', '.join(head.parts)}, and this needs latents "
+                "alone: pass features='latents'."
+            )
+        part = head.parts["latents"]
+        scale = np.divide(1.0, part.rate, out=np.full_like(part.rate, np.inf), where=part.rate > 0)
+        return part.mean, scale, [(part.coef, head.intercept)]
+    return head[0].mean_, head[0].scale_, _pipeline_layers(*head)
+
+
+def _pipeline_layers(scaler, model):
     if isinstance(model, (MLPClassifier, MLPRegressor)):
         layers = [(weight.T, bias) for weight, bias in zip(model.coefs_, model.intercepts_)]
     else:
         layers = [(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_))]
-    if rotate.components_ is not None:
-        layers[0] = (layers[0][0] @ rotate.components_, layers[0][1])
+    if scaler.components_ is not None:
+        layers[0] = (layers[0][0] @ scaler.components_, layers[0][1])
     weight, bias = layers[-1]
     if is_classifier(model) and len(weight) == 1:
         layers[-1] = tuple(np.concatenate([-part, part]) / 2 for part in (weight, bias))
@@ -125,7 +145,7 @@ def head_layers(head):
 
 
 def _choose(models, losses, Z, y, weight, splits):
-    """The model with the smallest loss over all watched samples; the first of equals."""
+    """Return the model with the smallest loss over the left-out samples; the first of equals."""
     if not splits:
         return models[_WITHOUT_CHOICE]
     totals = [0.0 for _ in models]
@@ -137,7 +157,7 @@ def _choose(models, losses, Z, y, weight, splits):
 
 
 def _log_losses(model, Z, y):
-    """A left-out subject may lack a class, which is no obstacle here."""
+    """Return the log loss of each sample; left-out samples may lack a class."""
     probability = model.predict_proba(Z)[np.arange(len(y)), y]
     return -np.log(np.maximum(probability, np.finfo(float).eps))
 
@@ -147,21 +167,24 @@ def _squared_errors(model, Z, y):
 
 
 def inner_splits(y, groups, *, is_classification, n_folds=_MOST_FOLDS, random_state=0):
-    """Splits of the training samples that respect groups and keep every class in training."""
+    """Split the training samples by group, with every class in each training part."""
     # y (n_samples,), groups (n_samples,).
     smallest = np.unique(y, return_counts=True)[1].min() if is_classification else len(y)
     n_groups = 0 if groups is None else len(np.unique(groups))
     if n_groups >= 2:
         kind = StratifiedGroupKFold if is_classification else GroupKFold
         limit = n_groups
-    else:  # one group has nothing to keep apart
+    else:  # a single group is divided
         kind, groups = StratifiedKFold if is_classification else KFold, None
         limit = int(smallest)
     if min(n_folds, limit) < 2:
         return []
     splitter = kind(min(n_folds, limit), shuffle=True, random_state=random_state)
     try:
-        splits = list(splitter.split(np.zeros(len(y)), y, groups))
+        with warnings.catch_warnings():
+            # Folds that leave a class without training samples are dropped below.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            splits = list(splitter.split(np.zeros(len(y)), y, groups))
     except ValueError:  # fewer members than folds in every class
         return []
     return [

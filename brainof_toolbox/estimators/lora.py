@@ -1,9 +1,9 @@
-"""Low-rank adaptation: small trained differences to frozen matrices.
+"""Low-rank adaptation: small trained updates of frozen matrices.
 
-For a matrix W (n_out, n_in) the network computes with ``W + scaling / rank * B A``, where A
+For a matrix W (n_out, n_in) the network computes with ``W + alpha / rank * B A``, where A
 (rank, n_in) starts at random and B (n_out, rank) at zero, so that training begins at exactly the
-frozen network :footcite:p:`hu2022lora`. Afterwards the difference is added to W, and prediction
-costs what it cost before.
+frozen network :footcite:p:`hu2022lora`. Afterwards the update is added to W, and prediction costs
+as much as before.
 
 References
 ----------
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-#: Parts of module names behind each choice of ``lora_targets``.
+#: Parts of module names behind each choice of ``target_modules``.
 TARGETS = {
     "attention": ("layers.{}.attention.qkv", "layers.{}.attention.out"),
     "attention+experts": (
@@ -36,15 +36,15 @@ TARGETS = {
 
 
 class LowRank(nn.Module):
-    """The trained difference to one matrix."""
+    """The trained update of one matrix."""
 
-    def __init__(self, weight, rank, scaling, generator):
+    def __init__(self, weight, rank, alpha, generator):
         super().__init__()
         n_out, n_in = weight.shape
         a = torch.randn(rank, n_in, generator=generator, dtype=torch.float32) * n_in**-0.5
         self.a = nn.Parameter(a.to(weight.device, weight.dtype))
         self.b = nn.Parameter(weight.new_zeros(n_out, rank))
-        self.factor = scaling / rank
+        self.factor = alpha / rank
 
     def forward(self, weight):
         """Return the adapted matrix."""
@@ -66,53 +66,53 @@ def find_targets(backbone, targets, n_layers=None):
     return {name: module for name, module in found.items() if hasattr(module, "weight")}
 
 
-def attach(backbone, targets, rank, scaling, generator, *, n_layers=None):
-    """Freeze a network and put trainable differences beside its matrices."""
+def attach(backbone, targets, rank, alpha, generator, *, n_layers=None):
+    """Freeze a network and add trainable updates to its matrices."""
     modules = find_targets(backbone, targets, n_layers)
     if not modules:
         raise ValueError(
-            f"lora_targets={targets!r} finds no matrix when layer={n_layers}. Read a deeper "
+            f"target_modules={targets!r} finds no matrix when layer={n_layers}. Read a deeper "
             f"layer, or choose 'attention+resampler'."
         )
     backbone.requires_grad_(False)
     for module in modules.values():
-        difference = LowRank(module.weight, rank, scaling, generator)
-        parametrize.register_parametrization(module, "weight", difference)
+        update = LowRank(module.weight, rank, alpha, generator)
+        parametrize.register_parametrization(module, "weight", update)
 
 
 @torch.no_grad()
 def restore(backbone, state):
-    """Set all differences, strictly."""
-    own = {f"{n}.{part}": getattr(d, part) for n, d in _differences(backbone) for part in "ab"}
+    """Set all updates, strictly."""
+    own = {f"{n}.{part}": getattr(d, part) for n, d in _updates(backbone) for part in "ab"}
     wanted, found = ({n: tuple(t.shape) for n, t in some.items()} for some in (own, state))
     if wanted != found:
         wrong = sorted(n for n in wanted | found if wanted.get(n) != found.get(n))[0]
         raise ValueError(
             f"The adapter has {wrong!r} with shape {found.get(wrong)}, the network needs "
-            f"{wanted.get(wrong)}: its rank, targets or network are others."
+            f"{wanted.get(wrong)}: its rank, targets or network differ."
         )
     for name, factor in own.items():
         factor.copy_(state[name])
 
 
-def _differences(backbone):
-    """Name of each adapted module, and its difference."""
+def _updates(backbone):
+    """Yield the name and the update of each adapted module."""
     for name, module in backbone.named_modules():
         if parametrize.is_parametrized(module, "weight"):
             yield name, module.parametrizations.weight[0]
 
 
 def read(backbone):
-    """Return the factors of all differences."""
+    """Return the factors of all updates."""
     return {
-        f"{name}.{part}": getattr(difference, part).detach().cpu().clone()
-        for name, difference in _differences(backbone)
+        f"{name}.{part}": getattr(update, part).detach().cpu().clone()
+        for name, update in _updates(backbone)
         for part in "ab"
     }
 
 
 def merge(backbone):
-    """Add the differences to the matrices, and return them."""
+    """Add the updates to the matrices, and return their factors."""
     state = read(backbone)
     for module in list(backbone.modules()):
         if parametrize.is_parametrized(module, "weight"):

@@ -9,17 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._utils.validation import check_number, check_option
+from .._utils.validation import as_seed, check_number, check_option
+from ..encoder import Encoder
+from ..encoder.tokens import pool
 from ..io.amplitude import check_amplitude
-from ..io.channels import geometry, pick_channels
-from ..models import BrainOF, BrainOFConfig, load_checkpoint
+from ..io.channels import pick_channels, sensor_geometry
+from ..io.inputs import LazySamples
 from ..models.isolate import isolate_torch
-from ..preprocessing import Preprocessing
-from ..samples import Source, iter_blocks
 from ..signals import PairedSignals, Signals
-from .base import POOLINGS, as_seed, read_preprocessing
-from .heads import Rotate
-from .reading import block_tokens, pool
+from .heads import StandardizeAndProject
 
 #: What the reading of a montage needs of an entry of ``info["chs"]``.
 _KEYS = ("kind", "coil_type", "loc", "coord_frame", "unit", "unit_mul", "cal", "range")
@@ -52,7 +50,7 @@ class BrainOFModule(nn.Module):
     checkpoint : str | path-like | None
         As of :class:`~brainof_toolbox.BrainOFEmbedder`; None starts from untrained weights.
     pooling : str
-        ``"mean"``, ``"mean+std"`` or ``"flat"``: how latents become features.
+        ``"mean"``, ``"mean+std"`` or ``"flatten"``: how latents become features.
     layer : int | None
         Layers of the backbone that are run; None is all.
     window : float | None
@@ -78,8 +76,10 @@ class BrainOFModule(nn.Module):
     ----------
     backbone : BrainOF
         The network.
-    mean, rate : torch.Tensor, shape (F,)
-        What is taken off the features, and what they are multiplied by; see :meth:`standardise`.
+    encoder : Encoder
+        Preprocessing and pooling; the weights are those of ``backbone``.
+    mean, inv_std : torch.Tensor, shape (F,)
+        Subtracted from the features, and multiplied with them; see :meth:`standardise`.
     head : torch.nn.Linear
         From features to outputs.
 
@@ -125,12 +125,8 @@ class BrainOFModule(nn.Module):
     ):
         super().__init__()
         self.n_outputs = check_number("n_outputs", n_outputs, low=1, integer=True)
-        self.pooling = check_option("pooling", pooling, POOLINGS)
         self.scale = check_number("scale", scale, low=0, low_open=True)
         self.has_baseline = check_option("has_baseline", has_baseline, (True, False))
-        self.window = window
-        if window is not None:
-            check_number("window", window, low=0, low_open=True)
         check_option("trainable", trainable, ("all", "head"))
         info = _as_info(chs_info, n_chans, sfreq)
         self.n_chans, self.sfreq = len(info["ch_names"]), float(info["sfreq"])
@@ -141,19 +137,20 @@ class BrainOFModule(nn.Module):
         picks = pick_channels(info)
         self._montage = [_read_montage(info, *item, missing_positions) for item in picks.items()]
         seed = as_seed(random_state)
-        self.backbone, self.preprocessing = _load_backbone(checkpoint, seed)
-        self.layer = layer
-        if layer is not None:
-            high = self.backbone.config.n_layers
-            self.layer = check_number("layer", layer, low=0, high=high, integer=True)
+        encoder = Encoder(
+            checkpoint, pooling=pooling, layer=layer, window=window, random_state=seed
+        )
+        self.backbone = encoder.token_network
+        # The parameters are the module's: its encoder prepares windows and tokens.
+        self.encoder = encoder.without_network()
         if trainable == "head":
             self.backbone.requires_grad_(False)
         # Only pretraining uses these.
         for part in (*self.backbone.decoder_parts(), self.backbone.content.mask):
             part.requires_grad_(False)
-        n_features = self._n_features()
+        n_features = encoder.n_columns
         self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("rate", torch.ones(n_features))
+        self.register_buffer("inv_std", torch.ones(n_features))
         self.head = _make_head(n_features, self.n_outputs, seed)
 
     def forward(self, x):
@@ -177,14 +174,14 @@ class BrainOFModule(nn.Module):
             If its shape does not fit, samples are too short, a value is not finite, or amplitudes
             are impossible for their unit.
         """
-        return self.head((self.embed(x) - self.mean) * self.rate)
+        return self.head((self.embed(x) - self.mean) * self.inv_std)
 
     @isolate_torch()
     @torch.no_grad()
     def standardise(self, x):
-        """Let the head read features less their mean and over their spread in these samples.
+        """Standardise the features that the head takes by their mean and spread in these samples.
 
-        Without it, what all samples share is large beside what tells them apart, and one learning
+        Without it, what all samples share is large beside their differences, and one learning
         rate does not fit all features. Call it once with training samples, before training; the
         two vectors are buffers, saved with the weights and never trained.
 
@@ -203,9 +200,9 @@ class BrainOFModule(nn.Module):
         TypeError, ValueError
             As of :meth:`forward`.
         """
-        scale = Rotate().fit(self.embed(x).cpu().numpy())
-        self.mean.copy_(torch.as_tensor(scale.mean_))
-        self.rate.copy_(torch.as_tensor(1.0 / scale.scale_))
+        scaler = StandardizeAndProject().fit(self.embed(x).cpu().numpy())
+        self.mean.copy_(torch.as_tensor(scaler.mean_))
+        self.inv_std.copy_(torch.as_tensor(1.0 / scaler.scale_))
         return self
 
     def embed(self, x):
@@ -227,23 +224,22 @@ class BrainOFModule(nn.Module):
             As of :meth:`forward`.
         """
         signals, n_samples = self._read(x), len(x)
-        device = self.head.weight.device
+        device, encoder = self.head.weight.device, self.encoder
+        encoder.configure(batch_size=n_samples, device=device)
         kind = {"device": device, "dtype": torch.float32}
         total = torch.zeros(n_samples, self.head.in_features, **kind)
         count = torch.zeros(n_samples, 1, **kind)
-        source = Source(n_samples, lambda rows: signals[rows], "x")
-        for block in iter_blocks(
-            [source], self.preprocessing, window=self.window, n_at_once=n_samples
-        ):
-            tokens = [part.to(device) for part in block_tokens(block, np.arange(len(block)))]
-            features = pool(self.backbone(tokens, layer=self.layer), self.pooling)  # (windows, F)
-            sample = torch.as_tensor(block.sample, device=device)
+        samples = [LazySamples(n_samples, signals.__getitem__, "x")]
+        for batch in encoder.windows(samples):
+            tokens = encoder.tokens(batch, np.arange(len(batch)))
+            features = pool(self.backbone(tokens, layer=encoder.layer), encoder.pooling)
+            sample = torch.as_tensor(batch.sample, device=device)
             total = total.index_add(0, sample, features.float())
             count = count.index_add(0, sample, torch.ones_like(features[:, :1]).float())
         return total / count
 
     def _read(self, x):
-        """Check a batch and give its channels their places: Signals, or PairedSignals."""
+        """Check a batch and add positions: Signals, or PairedSignals."""
         if not isinstance(x, torch.Tensor) or x.dtype not in (torch.float32, torch.float64):
             got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
             raise TypeError(
@@ -268,13 +264,9 @@ class BrainOFModule(nn.Module):
             parts[fields["modality"]] = part
         return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
 
-    def _n_features(self):
-        config = self.backbone.config
-        return config.width * {"mean": 1, "mean+std": 2, "flat": config.n_latents}[self.pooling]
-
 
 def _as_info(chs_info, n_chans, sfreq):
-    """What is known of the channels, as an ``mne.Info``."""
+    """Return the description of the channels as an ``mne.Info``."""
     import mne
 
     if chs_info is None:
@@ -333,8 +325,8 @@ def _check_units(signals, scale):
 
 
 def _read_montage(info, modality, picks, missing_positions):
-    """Fields of ``Signals`` that do not change, and the channels they stand for."""
-    pos, ori = geometry(info, picks, modality, missing_positions)
+    """Return the fields of ``Signals`` that do not change, and the channels they describe."""
+    pos, ori = sensor_geometry(info, picks, modality, missing_positions)
     fields = {
         "modality": modality,
         "ch_names": [info["ch_names"][i] for i in picks],
@@ -343,13 +335,6 @@ def _read_montage(info, modality, picks, missing_positions):
         "ch_ori": ori,
     }
     return fields, picks
-
-
-def _load_backbone(checkpoint, seed):
-    if checkpoint is None:
-        return BrainOF(BrainOFConfig.preset("tiny"), random_state=seed), Preprocessing()
-    loaded = load_checkpoint(checkpoint)
-    return loaded.model, read_preprocessing(loaded)
 
 
 def _make_head(n_features, n_outputs, seed):

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..encoder.tokens import average_over_windows, pool, window_tokens
 from ..models import TokenBatch
 from ..signals import MODALITIES
-from .heads import head_layers
-from .reading import average_over_windows, pool, window_tokens
+from .heads import latent_layers
 
 
 class Network(nn.Module):
@@ -27,14 +27,14 @@ class Network(nn.Module):
         self.pooling = pooling
         self.layer = layer
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("rate", torch.as_tensor(1.0 / scale, dtype=torch.float32))
+        self.register_buffer("inv_std", torch.as_tensor(1.0 / scale, dtype=torch.float32))
         self.weights = nn.ParameterList(_parameter(weight) for weight, _ in head)
         self.biases = nn.ParameterList(_parameter(bias) for _, bias in head)
 
     def forward(self, tokens, return_balance=False):
-        """Outputs (B, O) of token batches, one per modality in reading order."""
+        """Return outputs (B, O) of token batches, one per modality in reading order."""
         latents, balance = self.backbone(tokens, return_balance=True, layer=self.layer)
-        x = (pool(latents, self.pooling) - self.mean) * self.rate  # (B, F)
+        x = (pool(latents, self.pooling) - self.mean) * self.inv_std  # (B, F)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases)):
             x = F.linear(x.relu() if number else x, weight, bias)  # (B, O) at last
         return (x, balance) if return_balance else x
@@ -44,26 +44,27 @@ def _parameter(values):
     return nn.Parameter(torch.as_tensor(values, dtype=torch.float32))
 
 
-def make_network(backbone, pooling, head, layer=None):
-    """Put the head of a probe on a backbone."""
+def make_network(encoder, head):
+    """Put the head of a probe on a copy of the encoder's network."""
     # Training from the probe's solution does not first distort the features to fit a random head
     # :footcite:p:`kumar2022finetuning`.
-    rotate, layers = head[0], head_layers(head)
-    return Network(copy.deepcopy(backbone), pooling, rotate.mean_, rotate.scale_, layers, layer)
+    mean, scale, layers = latent_layers(head)
+    backbone = copy.deepcopy(encoder.token_network)
+    return Network(backbone, encoder.pooling, mean, scale, layers, encoder.layer)
 
 
-def gather_tokens(blocks, index, change=None):
-    """Tokens of windows from several blocks, one batch per modality in reading order."""
+def gather_tokens(batches, index, change=None):
+    """Tokens of windows from several batches, one batch per modality in reading order."""
     # index (B, 2).
-    chosen = [(blocks[b], index[index[:, 0] == b, 1]) for b in np.unique(index[:, 0])]
+    chosen = [(batches[b], index[index[:, 0] == b, 1]) for b in np.unique(index[:, 0])]
     tokens = []
     for modality in MODALITIES:
-        if any(_has(block, modality, rows) for block, rows in chosen):
+        if any(_has(batch, modality, rows) for batch, rows in chosen):
             parts = [
-                window_tokens(block, modality, rows, change)
-                if modality in block.windows
+                window_tokens(batch, modality, rows, change)
+                if modality in batch.windows
                 else len(rows)
-                for block, rows in chosen
+                for batch, rows in chosen
             ]
             like = next(part for part in parts if not isinstance(part, int))
             parts = [_absent(like, part) if isinstance(part, int) else part for part in parts]
@@ -71,22 +72,22 @@ def gather_tokens(blocks, index, change=None):
     return tokens
 
 
-def _has(block, modality, rows):
-    """Whether a window of these has the modality."""
-    return modality in block.windows and not block.is_missing[modality][rows].all()
+def _has(batch, modality, rows):
+    """Whether any of these windows has the modality."""
+    return modality in batch.windows and not batch.is_missing[modality][rows].all()
 
 
 def _absent(like, n_samples):
-    """A batch of nothing but padding: this modality was not recorded."""
+    """Return a batch of padding, for a modality that was not recorded."""
     one = like[np.zeros(n_samples, dtype=int)]
     one.is_padding.fill_(True)
     return one
 
 
-def predict_outputs(network, blocks, n_samples, batch_size, *, only=None):
-    """Outputs averaged over the windows of each sample."""
+def predict_outputs(network, batches, n_samples, batch_size, *, only=None):
+    """Average the outputs over the windows of each sample."""
     # -> outputs (n_samples, O).
     device = next(network.parameters()).device
     network.eval()
-    rows = average_over_windows(network, blocks, n_samples, batch_size, device, only=only)
+    rows = average_over_windows(network, batches, n_samples, batch_size, device, only=only)
     return torch.from_numpy(rows)

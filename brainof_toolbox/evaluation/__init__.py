@@ -1,4 +1,4 @@
-"""Honest decoding scores: whole subjects left out, chance beside the score, paired comparisons."""
+"""Cross-validated decoding scores: whole subjects left out, chance, paired comparisons."""
 
 from .cross_validation import compare, cross_validate
 from .results import Comparison, Scores

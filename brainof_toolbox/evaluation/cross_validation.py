@@ -10,7 +10,7 @@ from sklearn.base import is_regressor
 from .._utils.logging import warn_once
 from .results import Comparison, points
 from .statistics import sign_flip
-from .task import Task
+from .task import CrossValidation
 
 _SUMMARY = ("metric", "mean", "interval", "interval_by", "chance", "n_groups", "p_value")
 
@@ -29,41 +29,40 @@ def cross_validate(
     verbose=None,
     return_estimator=False,
 ):
-    """Score an estimator on subjects that it has not seen.
+    """Score an estimator on subjects that are left out of training.
 
     Parameters
     ----------
     estimator : estimator
-        Any classifier or regressor with scikit-learn's interface. ``groups`` are handed to its
-        ``fit`` when that takes them, so that inner splits respect them too; also through a
+        Any classifier or regressor with scikit-learn's interface. ``groups`` are passed to its
+        ``fit`` if that takes them, so that inner splits respect them too; also through a
         pipeline, through a search of hyper-parameters, ``GridSearchCV(..., cv=GroupKFold(3))``,
-        and through other estimators that hold estimators, whether scikit-learn's metadata routing
-        is on or off.
+        and through other meta-estimators, with scikit-learn's metadata routing on or off.
     X : object
         Samples that scikit-learn can index: :class:`mne.Epochs`, a list, records, an array,
         :class:`~brainof_toolbox.Signals`.
     y : array-like, shape (n_samples,)
         Labels or continuous targets.
     groups : array-like, shape (n_samples,) | "none" | None
-        Whose sample each is: the subject; the run or session when there is one subject only.
-        ``None`` takes what ``X`` itself names: ``X.groups``, ``X.subject``, a ``subject`` column
-        of ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` says that no two
-        samples belong together.
+        Subject of each sample; the run or session when there is one subject only. ``None``
+        infers them from ``X``: ``X.groups``, ``X.subject``, a ``subject`` column of
+        ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` treats all samples as
+        independent.
     cv : int | splitter | iterable of (train, test) | None
         ``None``: each group once when there are up to 5, else 5 folds of whole groups (fewer
         where a class has fewer groups), classes balanced as far as groups allow.
     scoring : str | callable | None
         ``None``: balanced accuracy for classifiers; mean absolute error (lower is better), the
         correlation ``r`` and ``r2`` for regressors, of each fold and of all test samples
-        together. Else any scorer of scikit-learn.
+        together. Otherwise any scorer of scikit-learn.
     n_permutations : int
-        Permutations of the labels for a p-value; 0 for none. Labels change places over whole
+        Permutations of the labels for a p-value; 0 for none. Labels are permuted over whole
         groups where each group has one label, else within each group, and over samples without
         groups. Inside a group, a label that holds for a session, task or run moves with all of
-        its samples, where ``X`` names these; an array does not, so that windows of a recording
-        are better handed over as :class:`~brainof_toolbox.Signals`. Every permutation repeats the
-        whole cross-validation, so 1000 of them take 1000 times as long; a frozen network, as head
-        of a pipeline or under a probe, is run over all samples only once in any case.
+        its samples, where ``X`` carries these; an array does not, so pass windows of a recording
+        as :class:`~brainof_toolbox.Signals`. Every permutation repeats the whole
+        cross-validation, so 1000 of them take 1000 times as long; a frozen network, as first
+        step of a pipeline or under a probe, is run over all samples only once in any case.
     random_state : int | None
         Seed of shuffled folds, of the bootstrap and of permutations.
     n_jobs : int | None
@@ -82,26 +81,26 @@ def cross_validate(
     Raises
     ------
     ValueError
-        If groups are not known, are not enough, or are shared by the two sides of a split.
+        If groups cannot be inferred, are too few, or are shared by the two sides of a split.
 
     Warns
     -----
     RuntimeWarning
         If a test subject is, by name, among those that a checkpoint was trained on
-        (``"brainof-tiny"`` knows its own as ``DATASET-SUBJECT``, so that nobody else's ``sub-01``
-        is taken for one of them; its model card names the data sets); if the inner splits of a
+        (``"brainof-tiny"`` lists them as ``DATASET-SUBJECT``, so that ``sub-01`` of another
+        data set does not match; its model card names the data sets); if the inner splits of a
         search share groups.
 
     Notes
     -----
     The 95 % interval is a bootstrap over groups, with more than 5 of them and no ``scoring``;
     else it comes from the folds. Both use Student's t and are widened because folds train on each
-    other's test samples :footcite:p:`nadeau2003inference`. Where all groups (or folds) are
-    wholly right, the lower end is that of a proportion of as many answers. In simulations
-    (``python benchmarks/intervals.py``) they hold the expected score in 94 to 99 % of data sets
-    when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one label
-    per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4: so few
-    cannot tell how much subjects differ.
+    other's test samples :footcite:p:`nadeau2003inference`. A score of exactly 0 or 1 has the
+    Clopper-Pearson limit for as many groups (or folds). In simulations
+    (``python -m benchmarks.intervals``) intervals hold the expected score in 94 to 99 % of data
+    sets when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one
+    label per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4:
+    the variance between so few subjects is poorly estimated.
 
     The p-value is ``(1 + n_as_good) / (1 + n_permutations)``
     :footcite:p:`phipson2010permutation`; few groups with one label each have few permutations.
@@ -112,7 +111,7 @@ def cross_validate(
 
     Examples
     --------
-    Any estimator of scikit-learn; the subjects are found in ``metadata``.
+    Any estimator of scikit-learn; subjects are inferred from ``metadata``.
 
     >>> from sklearn.dummy import DummyClassifier
     >>> from brainof_toolbox import cross_validate
@@ -122,7 +121,7 @@ def cross_validate(
     >>> scores.mean, scores.chance, scores.n_groups
     (0.5, 0.5, 4)
     """
-    task = Task(estimator, X, y, groups, cv, random_state)
+    task = CrossValidation(estimator, X, y, groups, cv, random_state)
     with warn_once():  # folds repeat each other
         return task.run(
             estimator,
@@ -146,21 +145,22 @@ def compare(
     random_state=0,
     n_jobs=None,
     verbose=None,
+    baselines=False,
 ):
     """Compare estimators on the same splits, subject by subject.
 
     Parameters
     ----------
     estimators : dict of str -> estimator
-        At least two.
+        At least two; with ``baselines=True`` at least one.
     X : object
         Samples, as in :func:`cross_validate`.
     y : array-like, shape (n_samples,)
         Labels or continuous targets.
     groups : array-like, shape (n_samples,) | "none" | None
-        Whose sample each is, as in :func:`cross_validate`.
+        Subject of each sample, as in :func:`cross_validate`.
     cv : int | splitter | iterable of (train, test) | None
-        As in :func:`cross_validate`; made into splits once, for all estimators.
+        As in :func:`cross_validate`; splits are made once, for all estimators.
     scoring : str | callable | None
         As in :func:`cross_validate`.
     n_permutations : int
@@ -172,18 +172,21 @@ def compare(
         Folds, or permutations, computed in parallel.
     verbose : bool | None
         ``True`` shows progress bars on a terminal.
+    baselines : bool
+        Add the classical decoders of :func:`brainof_toolbox.baselines.for_data`, with ``info``,
+        ``masker`` and ``memory`` of the first estimator.
 
     Returns
     -------
     comparison : Comparison
         Folds of all, and paired differences with p-values (not corrected for the number of
         pairs; with n units the smallest possible one is ``2 / 2**n``). Where each group has one
-        label, groups are weighed so that classes count the same.
+        label, groups are weighted so that classes count equally.
 
     Raises
     ------
     ValueError
-        If fewer than two estimators are given, or as in :func:`cross_validate`.
+        If there are fewer than two estimators, or as in :func:`cross_validate`.
 
     Examples
     --------
@@ -197,12 +200,22 @@ def compare(
        first      second  difference
     0  guess  regression        -0.5
     """
-    if not isinstance(estimators, dict) or len(estimators) < 2:
-        raise ValueError("compare needs a dict of at least two estimators: {'name': estimator}.")
+    if not isinstance(estimators, dict) or len(estimators) < 2 - bool(baselines):
+        raise ValueError(
+            "compare needs a dict of at least two estimators, {'name': estimator}, or of one and "
+            "baselines=True."
+        )
     if len({is_regressor(estimator) for estimator in estimators.values()}) > 1:
         raise ValueError("compare got classifiers and regressors: their scores do not compare.")
-    task = Task(next(iter(estimators.values())), X, y, groups, cv, random_state)
+    first = next(iter(estimators.values()))
+    task = CrossValidation(first, X, y, groups, cv, random_state)
     with warn_once():
+        if baselines:
+            from ..baselines import for_data
+
+            reading = {name: getattr(first, name, None) for name in ("info", "masker", "memory")}
+            classical = for_data(X, is_regression=is_regressor(first), **reading)
+            estimators = {**estimators, **classical, **estimators}
         scores = {
             name: task.run(estimator, scoring, n_permutations, n_jobs, verbose)
             for name, estimator in estimators.items()
@@ -220,7 +233,7 @@ def compare(
 
 
 def fold_weights(scores):
-    """Weights of the units, 1 on average; classes weigh the same with one label per group."""
+    """Return weights of the units, 1 on average; equal for classes with one label per group."""
     if scores.metric != "balanced_accuracy" or scores.by_group.empty:
         return 1.0
     labels = scores.predictions.groupby("group", sort=False)["y"]
@@ -232,7 +245,7 @@ def fold_weights(scores):
 
 
 def _paired_differences(scores, random_state):
-    """One row per pair of estimators, paired by group where there are scores by group."""
+    """Make one row per pair of estimators, paired by group where there are scores by group."""
     rows = []
     for one, two in itertools.combinations(scores, 2):
         difference = (points(scores[one]) - points(scores[two])).to_numpy()

@@ -1,4 +1,4 @@
-"""Groups into ``fit``, through pipelines and searches; who was in a checkpoint's corpus."""
+"""Pass groups to ``fit`` through pipelines and searches; find subjects of the pretraining."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from sklearn.utils.validation import has_fit_parameter
 from .._utils.logging import warn
 from .._utils.subjects import hash_subject
 
-#: Where fitted estimators keep the estimators that they fitted.
+#: Attributes of fitted estimators that hold fitted estimators.
 _INNER = ("best_estimator_", "estimator_", "regressor_", "classifier_", "final_estimator_")
 _INNER_LISTS = ("steps", "estimators_", "transformer_list", "transformers_")
-#: What is looked for in a routing: who takes groups in ``fit``.
+#: The request to look for in a routing.
 _GROUPS = ("fit", ["groups"])
-#: scikit-learn gives the last estimator of a stack all that the others asked for.
+#: scikit-learn passes all requested metadata to the last estimator of a stack.
 _UNROUTED = (StackingClassifier, StackingRegressor)
 
 
 def fit_with_groups(estimator, X, y, groups):
-    """Fit, handing the groups to whatever splits or validates inside."""
+    """Fit, and pass the groups to all inner splitters and validations."""
     # y (n_samples,), groups (n_samples,).
     if groups is None:
         return estimator.fit(X, y)
@@ -51,7 +51,7 @@ def fit_with_groups(estimator, X, y, groups):
 
 
 def _route_groups(estimator):
-    """Have all parts that take groups ask for them; None where a part cannot be asked."""
+    """Request groups for all parts that take them; None where a part has no requests."""
     with config_context(enable_metadata_routing=True):
         for part in [estimator, *estimator.get_params(deep=True).values()]:
             if isinstance(part, type) or not hasattr(part, "get_params"):
@@ -59,7 +59,7 @@ def _route_groups(estimator):
             if isinstance(part, _UNROUTED):
                 return None
             if hasattr(part.get_params(deep=False).get("cv"), "split"):
-                part.set_params(cv=_asking_splitter(part.cv))
+                part.set_params(cv=_requesting_splitter(part.cv))
             if not has_fit_parameter(part, "groups"):
                 continue
             if not hasattr(part, "get_metadata_routing"):
@@ -70,20 +70,20 @@ def _route_groups(estimator):
                 part.set_fit_request(groups=True)
         try:
             return get_routing_for_object(estimator)
-        except RuntimeError:  # AdaBoost has no routing, nor has what holds it
+        except RuntimeError:  # AdaBoost has no routing
             return None
 
 
-def _asking_splitter(cv):
-    """A splitter of somebody's own gets groups without asking for them, as without routing."""
+def _requesting_splitter(cv):
+    """Make a splitter from outside scikit-learn request groups, which it gets without routing."""
     is_own = not type(cv).__module__.startswith("sklearn.")
     takes = "groups" in signature(cv.split).parameters
-    is_asking = get_routing_for_object(cv).consumes("split", ["groups"])
-    return _AskingSplitter(cv) if is_own and takes and not is_asking else cv
+    requests_groups = get_routing_for_object(cv).consumes("split", ["groups"])
+    return _RequestingSplitter(cv) if is_own and takes and not requests_groups else cv
 
 
-class _AskingSplitter(BaseCrossValidator):
-    """A splitter that asks for groups on behalf of another."""
+class _RequestingSplitter(BaseCrossValidator):
+    """Splitter that requests groups for another one."""
 
     __metadata_request__split = {"groups": True}
 
@@ -98,20 +98,20 @@ class _AskingSplitter(BaseCrossValidator):
 
 
 def _fit_arguments(estimator, groups):
-    """Keywords of ``fit`` that bring the groups to where they are taken, without routing."""
+    """Return the keywords of ``fit`` that pass the groups on without routing."""
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
         return {f"{name}__{key}": value for key, value in _fit_arguments(last, groups).items()}
     if isinstance(estimator, BaseSearchCV):
         inner = _fit_arguments(estimator.estimator, groups)
-        # Folds by number ignore groups, and say so on every call.
+        # Folds by number ignore groups and warn in every call.
         is_number = estimator.cv is None or isinstance(estimator.cv, numbers.Integral)
         return inner if is_number else {**inner, "groups": groups}
     return {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
 
 
 def warn_of_inner_splits(estimator, y, groups, is_classification):
-    """Warn when a search would choose hyper-parameters on subjects that it trains on."""
+    """Warn if a search chooses hyper-parameters on subjects that it trains on."""
     # y (n_samples,), groups (n_samples,).
     for search in [estimator, *estimator.get_params(deep=True).values()]:
         if not isinstance(search, BaseSearchCV):
@@ -120,14 +120,14 @@ def warn_of_inner_splits(estimator, y, groups, is_classification):
         if shared:
             warn(
                 f"{type(search).__name__}(cv={search.cv!r}) puts samples of one group on both "
-                f"sides of its inner splits ({', '.join(map(str, shared[:3]))}): it chooses "
-                "hyper-parameters for groups that it knows. Give it cv=GroupKFold(3); the groups "
-                "reach it by themselves."
+                f"sides of its inner splits ({', '.join(map(str, shared[:3]))}), so it does not "
+                "choose hyper-parameters for new groups. Give it cv=GroupKFold(3); groups are "
+                "passed on."
             )
 
 
 def _shared_inside(cv, y, groups, is_classification):
-    """Groups on both sides of the first inner split that shares any."""
+    """Return the groups on both sides of the first inner split that shares any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as "groups are ignored by KFold"
         try:
@@ -136,24 +136,24 @@ def _shared_inside(cv, y, groups, is_classification):
                 shared = set(groups[train]) & set(groups[test])
                 if shared:
                     return sorted(shared, key=str)
-        except (ValueError, IndexError):  # splits that do not fit: the search will say so itself
+        except (ValueError, IndexError):  # splits that do not fit: the search raises
             pass
     return []
 
 
-def find_seen(estimator, names):
-    """Test subjects that a checkpoint's manifest lists."""
+def find_pretraining_subjects(estimator, names):
+    """Return test subjects that a checkpoint's manifest lists."""
     known = set()
     for part in _parts(estimator):
-        manifest = getattr(part, "_manifest", None)
+        manifest = getattr(getattr(part, "encoder_", None), "manifest", None)
         if isinstance(manifest, dict):
             known.update(manifest.get("subjects") or ())
-    known.discard(hash_subject(""))  # a corpus may hold recordings whose header names nobody
+    known.discard(hash_subject(""))  # recordings without a subject
     return tuple(str(name) for name in names if hash_subject(name) in known)
 
 
 def _parts(estimator):
-    """The estimator and all that it fitted: steps, members, the best of a search."""
+    """Return the estimator and all that it fitted: steps, members, the best of a search."""
     waiting, done = [estimator], []
     while waiting:
         part = waiting.pop()
@@ -167,7 +167,7 @@ def _parts(estimator):
     return done
 
 
-def warn_of_seen(seen):
+def warn_of_pretraining_subjects(seen):
     """Warn of test subjects that a checkpoint was trained on."""
     seen = sorted({name for fold in seen for name in fold})
     if seen:
@@ -177,14 +177,13 @@ def warn_of_seen(seen):
         )
 
 
-def embed_once(estimator, X):
-    """Apply what is frozen to all samples at once, rather than again in every fold."""
-    # What says of itself that it is frozen gives rows that depend on their own sample alone:
-    # :class:`~brainof_toolbox.BrainOFEmbedder` as first step of a pipeline, and the network under
-    # a probe.
-    if hasattr(estimator, "embed_ahead"):
+def embed_once(estimator, X, groups=None):
+    """Apply the frozen part of an estimator to all samples at once rather than in every fold."""
+    # Transformers with ``_is_frozen = True`` compute each row from its own sample only: the
+    # embedder as first step of a pipeline. The network of a probe is frozen too.
+    if hasattr(estimator, "precompute"):
         frozen = clone(estimator)
-        ahead = frozen.embed_ahead(X)
+        ahead = frozen.precompute(X, groups)
         return (estimator, X, None) if ahead is None else (estimator, ahead, frozen)
     is_pipeline = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
     if is_pipeline and getattr(estimator.steps[0][1], "_is_frozen", False):

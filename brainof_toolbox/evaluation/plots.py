@@ -1,4 +1,4 @@
-"""Scores as pictures: every group a point, never a bar."""
+"""Figures of scores: one point per group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from .results import points
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; markers do so in grey.
+# Okabe and Ito's colours, distinct for colour-blind readers; markers are distinct in grey.
 _STYLES = (
     ("#0072B2", "o"),
     ("#D55E00", "s"),
@@ -21,7 +21,7 @@ _LABELS = {
     "balanced_accuracy": "balanced accuracy",
     "mean_absolute_error": "mean absolute error (lower is better)",
 }
-_LETTERS = 14  # of an estimator's name on one line
+_LETTERS = 15  # of an estimator's name on one line
 _ASIDE = 0.3  # the mean stands right of the points
 
 
@@ -40,7 +40,7 @@ def plot_scores(scores, axes=None):
     for k, one in enumerate(scores.values()):
         _draw_column(axes, k, places[k], heights[k], one)
     _draw_chance(axes, scores)
-    names = [textwrap.fill(name, _LETTERS) for name in scores]
+    names = [textwrap.fill(name, _LETTERS, break_on_hyphens=False) for name in scores]
     unit = "group" if len(first.by_group) else "fold"
     axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
     axes.tick_params(axis="x", length=0)
@@ -97,7 +97,7 @@ def _draw_column(axes, k, places, heights, scores):
 
 
 def _draw_chance(axes, scores):
-    """One dashed line, or one by estimator where a scorer's chance differs."""
+    """Draw one dashed line, or one per estimator where a scorer's chance differs."""
     chances = [one.chance for one in scores.values()]
     if np.ptp(chances) < 1e-9:
         axes.axhline(chances[0], color="black", linestyle="--", linewidth=1, zorder=0)
@@ -116,7 +116,7 @@ def _draw_chance(axes, scores):
 
 
 def jitter(heights, width=0.2, n_bins=30):
-    """Places across each column, so that equal scores do not hide one another."""
+    """Return places across each column, so that equal scores do not overlap."""
     # heights (n_columns, n_units) -> places (n_columns, n_units).
     low, high = heights.min(), heights.max()
     bins = np.round((heights - low) / max(high - low, 1e-12) * n_bins).astype(int)

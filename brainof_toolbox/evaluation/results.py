@@ -1,4 +1,4 @@
-"""What an evaluation found: tables that print, convert and plot."""
+"""Results of an evaluation: tables that print, convert and plot."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .statistics import correlation, determination
+from .statistics import correlation, r2
 
 _WIDEST = 32  # letters for the groups left out
+_MANY = 3  # estimators: above it, printed differences are those from the first one
+_DIGITS = 3  # significant, of the larger of score and chance
 
-#: Words for the measures that are not a scorer's name.
+#: Names of the measures that are not a scorer's name.
 MEASURES = {
     "balanced_accuracy": "balanced accuracy",
     "mean_absolute_error": "mean absolute error, lower is better",
@@ -24,17 +26,48 @@ _LEVELS = {
 }
 
 
+class _Result:
+    """Table and figure of one estimator or several."""
+
+    def to_dataframe(self):
+        """Return the folds, of all estimators, as a table.
+
+        Returns
+        -------
+        folds : pandas.DataFrame
+            A copy of ``folds``.
+        """
+        return self.folds.copy()
+
+    def plot(self, axes=None):
+        """Draw each group's score, means with intervals, and chance; groups are joined by lines.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes | None
+            Axes to draw in; ``None`` makes a figure.
+
+        Returns
+        -------
+        axes : matplotlib.axes.Axes
+            The axes; the figure is ``axes.figure``.
+        """
+        from .plots import plot_scores
+
+        return plot_scores(self.scores if isinstance(self, Comparison) else {"": self}, axes)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Scores:
-    """What :func:`cross_validate` found; prints as a table.
+class Scores(_Result):
+    """Cross-validated scores of one estimator, from :func:`cross_validate`; prints as a table.
 
     Parameters
     ----------
     folds : pandas.DataFrame
-        One row per fold: ``fold``, ``score``, ``chance`` (what guessing scores: one over the
-        number of classes; the error of the training median; with ``scoring``, what the most
-        frequent training class or the median gets), ``r`` and ``r2`` (regressors; NaN where a
-        fold's targets do not vary), ``n_train``, ``n_test``, ``test_groups``.
+        One row per fold: ``fold``, ``score``, ``chance`` (one over the number of classes; the
+        error of the training median; with ``scoring``, the score of the most frequent training
+        class or the median), ``r`` and ``r2`` (regressors; NaN where a fold's targets do not
+        vary), ``n_train``, ``n_test``, ``test_groups``.
     by_group : pandas.DataFrame
         One row per group: ``group``, ``score``, ``n`` (samples tested). Empty without groups and
         with ``scoring``.
@@ -49,13 +82,13 @@ class Scores:
     interval : tuple of float
         95 % interval of the mean.
     interval_by : str
-        ``"groups"`` or ``"folds"``: what it was computed over.
+        Units of the interval: ``"groups"`` or ``"folds"``.
     chance : float
         Mean chance of the folds.
     n_groups : int
         Number of groups; 0 without.
     p_value : float | None
-        Of the mean under permuted labels; ``None`` unless asked for.
+        p-value of the mean under permuted labels; ``None`` without permutations.
     permuted : ndarray, shape (n_permutations,)
         Means with permuted labels.
     probabilities : pandas.DataFrame
@@ -66,6 +99,9 @@ class Scores:
     permuted_by : str | None
         The level at which labels vary: ``"samples"``, ``"groups"``, ``"recordings within
         groups"`` or ``"within groups"``.
+    feature_weights : pandas.DataFrame
+        One row per fold and one column per block of features, for estimators that weigh blocks
+        (``feature_weights_``); else empty.
     """
 
     folds: pd.DataFrame
@@ -82,21 +118,12 @@ class Scores:
     probabilities: pd.DataFrame = field(default_factory=pd.DataFrame)
     estimators: tuple = ()
     permuted_by: str | None = None
-
-    def to_dataframe(self):
-        """Give the folds as a table.
-
-        Returns
-        -------
-        folds : pandas.DataFrame
-            A copy of ``folds``.
-        """
-        return self.folds.copy()
+    feature_weights: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def correlations(self):
         """Correlate the predictions of a regressor with the targets, all test samples together.
 
-        In folds of few samples ``r`` and ``r2`` say little: two subjects always give 1 or -1.
+        In folds of few samples ``r`` and ``r2`` are unreliable: two subjects always give 1 or -1.
 
         Returns
         -------
@@ -107,24 +134,7 @@ class Scores:
         if "r" not in self.folds or self.predictions.empty:
             return {}
         columns = [self.predictions[name].to_numpy(dtype=float) for name in ("y", "predicted")]
-        return {"r": correlation(*columns), "r2": determination(*columns)}
-
-    def plot(self, axes=None):
-        """Draw each group's score, the mean with its interval, and chance.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes | None
-            Where to draw; ``None`` makes a figure.
-
-        Returns
-        -------
-        axes : matplotlib.axes.Axes
-            The axes; the figure is ``axes.figure``.
-        """
-        from .plots import plot_scores
-
-        return plot_scores({"": self}, axes)
+        return {"r": correlation(*columns), "r2": r2(*columns)}
 
     def plot_confusion(self, axes=None):
         """Draw the confusion matrix of all test samples, as shares of each true class.
@@ -132,7 +142,7 @@ class Scores:
         Parameters
         ----------
         axes : matplotlib.axes.Axes | None
-            Where to draw; ``None`` makes a figure.
+            Axes to draw in; ``None`` makes a figure.
 
         Returns
         -------
@@ -162,26 +172,30 @@ class Scores:
         return _html(_readable(self.folds), self._summary())
 
     def _summary(self):
-        """The line below the table."""
+        """Return the line below the table."""
         low, high = self.interval
-        text = f"{MEASURES.get(self.metric, self.metric)}: {self.mean:.3f}"
+        show = _formatter(self.mean, self.chance)
+        text = f"{MEASURES.get(self.metric, self.metric)}: {show(self.mean)}"
         if np.isfinite(low):
             count = self.n_groups if self.interval_by == "groups" else len(self.folds)
-            text += f", 95 % [{low:.3f}, {high:.3f}] over {count} {self.interval_by}"
+            text += f", 95 % [{show(low)}, {show(high)}] over {count} {self.interval_by}"
         if not np.isclose(self.mean, self.folds["score"].mean()):
             text += " (mean over classes: folds lack some)"
-        text += f"; chance {self.chance:.3f}"
+        text += f"; chance {show(self.chance)}"
         pooled = [f"; {k} {v:.3f}" for k, v in self.correlations().items() if np.isfinite(v)]
         text += "".join(pooled) + " (all test samples together)" * bool(pooled)
         if self.p_value is not None:
             level = _LEVELS[self.permuted_by]
             text += f"; p = {self.p_value:.3g} ({len(self.permuted)} permutations, {level})"
-        return text
+        weights = describe_weights(self)
+        return f"{text}; features: {weights}" if weights else text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
-    """Several estimators on the same splits; prints as a table.
+class Comparison(_Result):
+    """Several estimators on the same splits, from :func:`compare`; prints as a table.
+
+    With more than three estimators, only differences from the first one are printed.
 
     Parameters
     ----------
@@ -195,7 +209,7 @@ class Comparison:
         the units), ``p_value`` (two-sided sign-flip permutation), ``n_units`` and ``unit``:
         ``"group"``, or ``"fold"`` when there are no scores by group.
     scores : dict of str -> Scores
-        What :func:`cross_validate` would give for each estimator.
+        Scores of each estimator, as from :func:`cross_validate`.
     """
 
     folds: pd.DataFrame
@@ -203,39 +217,12 @@ class Comparison:
     differences: pd.DataFrame
     scores: dict = field(default_factory=dict)
 
-    def to_dataframe(self):
-        """Give the folds of all estimators as a table.
-
-        Returns
-        -------
-        folds : pandas.DataFrame
-            A copy of ``folds``.
-        """
-        return self.folds.copy()
-
-    def plot(self, axes=None):
-        """Draw each group's scores, joined between estimators, means with intervals, and chance.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes | None
-            Where to draw; ``None`` makes a figure.
-
-        Returns
-        -------
-        axes : matplotlib.axes.Axes
-            The axes; the figure is ``axes.figure``.
-        """
-        from .plots import plot_scores
-
-        return plot_scores(self.scores, axes)
-
     def __str__(self):
-        title = MEASURES.get(self.metric, self.metric)
         return "\n".join(
             [
-                f"{title}, chance {self._chance()}",
+                self._title(),
                 _plain(self._summary_table()),
+                *self._weight_lines(),
                 "",
                 "differences, paired by " + self.differences["unit"].iloc[0],
                 _plain(self._difference_table()),
@@ -245,27 +232,35 @@ class Comparison:
     __repr__ = __str__
 
     def _repr_html_(self):
-        title = MEASURES.get(self.metric, self.metric)
-        return _html(
-            self._summary_table(), f"{title}, chance {self._chance()}"
-        ) + self._difference_table().to_html(index=False)
+        tables = self._summary_table(), self._difference_table()
+        notes = "; ".join([self._title(), *self._weight_lines()])
+        return _html(tables[0], notes) + tables[1].to_html(index=False)
 
     @property
     def metric(self):
-        """Name of the measure, the same for all."""
+        """Name of the measure, the same for all estimators."""
         return self.summary["metric"].iloc[0]
 
-    def _chance(self):
-        chance = self.summary["chance"]
-        low, high = chance.min(), chance.max()
-        return f"{low:.3f}" if np.isclose(low, high) else f"{low:.3f} to {high:.3f}"
+    def _title(self):
+        chance, show = self.summary["chance"], self._formatter()
+        low, high = show(chance.min()), show(chance.max())
+        chance = low if low == high else f"{low} to {high}"
+        return f"{MEASURES.get(self.metric, self.metric)}, chance {chance}"
+
+    def _formatter(self):
+        return _formatter(*self.summary["mean"], *self.summary["chance"])
+
+    def _weight_lines(self):
+        found = {name: describe_weights(one) for name, one in self.scores.items()}
+        return [f"features of {name}: {weights}" for name, weights in found.items() if weights]
 
     def _summary_table(self):
+        show = self._formatter()
         table = pd.DataFrame(
             {
                 "estimator": self.summary["estimator"],
-                "mean": self.summary["mean"].map("{:.3f}".format),
-                "95 % interval": ["[{:.3f}, {:.3f}]".format(*i) for i in self.summary["interval"]],
+                "mean": self.summary["mean"].map(show),
+                "95 % interval": [f"[{show(a)}, {show(b)}]" for a, b in self.summary["interval"]],
                 "over": self.summary["interval_by"],
             }
         )
@@ -278,34 +273,54 @@ class Comparison:
 
     def _difference_table(self):
         table = self.differences.drop(columns="unit").rename(columns={"n_units": "n"})
-        table["difference"] = table["difference"].map("{:+.3f}".format)
+        if len(self.summary) > _MANY:
+            table = table[table["first"] == self.summary["estimator"].iloc[0]].copy()
+        show = self._formatter()
+        table["difference"] = [("+" if x >= 0 else "") + show(x) for x in table["difference"]]
         table["p_value"] = table["p_value"].map("{:.3g}".format)
         return table
 
 
+def _formatter(*values):
+    """Return a function that prints numbers of this size with three significant digits."""
+    sizes = np.abs([value for value in values if np.isfinite(value)])
+    # 1 counts among the numbers below it, so that accuracies always have three decimals.
+    size = max(sizes.max(initial=0.0) * 0.999, 1e-12)
+    decimals = max(0, _DIGITS - 1 - int(np.floor(np.log10(size))))
+    return f"{{:.{decimals}f}}".format
+
+
+def describe_weights(scores):
+    """Return the mean weight of each block of features in words, or an empty string."""
+    means = scores.feature_weights.mean()
+    return ", ".join(f"{name} {weight:.2g}" for name, weight in means.items())
+
+
 def points(scores):
-    """Scores to show, or to pair, one by one."""
+    """Return the score of each group, or of each fold where there are no groups."""
     if len(scores.by_group):
         return scores.by_group.set_index("group")["score"]
     return scores.folds.set_index("fold")["score"]
 
 
 def left_out(row):
-    """Groups that a fold leaves out, in a few letters."""
+    """Return the groups that a fold leaves out, shortened."""
     text = ", ".join(str(group) for group in row.test_groups) or f"fold {row.fold}"
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 def _readable(folds):
     table = folds.drop(columns=["fold", "test_groups"])
-    for name in table.columns.intersection(["score", "chance", "r", "r2"]):
-        table[name] = table[name].map("{:.3f}".format)
+    show = _formatter(*folds["score"], *folds["chance"])
+    formats = {"score": show, "chance": show, "r": "{:.3f}".format, "r2": "{:.3f}".format}
+    for name in table.columns.intersection(list(formats)):
+        table[name] = table[name].map(formats[name])
     table.insert(0, "left out", [left_out(row) for row in folds.itertuples()])
     return table
 
 
 def _plain(table):
-    """A table in letters, words to the left and numbers to the right."""
+    """Format a table as text, words aligned left and numbers right."""
     columns = []
     for name in table:
         cells = [str(name), *table[name].astype(str)]

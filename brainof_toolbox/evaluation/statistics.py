@@ -11,18 +11,18 @@ from sklearn.metrics import r2_score
 
 N_BOOTSTRAP = 2000
 _N_FLIPS = 10000
-_ROUNDING = 1e-12  # two scores that differ by less are the same
+_ROUNDING = 1e-12  # scores that differ by less are equal
 
 
 def balanced_accuracy(y, predicted):
-    """Mean recall of the classes in ``y``."""
-    # scikit-learn's own warns when a class that was guessed is not in ``y``.
+    """Return the mean recall of the classes in ``y``."""
+    # scikit-learn's function warns when a predicted class is not in ``y``.
     # y, predicted (n_samples,).
     return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]))
 
 
 def mean_over_folds(y, predicted):
-    """Balanced accuracy of a whole cross-validation."""
+    """Return the balanced accuracy of a whole cross-validation."""
     recall = {}
     for labels, guesses in zip(y, predicted, strict=True):
         for label in np.unique(labels):
@@ -36,14 +36,14 @@ def mean_over_folds(y, predicted):
 
 
 def correlation(y, predicted):
-    """Pearson's r, NaN where one side does not vary."""
+    """Return Pearson's r, NaN where one side does not vary."""
     # y, predicted (n_samples,).
     if len(y) < 2 or np.ptp(y) == 0 or np.ptp(predicted) == 0:
         return np.nan
     return float(np.corrcoef(y, predicted)[0, 1])
 
 
-def determination(y, predicted):
+def r2(y, predicted):
     """Return R2, the coefficient of determination; NaN where ``y`` is constant."""
     # y, predicted (n_samples,).
     if len(y) < 2 or np.ptp(y) == 0:
@@ -52,7 +52,7 @@ def determination(y, predicted):
 
 
 def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
-    """Standard error of the pooled score, from groups drawn with replacement."""
+    """Return the standard error of the pooled score: a bootstrap over groups."""
     # y, predicted (n_samples,), groups (n_samples,).
     which, names = pd.factorize(groups)
     n = len(names)
@@ -74,28 +74,28 @@ def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
     return float(scores.std() * np.sqrt(n / (n - 1)))
 
 
-def half_interval(error, n_units, overlap):
-    """Half of a 95 % interval for a cross-validated score."""
+def corrected_t_half_width(error, n_units, overlap):
+    """Return half the width of a 95 % interval of a cross-validated score."""
     return float(stats.t.ppf(0.975, n_units - 1) * error * np.sqrt(1 + overlap))
 
 
-def widen_certain(score, n_units):
-    """95 % interval where all units agree: so many answers without exception are no certainty."""
+def clopper_pearson(score, n_units):
+    """Return the Clopper-Pearson 95 % interval of a score of exactly 0 or 1."""
     limit = 0.025 ** (1 / n_units)
     return limit if score == 1 else score, 1 - limit if score == 0 else score
 
 
-def permute(y, groups, rng, occasions=None):
+def permute(y, groups, rng, recording_labels=None):
     """Permute labels at the level at which they vary."""
-    # y (n_samples,), groups (n_samples,), occasions (n_samples,) -> permuted (n_samples,).
-    level = permutation_level(y, groups, occasions)
+    # y (n_samples,), groups (n_samples,), recording_labels (n_samples,) -> permuted (n_samples,).
+    level = permutation_level(y, groups, recording_labels)
     if level == "samples":
         return rng.permutation(y)
     which, names = pd.factorize(groups)
     if level == "groups":
         _, first = np.unique(which, return_index=True)
         return rng.permutation(y[first])[which]
-    units = _labelled_units(y, which, occasions)
+    units = _labelled_units(y, which, recording_labels)
     units = np.arange(len(y)) if units is None else units
     permuted = y.copy()
     for i in range(len(names)):
@@ -105,28 +105,28 @@ def permute(y, groups, rng, occasions=None):
     return permuted
 
 
-def permutation_level(y, groups, occasions=None):
-    """The level at which labels vary."""
-    # y (n_samples,), groups (n_samples,), occasions (n_samples,).
+def permutation_level(y, groups, recording_labels=None):
+    """Return the level at which labels vary."""
+    # y (n_samples,), groups (n_samples,), recording_labels (n_samples,).
     if groups is None:
         return "samples"
     which = pd.factorize(groups)[0]
     if _is_constant(y, which):
         return "groups"
-    has_units = _labelled_units(y, which, occasions) is not None
+    has_units = _labelled_units(y, which, recording_labels) is not None
     return "recordings within groups" if has_units else "within groups"
 
 
-def _labelled_units(y, which, occasions):
-    """The coarsest units inside groups that have one label each, or None."""
+def _labelled_units(y, which, recording_labels):
+    """Return the coarsest units inside groups that have one label each, or None."""
     # A label that holds for a session or a run moves with all of its samples: they resemble each
-    # other for other reasons too, and one by one they would seem more exchangeable than they are.
-    names = tuple(occasions or ())
+    # other for other reasons too, so they are not exchangeable one by one.
+    names = tuple(recording_labels or ())
     for size in range(1, len(names) + 1):
         for chosen in itertools.combinations(names, size):
             units = which
             for name in chosen:
-                both = np.stack([units, pd.factorize(occasions[name])[0]])
+                both = np.stack([units, pd.factorize(recording_labels[name])[0]])
                 units = np.unique(both, axis=1, return_inverse=True)[1].reshape(-1)
             if units.max() + 1 < len(y) and _is_constant(y, units):
                 return units
@@ -134,13 +134,13 @@ def _labelled_units(y, which, occasions):
 
 
 def _is_constant(y, which):
-    """Whether each unit has one label."""
+    """Return True if each unit has one label."""
     labels = pd.factorize(y)[0]
     return len(np.unique(np.stack([which, labels]), axis=1).T) == len(np.unique(which))
 
 
 def permutation_p_value(observed, permuted, *, is_error):
-    """Share of permutations at least as good, the data as they are being one of them."""
+    """Return the share of permutations at least as good, counting the observed labels as one."""
     # permuted (n_permutations,).
     better = observed - permuted if is_error else permuted - observed
     return float((1 + (better >= -_ROUNDING).sum()) / (1 + len(permuted)))
@@ -149,7 +149,7 @@ def permutation_p_value(observed, permuted, *, is_error):
 def sign_flip(difference, random_state):
     """Return the two-sided p-value of a mean difference under random signs of its units."""
     # difference (n_units,).
-    if not np.any(difference):
+    if len(difference) < 2 or not np.any(difference):  # both signs of one unit are as large
         return 1.0
     found = stats.permutation_test(
         (np.asarray(difference, dtype=float),),

@@ -1,4 +1,4 @@
-"""Samples, targets, groups and splits: all that the estimators of a comparison share."""
+"""Samples, targets, groups and splits that the estimators of a comparison share."""
 
 from __future__ import annotations
 
@@ -20,16 +20,24 @@ from sklearn.model_selection import (
     StratifiedKFold,
     check_cv,
 )
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._utils.logging import progress
 from .._utils.validation import check_number
-from ..samples import check_parts
+from ..io.inputs import check_parts
+from ..io.labels import infer_recording_labels, infer_subjects
 from . import statistics as st
-from .fitting import embed_once, find_seen, fit_with_groups, warn_of_inner_splits, warn_of_seen
-from .groups import check_groups, in_order, own_occasions, own_subjects
+from .fitting import (
+    embed_once,
+    find_pretraining_subjects,
+    fit_with_groups,
+    warn_of_inner_splits,
+    warn_of_pretraining_subjects,
+)
+from .groups import check_groups, in_order
 from .results import Scores
 
 _FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
@@ -37,8 +45,8 @@ _FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from fold
 _INDEXING = threading.Lock()
 
 
-class Task:
-    """What is decoded, by whom it is split; made once for all estimators."""
+class CrossValidation:
+    """Checked samples, targets, groups and splits; made once for all estimators."""
 
     def __init__(self, estimator, X, y, groups, cv, random_state):
         self.X, self.y = X, column_or_1d(y)
@@ -54,12 +62,12 @@ class Task:
         self.random_state = random_state
         self.is_regression = is_regressor(estimator)
         self.groups = check_groups(groups, X, n_samples)
-        self.subjects, self.occasions = own_subjects(X), own_occasions(X)
+        self.subjects, self.recording_labels = infer_subjects(X), infer_recording_labels(X)
         self.classes = None if self.is_regression else np.unique(self.y)
         if not self.is_regression and len(self.classes) == n_samples:
             raise ValueError(
-                f"Each of the {n_samples} samples has a label of its own, so that none is left to "
-                "learn it from. Take a regressor for a continuous target."
+                f"Each of the {n_samples} samples has a label of its own, so no training sample "
+                "has the label of a test sample. Use a regressor for a continuous target."
             )
         if cv is None or isinstance(cv, (int, np.integer)):
             cv = self._default_cv(cv, random_state)
@@ -82,7 +90,7 @@ class Task:
         return StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
 
     def make_splits(self, y):
-        """Splits for the targets ``y``; stratified ones depend on them."""
+        """Return the splits for the targets ``y``; stratified ones depend on them."""
         splits = list(self.cv.split(np.zeros(len(y)), y, self.groups))
         for fold, (train, test) in enumerate(splits):
             if len(train) == 0 or len(test) == 0:
@@ -95,24 +103,24 @@ class Task:
                 raise ValueError(
                     f"Fold {fold} has {len(shared)} "
                     f"{'samples' if self.groups is None else 'groups'} on both sides ({named}): "
-                    "the score would be too good. Use a splitter of groups, e.g. GroupKFold, or "
+                    "the score would be too high. Use a splitter of groups, e.g. GroupKFold, or "
                     "cv=None."
                 )
         return splits
 
     def _check_classes(self):
-        """Refuse a training side of one class, and say which classes are too rare."""
+        """Refuse a training side of one class; the error names the classes that are too rare."""
         y = self.y
         alone = [i for i, (train, _) in enumerate(self.splits) if len(set(y[train])) == 1]
         if self.is_regression or not alone or len(set(y)) == 1:
             return
         fold, train = alone[0], self.splits[alone[0]][0]
         groups = np.arange(len(y)) if self.groups is None else self.groups
-        what = "sample" if self.groups is None else "group"
+        unit = "sample" if self.groups is None else "group"
         counts = {str(label): len(set(groups[y == label])) for label in np.unique(y)}
         raise ValueError(
-            f"Fold {fold} has nothing but the class {str(y[train][0])!r} to train on. Each class "
-            f"needs at least two {what}s, better more; there are {counts}."
+            f"The training samples of fold {fold} are all of class {str(y[train][0])!r}. Each "
+            f"class needs at least two {unit}s, better more; there are {counts}."
         )
 
     def run(self, estimator, scoring, n_permutations, n_jobs, verbose, *, return_estimator=False):
@@ -121,7 +129,7 @@ class Task:
         if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
             raise TypeError(
                 f"'scoring' is one scorer, its name or a callable, got {scoring!r}. For several "
-                "measures, take Scores.predictions, or call once for each."
+                "measures, use Scores.predictions, or call once for each."
             )
         if self.groups is not None:
             train = self.splits[0][0]
@@ -129,16 +137,16 @@ class Task:
                 estimator, self.y[train], self.groups[train], not self.is_regression
             )
         X, frozen = self.X, None
-        # A callable may look at the samples themselves, and returned estimators must take them.
+        # A callable may use the samples themselves, and returned estimators must accept them.
         if not callable(scoring) and not return_estimator:
-            estimator, X, frozen = embed_once(estimator, X)
+            estimator, X, frozen = embed_once(estimator, X, self.groups)
         jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
         keep = ("probability", "estimator") if return_estimator else ("probability",)
         done = Parallel(n_jobs=n_jobs)(
             delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring, keep)
             for train, test in jobs
         )
-        warn_of_seen([*(fold.seen for fold in done), self._seen_by(frozen)])
+        warn_of_pretraining_subjects([*(fold.seen for fold in done), self._seen_by(frozen)])
         folds = self._fold_table([fold.row for fold in done])
         predictions = self._prediction_table([fold.predicted for fold in done])
         by_group = self._group_table(predictions)
@@ -159,11 +167,12 @@ class Task:
             p_value=p_value,
             permuted=permuted,
             permuted_by=self._permuted_by() if n_permutations else None,
+            feature_weights=pd.DataFrame([f.feature_weights for f in done if f.feature_weights]),
             **summary,
         )
 
     def _permuted_by(self):
-        return st.permutation_level(self.y, self.groups, self.occasions)
+        return st.permutation_level(self.y, self.groups, self.recording_labels)
 
     def _is_error(self, scoring):
         return self.is_regression and scoring is None
@@ -177,7 +186,7 @@ class Task:
         return pd.DataFrame(table)
 
     def _prediction_table(self, predictions):
-        """One row per test sample; none when only a scorer looked at the predictions."""
+        """Make one row per test sample; none with ``scoring``."""
         parts = [
             pd.DataFrame(
                 {
@@ -197,7 +206,7 @@ class Task:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     def _probability_table(self, done):
-        """One row per test sample and one column per class; empty without probabilities."""
+        """Make one row per test sample and one column per class; empty without probabilities."""
         if self.is_regression or any(fold.probability is None for fold in done):
             return pd.DataFrame()
         return pd.DataFrame(
@@ -205,7 +214,7 @@ class Task:
         )
 
     def _group_table(self, predictions):
-        """Score by group over all folds that test it."""
+        """Score each group over all folds that test it."""
         rows = []
         if self.groups is not None:
             for group, part in predictions.groupby("group", sort=False):
@@ -229,13 +238,13 @@ class Task:
                 random_state=self.random_state,
             )
             n_units = len(set(predictions["group"]))
-            half = st.half_interval(error, n_units, n_tested / folds["n_train"].mean())
+            half = st.corrected_t_half_width(error, n_units, n_tested / folds["n_train"].mean())
         elif len(scores) > 1:
             overlap = folds["n_test"].sum() / folds["n_train"].mean()
-            half = st.half_interval(stats.sem(scores), len(scores), overlap)
+            half = st.corrected_t_half_width(stats.sem(scores), len(scores), overlap)
         low, high = mean - half, mean + half
         if half == 0 and scoring is None and not self.is_regression:
-            low, high = st.widen_certain(mean, n_units)
+            low, high = st.clopper_pearson(mean, n_units)
         if scoring is None:  # no accuracy lies outside 0 and 1, no error below 0
             low, high = max(low, 0.0), high if self.is_regression else min(high, 1.0)
         name = "mean_absolute_error" if self.is_regression else "balanced_accuracy"
@@ -249,13 +258,17 @@ class Task:
         }
 
     def _seen_by(self, frozen):
-        """Test subjects that the frozen part of the estimator was trained on."""
+        """Return test subjects that the frozen part of the estimator was trained on."""
         who = self.groups if self.subjects is None else self.subjects
         tested = sorted({i for _, test in self.splits for i in test})
-        return () if frozen is None or who is None else find_seen(frozen, in_order(who[tested]))
+        return (
+            ()
+            if frozen is None or who is None
+            else find_pretraining_subjects(frozen, in_order(who[tested]))
+        )
 
     def _permuted(self, estimator, X, scoring, n_permutations, n_jobs, verbose):
-        """Mean scores of whole cross-validations with permuted labels."""
+        """Return mean scores of whole cross-validations with permuted labels."""
         if not n_permutations:
             return np.empty(0)
         seeds = np.random.SeedSequence(self.random_state).spawn(n_permutations)
@@ -268,9 +281,9 @@ class Task:
 
 
 def _run_permutation(estimator, task, X, seed, scoring):
-    y = st.permute(task.y, task.groups, np.random.default_rng(seed), task.occasions)
+    y = st.permute(task.y, task.groups, np.random.default_rng(seed), task.recording_labels)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # each was shown with the labels as they are
+        warnings.simplefilter("ignore")  # each was shown with the true labels
         try:
             splits = task.make_splits(y)
             done = [
@@ -285,7 +298,7 @@ def _run_permutation(estimator, task, X, seed, scoring):
 
 
 def _mean_score(done, y, splits, is_regression):
-    """Mean of the folds' scores; of balanced accuracies by class, as folds may lack some."""
+    """Return the mean over folds; of balanced accuracies by class, as folds may lack some."""
     predicted = [fold.predicted for fold in done]
     if is_regression or predicted[0] is None:
         return float(np.mean([fold.row["score"] for fold in done]))
@@ -298,9 +311,12 @@ class _Fold:
 
     row: dict
     predicted: np.ndarray | None = None  # (n_test,), None with a scorer
-    probability: np.ndarray | None = None  # (n_test, n_classes), in the order of Task.classes
+    probability: np.ndarray | None = (
+        None  # (n_test, n_classes), in the order of CrossValidation.classes
+    )
     seen: tuple = ()  # test subjects in the training data of the checkpoint
     estimator: object = None
+    feature_weights: dict | None = None
 
 
 def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
@@ -311,8 +327,10 @@ def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
     groups = None if task.groups is None else task.groups[train]
     estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
     who = task.groups if task.subjects is None else task.subjects
-    seen = () if who is None else find_seen(estimator, in_order(who[test]))
+    seen = () if who is None else find_pretraining_subjects(estimator, in_order(who[test]))
     kept = {"seen": seen, "estimator": estimator if "estimator" in keep else None}
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    kept["feature_weights"] = getattr(last, "feature_weights_", None)
     dummy = DummyRegressor(strategy="median") if task.is_regression else DummyClassifier()
     dummy.fit(np.zeros((len(train), 1)), y_train)
     blank = np.zeros((len(test), 1))
@@ -332,7 +350,7 @@ def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
             "score": float(mean_absolute_error(y_test, predicted)),
             "chance": float(mean_absolute_error(y_test, dummy.predict(blank))),
             "r": st.correlation(y_test, predicted),
-            "r2": st.determination(y_test, predicted),
+            "r2": st.r2(y_test, predicted),
         }
         return _Fold(row, predicted, **kept)
     row = {"score": st.balanced_accuracy(y_test, predicted), "chance": 1 / len(task.classes)}

@@ -8,15 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from .._utils.validation import check_number
-from ._virtual import VirtualChannels
+from ._block import Block
 from .second_order import fisher_z, log_covariances
 
-#: Bands in Hz that tell rhythms apart.
+#: Bands in Hz that separate rhythms.
 BAND_BANK = ((4.0, 8.0), (8.0, 12.0), (12.0, 16.0), (16.0, 24.0), (24.0, 34.0), (34.0, 45.0))
+_AT_ONCE = 64  # samples: bounds memory
 
 
-@dataclass(frozen=True)
-class Covariance:
+@dataclass(frozen=True, kw_only=True)
+class Covariance(Block):
     """Covariance of virtual channels, flattened by the matrix logarithm or Fisher z.
 
     EEG and MEG: the covariance ``C`` of the virtual channels in each band, plus ``shrinkage``
@@ -26,16 +27,12 @@ class Covariance:
 
     Parameters
     ----------
-    n_channels : int
-        Virtual channels of EEG and MEG, as of :class:`VirtualChannels`.
+    n_channels, n_regions, kernel, regions : int, int, float, str
+        Virtual channels, as of :class:`VirtualChannels`.
     bands : sequence of (float, float)
         Lowest (included) and highest (excluded) frequency in Hz of each band; EEG and MEG only.
     shrinkage : float
         What is added to the diagonal, relative to the mean power.
-    n_regions : int
-        Virtual regions of fMRI.
-    kernel : float
-        Their width in m.
 
     Attributes
     ----------
@@ -50,6 +47,11 @@ class Covariance:
     leave ``C`` without full rank; shrinkage keeps the logarithm finite. A gain ``g`` on all
     channels adds ``2 log g`` to the diagonal and nothing elsewhere. Bands are cut in the
     spectrum of the tapered sample, so that short samples need no filter.
+
+    A long sample has the mean over its windows: of logarithms, that is their log-Euclidean mean,
+    on which one window with an artefact has far less weight than on the mean power. Short windows
+    bias the logarithm, by an amount that depends on their length alone: compare samples that were
+    cut into windows of one length.
 
     Examples
     --------
@@ -68,11 +70,9 @@ class Covariance:
     n_channels: int = 16
     bands: tuple = BAND_BANK
     shrinkage: float = 0.05
-    n_regions: int = 300
-    kernel: float = 0.006
 
     def __post_init__(self):
-        self.virtual  # noqa: B018 (checks its parameters)
+        super().__post_init__()
         check_number("shrinkage", self.shrinkage, low=0, high=1, low_open=True)
         bands = tuple(tuple(band) for band in self.bands)
         if not bands or any(len(band) != 2 for band in bands):
@@ -82,25 +82,8 @@ class Covariance:
             check_number("bands", high, low=low, low_open=True)
         object.__setattr__(self, "bands", bands)
 
-    @property
-    def virtual(self):
-        """The virtual channels that covariances are computed of."""
-        return VirtualChannels(self.n_channels, self.n_regions, self.kernel)
-
-    def columns(self, signals):
-        """Name the columns.
-
-        Parameters
-        ----------
-        signals : Signals
-            Samples; only their modality matters.
-
-        Returns
-        -------
-        names : tuple of str
-            One per column of :meth:`compute`.
-        """
-        names = self.virtual.names(signals.modality)
+    def _columns(self, signals):
+        names = self.virtual.names(signals)
         is_fmri = signals.modality == "fmri"
         pairs = zip(*np.triu_indices(len(names), k=int(is_fmri)), strict=True)
         pairs = [f"{names[i]} x {names[j]}" for i, j in pairs]
@@ -108,38 +91,18 @@ class Covariance:
             return tuple(pairs)
         return tuple(f"{low:g}-{high:g} Hz {pair}" for low, high in self.bands for pair in pairs)
 
-    def compute(self, signals):
-        """Compute the block.
-
-        Parameters
-        ----------
-        signals : Signals
-            Preprocessed windows: EEG and MEG in network units.
-
-        Returns
-        -------
-        rows : ndarray, shape (n_samples, n_columns)
-            Float32.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If signals are not preprocessed, hold gaps, have positions outside any head, or a
-            sampling rate too low for a band.
-        """
-        if getattr(signals, "modality", None) == "fmri":
-            return self._correlations(signals)
-        data = self.virtual.transform(signals)
+    def _rows(self, signals, weights):
+        if signals.modality == "fmri":
+            return fisher_z(signals.data, weights)
         highest = max(high for _, high in self.bands)
         if highest > signals.sfreq / 2:
             raise ValueError(
                 f"The band up to {highest:g} Hz needs a sampling rate of at least "
                 f"{2 * highest:g} Hz, got {signals.sfreq:g} Hz."
             )
-        rate = signals.sfreq
-        rows = [log_covariances(sample, rate, self.bands, self.shrinkage) for sample in data]
-        return np.stack(rows)
-
-    def _correlations(self, signals):
-        weights = self.virtual.weights(signals)
-        return np.stack([fisher_z(sample, weights) for sample in signals.data])
+        chunks = (signals.data[k : k + _AT_ONCE] for k in range(0, len(signals), _AT_ONCE))
+        rows = [
+            log_covariances(weights @ data, signals.sfreq, self.bands, self.shrinkage)
+            for data in chunks
+        ]
+        return np.concatenate(rows)

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from .._utils.validation import check_number
-from ._virtual import VirtualChannels, check_preprocessed
+from ._block import Block, why_not_locked
 
 
-@dataclass(frozen=True)
-class Evoked:
+@dataclass(frozen=True, kw_only=True)
+class Evoked(Block):
     """Smoothed course of virtual channels, for samples that are locked to an event.
 
     EEG and MEG: means of each virtual channel around the centres of equal bins, weighted by a
@@ -22,14 +22,10 @@ class Evoked:
 
     Parameters
     ----------
-    n_channels : int
-        Virtual channels of EEG and MEG, as of :class:`VirtualChannels`.
+    n_channels, n_regions, kernel, regions : int, int, float, str
+        Virtual channels, as of :class:`VirtualChannels`.
     bin_width : float
         Width of the bins in s, about: they divide the sample evenly.
-    n_regions : int
-        Virtual regions of fMRI.
-    kernel : float
-        Their width in m.
 
     Attributes
     ----------
@@ -41,7 +37,9 @@ class Evoked:
     Notes
     -----
     A row is a function of its own sample. The columns depend on the length of the samples, not
-    on their montage or rate. A recording is not locked to anything: its course carries no class.
+    on their montage or rate. The block does not apply to recordings of EEG and MEG, nor to windows
+    that were cut out of longer samples (:func:`available`). Estimators compute it from whole
+    epochs, however long the windows of the network are.
 
     Examples
     --------
@@ -57,80 +55,53 @@ class Evoked:
     name: ClassVar[str] = "evoked"
     version: ClassVar[int] = 1
 
-    n_channels: int = 32
     bin_width: float = 0.05
-    n_regions: int = 300
-    kernel: float = 0.006
 
     def __post_init__(self):
-        self.virtual  # noqa: B018 (checks its parameters)
+        super().__post_init__()
         check_number("bin_width", self.bin_width, low=0, low_open=True)
 
-    @property
-    def virtual(self):
-        """The virtual channels whose course is computed."""
-        return VirtualChannels(self.n_channels, self.n_regions, self.kernel)
-
-    def columns(self, signals):
-        """Name the columns.
+    def centres(self, signals):
+        """Return the centres of the bins of EEG and MEG.
 
         Parameters
         ----------
         signals : Signals
-            Samples; their modality and length matter.
+            Samples; their duration matters.
 
         Returns
         -------
-        names : tuple of str
-            One per column of :meth:`compute`.
+        centres : ndarray, shape (n_bins,)
+            Seconds from the start of a sample.
         """
-        names = self.virtual.names(signals.modality)
+        n_bins = max(1, round(signals.duration / self.bin_width))
+        return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
+
+    def _obstacle(self, signals):
+        return why_not_locked(signals)
+
+    def _columns(self, signals):
+        names = self.virtual.names(signals)
         if signals.modality == "fmri":
             return tuple(f"{what} {name}" for what in ("mean", "slope") for name in names)
-        centres = self._centres(signals)
+        centres = self.centres(signals)
         return tuple(f"{1e3 * centre:.0f} ms {name}" for name in names for centre in centres)
 
-    def compute(self, signals):
-        """Compute the block.
-
-        Parameters
-        ----------
-        signals : Signals
-            Preprocessed windows: EEG and MEG in network units.
-
-        Returns
-        -------
-        rows : ndarray, shape (n_samples, n_columns)
-            Float32.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If signals are not preprocessed, hold gaps, or have positions outside any head.
-        """
-        weights = self.virtual.weights(signals)  # (n_places, n_channels)
-        check_preprocessed(signals)
-        n_times = signals.shape[2]
+    def _rows(self, signals, weights):
         if signals.modality == "fmri":
+            n_times = signals.shape[2]
             line = np.linspace(-0.5, 0.5, n_times)
             slope = line / max((line**2).sum(), np.finfo(float).tiny)  # one volume: no slope
             courses = np.stack([np.full(n_times, 1 / n_times), slope])  # (2, n_times)
-            rows = courses @ (weights @ signals.data).swapaxes(1, 2)  # (n_samples, 2, n_places)
-        else:
-            # In this order the work grows with the channels once, not with the places.
-            binned = signals.data @ self._bins(signals).T  # (n_samples, n_channels, n_bins)
-            rows = weights @ binned
-        return rows.reshape(len(signals), -1).astype(np.float32)
-
-    def _centres(self, signals):
-        """Centres of the bins in s from the first time point."""
-        n_bins = max(1, round(signals.duration / self.bin_width))
-        return (np.arange(n_bins) + 0.5) * signals.duration / n_bins
+            # (n_samples, n_regions, 2) -> (n_samples, 2, n_places)
+            return (weights @ (signals.data @ courses.T)).swapaxes(1, 2)
+        # In this order the work grows with the channels once, not with the places.
+        return weights @ (signals.data @ self._bins(signals).T)  # (n_samples, n_places, n_bins)
 
     def _bins(self, signals):
         """Weights of the time points in each bin (n_bins, n_times); rows sum to one."""
         times = (np.arange(signals.shape[2]) + 0.5) / signals.sfreq
-        centres = self._centres(signals)
+        centres = self.centres(signals)
         width = signals.duration / len(centres) / 2
         weights = np.exp(-(((times - centres[:, None]) / width) ** 2) / 2)
         return weights / weights.sum(axis=1, keepdims=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._utils.validation import check_number
+from .._utils.electrodes import share_a_reference
+from .._utils.validation import check_number, check_option
 from ..preprocessing import Preprocessing
 from ..signals import Signals
 from ._places import electrode_places, region_places
@@ -22,11 +23,13 @@ class VirtualChannels:
 
     EEG: spherical splines [1]_ (stiffness 4, regularisation 1e-5) from the directions of the
     electrodes, then the average reference, so that the reference of the recording does not
-    matter. MEG: magnetometers and gradiometers together give the field of radial magnetometers
-    by the minimum norm of dipoles along a sphere :footcite:p:`sarvas1987basic`, beside noise and a
-    uniform field from distant sources: ``V G' (G G' + N)^-1``, with the gains ``G`` of the sensors
-    and ``V`` of the virtual ones. fMRI: regions weighted by
-    ``exp(-distance**2 / (2 * kernel**2))``.
+    matter. Derivations between two electrodes ("Fp1-F7") are not potentials of a place and have
+    no weight, unless there are fewer than three electrodes beside them; then all channels are
+    interpolated, and not re-referenced. MEG: magnetometers and gradiometers together give the
+    field of radial magnetometers by the minimum norm of dipoles along a sphere
+    :footcite:p:`sarvas1987basic`, beside noise and a uniform field from distant sources:
+    ``V G' (G G' + N)^-1``, with the gains ``G`` of the sensors and ``V`` of the virtual ones.
+    fMRI: regions weighted by ``exp(-distance**2 / (2 * kernel**2))``.
 
     Parameters
     ----------
@@ -37,6 +40,10 @@ class VirtualChannels:
         Virtual regions of fMRI, at most 300, in grey matter.
     kernel : float
         Standard deviation in m of the weights of regions.
+    regions : str
+        ``"places"``: virtual regions, the same for every atlas. ``"own"``: the regions of the
+        signals as they are, which needs one atlas for all samples (equal ``ch_names`` and
+        ``ch_pos``); they separate neighbours better than virtual ones. fMRI only.
 
     References
     ----------
@@ -47,53 +54,60 @@ class VirtualChannels:
     Examples
     --------
     >>> from brainof_toolbox.features import VirtualChannels
-    >>> VirtualChannels(n_channels=4).names("eeg")
+    >>> from brainof_toolbox import datasets, from_epochs
+    >>> VirtualChannels(n_channels=4).names(from_epochs(datasets.make_epochs(n_epochs=4)))
     ('F7', 'F3', 'Fz', 'F4')
     """
 
     n_channels: int = 32
     n_regions: int = 300
     kernel: float = 0.006
+    regions: str = "places"
 
     def __post_init__(self):
         check_number("n_channels", self.n_channels, low=1, high=32, integer=True)
         check_number("n_regions", self.n_regions, low=2, high=300, integer=True)
         check_number("kernel", self.kernel, low=0.001, high=0.1)
+        check_option("regions", self.regions, ("places", "own"))
 
-    def names(self, modality):
-        """Name the virtual channels of a modality.
+    def names(self, signals):
+        """Name the virtual channels.
 
         Parameters
         ----------
-        modality : str
-            ``"eeg"``, ``"meg"`` or ``"fmri"``.
+        signals : Signals
+            Any samples; their modality matters, and with ``regions="own"`` their regions.
 
         Returns
         -------
         names : tuple of str
-            Electrodes for EEG and MEG; the centre in mm, head frame, for fMRI.
+            Electrodes for EEG and MEG; for fMRI the centre in mm, head frame, or the own names.
         """
-        if modality == "fmri":
-            places = np.round(1e3 * region_places(self.n_regions)).astype(int)
-            return tuple(f"({x} {y} {z})" for x, y, z in places)
-        return electrode_places(self.n_channels)[0]
+        if signals.modality != "fmri":
+            return electrode_places(self.n_channels)[0]
+        if self.regions == "own":
+            return signals.ch_names
+        places = np.round(1e3 * region_places(self.n_regions)).astype(int)
+        return tuple(f"({x} {y} {z})" for x, y, z in places)
 
-    def positions(self, modality):
-        """Return where the virtual channels of a modality are.
+    def positions(self, signals):
+        """Return where the virtual channels are.
 
         Parameters
         ----------
-        modality : str
-            ``"eeg"``, ``"meg"`` or ``"fmri"``.
+        signals : Signals
+            Any samples; their modality matters, and with ``regions="own"`` their regions.
 
         Returns
         -------
         ch_pos : ndarray, shape (n_places, 3)
             Metres, head frame. MEG has the directions of the electrodes, on a helmet.
         """
-        if modality == "fmri":
-            return region_places(self.n_regions)
-        return electrode_places(self.n_channels)[1]
+        if signals.modality != "fmri":
+            return electrode_places(self.n_channels)[1]
+        if self.regions == "own":
+            return signals.ch_pos.astype(np.float64)
+        return region_places(self.n_regions)
 
     def weights(self, signals):
         """Return the matrix from channels to virtual channels.
@@ -106,7 +120,7 @@ class VirtualChannels:
         Returns
         -------
         weights : ndarray, shape (n_places, n_channels)
-            For EEG including the average reference.
+            For EEG including the average reference, where there is one.
 
         Raises
         ------
@@ -121,14 +135,14 @@ class VirtualChannels:
                 f"Features need Signals of one modality, got {type(signals).__name__}. Take the "
                 "parts of a PairedSignals one by one."
             )
-        ch_pos, places = signals.ch_pos.astype(np.float64), self.positions(signals.modality)
+        ch_pos, places = signals.ch_pos.astype(np.float64), self.positions(signals)
         self._check_positions(signals, ch_pos)
         if signals.modality == "fmri":
-            return region_map(ch_pos, places, self.kernel)
+            is_own = self.regions == "own"
+            return np.eye(len(places)) if is_own else region_map(ch_pos, places, self.kernel)
         ch_pos, places = ch_pos - HEAD_CENTRE, places - HEAD_CENTRE
         if signals.modality == "eeg":
-            weights = spline_map(ch_pos, places)
-            return weights - weights.mean(axis=0)
+            return _electrode_map(ch_pos, places, share_a_reference(signals.ch_names))
         sizes = Preprocessing().unit
         units = np.array([sizes[kind] / sizes["mag"] for kind in signals.ch_types])
         is_grad = np.array(signals.ch_types) == "grad"
@@ -172,12 +186,21 @@ class VirtualChannels:
             )
 
 
+def _electrode_map(ch_pos, places, is_electrode):
+    """Splines from the electrodes that share a reference, centred; from all if there are none."""
+    if not is_electrode.any():
+        return spline_map(ch_pos, places)
+    weights = np.zeros((len(places), len(ch_pos)))
+    weights[:, is_electrode] = spline_map(ch_pos[is_electrode], places)
+    return weights - weights.mean(axis=0)
+
+
 def check_preprocessed(signals):
     """Refuse samples with gaps and M/EEG in SI units."""
     n_times = signals.shape[2]
-    if signals.stretches != ((0, n_times),):
+    if signals.good_segments != ((0, n_times),):
         raise ValueError(
-            f"These samples hold good stretches {signals.stretches} of {n_times} time points. "
+            f"These samples hold good segments {signals.good_segments} of {n_times} time points. "
             "Cut them into windows first (preprocess does)."
         )
     if signals.modality == "fmri":

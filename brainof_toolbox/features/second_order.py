@@ -1,4 +1,4 @@
-"""Power, covariance and correlation of one sample, as functions of arrays.
+"""Power, covariance and correlation of samples, as functions of arrays.
 
 Features compute their rows with these functions, and pretraining its targets, so that both are
 the same numbers.
@@ -16,48 +16,52 @@ _LINE_FLOOR = 1e-5  # the same for the power of a line
 _CEILING = 0.99  # factor on correlations: places that rely on one region have a finite Fisher z
 
 
-def log_covariances(sample, sfreq, bands, shrinkage):
-    """Flatten the logarithms of the covariances of (n_places, n_times) in bands."""
-    covariances = _band_covariances(sample, sfreq, bands)  # (n_bands, V, V)
-    n_places = len(sample)
-    power = np.trace(covariances, axis1=1, axis2=2) / n_places
+def log_covariances(data, sfreq, bands, shrinkage):
+    """Return columns (n_samples, n_bands, n_pairs) of samples (n_samples, n_places, n_times)."""
+    covariances = _band_covariances(data, sfreq, bands)
+    n_places = data.shape[1]
+    power = np.trace(covariances, axis1=-2, axis2=-1) / n_places
     ridge = np.maximum(shrinkage * power, _FLOOR)
-    values, vectors = np.linalg.eigh(covariances + ridge[:, None, None] * np.eye(n_places))
-    logs = (vectors * np.log(values)[:, None]) @ vectors.swapaxes(1, 2)
+    values, vectors = np.linalg.eigh(covariances + ridge[..., None, None] * np.eye(n_places))
+    logs = (vectors * np.log(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
     i, j = np.triu_indices(n_places)
-    return (logs[:, i, j] * np.where(i == j, 1.0, np.sqrt(2))).ravel().astype(np.float32)
+    return logs[..., i, j] * np.where(i == j, 1.0, np.sqrt(2))
 
 
-def log_powers(sample, sfreq, bands):
-    """Return the logarithm of the power of (n_places, n_times) in bands, (n_places, n_bands)."""
-    powers = [(np.abs(part) ** 2).sum(axis=1) for part in _band_spectra(sample, sfreq, bands)]
-    return np.log(np.stack(powers, axis=1) + _LINE_FLOOR).astype(np.float32)
+def log_powers(data, sfreq, bands):
+    """Return the log-power (n_samples, n_places, n_bands) of (n_samples, n_places, n_times)."""
+    powers = [(part**2).sum(axis=2) for part in _band_spectra(data, sfreq, bands)]
+    return np.log(np.stack(powers, axis=2) + _LINE_FLOOR)
 
 
-def fisher_z(sample, weights):
-    """Return Fisher's z of the correlations between places, from regions and their map."""
-    # sample (n_regions, n_times), weights (n_places, n_regions) -> (pairs of places,)
-    series = sample - sample.mean(axis=1, keepdims=True, dtype=np.float64)
-    places = _unit(weights @ _unit(series))  # regions count alike, whatever their amplitude
+def fisher_z(data, weights):
+    """Return Fisher z (n_samples, n_pairs) of samples (n_samples, n_regions, n_times)."""
     i, j = np.triu_indices(len(weights), k=1)
-    return np.arctanh(_CEILING * (places @ places.T)[i, j].clip(-1, 1)).astype(np.float32)
+    rows = np.empty((len(data), len(i)), dtype=np.float32)
+    for row, sample in zip(rows, data, strict=True):
+        series = sample - sample.mean(axis=1, keepdims=True, dtype=np.float64)
+        places = _unit(weights @ _unit(series))  # regions count alike, whatever their amplitude
+        row[:] = np.arctanh(_CEILING * (places @ places.T)[i, j].clip(-1, 1))
+    return rows
 
 
-def _band_covariances(sample, sfreq, bands):
-    """Covariances (n_bands, n_places, n_places) of a sample (n_places, n_times) in bands."""
-    return np.stack([(p @ p.conj().T).real for p in _band_spectra(sample, sfreq, bands)])
+def _band_covariances(data, sfreq, bands):
+    """Return covariances (n_samples, n_bands, n_places, n_places) in bands."""
+    parts = _band_spectra(data, sfreq, bands)
+    return np.stack([part @ part.swapaxes(1, 2) for part in parts], axis=1)
 
 
-def _band_spectra(sample, sfreq, bands):
-    """Yield the Fourier components of a tapered sample in each band; squares sum to power."""
-    n_times = sample.shape[1]
+def _band_spectra(data, sfreq, bands):
+    """Yield real and imaginary parts side by side in each band; squares sum to power."""
+    n_times = data.shape[2]
     taper = tukey(n_times, _TAPER, sym=False)
     n_fft = next_fast_len(max(n_times, round(sfreq)), real=True)  # lines at most 1 Hz apart
-    sample = (sample - sample.mean(axis=1, keepdims=True)) * taper
-    spectrum = rfft(sample, n_fft, axis=1) * np.sqrt(2 / (n_fft * (taper**2).sum()))
+    data = (data - data.mean(axis=2, keepdims=True)) * taper
+    spectrum = rfft(data, n_fft, axis=2) * np.sqrt(2 / (n_fft * (taper**2).sum()))
     freqs = rfftfreq(n_fft, 1 / sfreq)
     for low, high in bands:
-        yield spectrum[:, (freqs >= low) & (freqs < high)]
+        part = spectrum[:, :, (freqs >= low) & (freqs < high)]
+        yield np.concatenate([part.real, part.imag], axis=2)
 
 
 def _unit(series):

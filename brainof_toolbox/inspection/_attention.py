@@ -1,4 +1,4 @@
-"""Where the latents look: on the scalp, in the brain, in time.
+"""Cross-attention of the latents: on the scalp, in the brain, in time.
 
 B windows, H heads, M latents, S tokens (channels C x patches N), K encoder blocks
 """
@@ -12,20 +12,19 @@ import pandas as pd
 import torch
 
 from .._utils.validation import check_option
-from ..estimators.base import check_device
 from ..models.isolate import isolate_torch
-from ._experts import by_modality, network_of
+from ._experts import by_modality, encoder_of
 from .maps import CMAP, TITLES, make_axes, make_sensor_info, merge
 
 
 @dataclass(frozen=True, eq=False)
 class LatentAttention:
-    """What share of its attention each latent gives to each channel and patch.
+    """Share of the attention of each latent by channel and patch.
 
     Parameters
     ----------
     modality : str
-        What is looked at.
+        Modality.
     ch_names : tuple of str
         Sensors or regions.
     ch_types : tuple of str
@@ -49,7 +48,7 @@ class LatentAttention:
     patches: np.ndarray
 
     def to_frame(self):
-        """All numbers in one table.
+        """Return all numbers in one table.
 
         Returns
         -------
@@ -72,7 +71,7 @@ class LatentAttention:
 
 @isolate_torch()
 def latent_attention(estimator, X, *, modality=None):
-    """Average the cross-attention of the encoder: where each latent looks.
+    """Average the cross-attention of the encoder over windows and heads.
 
     Parameters
     ----------
@@ -81,7 +80,7 @@ def latent_attention(estimator, X, *, modality=None):
     X : object
         Samples in any accepted form, of one montage, one rate and one length of windows.
     modality : str | None
-        Which one; ``None`` where there is only one. It is read by itself.
+        Modality, which is read by itself; ``None`` where there is only one.
 
     Returns
     -------
@@ -98,13 +97,11 @@ def latent_attention(estimator, X, *, modality=None):
     --------
     plot_latent_attention : On the scalp or in the brain.
     """
-    backbone = network_of(estimator)
-    blocks = list(estimator._blocks(estimator._as_sources(X, reset=False)))
-    signals = _signals(blocks, modality)
-    device = check_device(estimator.device)
-    backbone.to(device).eval()
+    encoder, backbone = encoder_of(estimator)
+    batches = list(encoder.windows(X))
+    signals, device = _signals(batches, modality), encoder.device
     total, n_windows = 0.0, 0
-    for tokens, name in by_modality(blocks, estimator.batch_size):
+    for tokens, name in by_modality(batches, encoder.batch_size):
         if name == signals.modality:
             with torch.inference_mode():
                 total = total + _maps_of(backbone, tokens.to(device)).sum(1)  # (K, M, S)
@@ -124,12 +121,12 @@ def latent_attention(estimator, X, *, modality=None):
     )
 
 
-def _signals(blocks, modality):
-    """Names and places of the modality, if there is one montage."""
+def _signals(batches, modality):
+    """Return windows of the modality with its montage, if there is one."""
     from ._scoring import one_montage
 
-    there = {n for block in blocks for n in block.windows if not block.is_missing[n].all()}
-    found = {name: signals for name, signals in one_montage(blocks).items() if name in there}
+    present = {n for batch in batches for n in batch.windows if not batch.is_missing[n].all()}
+    found = {name: signals for name, signals in one_montage(batches).items() if name in present}
     if modality is None:
         if len(found) > 1:
             raise ValueError(f"Name the modality: there are {', '.join(found)}.")
@@ -138,7 +135,7 @@ def _signals(blocks, modality):
 
 
 def _maps_of(backbone, tokens):
-    """Attention of every block (K, B, M, S), mean over heads, while the encoder reads."""
+    """Return the attention of every block (K, B, M, S), averaged over heads."""
     place, content = backbone.place(tokens), backbone.content(tokens)
     x, found = backbone.latents[None], []
     for block in backbone.encoder.blocks:
@@ -148,16 +145,16 @@ def _maps_of(backbone, tokens):
 
 
 def plot_latent_attention(attention, latents=(0, 1, 2, 3), *, block=-1, axes=None):
-    """Draw where some latents look.
+    """Draw the attention of some latents.
 
     Parameters
     ----------
     attention : LatentAttention
         From :func:`latent_attention`.
     latents : sequence of int
-        Which ones.
+        Latents.
     block : int
-        Which block of the encoder; the last one by default.
+        Block of the encoder; the last one by default.
     axes : sequence of matplotlib.axes.Axes | None
         One per latent and type of sensor, all types of the first latent first; ``None`` makes a
         figure with a column per latent.
@@ -189,7 +186,7 @@ def plot_latent_attention(attention, latents=(0, 1, 2, 3), *, block=-1, axes=Non
 
 
 def _grid_of_axes(n_kinds, n_latents):
-    """New axes, one column per latent, column after column."""
+    """Make axes, one column per latent, column after column."""
     import matplotlib.pyplot as plt
 
     size = (2.3 * n_latents, 2.6 * n_kinds)
@@ -198,7 +195,7 @@ def _grid_of_axes(n_kinds, n_latents):
 
 
 def _draw_scalp(attention, row, kind, ax):
-    """Topography of one latent over sensors of one type, with its own scale."""
+    """Draw one latent over sensors of one type, with its own scale."""
     import mne
 
     chosen = np.flatnonzero(np.array(attention.ch_types) == kind)
@@ -213,7 +210,7 @@ def _draw_scalp(attention, row, kind, ax):
         extrapolate="head",
         cmap=CMAP,
         contours=0,
-        sensors="w.",  # seen on the dark that most of the head is
+        sensors="w.",  # visible on the dark colours of most of the head
     )
     bar = ax.figure.colorbar(image, ax=ax, orientation="horizontal", shrink=0.8, pad=0.05)
     bar.set_label("attention (%)", fontsize=8)

@@ -1,4 +1,4 @@
-"""Which experts do the work, by layer and modality."""
+"""Use of the routed experts, by layer and modality."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators.base import check_device
-from ..estimators.reading import window_tokens
-from ..models import BrainOF
+from ..encoder.tokens import window_tokens
 from ..models.isolate import isolate_torch
 from ..models.moe import RoutingRecord
 from .maps import CMAP
@@ -19,15 +17,15 @@ _TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
 @isolate_torch()
 def expert_usage(estimator, X):
-    """Count how tokens are shared out among the routed experts.
+    """Count how tokens are distributed among the routed experts.
 
-    Each modality of a sample is read by itself, so that modalities are told apart. In the encoder
-    and in the layers of the backbone the tokens that choose are the latents.
+    Each modality of a sample is read by itself, so that modalities can be compared. In the
+    encoder and in the layers of the backbone the routed tokens are the latents.
 
     Parameters
     ----------
     estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
-        Fitted; the network it uses now, fine-tuned or not, is looked at.
+        Fitted; its present network is used, fine-tuned or not.
     X : object
         Samples in any accepted form.
 
@@ -47,18 +45,16 @@ def expert_usage(estimator, X):
     --------
     plot_expert_usage : The table as heat maps.
     """
-    backbone = network_of(estimator)
+    encoder, backbone = encoder_of(estimator)
     if backbone.config.experts != "moe":
         raise ValueError("This network has dense experts (experts='dense'): nothing is routed.")
-    device = check_device(estimator.device)
-    backbone.to(device).eval()
+    device = encoder.device
     n_encoder = backbone.config.n_encoder_blocks
-    blocks = estimator._blocks(estimator._as_sources(X, reset=False))
     totals = {}
-    for tokens, modality in by_modality(blocks, estimator.batch_size):
+    for tokens, modality in by_modality(encoder.windows(X), encoder.batch_size):
         routing = RoutingRecord()
         with torch.inference_mode():
-            backbone([tokens.to(device)], routing=routing, layer=estimator.layer)
+            backbone([tokens.to(device)], routing=routing, layer=encoder.layer)
         for number, (probability, chosen, _, is_counted) in enumerate(routing):
             counted = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
             counted = counted.double()[..., None]  # (B, T, 1)
@@ -78,25 +74,24 @@ def expert_usage(estimator, X):
     return pd.DataFrame(rows, columns=names)
 
 
-def network_of(estimator):
-    """Return the network of a fitted estimator, if it is ours."""
+def encoder_of(estimator):
+    """Return the encoder of a fitted estimator, and its network if that takes tokens."""
     check_is_fitted(estimator)
-    if not isinstance(estimator.backbone_, BrainOF):
-        raise ValueError("The authors' network cannot be looked into: it takes no tokens.")
-    return estimator.backbone_
+    return estimator.encoder_, estimator.encoder_.token_network
 
 
-def by_modality(blocks, batch_size):
-    """Tokens of one modality at a time."""
-    for block in blocks:
-        for modality in block.windows:
-            there = np.flatnonzero(~block.is_missing[modality])
-            for start in range(0, len(there), batch_size):
-                yield window_tokens(block, modality, there[start : start + batch_size]), modality
+def by_modality(batches, batch_size):
+    """Yield tokens of one modality at a time."""
+    for batch in batches:
+        for modality in batch.windows:
+            present = np.flatnonzero(~batch.is_missing[modality])
+            for start in range(0, len(present), batch_size):
+                rows = present[start : start + batch_size]
+                yield window_tokens(batch, modality, rows), modality
 
 
 def plot_expert_usage(usage, axes=None):
-    """Draw how tokens are shared out: gates by experts, one panel per modality.
+    """Draw how tokens are distributed: gates by experts, one panel per modality.
 
     Parameters
     ----------
@@ -113,7 +108,7 @@ def plot_expert_usage(usage, axes=None):
     from .maps import make_axes
 
     modalities = list(dict.fromkeys(usage["modality"]))
-    top = usage["share"].max()  # one scale for all panels, and no colours that nothing reaches
+    top = usage["share"].max()  # one scale for all panels
     axes = make_axes(axes, len(modalities), (2.9, 4.0))
     for ax, modality in zip(axes, modalities):
         own = usage[usage["modality"] == modality]

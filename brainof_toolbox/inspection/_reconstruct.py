@@ -1,4 +1,4 @@
-"""What the network can tell of signals that it was not shown.
+"""Reconstruction of hidden signals by the pretrained network.
 
 B samples, C channels, T time points, S tokens
 """
@@ -10,35 +10,34 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .._utils.validation import check_number, check_option
-from ..estimators.base import as_seed, check_device
+from .._utils.validation import as_seed, check_number, check_option
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
 from ..models.isolate import isolate_torch
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
 from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
 from ..pretraining.objective import select_tokens
-from ._experts import network_of
+from ._experts import encoder_of
 from .maps import CMAP, TITLES, make_sensor_info, merge
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Windows as they were, as the network saw them, and as it tells them.
+    """Original windows, corrupted windows, and their reconstruction.
 
     Parameters
     ----------
     modality : str
-        Of what.
+        Modality.
     original : ndarray, shape (n_windows, n_channels, n_times)
         Preprocessed, in units of the network: fixed physical units of some tens of microvolts or
         hundreds of femtotesla, softly limited; standard deviations of fMRI.
     corrupted : ndarray, shape (n_windows, n_channels, n_times)
-        Without the removed components; what is hidden is not zero here, see ``is_hidden``.
+        Without the removed components; hidden values are not zero here, see ``is_hidden``.
     reconstructed : ndarray, shape (n_windows, n_channels, n_times)
-        The decoder's answer.
+        Output of the decoder.
     is_hidden : ndarray of bool, shape (n_windows, n_channels, n_times)
-        True where the network saw nothing.
+        True where the values were hidden from the network.
     ch_names, ch_types : tuple of str
         Channels.
     ch_pos : ndarray, shape (n_channels, 3)
@@ -59,7 +58,7 @@ class Reconstruction:
 
     @property
     def relative_loss(self):
-        """Squared error where nothing was seen, over that of saying zero: 1 is nothing learned."""
+        """Squared error of hidden values relative to that of predicting zero."""
         error = np.square(self.reconstructed - self.original)[self.is_hidden].sum()
         return float(error / np.square(self.original)[self.is_hidden].sum())
 
@@ -69,9 +68,9 @@ class Reconstruction:
         Parameters
         ----------
         sample : int
-            Which window.
+            Index of the window.
         channels : sequence of (str | int) | None
-            Whose time courses; ``None``: the three with most power.
+            Channels of the time courses; ``None``: the three with most power.
         axes : sequence of matplotlib.axes.Axes | None
             Time courses, spectrum, and for EEG and MEG two topographies; ``None`` makes a figure.
 
@@ -94,15 +93,15 @@ def reconstruct(
     frequency_mask_ratio=0.3,
     random_state=None,
 ):
-    """Hide part of the signals, and let the network tell it, as in pretraining.
+    """Hide part of the signals and reconstruct it, as in pretraining.
 
-    Fourier components are removed, then patches are hidden; the latents read the rest and the
-    decoder is asked for everything :footcite:p:`guo2026brainof`.
+    Fourier components are removed, then patches are hidden; the encoder uses the rest and the
+    decoder predicts everything :footcite:p:`guo2026brainof`.
 
     Parameters
     ----------
     estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
-        Fitted. Fine-tuning trains no decoder, and lets what it reads drift away from it.
+        Fitted. Fine-tuning does not train the decoder, whose input then changes.
     X : object
         Samples in any accepted form, of one montage and one length of windows.
     modality : str | None
@@ -130,49 +129,50 @@ def reconstruct(
     ----------
     .. footbibliography::
     """
-    model = network_of(estimator)
+    encoder, model = encoder_of(estimator)
     check_number("patch_mask_ratio", patch_mask_ratio, low=0, high=1, low_open=True)
     check_number("frequency_mask_ratio", frequency_mask_ratio, low=0, high=1)
     config = PretrainingConfig(
         patch_mask_ratio=patch_mask_ratio, frequency_mask_ratio=frequency_mask_ratio
     )
-    device = check_device(estimator.device)
-    model.to(device).eval()
+    device = encoder.device
     generator = torch.Generator().manual_seed(as_seed(random_state))
     patch, found = model.config.patch_size, []
-    signals, grids = _grids(estimator, X, modality)
+    signals, grids = _grids(encoder, X, modality)
     for grid in grids:
         masks = draw_masks(grid, config, generator, patch)
         seen = corrupt(grid, masks)
         tokens = to_tokens(grid, seen, patch_size=patch).to(device)
         with torch.inference_mode():
             latents = model(select_tokens(tokens, masks.visible.to(device)))
-            told = from_patches(model.decode(latents, tokens).float().cpu(), grid)
+            output = from_patches(model.decode(latents, tokens).float().cpu(), grid)
         is_hidden = masks.is_hidden.repeat_interleave(patch, dim=2)[..., : grid.data.shape[2]]
-        found.append((grid.data, seen, told, is_hidden))
+        found.append((grid.data, seen, output, is_hidden))
     arrays = [torch.cat(parts).numpy() for parts in zip(*found)]
     names = (signals.ch_names, signals.ch_types, signals.ch_pos, signals.sfreq)
     return Reconstruction(signals.modality, *arrays, *names)
 
 
-def _grids(estimator, X, modality):
-    """What the windows are, and they as the objective takes them."""
+def _grids(encoder, X, modality):
+    """Return windows with their montage, and the same as the pretraining objective takes them."""
     from ._scoring import one_montage
 
-    blocks = list(estimator._blocks(estimator._as_sources(X, reset=False)))
-    there = one_montage(blocks)
-    if modality is None and len(there) > 1:
-        raise ValueError(f"Name the modality: there are {', '.join(there)}.")
+    batches = list(encoder.windows(X))
+    present = one_montage(batches)
+    if modality is None and len(present) > 1:
+        raise ValueError(f"Name the modality: there are {', '.join(present)}.")
     name = (
-        next(iter(there)) if modality is None else check_option("modality", modality, tuple(there))
+        next(iter(present))
+        if modality is None
+        else check_option("modality", modality, tuple(present))
     )
     grids = []
-    for block in (block for block in blocks if name in block.windows):
-        rows = np.unique(block.rows[name][~block.is_missing[name]])
-        for start in range(0, len(rows), estimator.batch_size):
-            part = rows[start : start + estimator.batch_size]
-            grids.append(_grid(block.windows[name], part))
-    return there[name], grids
+    for batch in (batch for batch in batches if name in batch.windows):
+        rows, _ = batch.present(name)
+        for start in range(0, len(rows), encoder.batch_size):
+            part = rows[start : start + encoder.batch_size]
+            grids.append(_grid(batch.windows[name], part))
+    return present[name], grids
 
 
 def _grid(windows, rows):
@@ -223,10 +223,10 @@ def _draw(found, sample, channels, axes):
     wanted = 4 if kinds else 2
     if len(axes) != wanted:
         raise ValueError(f"This figure needs {wanted} axes, got {len(axes)}.")
-    original, told = found.original[sample], found.reconstructed[sample]
+    original, output = found.original[sample], found.reconstructed[sample]
     _draw_time(axes[0], found, sample, _rows(found, original, channels))
     frequencies = np.fft.rfftfreq(original.shape[1], 1 / found.sfreq)[1:]
-    for data, style, label in ((original, "-", "original"), (told, "--", "reconstruction")):
+    for data, style, label in ((original, "-", "original"), (output, "--", "reconstruction")):
         power = np.square(np.abs(np.fft.rfft(data, axis=1)))[:, 1:].mean(axis=0)
         axes[1].loglog(frequencies, power, style, color=_COLOURS[label], label=label)
     axes[1].set(xlabel="frequency (Hz)", ylabel="power (squared network units)")
@@ -273,7 +273,7 @@ def _draw_time(ax, found, sample, rows):
             zorder=0,
         )
     ax.set_yticks(-step * np.arange(len(rows)), [found.ch_names[row] for row in rows])
-    title = f"hidden stretches shaded; error {found.relative_loss:.2f} of that of saying zero"
+    title = f"hidden stretches shaded; error relative to zero {found.relative_loss:.2f}"
     ax.set(xlabel="time (s)", xlim=(time[0], time[-1]), title=title)
     ax.legend(frameon=False, ncols=2, loc="upper right", fontsize=8)
 

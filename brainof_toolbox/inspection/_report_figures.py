@@ -39,3 +39,19 @@ def plot_predictions(scores):
     ax.set(xlabel="target (unit of y)", ylabel="prediction (unit of y)")
     ax.legend(frameon=False)
     return figure
+
+
+def plot_weights(scores):
+    """Draw the share of each block of features in the outputs, with a point for each fold."""
+    import matplotlib.pyplot as plt
+
+    table = scores.feature_weights
+    size = max(4, table.shape[1] + 1), 3.2
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    places = np.arange(table.shape[1])
+    ax.bar(places, table.mean(), 0.6, color="#56B4E9")
+    for _, row in table.iterrows():
+        ax.plot(places, row, "o", color=_COLOUR, ms=4, alpha=0.7)
+    ax.set_xticks(places, [str(name).replace("_", "\n") for name in table.columns])
+    ax.set(ylabel="share of the outputs", ylim=(0, None))
+    return figure

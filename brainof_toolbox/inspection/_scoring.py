@@ -1,6 +1,6 @@
-"""What importance maps are made of: preprocessed windows, a network, and losses to explain.
+"""Preprocessed windows, a decoder, and losses, which importance maps are computed from.
 
-B windows of a batch, O outputs of the network
+B windows of a batch, O outputs of the decoder
 """
 
 from __future__ import annotations
@@ -9,26 +9,29 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators.base import check_device
-from ..estimators.reading import average_over_windows, window_tokens
-from ..samples import count_samples
+from ..encoder.blocks import LATENTS
+from ..encoder.windows import SampleMeans
+from ..estimators.targets import check_targets
+from ..io.inputs import count_samples
+from ..models import BrainOFConfig
 from ..signals import MODALITIES
+from .hiding import has_input, hide_in_batch, hide_in_blocks, take_tokens
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """A fitted estimator, and the samples that it is to be explained on."""
+    """A fitted estimator, and the samples that its predictions are explained on."""
 
-    network: torch.nn.Module  # Backbone and head, in eval mode
-    blocks: list  # Preprocessed windows of all samples
-    # (n_samples,) Class indices, or standardised numbers; those predicted where none were given
+    decoder: object
+    reader: object  # Encoder of the blocks that the decoder takes
+    samples: object
+    batches: list  # Preprocessed windows of all samples
+    blocks: dict  # (n_samples, n_columns) Blocks of all samples, not aligned
+    # (n_samples,) Class indices, or standardised numbers; predicted ones where none were given
     targets: np.ndarray
-    is_predicted: bool  # Whether the targets are the estimator's own predictions
-    batch_size: int  # Windows at once
-    signals: dict  # One window's worth of names, places and rates, by modality
+    signals: dict  # Signals with the montage, rate and length of windows, by modality
 
     @property
     def is_classification(self):
@@ -37,66 +40,118 @@ class Case:
 
     @property
     def unit(self):
-        """What losses are measured in."""
+        """Unit of the losses."""
         return "nats" if self.is_classification else "variance of the target"
 
+    @property
+    def patch_size(self):
+        """Time points that are hidden together."""
+        config = getattr(self.reader.backbone, "config", None) or BrainOFConfig()
+        return config.patch_size
+
     def losses(self, outputs):
-        """Loss of each sample (n_samples,), from outputs (n_samples, O)."""
+        """Return the loss of each sample (n_samples,), from outputs (n_samples, O)."""
         if self.is_classification:
             rows = np.arange(len(outputs))
             return -torch.from_numpy(outputs).log_softmax(-1).numpy()[rows, self.targets]
         return np.square(outputs[:, 0] - self.targets)
 
-    def run(self, take):
-        """Outputs (n_samples, O) of tokens that ``take(block, rows)`` makes."""
-        device = next(self.network.parameters()).device
-        n_samples = len(self.targets)
-        return average_over_windows(
-            self.network, self.blocks, n_samples, self.batch_size, device, take=take
-        )
+    def outputs(self, hidden=None):
+        """Return outputs (n_samples, O) of the samples, with something hidden."""
+        if hidden is None:
+            return self.decide(self.blocks)
+        definitions = self.reader.explicit.definitions()
+        changed, lost = hide_in_blocks(hidden, definitions, self.batches, len(self.targets))
+        if self.reader.backbone is not None:
+            latents = self._latents(hidden)
+            is_gone = np.isnan(latents[:, :1])
+            changed[LATENTS] = np.where(is_gone, self.blocks[LATENTS], latents)
+            if is_gone.any():
+                lost[LATENTS] = is_gone.astype(float)
+        return self.decide(self.blocks | changed, lost)
+
+    def decide(self, blocks, lost=None):
+        """Return outputs (n_samples, O) of blocks; what is lost counts as the training mean."""
+        blocks = self.decoder.align(blocks, self.samples)
+        if lost:
+            means = self.decoder.neutral(blocks)
+            blocks = blocks | {
+                name: _fill(blocks[name], share, means[name]) for name, share in lost.items()
+            }
+        return self.decoder.decision(blocks)
+
+    def _latents(self, hidden):
+        """Return latents, or outputs of a trained network; NaN for samples without any input."""
+        # -> rows (n_samples, n_columns).
+        reader, backbone = self.reader, self.reader.backbone
+        device = next(reader.network.parameters()).device
+        means = SampleMeans(len(self.targets))
+        with torch.inference_mode():
+            for batch in self.batches:
+                kept = np.flatnonzero(has_input(batch, hidden))
+                if backbone.embeds == "arrays":
+                    batch = hide_in_batch(batch, hidden)
+                for start in range(0, len(kept), reader.batch_size):
+                    rows = kept[start : start + reader.batch_size]
+                    if backbone.embeds == "arrays":
+                        inputs = backbone.prepare(batch, rows, device)
+                    else:
+                        inputs = [part.to(device) for part in take_tokens(batch, rows, hidden)]
+                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooling)
+                    means.add(batch.sample[rows], values.double().cpu().numpy())
+        if means.total is None:
+            return np.full_like(self.blocks[LATENTS], np.nan)
+        return means.rows()
 
 
-def prepare(estimator, X, y, *, is_one_montage=True):
-    """Take a fitted estimator and its samples apart."""
-    # y (n_samples,).
-    if not hasattr(estimator, "_as_network"):
+def _fill(rows, share, mean):
+    """Move columns towards their mean; a sample without the block only where all get there."""
+    is_lost = np.broadcast_to(share == 1, rows.shape)
+    moved = np.where(is_lost, mean, rows + share * (mean - rows))
+    is_absent = np.isnan(rows[:, 0]) & ~is_lost.all(axis=1)
+    moved[is_absent] = np.nan
+    return moved
+
+
+def check_predicts(estimator):
+    """Refuse what is no fitted classifier or regressor."""
+    if not hasattr(estimator, "precompute"):
         raise TypeError(
             "Importance is that for a prediction: pass a fitted BrainOFClassifier or "
             f"BrainOFRegressor, got {type(estimator).__name__}."
         )
     check_is_fitted(estimator)
-    sources = estimator._as_sources(X, reset=False)
-    n_samples = count_samples(sources)
-    blocks = list(estimator._blocks(sources))
-    network = estimator._as_network().to(check_device(estimator.device)).eval()
-    is_predicted = y is None
-    if is_predicted:
-        y = estimator.predict(X)
-    y = estimator._check_targets(y, n_samples)
-    if is_classifier(estimator):
-        unknown = np.setdiff1d(y, estimator.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds {unknown.tolist()[:5]}; the classes are {estimator.classes_.tolist()}."
-            )
-        targets = np.searchsorted(estimator.classes_, y).astype(np.int64)
-    else:
-        targets = (y.astype(np.float64) - estimator._mean) / estimator._spread
+
+
+def prepare(estimator, X, y, *, is_one_montage=True):
+    """Prepare a fitted estimator and samples for explanation."""
+    # y (n_samples,).
+    check_predicts(estimator)
+    encoder, decoder = estimator.encoder_, estimator.decoder_
+    reader, samples = decoder.reader, encoder.samples(X)
+    batches = list(encoder.windows(samples))
+    if y is not None:
+        y = check_targets(y, count_samples(samples), type(estimator).__name__)
+        targets = estimator.targets_.encode(y)
     if is_one_montage:
-        signals = one_montage(blocks)
+        signals = one_montage(batches)
     else:
-        signals = {n: b.windows[n].signals for n in MODALITIES for b in blocks if n in b.windows}
-    return Case(network, blocks, targets, is_predicted, estimator.batch_size, signals)
+        signals = {n: b.windows[n].signals for n in MODALITIES for b in batches if n in b.windows}
+    blocks = reader.embed_windows(batches, samples)
+    if y is None:
+        outputs = decoder.outputs_of(blocks, samples)
+        targets = outputs[:, 0] if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+    return Case(decoder, reader, samples, batches, blocks, targets, signals)
 
 
-def one_montage(blocks):
+def one_montage(batches):
     """Find the one montage of each modality."""
     found = {}
     for name in MODALITIES:
-        for block in blocks:
-            if name not in block.windows:
+        for batch in batches:
+            if name not in batch.windows:
                 continue
-            signals = block.windows[name].signals
+            signals = batch.windows[name].signals
             first = found.setdefault(name, signals)
             same = signals.ch_names == first.ch_names and signals.shape[2] == first.shape[2]
             same = same and np.isclose(signals.sfreq, first.sfreq)  # fMRI keeps its own rate
@@ -112,19 +167,3 @@ def one_montage(blocks):
 def _words(signals):
     n_channels, n_times = signals.shape[1:]
     return f"{n_channels} channels, {n_times} points at {signals.sfreq:.4g} Hz"
-
-
-def take_tokens(block, rows, change=None, modality=None, hidden=None):
-    """Tokens of some windows, one modality changed."""
-    # hidden (n_channels, n_patches).
-    tokens = []
-    for name in block.windows:
-        if block.is_missing[name][rows].all():
-            continue
-        part = window_tokens(block, name, rows, change if name == modality else None)
-        if hidden is not None and name == modality:
-            is_hidden = torch.tensor(hidden.ravel())
-            part.is_padding[:, is_hidden] = True
-            part.values[:, is_hidden] = 0.0
-        tokens.append(part)
-    return tokens

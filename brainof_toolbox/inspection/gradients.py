@@ -10,7 +10,8 @@ import torch
 
 from .._utils.validation import check_number
 from ..models.isolate import isolate_torch
-from ._scoring import prepare, take_tokens
+from ._scoring import check_predicts, prepare
+from .hiding import take_tokens
 from .importance import Importance, PartImportance, in_band, usable_bands
 
 
@@ -26,7 +27,8 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     Parameters
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
-        Fitted, with any adaptation.
+        Fitted with ``features="latents"``, with any adaptation: explicit features have no
+        gradient here.
     X : object
         Samples in any accepted form, of one montage per modality; not those it was fitted to, if
         the map is to tell what generalises.
@@ -51,7 +53,8 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     TypeError
         If the estimator predicts nothing.
     ValueError
-        If it is not fitted, samples have several montages, or ``y`` does not belong to them.
+        If it is not fitted or uses other features than latents, samples have several montages,
+        or ``y`` does not belong to them.
 
     See Also
     --------
@@ -62,12 +65,13 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     .. footbibliography::
     """
     check_number("n_steps", n_steps, low=1, integer=True)
+    network = _network_of(estimator)
     case = prepare(estimator, X, y)
     total = {name: 0.0 for name in case.signals}
     spectra = {name: 0.0 for name in case.signals}
     wanted, n_windows = 0.0, 0
     for tokens, target in _batches(case):
-        credit, gain = _integrate(case, tokens, target, n_steps)
+        credit, gain = _integrate(case, network, tokens, target, n_steps)
         for name, (values, gradient) in credit.items():
             total[name] += (values * gradient).sum(0)  # (S, P)
             spectra[name] += by_frequency(values, gradient, len(case.signals[name].ch_names))
@@ -92,17 +96,22 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     )
 
 
+def _network_of(estimator):
+    """Return the network and head of a fitted estimator that uses latents alone."""
+    check_predicts(estimator)
+    return estimator.decoder_.as_network().to(estimator.encoder_.device).eval()
+
+
 def _batches(case):
     """Tokens by modality, and the targets of the windows."""
-    for block in case.blocks:
-        for start in range(0, len(block), case.batch_size):
-            rows = np.arange(start, min(start + case.batch_size, len(block)))
-            yield take_tokens(block, rows), torch.as_tensor(case.targets[block.sample[rows]])
+    for batch in case.batches:
+        for start in range(0, len(batch), case.reader.batch_size):
+            rows = np.arange(start, min(start + case.reader.batch_size, len(batch)))
+            yield take_tokens(batch, rows), torch.as_tensor(case.targets[batch.sample[rows]])
 
 
-def _integrate(case, tokens, target, n_steps):
+def _integrate(case, network, tokens, target, n_steps):
     """Values and mean gradients of the gain by modality, and the gain itself (B,)."""
-    network = case.network
     device = next(network.parameters()).device
     tokens = [part.to(device) for part in tokens]
     full = [part.values for part in tokens]

@@ -1,4 +1,4 @@
-"""What a map of importance holds, and what it becomes: Evoked, NIfTI image, table, figure."""
+"""Importance maps, and their export as Evoked, NIfTI image, table and figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from .._utils.validation import check_option
 from . import maps
 
-#: Hz. Of fMRI, the usual bands of slow fluctuations.
+#: Hz. For fMRI, the usual bands of slow fluctuations.
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}
 SLOW_BANDS = {"slow-5": (0.01, 0.027), "slow-4": (0.027, 0.073), "slow-3": (0.073, 0.198)}
 
@@ -38,7 +38,7 @@ class PartImportance:
     limits : dict of str -> (float, float)
         Hz, of the bands.
     grid : ndarray, shape (n_channels, n_patches) | None
-        Importance of each channel at each patch, where the method tells it.
+        Importance of each channel at each patch, where the method gives it.
     """
 
     ch_names: tuple
@@ -54,23 +54,23 @@ class PartImportance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Importance:
-    """What a decoder goes by: by channel, by time, by frequency band.
+    """Importance of channels, times and frequency bands for a decoder.
 
     Parameters
     ----------
     parts : dict of str -> PartImportance
-        By modality.
+        Importance within each modality.
     method : str
         ``"occlusion"`` or ``"integrated gradients"``.
     unit : str
-        Of all numbers: ``"nats"`` for classes, ``"variance of the target"`` for numbers.
+        Unit of all values: ``"nats"`` for classifiers, ``"variance of the target"`` for
+        regressors.
     n_samples : int
-        Over how many samples numbers were averaged.
+        Number of samples that were averaged.
     residual : float | None
-        How much of what there was to explain the attributions miss, as a share (integrated
-        gradients).
+        Share of the change in loss that the attributions miss (integrated gradients).
     masker : object
-        What made regions of images, as the estimator was given it.
+        Parcellation of images, as passed to the estimator.
     """
 
     parts: dict
@@ -85,7 +85,7 @@ class Importance:
         return f"<Importance | {self.method}, {sizes}, {self.n_samples} samples, {self.unit}>"
 
     def part(self, modality=None):
-        """Importance within one modality.
+        """Return the importance within one modality.
 
         Parameters
         ----------
@@ -95,12 +95,12 @@ class Importance:
         Returns
         -------
         part : PartImportance
-            The numbers.
+            Importance of its channels, times and bands.
 
         Raises
         ------
         ValueError
-            If there is no such modality, or several and none is named.
+            If there is no such modality, or if ``modality`` is None and there are several.
         """
         if modality is None and len(self.parts) > 1:
             raise ValueError(f"Name the modality: there are {', '.join(self.parts)}.")
@@ -108,7 +108,7 @@ class Importance:
         return self.parts[check_option("modality", modality, tuple(self.parts))]
 
     def to_frame(self):
-        """All numbers in one table.
+        """Return all values in one table.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class Importance:
         return pd.DataFrame(rows, columns=["modality", "kind", "name", "importance"])
 
     def to_evoked(self, modality=None):
-        """Importance of sensors as an Evoked, for everything that MNE does with one.
+        """Return the importance of sensors as an Evoked, for plotting with MNE.
 
         Parameters
         ----------
@@ -141,24 +141,24 @@ class Importance:
         Returns
         -------
         evoked : mne.EvokedArray
-            One time point per patch, at its start, where the method tells channels and times
-            together, else a single one. Numbers are importance, not volts or tesla: plot them
+            One time point per patch, at its start, where the method gives channels and times
+            together, else a single one. Values are importance, not volts or tesla: plot them
             with ``scalings=1``.
 
         Raises
         ------
         ValueError
-            If the modality is fMRI, or not there.
+            If the modality is fMRI or absent.
         """
         return maps.to_evoked(self.part(modality), self.method)
 
     def to_nifti(self, masker=None):
-        """Importance of regions as an image.
+        """Return the importance of regions as an image.
 
         Parameters
         ----------
         masker : nilearn masker | atlas | None
-            What made the regions; ``None``: what the estimator was given.
+            Parcellation; ``None`` takes that of the estimator.
 
         Returns
         -------
@@ -174,14 +174,14 @@ class Importance:
         return maps.to_nifti(part, self.masker if masker is None else masker)
 
     def plot(self, modality=None, axes=None):
-        """Draw where it matters: topographies, or a glass brain.
+        """Draw the importance of channels: topographies, or a glass brain.
 
         Parameters
         ----------
         modality : str | None
             ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
         axes : matplotlib.axes.Axes | sequence of Axes | None
-            Where to draw: one for EEG and fMRI, one for each of magnetometers and gradiometers;
+            Axes to draw in: one for EEG and fMRI, one each for magnetometers and gradiometers;
             ``None`` makes a figure.
 
         Returns
@@ -205,19 +205,19 @@ class Importance:
         Returns
         -------
         figure : matplotlib.figure.Figure
-            Left and right hemisphere from the side, on the fsaverage5 mesh that nilearn brings.
+            Left and right hemisphere from the side, on the fsaverage5 mesh of nilearn.
         """
         return maps.plot_surface(self.to_nifti(), self.unit, axes)
 
     def plot_time(self, modality=None, axes=None):
-        """Draw when it matters.
+        """Draw the importance of times.
 
         Parameters
         ----------
         modality : str | None
-            As for :meth:`plot`.
+            ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
         axes : matplotlib.axes.Axes | None
-            Where to draw; ``None`` makes a figure.
+            Axes to draw in; ``None`` makes a figure.
 
         Returns
         -------
@@ -227,14 +227,14 @@ class Importance:
         return maps.plot_time(self.part(modality), self.unit, axes)
 
     def plot_bands(self, modality=None, axes=None):
-        """Draw which frequencies matter.
+        """Draw the importance of frequency bands.
 
         Parameters
         ----------
         modality : str | None
-            As for :meth:`plot`.
+            ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
         axes : matplotlib.axes.Axes | None
-            Where to draw; ``None`` makes a figure.
+            Axes to draw in; ``None`` makes a figure.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class Importance:
 
 
 def usable_bands(bands, signals):
-    """Bands within what a modality was sampled at."""
+    """Return the bands below the Nyquist frequency of a modality."""
     if bands is None:
         bands = SLOW_BANDS if signals.modality == "fmri" else BANDS
     for name, limits in bands.items():
@@ -260,5 +260,5 @@ def usable_bands(bands, signals):
 
 
 def in_band(frequencies, limits):
-    """Which frequencies belong to a band."""
+    """Return a mask of the frequencies in a band."""
     return (frequencies >= limits[0]) & (frequencies < limits[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Grows evenly in lightness, so that it reads in grey, and to colour-blind eyes.
+#: Lightness increases evenly: readable in grey and by colour-blind readers.
 CMAP = "cividis"
 _COLOUR = "#0072B2"
 TITLES = {"eeg": "EEG", "mag": "magnetometers", "grad": "gradiometers"}
@@ -13,7 +13,7 @@ _SAME_PLACE = 1e-4  # m
 
 
 def make_sensor_info(ch_names, ch_types, ch_pos, sfreq=1.0):
-    """Make an Info of sensors at known places, for drawing."""
+    """Make an Info of sensors at given positions, for drawing."""
     # ch_pos (n_channels, 3).
     import mne
 
@@ -30,11 +30,11 @@ def make_sensor_info(ch_names, ch_types, ch_pos, sfreq=1.0):
 
 
 def to_evoked(part, method):
-    """Importance of the sensors of a modality as an Evoked."""
+    """Return the importance of sensors as an Evoked."""
     import mne
 
     if "bold" in part.ch_types:
-        raise ValueError("Regions are no sensors: to_nifti() makes an image of them.")
+        raise ValueError("Regions are not sensors: use to_nifti() for an image.")
     data = part.channels[:, None] if part.grid is None else part.grid
     step = part.times[1] - part.times[0] if len(part.times) > 1 else 1.0
     info = make_sensor_info(part.ch_names, part.ch_types, part.ch_pos, 1 / step)
@@ -45,7 +45,7 @@ def to_evoked(part, method):
 
 
 def to_nifti(part, masker):
-    """Importance of regions as a 3-D image."""
+    """Return the importance of regions as a 3-D image."""
     from ..io.regions import region_geometry, resolve_masker
 
     masker = resolve_masker(masker)
@@ -74,8 +74,8 @@ def plot_scalp(part, unit, axes=None):
     for kind, ax in zip(kinds, axes):
         rows = np.flatnonzero(np.array(part.ch_types) == kind)
         names, places, values = merge(part, part.channels, rows)
-        # Gradiometers at one place are told as one: drawn like magnetometers, of which MNE asks
-        # no pairs by name.
+        # Gradiometers at one place are added up and drawn like magnetometers, for which MNE
+        # needs no pairs by name.
         shown = "eeg" if kind == "eeg" else "mag"
         info = make_sensor_info(names, [shown] * len(names), places)
         image, _ = mne.viz.plot_topomap(
@@ -95,7 +95,7 @@ def plot_scalp(part, unit, axes=None):
 
 
 def merge(part, importance, rows):
-    """Add up what sensors at one place have."""
+    """Add up the importance of sensors at one place."""
     # importance (n_channels,) -> places (n_places, 3), values (n_places,).
     names, places, values = [], [], []
     for row in rows:
@@ -114,7 +114,7 @@ def merge(part, importance, rows):
 
 
 def plot_brain(image, unit, axes=None):
-    """Draw a glass brain with the fifth of the regions that matter most."""
+    """Draw a glass brain with the most important fifth of the regions."""
     from nilearn import plotting
 
     (ax,) = make_axes(axes, 1, (8.5, 3.2))
@@ -138,7 +138,7 @@ def _range(image):
     values = np.asarray(image.dataobj)
     values = values[values != 0]
     if not len(values) or values.max() <= 0:
-        raise ValueError("No region matters: importance is nowhere above 0, there is no map.")
+        raise ValueError("Importance is above 0 in no region: there is no map.")
     low, top = max(float(np.quantile(values, _SHOWN)), 0.0), float(values.max())
     return (low if 0 < low < top else top / 2), top
 
@@ -189,7 +189,9 @@ def plot_bands(part, unit, axes=None):
     """Draw importance by frequency band."""
     (ax,) = make_axes(axes, 1, (5.0, 3.0))
     if not part.bands:
-        raise ValueError("No band lies within what this recording was sampled at; pass bands=.")
+        raise ValueError(
+            "No band lies below the Nyquist frequency of this recording; pass bands=."
+        )
     names = [f"{name}\n{low:g}-{high:g} Hz" for name, (low, high) in part.limits.items()]
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.bar(names, list(part.bands.values()), color=_COLOUR, width=0.6)
@@ -198,7 +200,7 @@ def plot_bands(part, unit, axes=None):
 
 
 def make_axes(axes, count, size):
-    """Axes to draw into, as a list."""
+    """Return axes to draw in, as a list."""
     import matplotlib.pyplot as plt
 
     if axes is None:

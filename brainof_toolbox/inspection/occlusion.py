@@ -1,59 +1,73 @@
-"""Importance as what is lost when the network does not get to see something."""
+"""Importance as the rise of the loss when part of the input is hidden."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import numpy as np
 
 from .._utils.validation import check_number
 from ..models.isolate import isolate_torch
-from ._scoring import prepare, take_tokens
-from .importance import Importance, PartImportance, in_band, usable_bands
+from ._scoring import prepare
+from .hiding import Hidden
+from .importance import Importance, PartImportance, usable_bands
 
 
 @isolate_torch()
 def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
-    """Map what a decoder goes by: the loss that hiding a channel, a time or a band costs.
+    """Map the importance of channels, times and bands: the rise of the loss when one is hidden.
 
-    A hidden channel is one that was never recorded, and a hidden time one that is not read: their
-    tokens are left out, which the network has learned to live with. A hidden band is cut out of
-    the Fourier transform of each window. The paper maps channels and regions in this way
-    :footcite:p:`guo2026brainof`.
+    The tokens of a hidden channel or time are left out, as if it had not been recorded. A hidden
+    band is removed from the Fourier transform of each window. The paper maps channels and
+    regions in this way :footcite:p:`guo2026brainof`. Explicit features are computed anew from
+    what is left, see Notes.
 
     Parameters
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
-        Fitted, with any adaptation.
+        A fitted estimator, with any adaptation.
     X : object
-        Samples in any accepted form, of one montage per modality; not those it was fitted to, if
-        the map is to tell what generalises.
+        Samples in any accepted form, of one montage per modality. Use left-out samples to map
+        what generalises.
     y : array-like, shape (n_samples,) | None
-        Their targets: importance is then how much worse predictions become. ``None``: how much
-        less sure the estimator becomes of what it says.
+        Targets of the samples: importance is the rise of the loss of predictions. ``None``
+        takes the estimator's own predictions as targets: importance is the loss of confidence.
     radius : float
-        Hide all channels up to so many metres from each one together with it. What neighbours
-        tell too is not missed when one of them is hidden.
+        Radius in metres: neighbours of a channel are hidden with it. One hidden channel alone
+        loses no information that its neighbours share.
     bands : dict of str -> (float, float) | None
-        Low and high end in Hz by name. ``None``: theta to gamma for EEG and MEG, and three bands
-        of slow fluctuations for fMRI; those beyond the sampling rate are left out.
+        Lower and upper edge in Hz by name. ``None``: theta to gamma for EEG and MEG, three bands
+        of slow fluctuations for fMRI; bands above the Nyquist frequency are left out.
 
     Returns
     -------
     importance : Importance
-        Rise of the mean loss: of the log loss in nats for classes, of the squared error in units
-        of the target's variance for numbers. Negative where hiding helps.
+        Rise of the mean loss: log loss in nats for classifiers, squared error in units of the
+        target's variance for regressors. Negative where hiding improves predictions.
 
     Raises
     ------
     TypeError
-        If the estimator predicts nothing.
+        If the estimator is no classifier or regressor.
     ValueError
-        If it is not fitted, samples have several montages, or ``y`` does not belong to them.
+        If it is not fitted, samples have several montages, or ``y`` does not fit them.
 
     See Also
     --------
-    gradient_importance : One pass per step of the integral, for all channels at once.
+    gradient_importance : Integrated gradients, for all channels at once.
+
+    Notes
+    -----
+    What is hidden from explicit features takes a value without information:
+
+    * Sensors are left out of the montage, so that virtual channels are interpolated from the
+      others. Features of a hidden region count as their mean in training; virtual regions move
+      towards it by the share that they have of the hidden one.
+    * Times are left out of covariances and correlations; in evoked courses they take their mean
+      over the samples.
+    * Bands: of the covariance of EEG and MEG, columns of the bands whose centre is hidden count as
+      their mean in training. Correlations of regions are those of the other frequencies. In evoked
+      courses the band takes its mean over the samples.
+
+    A feature of which nothing is left counts as its mean in training.
 
     References
     ----------
@@ -61,48 +75,31 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     """
     check_number("radius", radius, low=0)
     case = prepare(estimator, X, y)
-    plain = case.losses(case.run(take_tokens))
+    plain = case.losses(case.outputs()).mean()
     parts = {
-        name: _occlude_part(case, plain.mean(), name, signals, radius, bands)
+        name: _occlude_part(case, plain, name, signals, radius, bands)
         for name, signals in case.signals.items()
     }
     return Importance(parts, "occlusion", case.unit, len(case.targets), masker=estimator.masker)
 
 
 def _occlude_part(case, plain, name, signals, radius, bands):
-    patch = case.network.backbone.config.patch_size
-    n_channels, n_times = signals.shape[1:]
-    n_patches = -(-n_times // patch)
+    patch, n_times = case.patch_size, signals.shape[2]
     near = np.linalg.norm(signals.ch_pos[:, None] - signals.ch_pos[None], axis=-1) <= radius
-    near |= np.eye(n_channels, dtype=bool)
-
-    def cost(**change):
-        take = partial(take_tokens, modality=name, **change)
-        return case.losses(case.run(take)).mean() - plain
-
+    near |= np.eye(len(near), dtype=bool)
+    spans = [(start, min(start + patch, n_times)) for start in range(0, n_times, patch)]
     limits = usable_bands(bands, signals)
-    starts = np.arange(n_patches) * patch
-    ends = np.minimum(starts + patch, n_times)
-    hide = np.broadcast_to
-    shape = (n_channels, n_patches)
+
+    def cost(**what):
+        return float(case.losses(case.outputs(Hidden((name,), **what))).mean() - plain)
+
     return PartImportance(
         ch_names=signals.ch_names,
         ch_types=signals.ch_types,
         ch_pos=signals.ch_pos,
-        times=(starts + ends) / 2 / signals.sfreq,
-        channels=np.array([cost(hidden=hide(row[:, None], shape)) for row in near]),
-        patches=np.array([cost(hidden=hide(row, shape)) for row in np.eye(n_patches, dtype=bool)]),
-        bands={band: cost(change=partial(without_band, limits=x)) for band, x in limits.items()},
+        times=np.mean(spans, axis=1) / signals.sfreq,
+        channels=np.array([cost(channels=row) for row in near]),
+        patches=np.array([cost(span=span) for span in spans]),
+        bands={band: cost(band=x) for band, x in limits.items()},
         limits=limits,
     )
-
-
-def without_band(data, signals, *, limits):
-    """Set the Fourier components of a band to zero."""
-    # data (n_windows, n_channels, n_times) -> data (n_windows, n_channels, n_times), is_dropped
-    # (n_windows, n_channels).
-    n_times = data.shape[2]
-    spectrum = np.fft.rfft(data, axis=2)
-    spectrum[:, :, in_band(np.fft.rfftfreq(n_times, 1 / signals.sfreq), limits)] = 0.0
-    left = np.fft.irfft(spectrum, n=n_times, axis=2).astype(np.float32)
-    return left, np.zeros(data.shape[:2], dtype=bool)

@@ -1,4 +1,4 @@
-"""One page about an estimator on some data: what it is, what it scores, what it goes by."""
+"""Report of an estimator on some data: checkpoint, data, scores, importance, warnings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from sklearn.utils import _safe_indexing
 from .._utils.validation import check_number
 from ..evaluation import Scores, cross_validate
 from . import _report_figures as figures
-from ._experts import expert_usage, plot_expert_usage
-from .occlusion import occlusion_importance
+from ._explanation import explain
 
 #: Readable on a phone: figures and tables never push the page wider than the screen.
 _STYLE = """
@@ -45,32 +44,34 @@ def report(
 ):
     """Write one self-contained page about an estimator on some data.
 
-    It holds the checkpoint's card; what the data are; scores of subjects left out of training,
-    with chance and interval; the confusion matrix and the calibration of their probabilities
-    (of numbers: predictions against targets); maps of importance and the usage of experts in
-    samples left out of the first fold; and the warnings that occurred.
+    It holds the checkpoint's card; a description of the data; scores of subjects left out of
+    training, with chance and interval; the confusion matrix and the calibration of probabilities
+    (for regressors: predictions against targets); the weights of the blocks of features; in
+    samples left out of the first fold, contributions of these blocks, patterns of explicit
+    features, importance maps and expert usage; and the warnings that occurred. What does not apply
+    to the decoder is left out.
 
     Parameters
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
-        Fitted or not: it is cloned, and fitted anew in each fold.
+        A fitted or unfitted estimator: it is cloned and fitted in each fold.
     X : object
         Samples that scikit-learn can index, as for :func:`~brainof_toolbox.cross_validate`.
     y : array-like, shape (n_samples,)
         Labels or continuous targets.
     groups : array-like, shape (n_samples,) | "none" | None
-        Whose sample each is, as for :func:`~brainof_toolbox.cross_validate`.
+        Subject of each sample, as for :func:`~brainof_toolbox.cross_validate`.
     cv : int | splitter | iterable of (train, test) | None
-        As for :func:`~brainof_toolbox.cross_validate`.
+        Folds, as for :func:`~brainof_toolbox.cross_validate`.
     file : path-like
-        Where to, ending in ``.html``.
+        File to write, ending in ``.html``.
     title : str | None
-        Of the page.
+        Title of the page.
     n_mapped : int
-        Samples that maps are averaged over, at most: each channel of each is hidden once. 0
-        leaves the maps out.
+        Largest number of samples that maps are averaged over; each of their channels is hidden
+        once. 0 leaves the maps out.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
     random_state : int
         Seed of the folds.
 
@@ -82,9 +83,9 @@ def report(
     Raises
     ------
     FileExistsError
-        If the file is there and ``overwrite`` is False.
+        If the file exists and ``overwrite`` is False.
     TypeError
-        If the estimator predicts nothing.
+        If the estimator is no BrainOFClassifier or BrainOFRegressor.
     ValueError
         If the file does not end in ``.html``, or as in :func:`~brainof_toolbox.cross_validate`.
     """
@@ -92,10 +93,10 @@ def report(
     if path.suffix != ".html":
         raise ValueError(f"The parameter 'file' must end in '.html', got {str(path)!r}.")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} is there already. Pass overwrite=True to replace it.")
-    if not hasattr(estimator, "_as_network"):
+        raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
+    if not hasattr(estimator, "precompute"):
         raise TypeError(
-            "A report is about a BrainOFClassifier or BrainOFRegressor, got "
+            "A report needs a BrainOFClassifier or BrainOFRegressor, got "
             f"{type(estimator).__name__}."
         )
     check_number("n_mapped", n_mapped, low=0, integer=True)
@@ -111,9 +112,8 @@ def report(
             return_estimator=True,
         )
         found = Evaluation(X, np.asarray(y), scores)
-        maps = _explain(found, n_mapped) if n_mapped else None
-        usage = expert_usage(found.first, found.left_out(n_mapped or 24))
-    page = _write(estimator, found, maps, usage, _told(caught), title)
+        explanation = explain(found, n_mapped)
+    page = _write(estimator, found, explanation, _count(caught), title)
     page.save(path, overwrite=overwrite, open_browser=False, verbose="error")
     return path
 
@@ -128,12 +128,12 @@ class Evaluation:
 
     @property
     def first(self):
-        """The estimator of the first fold."""
+        """Estimator of the first fold."""
         return self.scores.estimators[0]
 
     @property
     def is_regression(self):
-        """Whether targets are numbers."""
+        """True for continuous targets."""
         return self.scores.metric == "mean_absolute_error"
 
     def left_out(self, n_samples):
@@ -148,15 +148,8 @@ class Evaluation:
         return test[np.unique(chosen.round().astype(int))]
 
 
-def _explain(found, n_mapped):
-    """Maps by modality, from samples left out of the first fold."""
-    rows = found.rows(n_mapped)
-    X = _safe_indexing(found.X, rows)
-    return occlusion_importance(found.first, X, found.y[rows], radius=0.03)
-
-
-def _told(caught):
-    """Each warning once, with how often it was said."""
+def _count(caught):
+    """Count equal warnings, in the order of their first occurrence."""
     texts = pd.Series([f"{entry.category.__name__}: {entry.message}" for entry in caught])
     return texts.value_counts(sort=False)
 
@@ -164,7 +157,7 @@ def _told(caught):
 # ------------------------------------------------------------------------------------- the page
 
 
-def _write(estimator, found, importance, usage, told, title):
+def _write(estimator, found, explanation, warned, title):
     import matplotlib.pyplot as plt
     import mne
 
@@ -182,41 +175,36 @@ def _write(estimator, found, importance, usage, told, title):
     else:
         drawn.append(("Confusion matrix", scores.plot_confusion().figure, "confusion"))
         drawn.append(("Calibration", figures.plot_calibration(scores), "calibration"))
-    drawn += _draw_maps(importance) if importance else []
-    drawn.append(("Expert usage", plot_expert_usage(usage), "experts"))
+    if len(scores.feature_weights):
+        drawn.append(("Weights of features", figures.plot_weights(scores), "weights"))
+    drawn += explanation.draw()
     for title, figure, tag in drawn:
+        # MNE shears figures of 8.7 inches, which are 869.99 pixels.
+        figure.set_size_inches(figure.get_size_inches() + 1e-6)
         page.add_figure(figure, title, caption=_CAPTIONS.get(tag), tags=(tag,))
         plt.close(figure)
-    said = "".join(
+    items = "".join(
         f"<li>{html.escape(str(text))}{f' ({n} times)' if n > 1 else ''}</li>"
-        for text, n in told.items()
+        for text, n in warned.items()
     )
-    page.add_html(f"<ul>{said}</ul>" if said else "<p>None.</p>", "Warnings", tags=("warnings",))
+    page.add_html(f"<ul>{items}</ul>" if items else "<p>None.</p>", "Warnings", tags=("warnings",))
     return page
 
 
 _CAPTIONS = {
     "scores": "Each point is a group left out of training.",
     "confusion": "Samples left out of training; shares of each true class.",
-    "calibration": "Samples left out of training: how often an answer that is given with so much "
-    "confidence is right. Points on the line would be well calibrated.",
+    "calibration": "Samples left out of training: accuracy of predictions by their confidence. "
+    "On the line, probabilities are calibrated.",
     "predictions": "Samples left out of training.",
-    "maps": "How much worse predictions of left-out samples become when something is hidden.",
+    "weights": "Share of each block of features in the outputs; each point is a fold.",
+    "contributions": "Gain in score of each block of features on left-out samples: Shapley value, "
+    "alone, and added to all others.",
+    "patterns": "Change of features at virtual channels or regions per unit of the decision, on "
+    "left-out samples.",
+    "maps": "Rise of the loss on left-out samples when a channel, time or band is hidden.",
     "experts": "Shares of the tokens in left-out samples.",
 }
-
-
-def _draw_maps(importance):
-    drawn = []
-    for modality, part in importance.parts.items():
-        label = {"fmri": "fMRI"}.get(modality, modality.upper())
-        if modality != "fmri" or part.channels.max() > 0:
-            drawn.append((f"Where it matters, {label}", importance.plot(modality), "maps"))
-        if len(part.times) > 1:
-            drawn.append((f"When it matters, {label}", importance.plot_time(modality), "maps"))
-        if part.bands:
-            drawn.append((f"Which bands, {label}", importance.plot_bands(modality), "maps"))
-    return drawn
 
 
 def _rows_of(table):
@@ -234,22 +222,23 @@ def _plain(value):
 
 
 def _describe_data(found):
-    """Samples, groups, classes; and of each modality channels, rate and length."""
+    """Describe samples, groups, classes, and channels, rate and length by modality."""
     first, scores = found.first, found.scores
-    about = {"samples": len(found.y), "groups": scores.n_groups or "none named"}
+    about = {"samples": len(found.y), "groups": scores.n_groups or "none"}
     if found.is_regression:
         low, middle, high = np.quantile(found.y.astype(float), [0, 0.5, 1])
         about["target"] = f"{low:.4g} to {high:.4g}, median {middle:.4g}"
     else:
         counts = pd.Series(found.y).value_counts(sort=False)
         about["classes"] = [f"{label}: {count}" for label, count in counts.items()]
-    blocks = first._blocks(first._as_sources(found.left_out(8), reset=False))
-    for block in blocks:
-        for name, windows in block.windows.items():
+    for batch in first.encoder_.windows(found.left_out(8)):
+        for name, windows in batch.windows.items():
             signals = windows.signals
             seconds = signals.shape[2] / signals.sfreq
             rate = f"{signals.sfreq:.4g} Hz"
             text = f"{signals.shape[1]} channels, windows of {seconds:.4g} s at {rate}"
-            about.setdefault(f"{name} as the network sees it", text)
-    about["maps and experts"] = f"of samples left out of the first of {len(scores.folds)} folds"
+            about.setdefault(f"{name}, input of the network", text)
+    about["patterns, maps and experts"] = (
+        f"of samples left out of the first of {len(scores.folds)} folds"
+    )
     return about

@@ -1,4 +1,4 @@
-"""From a file or an object to Signals; nothing here imports torch."""
+"""Read files and objects as Signals, without torch."""
 
 from .bids import Records, read_bids
 from .images import from_nifti

@@ -1,7 +1,7 @@
-"""Whether values can be what they are said to be: volt, tesla, tesla per metre.
+"""Check that amplitudes are plausible in SI units: volt, tesla, tesla per metre.
 
-A level is the interquartile range / 1.349 within one second, without the trend if that is less, so
-that neither an offset, a drift nor a few artefacts decide.
+A level is the interquartile range / 1.349 within one second, detrended if that gives less, so that
+it does not depend on offsets, drifts or a few artefacts.
 
 S samples, K spans of one second, C channels of one type
 """
@@ -19,10 +19,10 @@ from .impostors import refuse_triggers
 
 @dataclass(frozen=True)
 class _Plausible:
-    """Levels of one sensor type: below ``small`` and above ``large`` no set of sensors is."""
+    """Plausible levels of one sensor type, from ``small`` to ``large``."""
 
     small: float
-    odd: float  # beyond what most sensors of a set show
+    odd: float  # beyond the levels of most sensors
     large: float
     usual: float
     unit: str
@@ -50,10 +50,10 @@ _PLAUSIBLE = {
         (("femtotesla per centimetre (fT/cm)", "1e-13"), ("nanotesla per metre", "1e-9")),
     ),
 }
-#: Channels and samples differ by less than ``_ODD`` unless they are broken; from ``_OTHER_UNIT``
-#: on, and beyond plausible levels, they are in another unit; by less than ``_NOTHING``, flat.
+#: Intact channels and samples differ by less than ``_ODD``. From ``_OTHER_UNIT`` on, and beyond
+#: plausible levels, they are in another unit; below ``_NOTHING`` they are flat.
 _ODD, _OTHER_UNIT, _NOTHING = 100.0, 300.0, 10**-7.5
-#: Not even a saturated amplifier reaches this multiple of ``large`` for half of a second.
+#: A saturated amplifier stays below this multiple of ``large`` for half of a second.
 _IMPOSSIBLE = 100.0
 #: The standard deviation exceeds the level by this factor only where the level changes.
 _MIXED = 30.0
@@ -61,23 +61,23 @@ _MOST_SPANS, _MOST_POINTS = 16, 128
 
 
 def check_amplitude(signals, *, where="X", is_table=False):
-    """Refuse impossible amplitudes and triggers, warn of odd ones and of flat channels."""
+    """Raise on impossible amplitudes and triggers, warn about odd ones and flat channels."""
     Levels(len(signals)).add(signals, where=where, is_table=is_table)
 
 
 @dataclass
 class Levels:
-    """Levels of all samples of one source, which may come in pieces and in any order."""
+    """Levels of all samples of one source, collected from pieces in any order."""
 
     n_samples: int
     subject: tuple | None = None
     found: dict = field(default_factory=dict)  # modality -> (n_samples, n_channels)
-    read: dict = field(default_factory=dict)  # modality -> which samples, in this pass
+    read: dict = field(default_factory=dict)  # modality -> samples seen in this pass
 
     def add(self, signals, first=0, *, where="X", is_table=False):
-        """Check one piece, which begins at sample ``first``, alone and against the others."""
+        """Check one piece, starting at sample ``first``, alone and against the others."""
         if signals.modality == "fmri" or signals.shape[2] < 2:
-            return  # the duration check has the better words
+            return  # left to the duration check
         refuse = warn if is_table else _raise
         if not is_table:
             refuse_triggers(signals, where=where)
@@ -96,13 +96,13 @@ class Levels:
         read = self.read.setdefault(signals.modality, set())
         read.update(range(first, first + len(spans)))
         is_whole = len(read) == self.n_samples
-        if is_whole:  # another pass begins anew
+        if is_whole:  # a new pass
             self.read[signals.modality] = set()
         for ch_type in sorted(set(signals.ch_types)):
             rows = np.array([kind == ch_type for kind in signals.ch_types])
             names = [name for name, row in zip(signals.ch_names, rows, strict=True) if row]
             judge = _Judge(_PLAUSIBLE[ch_type], ch_type, names, where, refuse)
-            if is_whole:  # comparisons wait for all samples, so that no order decides
+            if is_whole:  # compared when complete, so that the order does not matter
                 units = known[:, rows]
                 if self.n_samples < 4:
                     units = spans[:, :, rows].reshape(-1, rows.sum())
@@ -124,31 +124,31 @@ class _Judge:
     refuse: object
 
     def check_typical(self, levels, data, piece, subject):
-        """Judge all channels and samples by absolute limits."""
+        """Check all channels and samples against absolute limits."""
         typical, limits = float(_median(levels.ravel(), 0)), self.limits
-        said = (
+        message = (
             f"{self.where}: {self.ch_type} channels ({self.names[0]!r}, ...) have a typical "
             f"amplitude of {typical:.3g} {limits.unit}"
         )
         if piece.start or piece.stop:
-            whose = _whose(range(piece.start, piece.stop), subject)
-            said += f" in samples {piece.start} to {piece.stop - 1}{whose}"
+            subjects = _subjects_of(range(piece.start, piece.stop), subject)
+            message += f" in samples {piece.start} to {piece.stop - 1}{subjects}"
         if typical > limits.large and (data == np.rint(data)).all():
             self.refuse(
-                f"{said}, which is impossible, and hold whole numbers only: they look like raw "
+                f"{message}, which is impossible, and hold whole numbers only: they look like raw "
                 f"counts of the converter. Multiply each channel by its gain ({limits.unit} per "
                 "count)."
             )
         elif typical > limits.large:
             unit, factor = self._unit(typical)
             self.refuse(
-                f"{said}, which is impossible for {limits.unit}. They look like {unit}: multiply "
-                f"the data by {factor} so that they are in {limits.unit}."
+                f"{message}, which is impossible for {limits.unit}. They look like {unit}: "
+                f"multiply the data by {factor} so that they are in {limits.unit}."
             )
         elif 0 < typical < limits.small:
             warn(
-                f"{said}, implausibly small for {limits.unit}. Were they scaled twice, or is the "
-                f"unit larger than {limits.unit}?"
+                f"{message}, implausibly small for {limits.unit}. Were they scaled twice, or is "
+                f"the unit larger than {limits.unit}?"
             )
 
     def check_channels(self, units):
@@ -201,7 +201,7 @@ class _Judge:
         typical = _low_median(levels, 1)
 
         def is_lasting(beyond):
-            """Whether it is more than a loose cap or the padding at the end of a recording."""
+            """Check if samples differ by more than a loose cap or padding explains."""
             whole = {who for who in subject if who is not None} - {
                 who for who, found in zip(subject, beyond, strict=True) if not found
             }
@@ -209,14 +209,16 @@ class _Judge:
 
         self._compare(
             typical,
-            lambda odd: f"{len(odd)} of {len(typical)} samples {_list(odd)}{_whose(odd, subject)}",
+            lambda odd: (
+                f"{len(odd)} of {len(typical)} samples {_list(odd)}{_subjects_of(odd, subject)}"
+            ),
             is_lasting,
         )
 
     def check_spans(self, spans, signals, first):
-        """Compare stretches of a long sample, then its seconds, which are only warned about."""
+        """Compare segments of a long sample, then its seconds, which only give warnings."""
         starts = _starts(signals)[0]
-        ends = np.array([end for _, end in signals.stretches])
+        ends = np.array([end for _, end in signals.good_segments])
         for i, levels in enumerate(_low_median(spans, 2)):  # (K,)
             part = np.searchsorted(ends, starts, side="right")
             if len(levels) < 4:
@@ -238,7 +240,7 @@ class _Judge:
             small = (levels <= usual / _OTHER_UNIT) & (levels > _NOTHING * usual)
             small &= levels < self.limits.small
             if small.sum() < 2 or np.ptp(np.log10(levels[small])) > 1:
-                small[:] = False  # where padding begins, a filter rings out
+                small[:] = False  # a filter rings where padding begins
             for found, act in ((impossible, self.refuse), (odd | small, warn)):
                 if found.any():
                     times = [f"{starts[k] / signals.sfreq:.4g}" for k in np.flatnonzero(found)]
@@ -253,7 +255,7 @@ class _Judge:
                     break
 
     def _compare(self, typical, describe, is_lasting=lambda beyond: True):
-        """Compare levels of samples or parts with each other; refuse or warn."""
+        """Compare levels of samples or parts with each other; raise or warn."""
         usual = float(_low_median(typical, 0))
         if not usual > 0:
             return
@@ -267,27 +269,27 @@ class _Judge:
             odd = np.flatnonzero(sure if sure.any() else beyond)
             if not len(odd):
                 continue
-            said = (
+            message = (
                 f"{self.where}: {self.ch_type} channels in {describe(odd)} are more than "
                 f"{_OTHER_UNIT:g} times {'larger' if is_large else 'smaller'} than in most others "
                 f"({typical[odd[0]]:.3g} against {usual:.3g} {self.limits.unit})"
             )
             if sure.any():
                 self.refuse(
-                    f"{said}. {self._advise(typical[odd[0]], usual)} Bring all to "
+                    f"{message}. {self._advise(typical[odd[0]], usual)} Bring all to "
                     f"{self.limits.unit}, or leave them out."
                 )
             else:
-                warn(f"{said}. Was the recording running, and is their unit the same?")
+                warn(f"{message}. Was the recording running, and is their unit the same?")
 
     def _is_implausible(self, level, usual, is_large):
-        """Whether one side of a comparison is at no plausible level."""
+        """Check if one side of a comparison has an implausible level."""
         if is_large:
             return (level > self.limits.odd) | (usual < self.limits.small)
         return (level < self.limits.small) | (usual > self.limits.odd)
 
     def _unit(self, level):
-        """The unit in which a level would be usual."""
+        """Return the unit in which a level would be plausible."""
         return min(
             self.limits.other_units,
             key=lambda unit: abs(np.log10(level * float(unit[1]) / self.limits.usual)),
@@ -304,7 +306,7 @@ class _Judge:
 
 
 def _starts(signals):
-    """First time points of the spans in which levels are taken, and their length."""
+    """Return the first time points of the spans for levels, and their length."""
     n_times = signals.shape[2]
     length = min(n_times, max(16, round(signals.sfreq)))
     n_spans = int(np.clip(n_times // length, 1, _MOST_SPANS))
@@ -312,7 +314,7 @@ def _starts(signals):
 
 
 def _levels(signals):
-    """Robust spread of each sample, span and channel; NaN where nothing changes."""
+    """Return the robust spread of each sample, span and channel; NaN where constant."""
     starts, length = _starts(signals)
     step = max(1, length // _MOST_POINTS)
     small = np.array([_PLAUSIBLE[kind].small for kind in signals.ch_types])
@@ -323,7 +325,7 @@ def _levels(signals):
             low, high = np.percentile(data, [25, 75], axis=2)
             flat_low, flat_high = np.percentile(data - _trend(data), [25, 75], axis=2)
             level = np.minimum(high - low, flat_high - flat_low) / 1.349
-            # Half a second of recording and half of padding are at no one level.
+            # A span of half recording and half padding has no single level.
             is_mixed = (level < 10 * small) & (data.std(axis=2) > _MIXED * level)
             out[first : first + 64, k] = np.where(is_mixed, np.nan, level)
     out[out == 0] = np.nan
@@ -331,7 +333,7 @@ def _levels(signals):
 
 
 def _trend(data):
-    """The line through the means of both halves, which an electrode's drift follows."""
+    """Return the line through the means of both halves, an electrode's drift."""
     n = data.shape[2]
     rise = data[..., n - n // 2 :].mean(axis=2) - data[..., : n // 2].mean(axis=2)
     time = np.linspace(-1, 1, n, dtype=np.float32)
@@ -339,12 +341,12 @@ def _trend(data):
 
 
 def _median(values, axis):
-    """The median of what is there, NaN where nothing is."""
+    """Return the median of finite values, NaN where there are none."""
     return (_middle(values, axis, 0) + _middle(values, axis, 1)) / 2
 
 
 def _low_median(values, axis):
-    """The lower of the two middle values, so that one of two differs from it."""
+    """Return the lower of the two middle values, so that one of two differs from it."""
     return _middle(values, axis, 0)
 
 
@@ -356,12 +358,12 @@ def _middle(values, axis, upper):
 
 
 def _list(indices, limit=10):
-    """Indices as text, the first few."""
+    """Format the first few indices."""
     return f"({join_some(indices, limit)})"
 
 
-def _whose(indices, subject):
-    """The subjects of samples, where known."""
+def _subjects_of(indices, subject):
+    """Format the subjects of samples, if available."""
     names = list(dict.fromkeys(str(subject[i]) for i in indices if subject[i] is not None))
     return f" of subject {', '.join(names[:10])}" if names else ""
 

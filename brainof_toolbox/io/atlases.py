@@ -1,4 +1,4 @@
-"""Named atlases on this machine: what they are called and where they lie; no downloads."""
+"""Find named atlases on this machine; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-#: Known names, for messages; a number stands for the choices listed.
+#: Names of atlases, for messages; choices of numbers are in parentheses.
 ATLAS_NAMES = (
     "schaefer-100 (200, ... 1000)",
     "aal",
@@ -30,7 +30,7 @@ _CHOICES = {
 
 
 def split_atlas_name(name):
-    """Take the name of an atlas apart."""
+    """Split the name of an atlas."""
     text = re.sub(r"[_\s]+", "-", name.strip().lower())
     match = re.fullmatch(r"([a-z\-]+?)-?(\d*)", text)
     if not match or match[1] not in _CHOICES:
@@ -39,12 +39,12 @@ def split_atlas_name(name):
     n_regions = int(match[2]) if match[2] else None
     if (n_regions not in sizes) if sizes else (n_regions is not None):
         known = ", ".join(f"{family}-{size}" for size in sizes) or family
-        raise ValueError(f"No atlas is called {name!r}; known are {known}.")
+        raise ValueError(f"No atlas is called {name!r}; available are {known}.")
     return family, n_regions
 
 
 def atlas_folder(name, data_dir=None):
-    """Folder in which the image and the table of a named atlas are kept."""
+    """Return the folder with the image and the table of a named atlas."""
     if data_dir is None:
         data_dir = os.environ.get("BRAINOF_ATLASES")
     if data_dir is None:
@@ -55,7 +55,7 @@ def atlas_folder(name, data_dir=None):
 
 
 def find_atlas(name, data_dir=None):
-    """Image of a named atlas that was fetched before."""
+    """Return the image of a named atlas that was fetched before."""
     path = atlas_folder(name, data_dir) / "atlas.nii.gz"
     if path.is_file():
         return path

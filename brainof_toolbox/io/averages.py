@@ -1,4 +1,4 @@
-"""Averages of a FIF file -> epochs, one for each; what is no average stays out."""
+"""Read the averages of a FIF file as epochs, one for each; other data sets are left out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 
 from .reasons import RecordingError
 
-#: Data sets of an averages file that are signals; others are standard errors, spectra, ...
+#: Kinds of data sets that are signals; others are standard errors, spectra, ...
 _SIGNALS = ("average", "single_epoch", "partial_average", "sample_cut_out_by_graph")
 
 
 def read_averages(path, allow_maxshield, notes):
-    """Read the averages of a FIF file, each as one epoch; what is odd goes to the notes."""
+    """Read the averages of a FIF file, each as one epoch; append warnings to ``notes``."""
     import mne
 
     evokeds = mne.read_evokeds(path, allow_maxshield=allow_maxshield, verbose="warning")
@@ -36,7 +36,7 @@ def read_averages(path, allow_maxshield, notes):
 
 
 def _check_alike(averages):
-    """Refuse averages that cannot be epochs of one array: the first would describe all."""
+    """Raise if averages differ in channels or times, so that they cannot share one array."""
     first = averages[0]
     for other in averages[1:]:
         differing = [
@@ -64,7 +64,7 @@ def _places(evoked):
 
 
 def _span(evoked):
-    """First time point, in samples from time 0, and number of time points."""
+    """Return the first time point, in samples from time 0, and the number of time points."""
     return round(evoked.times[0] * evoked.info["sfreq"]), len(evoked.times)
 
 
@@ -76,13 +76,13 @@ def _describe(evoked):
 
 
 def _common_baseline(averages, notes):
-    """The baseline of all averages; None, with a note, when they differ."""
+    """Return the baseline of all averages; None, with a note, if they differ."""
     baselines = list(dict.fromkeys(evoked.baseline for evoked in averages))
     if len(baselines) == 1:
         return baselines[0]
     notes.append(
         f"The averages differ in their baseline ({', '.join(map(str, baselines))}) and are all "
-        "read as not baseline-corrected: the mean of each is taken as an offset. Apply "
+        "read as not baseline-corrected: the mean of each counts as an offset. Apply "
         "one baseline to all with evoked.apply_baseline and save them again."
     )
     return None

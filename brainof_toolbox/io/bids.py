@@ -1,15 +1,17 @@
-"""A BIDS dataset -> records: the recordings of one subject, session, task and run together."""
+"""Read a BIDS dataset as records: recordings of one subject, session, task and run together."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.logging import warn
 from .._utils.validation import check_option
+from ..signals import PER_SAMPLE
 from .bids_files import (
     DATATYPES,
     bids_path,
@@ -19,18 +21,18 @@ from .bids_files import (
     find_files,
     select_images,
 )
+from .bids_names import plain_label, without_entities
 from .bids_pairing import describe_missing, pair
 from .datalad import absent_files
-from .sidecars import read_sidecar, sidecar_files
+from .sidecars import merge_sidecars, names_in, read_sidecar, sidecar_files
 from .t_r import t_r_from_sidecars
 
+#: Entities by the parameter of :func:`read_bids` that selects them.
 _FILTERS = {"subjects": "subject", "sessions": "session", "task": "task", "runs": "run"}
-_PREFIXES = {"subject": "sub-", "session": "ses-", "task": "task-", "run": "run-"}
-_WHO = ("subject", "session", "task", "run")
 
 
 class Records(Sequence):
-    """What :func:`read_bids` found: a sequence of light records, read when they are used.
+    """Sequence of records, as returned by :func:`read_bids`; data are read when they are used.
 
     A valid ``X`` for every estimator of this package and for scikit-learn's splitters.
 
@@ -64,20 +66,20 @@ class Records(Sequence):
         return len(self._items)
 
     def __getitem__(self, key):
-        """One record (a dict) for an integer; Records for a slice, an index array or a mask."""
+        """Return a record (dict) for an integer, Records for a slice, an index array or a mask."""
         if isinstance(key, (int, np.integer)):
             return dict(self._items[key])
         return Records([self._items[i] for i in indices(key, len(self))])
 
     def __eq__(self, other):
-        """Equal when all records are."""
+        """Compare all records."""
         return self._items == other._items if isinstance(other, Records) else NotImplemented
 
     __hash__ = None
 
     @property
     def shape(self):
-        """Number of records, as scikit-learn asks for it."""
+        """Shape ``(n_records,)``."""
         return (len(self),)
 
     @property
@@ -106,22 +108,23 @@ class Records(Sequence):
         return np.array(self.subject)
 
     def to_dataframe(self):
-        """Show records as a table.
+        """Return the records as a table.
 
         Returns
         -------
         table : pandas.DataFrame
-            One row per record: subject, session, task, run, and for what any record has, a
-            column with the path of each modality, ``confounds`` and ``t_r`` (s).
+            One row per record with the columns subject, session, task and run, and, if any
+            record has them, the paths of each modality, ``confounds`` and ``t_r`` (s).
         """
         import pandas as pd
 
         there = [k for k in ("eeg", "meg", "fmri", "confounds", "t_r") if self._any(k)]
         rows = [
-            {name: item.get(name) for name in _WHO} | {k: _as_text(item.get(k)) for k in there}
+            {name: item.get(name) for name in PER_SAMPLE}
+            | {k: _as_text(item.get(k)) for k in there}
             for item in self._items
         ]
-        return pd.DataFrame(rows, columns=[*_WHO, *there])
+        return pd.DataFrame(rows, columns=[*PER_SAMPLE, *there])
 
     def _any(self, key):
         return any(item.get(key) is not None for item in self._items)
@@ -153,7 +156,7 @@ class Records(Sequence):
 
 
 def indices(key, n_items):
-    """Turn a slice, mask or index array, or what scikit-learn writes, into indices."""
+    """Convert a slice, mask, index array or scikit-learn's ``(key, ...)`` to indices."""
     if isinstance(key, tuple):  # scikit-learn's X[key, ...]
         key = key[0]
     return np.arange(n_items)[key if isinstance(key, slice) else _as_index(key)]
@@ -186,62 +189,62 @@ def read_bids(
 ):
     """Find the EEG, MEG and fMRI recordings of a BIDS dataset and pair them by subject.
 
-    Nothing is read but names and fMRI sidecars; recordings are read when an estimator needs them.
+    Only names and fMRI sidecars are read here; recordings are read when an estimator needs them.
 
     Parameters
     ----------
     root : path-like
-        The dataset: raw, or itself a derivative such as what fMRIPrep writes.
+        The dataset: raw, or a derivative such as the output of fMRIPrep.
     datatypes : str | sequence of str | None
-        Any of ``"eeg"``, ``"meg"``, ``"func"``; ``None``: those that are there.
+        Any of ``"eeg"``, ``"meg"``, ``"func"``; ``None``: all available.
     subjects, sessions, task, runs : str | sequence of str | None
-        Take these only, with or without ``sub-``, ``ses-``, ``task-``, ``run-``; ``None``: all.
+        Select these, with or without ``sub-``, ``ses-``, ``task-``, ``run-``; ``None``: all.
     space : str | None
-        Of preprocessed images: ``"MNI152NLin2009cAsym"``, with a resolution
-        ``"MNI152NLin2009cAsym:res-2"``, or ``"native"`` for images without one. Needed when
-        there are several.
+        Space of preprocessed images: ``"MNI152NLin2009cAsym"``, with a resolution
+        ``"MNI152NLin2009cAsym:res-2"``, or ``"native"`` for images without ``space-``. Required
+        if there are several.
     derivatives : path-like | None
-        ``None`` takes raw files. The name of a folder in ``root/derivatives`` (``"fmriprep"``)
-        or a path takes preprocessed images (``desc-preproc``) from there. Datatypes that it does
-        not hold come from the raw dataset.
+        ``None`` reads raw files. The name of a folder in ``root/derivatives`` (``"fmriprep"``)
+        or a path reads preprocessed images (``desc-preproc``) from there. Datatypes that it does
+        not contain come from the raw dataset.
 
     Returns
     -------
     records : Records
         One per subject, session, task and run, in this order. ``"eeg"`` and ``"meg"`` are
         :class:`mne_bids.BIDSPath`, ``"fmri"`` and ``"confounds"`` (fMRIPrep's, when they lie
-        beside the image) paths, ``"t_r"`` (s) the sidecar's RepetitionTime. What a record lacks
-        has no key.
+        beside the image) paths, ``"t_r"`` (s) the sidecar's RepetitionTime. Missing entries have
+        no key.
 
     Raises
     ------
     FileNotFoundError
         If the dataset or the derivative does not exist.
     ValueError
-        If the folder is no BIDS dataset, nothing fits, a value asked for is not there (the
-        message lists those that are), or images come in several spaces and none was chosen.
+        If the folder is not a BIDS dataset, nothing fits, a requested value does not exist (the
+        message lists those that do), or images have several spaces and ``space`` is ``None``.
 
     Warns
     -----
     RuntimeWarning
-        Once, naming subjects, when some records lack a modality; once, when files are links to
-        content that was never downloaded. Reading such a file is an error.
+        Once with the subjects of records that lack a modality; once if files are links to
+        content that was not downloaded. Reading such a file is an error.
 
     Notes
     -----
     *Pairing.* Recordings of different modalities become one record when subject, session, task
-    and run are equal; ``run-1`` equals ``run-01``. A modality whose only recording of a task has
-    no run joins the one run that the others have. Recordings of different tasks or sessions are
-    different records.
+    and run are equal; ``run-1`` equals ``run-01``. If the only recording of a task in one
+    modality has no run, it is paired with the only run of the other modalities. Recordings of
+    different tasks or sessions are different records.
 
     *Several files of one run.* Files that differ in another entity (``acq-``, ``dir-``,
-    ``echo-``, ``proc-``, ...) are different records; ``run`` then says which: ``"01_acq-x"``.
+    ``echo-``, ``proc-``, ...) are different records with ``run`` such as ``"01_acq-x"``.
     Split FIF files are one recording. Single-band references, phase images, the sessions of
     ``sub-emptyroom`` and calibration files are left out.
 
-    *Spaces.* Raw images are in the scanner's space of each subject: an atlas in MNI space does
-    not fit them, however willingly it is resampled. Use preprocessed images, or a masker in the
-    subject's own space.
+    *Spaces.* Raw images are in the scanner space of each subject: an atlas in MNI space does not
+    fit them, although it can be resampled. Use preprocessed images, or a masker in the space of
+    the subject.
     """
     root = check_root(root)
     files = _find(root, _check_datatypes(datatypes), derivatives)
@@ -250,7 +253,8 @@ def read_bids(
     files = _select(files, space)
     _warn_absent(root, [file.path for file in files])
     groups = pair(files)
-    records = Records([_make_record(who, found, root) for who, found in groups])
+    list_once = cache(names_in)
+    records = Records([_make_record(who, found, root, list_once) for who, found in groups])
     message = describe_missing(groups)
     if message:
         warn(message)
@@ -264,12 +268,12 @@ def _check_datatypes(datatypes):
     for name in names:
         check_option("datatypes", name, tuple(DATATYPES))
     if not names:
-        raise ValueError("The parameter 'datatypes' is empty; None takes those that are there.")
+        raise ValueError("The parameter 'datatypes' is empty; None reads all available.")
     return names
 
 
 def _find(root, datatypes, derivatives):
-    """Files by datatype: the derivative's where it has any, else the raw dataset's."""
+    """List files by datatype: of the derivative if it has any, else of the raw dataset."""
     wanted = datatypes or list(DATATYPES)
     files = {name: find_files(root, name) for name in wanted}
     if derivatives is not None:
@@ -298,15 +302,15 @@ def _filter(root, files, asked):
         if values is None:
             continue
         entity = _FILTERS[parameter]
-        values = [values] if isinstance(values, (str, int)) else list(values)
-        values = [str(value).removeprefix(_PREFIXES[entity]) for value in values]
-        plain = _plain_run if entity == "run" else str
+        values = [values] if isinstance(values, (str, int)) else values
+        values = [str(value) for value in values]
+        plain = partial(plain_label, entity)
         there = sorted({file.entities[entity] for file in files if entity in file.entities})
         unknown = [v for v in values if plain(v) not in {plain(name) for name in there}]
         if unknown:
             raise ValueError(
-                f"{parameter}: no {entity} {', '.join(map(repr, unknown))} in {root}; there "
-                f"are {there or 'none'}."
+                f"{parameter}: no {entity} {', '.join(map(repr, unknown))} in {root}; there are "
+                f"{there or 'none'}."
             )
         wanted = {plain(value) for value in values}
         kept = [f for f in kept if entity in f.entities and plain(f.entities[entity]) in wanted]
@@ -314,11 +318,6 @@ def _filter(root, files, asked):
         given = {name: value for name, value in asked.items() if value is not None}
         raise ValueError(f"No recording in {root} fits all of {given}.")
     return kept
-
-
-def _plain_run(value):
-    """``"01"`` and ``"1"`` are one run."""
-    return str(int(value)) if str(value).isdigit() else str(value)
 
 
 def _select(files, space):
@@ -347,7 +346,7 @@ def _warn_absent(root, paths):
         )
 
 
-def _make_record(who, found, root):
+def _make_record(who, found, root, names_in):
     record = dict(who)
     for file in found:
         modality = DATATYPES[file.datatype]
@@ -355,30 +354,28 @@ def _make_record(who, found, root):
             record[modality] = bids_path(file)
             continue
         record["fmri"] = file.path
-        confounds = find_confounds(file)
+        confounds = find_confounds(file, names_in(file.path.parent))
         if confounds is not None:
             record["confounds"] = confounds
-        t_r = _repetition_time(file, root)
+        t_r = _repetition_time(file, root, names_in)
         if t_r is not None:
             record["t_r"] = t_r
     return record
 
 
-def _repetition_time(file, root):
-    """Return the repetition time (s) stated beside the image, or beside its raw image."""
-    value = read_sidecar(file.path).get("RepetitionTime")
+def _repetition_time(file, root, names_in):
+    """Return the repetition time (s) in the sidecars of the image, or of its raw image."""
+    value = read_sidecar(file.path, names_in=names_in).get("RepetitionTime")
     if value is None and file.root != root:
-        raw = root / _raw_name(file)
-        value = read_sidecar(raw).get("RepetitionTime")
+        files = sidecar_files(root / _raw_name(file), names_in=names_in)
+        value = merge_sidecars(files).get("RepetitionTime")
         if value is None:  # a derivative has the volumes of its raw image, evenly spaced or not
-            value, _ = t_r_from_sidecars(sidecar_files(raw), lenient=True)
+            value, _ = t_r_from_sidecars(files, notes=[])
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # What cannot be seconds is left to the reader of the image, which names the sidecar.
+    # Other values are errors when the image is read, where the sidecar is named.
     return float(value) if is_number and 0.01 <= value <= 60 else None
 
 
 def _raw_name(file):
     folder = file.path.parent.relative_to(file.root)
-    parts = file.path.name.split("_")
-    new = ("space-", "desc-", "res-", "cohort-")
-    return folder / "_".join(part for part in parts if not part.startswith(new))
+    return folder / without_entities(file.path.name, ("space", "description", "res", "cohort"))

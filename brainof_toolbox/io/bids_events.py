@@ -1,4 +1,4 @@
-"""The events table of a run -> what happened when."""
+"""Read the events table of a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import numpy as np
 from .._utils.logging import warn
 from .._utils.messages import join_some
 from .._utils.unique import refuse_repeated
+from .bids_names import without_entities
 from .sidecars import nearest_sidecar
 from .tables import MISSING, read_table
 
+#: Entities of recordings and images that events tables do not have.
+_DERIVED = ("space", "description", "res", "cohort", "echo", "part", "split")
+
 
 class Dropped:
-    """Counts what was left out over all files, to say it once."""
+    """Counts the events left out of all files, for one warning."""
 
     def __init__(self):
         self.counts = Counter()
@@ -54,14 +58,13 @@ def find_events(path, datatype, root):
 
 
 def _expected_events(path, datatype, root):
-    """Where the events table of a recording is expected."""
-    derived = ("space-", "desc-", "res-", "cohort-", "echo-", "part-", "split-")
-    parts = [part for part in path.name.split("_")[:-1] if not part.startswith(derived)]
+    """Return the expected path of the events table of a recording."""
+    name = without_entities(path.name.rpartition("_")[0], _DERIVED)
     folder = path.parent
     if datatype == "func":
         subject = next(p for p in path.parents if p.name.startswith("sub-"))
         folder = root / path.parent.relative_to(subject.parent)
-    return folder / "_".join([*parts, "events.tsv"])
+    return folder / f"{name}_events.tsv"
 
 
 def read_events(path, column, dropped):
@@ -102,7 +105,7 @@ def _number(text, name, path):
 
 
 def choose_events(tables, event_id):
-    """Keep the events asked for and number them the same way in all files."""
+    """Select events and give them the same codes in all files."""
     there = sorted({name for table in tables for name in table["trial_type"]})
     if event_id is None:
         names = [name for name in there if not name.lower().startswith(("bad", "edge"))]
@@ -113,15 +116,15 @@ def choose_events(tables, event_id):
     refuse_repeated(event_id.values(), f"event_id: {list(event_id)} share codes")
     unknown = [name for name in event_id if name not in there]
     if unknown:
-        raise ValueError(f"event_id: no event is called {unknown}; there are {there}.")
+        raise ValueError(f"event_id: there is no event {unknown}; there are {there}.")
     if not event_id:
-        raise ValueError(f"No events: the events tables name {there or 'nothing'}.")
+        raise ValueError(f"No events to use: the events tables have {there or 'none'}.")
     chosen = [table[table["trial_type"].isin(event_id)] for table in tables]
     return [table.reset_index(drop=True) for table in chosen], event_id
 
 
 def common_duration(tables):
-    """The duration (s) that all events share."""
+    """Return the duration (s) that all events share."""
     durations = np.concatenate([table["duration"].to_numpy(float) for table in tables])
     shared = len(durations) and np.isfinite(durations).all() and durations.max() > 0
     if not shared or np.ptp(durations) > 1e-3 * durations.max():

@@ -1,4 +1,4 @@
-"""Which data files a BIDS dataset holds, and what their names say."""
+"""List the data files of a BIDS dataset with the entities in their names."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._utils.logging import warn
+from .bids_names import parse
 
 #: The folder of each modality in a BIDS dataset.
 DATATYPES = {"func": "fmri", "eeg": "eeg", "meg": "meg"}
-#: How preprocessed versions of one run differ from each other.
+#: Entities that distinguish preprocessed versions of one run.
 _VERSION = ("description", "space", "cohort", "res", "den", "label")
-#: What a MEG folder holds besides recordings.
+#: Values of acq- of files in a MEG folder that are not recordings.
 _NOT_RECORDINGS = ("crosstalk", "calibration")
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data file and its entities."""
+    """Data file and its entities."""
 
     path: Path  # The file, or folder for CTF and BTi
     root: Path  # The dataset it belongs to, raw or derivative
     datatype: str  # ``"eeg"``, ``"meg"`` or ``"func"``
-    # Those in its name, ``"subject"``, ``"session"``, ``"task"``, ``"run"`` spelled out
-    entities: dict
+    entities: dict  # Of its name, as parsed by bids_names
 
     @property
     def space(self):
-        """Where its voxels are: ``"MNI152NLin2009cAsym:res-2"``, ``"native"``."""
+        """Space and resolution: ``"MNI152NLin2009cAsym:res-2"``, ``"native"``."""
         parts = [self.entities.get("space") or "native"]
         parts += [f"{k}-{self.entities[k]}" for k in ("cohort", "res") if self.entities.get(k)]
         return ":".join(parts)
 
     @property
     def run_key(self):
-        """All entities but those that tell preprocessed versions of one run apart."""
+        """Entities except those that distinguish preprocessed versions of one run."""
         kept = {k: v for k, v in self.entities.items() if k not in _VERSION}
         return tuple(sorted(kept.items()))
 
 
 def check_root(root):
-    """Refuse a folder that is no BIDS dataset."""
+    """Raise if a folder is not a BIDS dataset."""
     root = Path(root).expanduser().absolute()
     if not root.exists():
         raise FileNotFoundError(
@@ -79,23 +79,15 @@ def derivative_root(root, derivatives):
 
 
 def find_files(root, datatype):
-    """List the recordings of one datatype, those that were not downloaded included."""
+    """List the recordings of one datatype, also those that were not downloaded."""
     return _find_bold(root) if datatype == "func" else _find_sensors(root, datatype)
-
-
-def entities_of(path):
-    """Read the entities in a file's name."""
-    from mne_bids import get_entities_from_fname
-
-    found = get_entities_from_fname(path.name, on_error="ignore", verbose="error")
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _find_bold(root):
     from nilearn.interfaces.bids import get_bids_files
 
     paths = get_bids_files(root, file_tag="bold", file_type="nii*", modality_folder="func")
-    files = [DataFile(Path(p), root, "func", entities_of(Path(p))) for p in paths]
+    files = [DataFile(Path(p), root, "func", parse(p)[0]) for p in paths]
     # Phase, real and imaginary parts are not BOLD.
     return [f for f in files if f.entities.get("part", "mag") == "mag"]
 
@@ -114,7 +106,7 @@ def _find_sensors(root, datatype):
             is_data = f".{extension}".lower() in allowed or (not extension and path.is_dir())
             if not is_data or not stem.endswith(f"_{datatype}"):
                 continue
-            entities = entities_of(path)
+            entities = parse(path)[0]
             if entities.get("acquisition") in _NOT_RECORDINGS:
                 continue
             file = DataFile(path, root, datatype, entities)
@@ -133,7 +125,7 @@ def _has_bids_name(file):
 
 
 def _first_splits(files):
-    """Of a recording split over FIF files keep the first, from which MNE finds the others."""
+    """Keep the first file of split FIF recordings, from which MNE finds the others."""
     first = {}
     for file in sorted(files, key=lambda file: file.entities.get("split", "")):
         key = tuple(sorted((k, v) for k, v in file.entities.items() if k != "split"))
@@ -142,7 +134,7 @@ def _first_splits(files):
 
 
 def bids_path(file):
-    """Make the :class:`mne_bids.BIDSPath` of an EEG or MEG recording."""
+    """Return the :class:`mne_bids.BIDSPath` of an EEG or MEG recording."""
     from mne_bids import BIDSPath
 
     extension = file.path.name.partition(".")[2]
@@ -157,7 +149,7 @@ def bids_path(file):
 
 
 def select_images(files, space):
-    """Of several preprocessed versions of each run take one."""
+    """Select one preprocessed version of each run."""
     descriptions = {file.entities.get("description") for file in files}
     if len(descriptions) > 1:
         keep = "preproc" if "preproc" in descriptions else None
@@ -183,7 +175,7 @@ def select_images(files, space):
 
 
 def _without_combined_echoes(files):
-    """Leave out single echoes of runs whose echoes were combined into one image."""
+    """Drop single echoes of runs that have a combined image."""
 
     def without_echo(file):
         return file.path.parent, tuple(pair for pair in file.run_key if pair[0] != "echo")
@@ -208,13 +200,14 @@ def _check_one_each(files):
             )
 
 
-def find_confounds(file):
-    """Find the confounds table that fMRIPrep wrote for an image, by its entities."""
+def find_confounds(file, names):
+    """Return fMRIPrep's confounds table of an image among the names in its folder, or None."""
     drop = ("echo", "part")
     wanted = [pair for pair in file.run_key if pair[0] not in drop]
     for ending in ("timeseries", "regressors"):
-        for path in sorted(file.path.parent.glob(f"*_desc-confounds_{ending}.tsv")):
-            found = DataFile(path, file.root, "func", entities_of(path)).run_key
+        for name in sorted(n for n in names if n.endswith(f"_desc-confounds_{ending}.tsv")):
+            path = file.path.with_name(name)
+            found = DataFile(path, file.root, "func", parse(path)[0]).run_key
             if [pair for pair in found if pair[0] not in drop] == wanted:
                 return path
     return None

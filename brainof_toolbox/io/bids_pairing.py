@@ -1,28 +1,28 @@
-"""Which recordings belong to one record, and what is missing."""
+"""Group the recordings of one record, and describe what is missing."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from .._utils.messages import join_some
+from .bids_names import SHORT, plain_label
 
-#: What makes a record.
+#: Entities that identify a record, with the run.
 _KEY = ("subject", "session", "task")
-#: Entities that never tell two recordings apart.
+#: Entities that do not distinguish two recordings.
 _IGNORED = (*_KEY, "run", "split", "space", "description", "res", "cohort", "den", "label", "part")
-_SHORT = {"acquisition": "acq", "processing": "proc"}
 
 
 def pair(files):
-    """Put the recordings of one subject, session, task and run together."""
+    """Group the recordings of one subject, session, task and run."""
     by_task = defaultdict(list)
     for file in files:
         by_task[tuple(file.entities.get(name) for name in _KEY)].append(file)
     groups = []
     for key, found in by_task.items():
         for run, members in _pair_runs(found).items():
-            who = dict(zip(_KEY, key, strict=True), run=run[1])
-            groups.append((who, members))
+            labels = dict(zip(_KEY, key, strict=True), run=run[1])
+            groups.append((labels, members))
     return sorted(groups, key=lambda group: _order(group[0]))
 
 
@@ -34,7 +34,7 @@ def _order(who):
 
 
 def _pair_runs(files):
-    """Members by run, within one subject, session and task."""
+    """Group recordings of one subject, session and task by run."""
     runs = {}
     for datatype in ("func", "eeg", "meg"):
         for run, file in _name_runs([f for f in files if f.datatype == datatype]):
@@ -48,15 +48,15 @@ def _pair_runs(files):
 
 
 def _normal(run):
-    """``run-1`` and ``run-01`` are one run."""
+    """Remove leading zeros: ``run-1`` and ``run-01`` are one run."""
     if run is None:
         return None
     head, line, rest = run.partition("_")
-    return (str(int(head)) if head.isdigit() else head) + line + rest
+    return plain_label("run", head) + line + rest
 
 
 def _name_runs(files):
-    """Give each file of one datatype a run of its own, by the entities that differ if need be."""
+    """Name the run of each file of one datatype; add entities that differ within a run."""
     by_run = defaultdict(list)
     for file in files:
         by_run[_normal(file.entities.get("run"))].append(file)
@@ -82,12 +82,12 @@ def _name_runs(files):
 
 def _run_name(run, extra, differing):
     parts = [run] if run is not None else []
-    parts += [f"{_SHORT.get(key, key)}-{extra[key]}" for key in differing if key in extra]
+    parts += [f"{SHORT.get(key, key)}-{extra[key]}" for key in differing if key in extra]
     return "_".join(parts) or None
 
 
 def describe_missing(groups):
-    """Say in one sentence which records lack a modality."""
+    """Describe which records lack a modality."""
     kinds = [{file.datatype for file in found} for _, found in groups]
     everything = sorted(set().union(*kinds))
     if all(len(kind) == len(everything) for kind in kinds):

@@ -1,10 +1,11 @@
-"""One EEG or MEG recording of a BIDS dataset, with what its sidecar files say."""
+"""Read an EEG or MEG recording of a BIDS dataset with its sidecars."""
 
 from __future__ import annotations
 
 import threading
 import warnings
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -23,9 +24,9 @@ from .sidecars import nearest_sidecar, paired_by_space, read_json_sidecar, sidec
 from .splits import note_later_part, note_unread_splits
 from .tables import check_names
 
-_READING = threading.RLock()  # one thread at a time replaces the search of mne-bids
+_PATCHING = threading.RLock()  # the search of mne-bids is replaced by one thread at a time
 
-#: What mne-bids says that changes nothing here, or that is said here in other words.
+#: Warnings of mne-bids that do not matter here, or that are given here with more detail.
 _QUIET = (
     "Unable to map the following column",
     "participants.tsv file not found",
@@ -57,56 +58,67 @@ def read_bids_recording(bids_path):
         electrodes, coordsystem = _choose_electrodes(path)
     except ValueError as error:
         raise ValueError(f"Cannot read {path} with its sidecars: {error}") from error
-    raw = _read(bids_path, path, {"electrodes": electrodes, "coordsystem": coordsystem})
-    events = nearest_sidecar(path, "events")
+    find = _finder(path, {"electrodes": electrodes, "coordsystem": coordsystem})
+    raw = _read(bids_path, path, find)
+    events = find("events", ".tsv")
     mark_gaps(raw, None if events is None else lambda: _annotations(events))
     correct_highpass(raw)
     # mne-bids writes "sub-01" here, or nothing when participants.tsv does not list the subject.
     raw.info["subject_info"] = {**(raw.info["subject_info"] or {}), "his_id": bids_path.subject}
-    for suffix, what in (("channels", ".tsv"), (bids_path.datatype, ".json")):
-        if not sidecar_files(path, suffix, what):
-            lost = "bad channels and types are" if what == ".tsv" else "the line frequency is"
-            warn(f"{path} has no {suffix}{what} beside it: {lost} taken from the recording.")
+    for suffix, extension in (("channels", ".tsv"), (bids_path.datatype, ".json")):
+        if find(suffix, extension) is None:
+            lost = "bad channels and types are" if extension == ".tsv" else "line frequency is"
+            warn(f"{path} has no {suffix}{extension}: {lost} taken from the recording.")
     if bids_path.datatype == "eeg":
         _place_electrodes(raw, electrodes, coordsystem)
     return raw
 
 
+def _finder(path, chosen):
+    """Return a function that finds each sidecar of a recording once; None if there is none."""
+
+    @cache
+    def find(suffix, extension):
+        return chosen[suffix] if suffix in chosen else nearest_sidecar(path, suffix, extension)
+
+    return find
+
+
 @contextmanager
-def _sidecars_by_rule(path, chosen):
-    """Let mne-bids read the sidecars that apply to ``path``; its own search takes others too."""
+def _inheritance(find):
+    """Make mne-bids read the sidecars found by ``find``."""
+    # mne-bids reads sidecars of other recordings too: its search scores names by similarity. It
+    # has no public parameter for the paths of sidecars, so that its search must be replaced.
 
-    def find(bids_path, suffix=None, extension=None, on_error="raise"):
-        if suffix in chosen:
-            return chosen[suffix]
-        return nearest_sidecar(path, suffix, extension)
+    def search(bids_path, suffix=None, extension=None, on_error="raise"):
+        return find(suffix, extension)
 
-    with _READING, mock.patch("mne_bids.read._find_matching_sidecar", find):
+    with _PATCHING, mock.patch("mne_bids.read._find_matching_sidecar", search):
         yield
 
 
-def _check_sidecars(path, chosen):
-    """Refuse repeated names and keys, of which mne-bids would take the last."""
-    for table in (nearest_sidecar(path, "channels"), chosen["electrodes"]):
+def _check_sidecars(path, find):
+    """Raise on repeated names and keys, of which mne-bids would use the last."""
+    for table in (find("channels", ".tsv"), find("electrodes", ".tsv")):
         if table is not None:
             check_names(table)
     for file in sidecar_files(path):
         read_json_sidecar(file)
 
 
-def _read(bids_path, path, chosen):
+def _read(bids_path, path, find):
     from mne_bids import read_raw_bids
 
     def read(encoding):
         extra = {"encoding": encoding} if path.suffix.lower() in (".edf", ".bdf") else None
-        # Names say which channel is which, whatever the order in channels.tsv.
+        # Channels are matched by name; their order in channels.tsv does not matter.
         options = {"on_ch_mismatch": "reorder", "extra_params": extra, "verbose": "warning"}
         return read_raw_bids(bids_path, **options)
 
     notes = []
     try:
-        _check_sidecars(path, chosen)
-        with _sidecars_by_rule(path, chosen), warnings.catch_warnings(record=True) as caught:
+        _check_sidecars(path, find)
+        with _inheritance(find), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             check_beginning(path)
             raw = with_encoding(read, None, notes)
@@ -129,7 +141,7 @@ def _read(bids_path, path, chosen):
 
 
 def _note_splits(raw, notes):
-    """Note what of a recording that is split over files is not read."""
+    """Note the files of a split recording that are not read."""
     first = Path(raw.filenames[0])
     content = scan_fif(first, until_data=True)
     if content is not None:
@@ -138,7 +150,7 @@ def _note_splits(raw, notes):
 
 
 def _annotations(events):
-    """Take the annotations of events.tsv; mne-bids leaves out what lies beyond the joined data."""
+    """Read annotations from events.tsv; mne-bids drops those after the end of the joined data."""
     import mne
     from mne_bids import events_file_to_annotation_kwargs
 
@@ -148,8 +160,8 @@ def _annotations(events):
 
 def _choose_electrodes(path):
     """Return the electrodes.tsv of a recording and its coordsystem.json, or (None, None)."""
-    # Of several spaces, the first of these that is there: a system with landmarks, one that is the
-    # head frame, one that is the head frame turned, a template.
+    # Of several spaces, in this order: a system with landmarks, the head frame, the rotated head
+    # frame of CTF, a template.
     pairs = paired_by_space(path)
     ranked = sorted((_rank(coordsystem), i) for i, (_, coordsystem) in enumerate(pairs))
     if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
@@ -162,7 +174,7 @@ def _choose_electrodes(path):
 
 
 def _rank(coordsystem):
-    """How directly a coordinate system is related to the head; 0 is best."""
+    """Rank a coordinate system by its relation to the head frame; 0 is best."""
     if coordsystem is None:
         return 5
     values = read_json_sidecar(coordsystem)
@@ -179,7 +191,7 @@ def _frame_of(values):
 
 
 def _place_electrodes(raw, electrodes, coordsystem):
-    """Move positions from the coordinate system of coordsystem.json to the head frame."""
+    """Transform positions from the coordinate system of coordsystem.json to the head frame."""
     import mne
 
     picks = mne.pick_types(raw.info, eeg=True, exclude=[])
@@ -222,7 +234,7 @@ def _set_positions(raw, picks, pos):
 
 
 def _landmarks(values):
-    """Nasion, left and right preauricular points in metres (3, 3), or None."""
+    """Return nasion, left and right preauricular points in metres (3, 3), or None."""
     points = values.get("AnatomicalLandmarkCoordinates")
     if not isinstance(points, dict):
         return None

@@ -1,4 +1,4 @@
-"""Which channels are brain signal, and where each of them sits in the head frame."""
+"""Select data channels, and compute their positions in the head frame."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from functools import lru_cache
 
 import numpy as np
 
+from .._utils.electrodes import strip_name
 from .._utils.logging import warn
 from .._utils.messages import and_more
 from .._utils.positions import check_positions
 from .._utils.validation import check_option
 from ..signals import check_unique_names
-from .impostors import PREFIX, SUBTRAHEND, without_impostors
+from .impostors import without_impostors
 
 #: Placeholder positions lie on a sphere of this radius, in metres.
 _HEAD_RADIUS = 0.095
 
 
-def canonical_name(name):
-    """Bring an electrode name to the spelling of the 10-05 system."""
-    text = SUBTRAHEND.sub("", PREFIX.sub("", name.strip(" ."))).strip(" .")
+def standardize_ch_name(name):
+    """Return an electrode name in the spelling of the 10-05 system."""
+    text = strip_name(name)
     old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     text = old.get(text.upper(), text)
     return _template()[0].get(text.upper(), text)
 
 
 def template_montage():
-    """Name of MNE's 10-05 template, which MNE 1.13 renamed."""
+    """Return the name of MNE's 10-05 template, renamed in MNE 1.13."""
     import mne
 
     new, old = "colin27_1005", "standard_1005"
@@ -36,7 +37,7 @@ def template_montage():
 
 @lru_cache(maxsize=1)
 def _template():
-    """Spelling and head position of every electrode of MNE's 10-05 montage."""
+    """Return name and head position of every electrode of MNE's 10-05 montage."""
     import mne
 
     montage = mne.channels.make_standard_montage(template_montage())
@@ -47,7 +48,7 @@ def _template():
 
 
 def pick_channels(info):
-    """Pick the data channels, without bad ones."""
+    """Select the data channels that are not marked bad."""
     import mne
 
     check_unique_names(info["ch_names"])
@@ -89,8 +90,8 @@ def _check_some_channels(info, everything):
         )
 
 
-def geometry(info, picks, modality, missing_positions="raise"):
-    """Positions and orientations of channels in the head frame."""
+def sensor_geometry(info, picks, modality, missing_positions="raise"):
+    """Return positions and orientations of channels in the head frame."""
     # -> ch_pos (n_channels, 3), ch_ori (n_channels, 3).
     check_option("missing_positions", missing_positions, ("raise", "placeholder"))
     chs = [info["chs"][i] for i in picks]
@@ -98,12 +99,14 @@ def geometry(info, picks, modality, missing_positions="raise"):
     pos = np.array([ch["loc"][:3] for ch in chs], dtype=float)
     missing = ~np.isfinite(pos).all(axis=1) | ~np.any(pos, axis=1)
     if modality == "meg":
-        check_positions(pos, names, modality, space="device")  # the move hides what is too small
+        check_positions(
+            pos, names, modality, space="device"
+        )  # the transform would hide positions that are too small
         ori = np.array([_orientation(ch) for ch in chs])
         pos, ori = _to_head(info, chs, pos, ori)
     else:
         ori = np.zeros_like(pos)
-        if missing.any() and pos.any():  # zeros everywhere were set by somebody: no guess then
+        if missing.any() and pos.any():  # all zero: set on purpose, not missing
             missing = _fill_from_template(names, pos, missing)
     if missing.any():
         _place_or_raise(names, pos, missing, missing_positions)
@@ -114,8 +117,8 @@ def geometry(info, picks, modality, missing_positions="raise"):
 
 
 def _orientation(ch):
-    """Coil normal; for a planar gradiometer the direction of the derivative."""
-    # A triplet's two gradiometers share place and normal: only the in-plane axis tells them apart.
+    """Return the coil normal, or the direction of the derivative of a planar gradiometer."""
+    # The two gradiometers of a triplet differ only in the in-plane axis.
     import mne
 
     coil = str(ch["coil_type"]).upper()
@@ -126,7 +129,7 @@ def _orientation(ch):
 
 
 def _to_head(info, chs, pos, ori):
-    """Move sensors that are in device coordinates to the head frame."""
+    """Transform sensors from device coordinates to the head frame."""
     import mne
     from mne.io.constants import FIFF
 
@@ -140,7 +143,7 @@ def _to_head(info, chs, pos, ori):
         if np.isfinite(pos[in_device]).all() and pos[in_device].any():
             warn(
                 "MEG sensors are in device coordinates and info['dev_head_t'] is missing or "
-                "the identity: the device frame stands in for the head frame. Set "
+                "the identity: the device frame is used as head frame. Set "
                 "info['dev_head_t'] for exact positions."
             )
         return pos, ori
@@ -150,10 +153,10 @@ def _to_head(info, chs, pos, ori):
 
 
 def _fill_from_template(names, pos, missing):
-    """Give known electrode names their template position; say for which channels."""
+    """Give 10-05 electrode names their template position, with a warning."""
     positions = _template()[1]
-    canonical = {i: canonical_name(names[i]) for i in np.flatnonzero(missing)}
-    # BioSemi numbers its sockets A1..A32, B1..; there "A1" is no earlobe and "F3" no frontal site.
+    canonical = {i: standardize_ch_name(names[i]) for i in np.flatnonzero(missing)}
+    # BioSemi numbers its sockets A1..A32, B1..; "A1" is then not an earlobe.
     is_socket = [re.fullmatch(r"[A-H]\d{1,2}", name) is not None for name in names]
     sockets = sum(s and name not in positions for s, name in zip(is_socket, names, strict=True))
     known = {} if sockets > 2 else {i: name for i, name in canonical.items() if name in positions}
@@ -187,7 +190,7 @@ def _place_or_raise(names, pos, missing, missing_positions):
 
 
 def placeholder_positions(n_channels):
-    """Distinct positions by channel order, spread over the upper head."""
+    """Return distinct positions by channel order, spread over the upper head."""
     # -> pos (n_channels, 3).
     order = np.arange(n_channels) + 0.5
     z = 1.0 - 1.2 * order / n_channels
@@ -197,7 +200,7 @@ def placeholder_positions(n_channels):
 
 
 def _warn_overlap(names, kinds, pos, ori):
-    """Two sensors at one place (and orientation) are most often a mistake in the montage."""
+    """Warn about sensors with equal position (and orientation), likely a wrong montage."""
     seen = {}
     for name, kind, where in zip(names, kinds, np.round(np.hstack([pos, ori]), 5), strict=True):
         seen.setdefault((int(kind), *where), []).append(name)

@@ -1,4 +1,4 @@
-"""Confounds of an fMRI run: a table, a file, or what fMRIPrep wrote."""
+"""Read confounds of an fMRI run: a table, a file, or the output of fMRIPrep."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .._utils.messages import and_more
 from .._utils.unique import find_repeated
 from .datalad import check_present
 
-#: Names under which the confounds beside an fMRIPrep image are asked for.
+#: Values of ``confounds`` for fMRIPrep's table beside the image.
 FMRIPREP = ("auto", "fmriprep")
 _MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
 _TISSUES = ("csf", "white_matter")
 _POWERS = ("", "_derivative1", "_power2", "_derivative1_power2")
-#: Columns that say how much changed since the volume before, which the first volume does not have.
+#: Columns of changes between volumes, undefined for the first volume.
 _CHANGES = re.compile(r"derivative|framewise_displacement|dvars|rmsd|^fd$", re.IGNORECASE)
-#: NaN is filled in so many first rows, and refused later.
+#: Number of first rows in which NaN is filled; elsewhere it is an error.
 _FIRST_ROWS = 2
 
 
@@ -60,7 +60,7 @@ def _by_nilearn(path, where):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load_confounds_strategy(str(path), denoise_strategy="simple")
-    except Exception as error:  # of several kinds, and none names the file
+    except Exception as error:  # of several types, without the file name
         raise ValueError(
             f"{where}: no fMRIPrep confounds for {path} ({error}). The image must be called "
             "*_desc-preproc_bold.nii.gz with *_desc-confounds_timeseries.tsv beside it; "
@@ -88,14 +88,14 @@ def _read_file(file):
         table = pd.read_csv(file, header=0 if has_names else None, **options)
     except Exception as error:  # parsers raise anything on a damaged file; it must be named
         raise ValueError(
-            f"Cannot read the confounds {file}: damaged or no table ({type(error).__name__}: "
+            f"Cannot read the confounds {file}: damaged or not a table ({type(error).__name__}: "
             f"{error})."
         ) from error
-    if has_names:  # pandas calls the second of two columns "name.1"
+    if has_names:  # pandas renames a repeated column to "name.1"
         _refuse_repeated(head.astype(str).str.strip(), file)
     first = table.columns[0]
     if str(first).startswith("Unnamed") and np.array_equal(table[first], np.arange(len(table))):
-        return table.drop(columns=first)  # the row numbers that pandas writes are no confound
+        return table.drop(columns=first)  # row numbers written by pandas
     return table
 
 
@@ -114,18 +114,18 @@ def _is_number(value):
 
 
 def _select(table, file):
-    """Of fMRIPrep's table, the columns of nilearn's strategy "simple" that it has."""
+    """Select the columns of nilearn's strategy "simple" from fMRIPrep's table."""
     wanted = [name + power for power in _POWERS for name in _MOTION] + list(_TISSUES)
     missing = [name for name in wanted if name not in table.columns]
     wanted = [name for name in wanted if name in table.columns]
     if not wanted:
         raise ValueError(
-            f"{file} is called like fMRIPrep's table but has none of its columns {missing[:6]}, "
+            f"{file} has the name of an fMRIPrep table but none of its columns {missing[:6]}, "
             "... Pass the columns to use as a DataFrame: confounds=table[names]."
         )
     if missing:
         more = and_more(len(missing), 8)
-        warn(f"{file}: regressed out {wanted}; the columns {missing[:8]}{more} are not there.")
+        warn(f"{file}: regressed out {wanted}; the columns {missing[:8]}{more} are missing.")
     cosines = [name for name in table.columns if str(name).startswith("cosine")]
     unsteady = [name for name in table.columns if str(name).startswith("non_steady_state")]
     keep = np.flatnonzero(~table[unsteady].to_numpy(dtype=bool).any(axis=1))
@@ -182,7 +182,7 @@ def _check_shape(values, n_volumes, where):
 
 
 def _fill_first_rows(values, names, where):
-    """NaN in the first rows is filled and said; elsewhere it is refused."""
+    """Fill NaN in the first rows with a warning; raise on other NaN."""
     bad = ~np.isfinite(values)
     if not bad.any():
         return values
@@ -204,6 +204,6 @@ def _fill_first_rows(values, names, where):
         values[:n, i] = 0.0 if _CHANGES.search(names[i]) else values[n, i]
     zero = [names[i] for i in np.flatnonzero(bad[0]) if _CHANGES.search(names[i])]
     other = [names[i] for i in np.flatnonzero(bad[0]) if not _CHANGES.search(names[i])]
-    said = [f"0 in {zero}"] * bool(zero) + [f"the next value in {other}"] * bool(other)
-    warn(f"{where}: NaN in the first rows is taken as {' and as '.join(said)}.")
+    filled = [f"0 in {zero}"] * bool(zero) + [f"the next value in {other}"] * bool(other)
+    warn(f"{where}: NaN in the first rows is replaced by {' and by '.join(filled)}.")
     return values

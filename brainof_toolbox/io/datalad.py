@@ -1,13 +1,13 @@
-"""Files that a dataset names but that were not downloaded: datalad, git-annex, git-lfs."""
+"""Find files that were not downloaded: links of datalad and git-annex, pointers of git-lfs."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-#: What the small text files begin with that stand in for data where links are not possible.
+#: First bytes of the text files that replace data where links are not possible.
 _POINTERS = ((b"/annex/objects", "datalad get"), (b"version https://git-lfs", "git lfs pull"))
-#: Files that belong together: the first is what a record names, the others hold its data.
+#: Files that belong together: a header, and the files of its data.
 _COMPANIONS = {".vhdr": (".eeg", ".vmrk", ".dat"), ".set": (".fdt",)}
 
 
@@ -27,7 +27,7 @@ def absent_files(path):
 
 
 def _how_to_get(path):
-    """The command that fetches the content of a file, or None when it is here or unknown."""
+    """Return the command that fetches a missing file; None if it is present or unknown."""
     if path.is_symlink() and not path.exists():
         return "datalad get"
     if path.is_file() and path.stat().st_size < 1000:
@@ -40,7 +40,7 @@ def _how_to_get(path):
 
 
 def check_present(path):
-    """Refuse a recording whose content was not downloaded."""
+    """Raise if the content of a recording was not downloaded."""
     for file, command in absent_files(path):
         what = f"{command} {file}" if command == "datalad get" else command
         raise FileNotFoundError(

@@ -1,4 +1,4 @@
-"""Headers of EDF, BDF and GDF files, and how each channel was filtered."""
+"""Read headers of EDF, BDF and GDF files, and the filters of each channel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _IN_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3}
 
 @dataclass(frozen=True)
 class Header:
-    """What is used of the header of an EDF or BDF file."""
+    """Header of an EDF or BDF file, as far as it is used."""
 
     flag: str  # ``"EDF+C"``, ``"EDF+D"`` and alike; ``""`` for files without
     labels: tuple  # By channel, as they are written
@@ -35,12 +35,12 @@ class Header:
 
     @property
     def is_annotation(self):
-        """Which channels hold annotations."""
+        """Indices of annotation channels."""
         return np.array([label in _ANNOTATIONS for label in self.labels], dtype=bool)
 
     @property
     def sfreq(self):
-        """The highest sampling rate of a signal, in Hz."""
+        """Highest sampling rate of the signals, in Hz."""
         return max(np.array(self.n_values)[~self.is_annotation], default=0) / self.duration
 
 
@@ -59,7 +59,7 @@ def read_header(path):
                 for n in (16, 80, 8, 8, 8, 8, 8, 80, 8)
             ]
             n_values = tuple(int(text) for text in fields[8])
-        except ValueError:  # a damaged header: MNE's reader says what is wrong with it
+        except ValueError:  # a damaged header: left to the error of MNE's reader
             return None
     width, n_bytes = (3 if fixed[0] == 0xFF else 2), 256 * (n_channels + 1)
     if duration <= 0 or sum(n_values) <= 0:
@@ -71,27 +71,27 @@ def read_header(path):
 
 
 def correct_highpass(raw):
-    """Set ``info["highpass"]`` by the data channels; MNE takes the highest of any channel."""
+    """Set ``info["highpass"]`` by the data channels; MNE uses the highest of all channels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
-            )  # what is odd about channels is said where they are used
+            )  # warnings about channels are given where they are used
             picks = np.concatenate(list(pick_channels(raw.info).values()))
-    except ValueError:  # no data channels: refused where they are used
+    except ValueError:  # no data channels: an error where they are used
         return
-    value = known_highpass(raw.info, [raw.ch_names[i] for i in picks], raw)
+    value = stated_highpass(raw.info, [raw.ch_names[i] for i in picks], raw)
     if value != raw.info["highpass"]:
         with raw.info._unlock():
             raw.info["highpass"] = value
 
 
-def known_highpass(info, names, raw=None):
-    """Find the high-pass filter that all of some channels have had."""
+def stated_highpass(info, names, raw=None):
+    """Return the lowest high-pass cut-off of some channels, in Hz."""
     value = float(info["highpass"] or 0.0)
     for i, path in enumerate(getattr(raw, "filenames", ())):
         stated = _stated_filters(raw, i, path)
-        # A value that the header states nowhere is that of a filter in MNE, of all data channels.
+        # A value that is not in the header is from a filter applied in MNE to all data channels.
         numbers = [0.0, *map(_number, stated.values())]
         if stated and np.isclose(value, numbers, rtol=1e-5).any():
             value = min((_as_hertz(stated.get(name, "")) for name in names), default=0.0)
@@ -99,7 +99,7 @@ def known_highpass(info, names, raw=None):
 
 
 def _stated_filters(raw, i, path):
-    """What a header states, by channel; empty for files without filters by channel."""
+    """Return the cut-offs in a header by channel; empty for files without them."""
     extras = raw._raw_extras[i] if i < len(raw._raw_extras) else None
     if isinstance(extras, dict) and extras.get("subtype") == "GDF":
         return dict(zip(extras["ch_names"], _gdf_filters(path, extras), strict=False))
@@ -108,14 +108,14 @@ def _stated_filters(raw, i, path):
         return {}
     stated = {}
     for label, text in zip(header.labels, header.prefilter, strict=True):
-        # MNE takes a type off the label ("EEG Fp1"); repeated names state what is weakest.
+        # MNE removes a type from the label ("EEG Fp1"); of equal names the weakest filter counts.
         for name in {label, label.partition(" ")[2]} - {""}:
             stated[name] = min(stated.get(name, text), text, key=_as_hertz)
     return stated
 
 
 def _gdf_filters(path, extras):
-    """What a GDF header states: numbers in Hz from version 2 on, before that text as in EDF."""
+    """Return the cut-offs in a GDF header: Hz from version 2 on, before that text as in EDF."""
     if extras["number"] >= 1.9:
         return [f"HP:{value}Hz" for value in extras["highpass"]]
     n_channels = extras["nchan"]
@@ -125,7 +125,7 @@ def _gdf_filters(path, extras):
 
 
 def _as_hertz(text):
-    """The cut-off in "HP:0.1Hz" or "HP: 5.3 s", in Hz; 0 for whatever else."""
+    """Return the cut-off in "HP:0.1Hz" or "HP: 5.3 s", in Hz; 0 for other text."""
     found = _HIGHPASS.search(text)
     if not found:
         return 0.0
@@ -136,6 +136,6 @@ def _as_hertz(text):
 
 
 def _number(text):
-    """The cut-off as MNE may have read it, without its unit."""
+    """Return the cut-off as MNE may have read it, without its unit."""
     found = _HIGHPASS.search(text)
     return float(found[1].replace(",", ".")) if found else 0.0

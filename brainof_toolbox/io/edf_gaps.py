@@ -1,4 +1,4 @@
-"""Discontinuous EDF+ and BDF+ files: where the gaps are, and what happened when."""
+"""Discontinuous EDF+ and BDF+ files: mark gaps and place annotations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from .._utils.logging import warn
 from .edf import read_header
 
-#: The first annotation of a record is empty: its onset is that of the record.
+#: The first annotation of a record has no text; its onset is that of the record.
 _RECORD_TIME = re.compile(rb"(?:^|\x00)([+-]\d+(?:\.\d*)?)\x14\x14")
 _ANNOTATION = re.compile(
     rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?((?:\x14[^\x14\x00]*)*)\x14\x00"
@@ -21,7 +21,7 @@ _ANNOTATION = re.compile(
 
 
 def _annotation_bytes(path, header):
-    """Bytes of the annotation channels, (n_records, n_bytes); the signals are not read."""
+    """Read the bytes of the annotation channels (n_records, n_bytes), without the signals."""
     sizes = header.width * np.array(header.n_values)
     ends = np.cumsum(sizes)
     shape = (header.n_records, int(ends[-1]))
@@ -32,31 +32,31 @@ def _annotation_bytes(path, header):
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """When each record of a file was recorded."""
+    """Times of the records of a file."""
 
     onset: np.ndarray  # (n_records,) Start of each record in seconds from that of the first
     duration: float  # Of a record, in seconds
-    tolerance: float  # Time in seconds that is neither a gap nor a shift
-    flag: str  # What the header states, ``"EDF+D"`` or ``"EDF+C"``
+    tolerance: float  # Shorter differences are neither gaps nor shifts, in seconds
+    flag: str  # Of the header, ``"EDF+D"`` or ``"EDF+C"``
 
     @property
     def steps(self):
-        """How much later than at the end of the one before each further record begins (s)."""
+        """Time between the end of a record and the start of the next (s)."""
         return np.diff(self.onset) - self.duration
 
     @property
     def gaps(self):
-        """Where the data were interrupted, in seconds of data."""
+        """Times of interruptions, in seconds of data."""
         return (np.flatnonzero(self.steps > self.tolerance) + 1) * self.duration
 
     @property
     def is_shifted(self):
-        """Whether any record begins elsewhere than its place among the records tells."""
+        """``True`` if any record does not start at the end of the record before."""
         even = np.arange(len(self.onset)) * self.duration
         return bool((np.abs(self.onset - even) > self.tolerance).any())
 
     def place(self, times):
-        """Find the place among the data of moments of the recording."""
+        """Convert times of the recording to seconds of data."""
         times = np.asarray(times, dtype=float)
         record = np.searchsorted(self.onset, times + self.tolerance, side="right") - 1
         record = np.maximum(record, 0)
@@ -68,7 +68,7 @@ class Timeline:
 
 
 def read_timeline(path):
-    """Read when each record of an EDF+ or BDF+ file began."""
+    """Read the start of each record of an EDF+ or BDF+ file."""
     if path is None or not Path(path).is_file():
         return None, None
     found = os.stat(path)
@@ -77,7 +77,7 @@ def read_timeline(path):
 
 @lru_cache(maxsize=64)
 def _read_timeline(path, size, changed):
-    """Read a file's timeline once, as long as the file is not changed."""
+    """Read the timeline of a file once, unless the file changes."""
     header = read_header(path)
     if header is None or header.n_records < 2:
         return None, None
@@ -91,7 +91,7 @@ def _read_timeline(path, size, changed):
     if missing:
         if is_gapped:
             raise ValueError(_no_times(path, header, f"record {missing[0] + 1} has none"))
-        return None, None  # a continuous file can do without
+        return None, None  # not needed in a continuous file
     texts = [match[1] for match in found]
     onset = np.array(texts, dtype=float)
     timeline = Timeline(
@@ -110,29 +110,29 @@ def _read_timeline(path, size, changed):
                 f"out of order: {words}. Repair the file."
             )
         return None, (
-            f"{path}: {words}, although the header calls the file continuous. Times of records "
-            "are not used, and it is read as continuous; check when its events happened."
+            f"{path}: {words}, although the file is continuous by its header. Times of records "
+            "are not used, and it is read as continuous; check the times of its events."
         )
     if not timeline.is_shifted:
         return None, None
-    if is_gapped or not len(timeline.gaps):  # clocks drift, which is no contradiction
+    if is_gapped or not len(timeline.gaps):  # clock drift
         return timeline, None
     return timeline, (
-        f"{path}: the header calls the file continuous ({timeline.flag}), but the times of its "
-        f"records leave {len(timeline.gaps)} gap(s), the first after {timeline.gaps[0]:g} s. It "
+        f"{path}: the file is continuous by its header ({timeline.flag}), but the times of its "
+        f"records have {len(timeline.gaps)} gap(s), the first after {timeline.gaps[0]:g} s. It "
         "is read as discontinuous, by the times of the records."
     )
 
 
 def _no_times(path, header, why):
     return (
-        f"{path} is discontinuous ({header.flag}), but its records do not state when they began: "
+        f"{path} is discontinuous ({header.flag}), but its records have no start times: "
         f"{why}. Events and gaps cannot be placed; convert the file again."
     )
 
 
 def _tolerance(texts, header):
-    """Half a time point, or what rounding the times to their digits can make of none."""
+    """Return half a time point, or the rounding error of the times in the file if larger."""
     digits = max(len(text.partition(b".")[2]) for text in texts)
     in_digits = header.duration * 10.0**digits
     is_exact = abs(in_digits - round(in_digits)) < 1e-6
@@ -141,7 +141,7 @@ def _tolerance(texts, header):
 
 
 def place_times(raw, times):
-    """Find the place among a recording's data of moments counted from its start."""
+    """Convert times from the start of a recording to seconds of its data."""
     timeline, _ = read_timeline(raw.filenames[0])
     if timeline is None:
         return times, np.zeros(len(times), dtype=bool)
@@ -149,8 +149,8 @@ def place_times(raw, times):
 
 
 def mark_gaps(raw, read=None, *, encoding=None):
-    """Mark the gaps of a discontinuous EDF+ or BDF+ file, and move annotations to their data."""
-    # MNE reads the records as if each followed the one before it.
+    """Mark the gaps of a discontinuous EDF+ or BDF+ file, and align annotations with the data."""
+    # MNE reads the records as if they were contiguous.
     path = raw.filenames[0]
     timeline, message = read_timeline(path)
     if message:
@@ -177,7 +177,7 @@ def mark_gaps(raw, read=None, *, encoding=None):
 
 
 def _decode(text, encoding):
-    """Decode as UTF-8, else as Latin-1 like the reader of recordings; or as the encoding given."""
+    """Decode with the given encoding, else as UTF-8, else as Latin-1."""
     try:
         return text.decode(encoding or "utf-8")
     except UnicodeDecodeError:
@@ -187,7 +187,7 @@ def _decode(text, encoding):
 
 
 def _read_annotations(path, ch_names, encoding):
-    """Annotations of an EDF+ or BDF+ file, in seconds from the start of its first record."""
+    """Read annotations of an EDF+ or BDF+ file, in seconds from the start of its first record."""
     import mne
 
     rows = _annotation_bytes(path, read_header(path))
@@ -212,7 +212,7 @@ def _read_annotations(path, ch_names, encoding):
 
 
 def check_gaps(raw):
-    """Refuse a recording of a discontinuous file whose gaps are not marked."""
+    """Raise if a recording of a discontinuous file has gaps without annotations."""
     sfreq, first_time = raw.info["sfreq"], raw.first_time
     marks = [
         (

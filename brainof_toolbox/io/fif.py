@@ -1,4 +1,4 @@
-"""What a FIF file holds, whatever its name, and which files it continues or is continued by."""
+"""Read the structure of FIF files: their contents, and references to other parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: What a file holds, by its blocks; the first that is there decides.
+#: Contents of a file by its blocks; the first block found decides.
 _CONTENTS = (
     (("RAW_DATA", "CONTINUOUS_DATA", "IAS_RAW_DATA"), "raw data"),
     (("MNE_EPOCHS",), "epochs"),
@@ -33,7 +33,7 @@ RECORDINGS = ("raw data", "epochs", "averages")
 
 @dataclass
 class FifContent:
-    """The structure of a FIF file."""
+    """Structure of a FIF file."""
 
     path: Path
     blocks: set = field(default_factory=set)
@@ -43,7 +43,7 @@ class FifContent:
 
     @property
     def kind(self):
-        """What it holds, in words; None when nothing known is there."""
+        """Description of the contents; None if unknown."""
         from mne.io.constants import FIFF
 
         for names, words in _CONTENTS:
@@ -53,15 +53,15 @@ class FifContent:
 
     @property
     def next_file(self):
-        """The file that continues this one, as MNE finds it."""
+        """Path of the next part, as MNE finds it."""
         from mne.io.constants import FIFF
 
-        # As MNE does, a reference without a role is one to the next file.
+        # As in MNE, a reference without a role is to the next part.
         return self._referred(FIFF.FIFFV_ROLE_NEXT_FILE, None)
 
     @property
     def previous_file(self):
-        """The file that this one continues."""
+        """Path of the part before this one."""
         from mne.io.constants import FIFF
 
         return self._referred(FIFF.FIFFV_ROLE_PREV_FILE)
@@ -77,14 +77,14 @@ class FifContent:
 
 
 def _numbered(name, number):
-    """Name a part by its number, as acquisition systems do that write no name."""
+    """Return the file name of a part by its number, for references without a name."""
     stem, dot, ending = name.partition(".")
     stem = re.sub(r"-\d+$", "", stem)
     return f"{stem}-{number}{dot}{ending}" if number else f"{stem}{dot}{ending}"
 
 
 def scan_fif(path, *, until_data=False):
-    """Read the structure of a FIF file, without its data; None for a file of another kind."""
+    """Read the structure of a FIF file, without its data; None for other files."""
     path = Path(path)
     try:
         if not path.is_file():
@@ -96,7 +96,7 @@ def scan_fif(path, *, until_data=False):
         EOFError,
         ValueError,
         struct.error,
-    ):  # no gzip file, or one that cannot be read
+    ):  # not a gzip file, or unreadable
         return None
 
 

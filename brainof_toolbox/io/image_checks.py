@@ -1,4 +1,4 @@
-"""What must be true of an fMRI image before it is masked."""
+"""Checks of an fMRI image before it is masked."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ACCEPTED = "4-D images: .nii, .nii.gz (NIfTI), .img/.hdr (Analyze, NIfTI pair), 
 _ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz", ".mgz", ".mgh", ".gii")
 #: Corners of a box around the brain in MNI space, in mm.
 _BRAIN_BOX = np.array([[-75.0, -110.0, -75.0], [75.0, 80.0, 85.0]])
-#: NIfTI's code of coordinates that are those of the scanner; 2 is another image's, 4 MNI's.
+#: NIfTI's code of scanner coordinates; 2 is alignment to another image, 4 is MNI.
 _SCANNER = 1
-#: Values of the BIDS entity space- that are no template.
+#: Values of the BIDS entity space- that are not a template.
 _OWN_SPACES = ("t1w", "t2w", "anat", "individual", "native", "orig", "scanner", "func", "boldref")
 
 
 def is_image(item):
-    """Whether something is meant as an image, without opening a file."""
+    """Check if an item is meant as an image, without opening a file."""
     if isinstance(item, (str, os.PathLike)):
         return os.fspath(item).lower().endswith(_ENDINGS)
     if all(hasattr(item, name) for name in ("dataobj", "affine", "shape")):
@@ -33,14 +33,8 @@ def is_image(item):
     return nibabel is not None and isinstance(item, nibabel.filebasedimages.FileBasedImage)
 
 
-def check_image(item):
-    """Refuse an image that cannot be used, by its header; no data are read."""
-    # The repetition time is not asked for here, as the masker may say it.
-    open_image(item, describe(item))
-
-
 def describe(item, index=None):
-    """Name an image in messages."""
+    """Return the name of an image in messages."""
     path = image_path(item)
     if index is None:
         return "The image" if path is None else str(path)
@@ -48,7 +42,7 @@ def describe(item, index=None):
 
 
 def image_path(item):
-    """The file of an image, when there is one."""
+    """Return the file of an image, or None for an image in memory."""
     if isinstance(item, (str, os.PathLike)):
         return Path(item)
     name = item.get_filename() if hasattr(item, "get_filename") else None
@@ -56,7 +50,7 @@ def image_path(item):
 
 
 def open_image(item, where):
-    """Read the header of an image."""
+    """Open an image and check its header; no data are read."""
     if isinstance(item, (str, os.PathLike)):
         image = _load(Path(item), where)
     elif is_image(item):
@@ -64,7 +58,7 @@ def open_image(item, where):
     else:
         hint = " An array needs an affine: Nifti1Image(data, affine)."
         raise TypeError(
-            f"{where} is of type {type(item).__name__}, which is no image. Accepted are "
+            f"{where} is of type {type(item).__name__}, which is not an image. Accepted are "
             f"{ACCEPTED}, as paths or as nibabel images.{hint * isinstance(item, np.ndarray)}"
         )
     if not all(hasattr(image, name) for name in ("dataobj", "affine", "header")):
@@ -86,7 +80,7 @@ def _load(path, where):
         return nibabel.load(path)
     except Exception as error:  # nibabel raises anything on a damaged file; it must be named
         raise ValueError(
-            f"Cannot read {where}: truncated or damaged, or no image ({type(error).__name__}: "
+            f"Cannot read {where}: truncated or damaged, or not an image ({type(error).__name__}: "
             f"{error}). Accepted are {ACCEPTED}."
         ) from error
 
@@ -114,7 +108,7 @@ def _check_shape(image, where):
 
 
 def check_space(image, where, space=None):
-    """Warn when an image cannot be in MNI space."""
+    """Warn if an image cannot be in MNI space."""
     affine = np.asarray(image.affine if image.affine is not None else np.full((4, 4), np.nan))
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(f"{where}: the affine is not finite or singular:\n{affine}")
@@ -140,9 +134,9 @@ def check_space(image, where, space=None):
     is_scanner = (codes[0] or codes[1]) == _SCANNER
     if is_scanner and not (space or "").lower().startswith("mni"):
         warn(
-            f"{where}: the header says that its coordinates are those of the scanner (code 1), so "
-            f"regions of an atlas lie elsewhere in it. {advice} If it is in MNI space after all, "
-            "set_sform(affine, code=4) says so."
+            f"{where}: the coordinates are those of the scanner (code 1 in the header), so "
+            f"regions of an atlas do not fit. {advice} If it is in MNI space, correct the header: "
+            "set_sform(affine, code=4)."
         )
 
 

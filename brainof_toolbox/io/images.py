@@ -1,4 +1,4 @@
-"""fMRI images -> Signals: one series per region of a nilearn masker, one image at a time."""
+"""Read fMRI images as Signals: one series per region of a nilearn masker."""
 
 from __future__ import annotations
 
@@ -13,25 +13,15 @@ import numpy as np
 from .._utils.files import sha256_of
 from .._utils.logging import warn
 from .._utils.messages import and_more
-from ..signals import Signals
+from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
-from .image_checks import (
-    MIN_VOLUMES,
-    check_image,
-    check_space,
-    describe,
-    image_path,
-    is_image,
-    open_image,
-)
+from .image_checks import MIN_VOLUMES, check_space, describe, is_image
+from .image_run import open_run
 from .masking import MAX_VOXELS, is_voxelwise, mask_image
 from .regions import resolve_masker
-from .sidecars import split_bids_name
-from .t_r import resolve_t_r
 
-__all__ = ["MAX_VOXELS", "check_image", "check_t_r", "from_nifti", "is_image"]
+__all__ = ["MAX_VOXELS", "from_nifti", "is_image", "read_run"]
 
-_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 #: Parameters of maskers that do not change what is extracted.
 _NOT_IN_KEY = ("memory", "memory_level", "verbose", "reports", "n_jobs", "cmap")
 
@@ -54,50 +44,49 @@ def from_nifti(
     ----------
     imgs : path-like | Niimg-like | list
         4-D images in MNI space: NIfTI, Analyze or MGH files or nibabel images. They are not
-        changed. Those of a list are read one after the other; only their series stay in memory.
+        changed. A list is read one by one; only the series are kept in memory.
     masker : None | str | path-like | Niimg-like | nilearn masker
         The regions: ``None`` for the default parcellation, the name of an atlas, an atlas image,
         or a ``NiftiLabelsMasker``, ``NiftiMapsMasker``, ``NiftiSpheresMasker`` or ``NiftiMasker``
         (up to 4096 voxels as channels), fitted or not; it is not changed.
     t_r : float | None
-        Repetition time in seconds. ``None``: the masker's, or else ``RepetitionTime`` of the BIDS
-        sidecar, or else the header's.
+        Repetition time in seconds. ``None``: that of the masker, else ``RepetitionTime`` of the
+        BIDS sidecar, else that of the header.
     confounds : DataFrame | array-like | path-like | str | list | None
-        What is regressed out of the series: the table of one image (n_volumes, n_confounds) or
+        Regressors to remove from the series: the table of one image (n_volumes, n_confounds) or
         its file, or a list with one entry per image. ``"auto"``: fMRIPrep's table beside each
-        image. Of fMRIPrep's files the columns of nilearn's strategy "simple" are taken (24 motion
+        image. Of fMRIPrep's files the columns of nilearn's strategy "simple" are used (24 motion
         parameters, white matter, CSF, high-pass cosines). NaN in the first row of derivatives
-        is taken as 0 and said.
+        becomes 0, with a warning.
     memory : str | joblib.Memory | None
-        Where masked series are cached, by the content of the image and all parameters.
+        Cache of masked series, keyed by the content of the image and all parameters.
     subject, session, task, run : str | list | None
-        Whose image it is, for all images or one entry per image. ``None``: as the BIDS name of
-        the file says.
+        Labels of all images, or one entry per image. ``None``: from the BIDS name of the file.
 
     Returns
     -------
     signals : Signals | list of Signals
-        One sample of shape (1, n_regions, n_volumes) per image, values as the masker gives them,
-        ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ.
+        One sample of shape (1, n_regions, n_volumes) per image, values as returned by the
+        masker, ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ.
 
     Raises
     ------
     FileNotFoundError
-        If a file does not exist; broken links of datalad are named as such.
+        If a file does not exist; broken datalad links are reported as such.
     ValueError
         If an image is damaged, not 4-D, shorter than 10 volumes or zero, its repetition time is
         unknown or impossible, confounds do not fit, or no region has data.
     TypeError
-        If something is no image.
+        If an item is not an image.
 
     Notes
     -----
-    Regions without data (outside the field of view, or zero throughout) are left out with a
-    warning that names them; constant ones are kept and named. NaN voxels count as 0, as in
-    nilearn, and are said where they lie in a region.
+    Regions without data (outside the field of view, or always zero) are left out with a warning
+    that names them; constant ones are kept with a warning. NaN voxels count as 0, as in nilearn,
+    with a warning if they lie in a region.
 
-    A masker for regions learns nothing from data, so a fitted one is fitted again to each image;
-    a fitted ``NiftiMasker`` keeps its mask.
+    A masker of regions has no parameters estimated from data, so a fitted one is fitted again to
+    each image; a fitted ``NiftiMasker`` keeps its mask.
     """
     is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
     is_list = isinstance(imgs, (list, tuple)) or is_column
@@ -106,40 +95,38 @@ def from_nifti(
         raise ValueError("imgs is empty: no images.")
     masker = resolve_masker(masker)
     tables = _per_image("confounds", confounds, len(items), is_list)
-    who = {
+    labels = {
         name: _per_image(name, value, len(items), is_list)
-        for name, value in zip(_ENTITIES, (subject, session, task, run), strict=True)
+        for name, value in zip(PER_SAMPLE, (subject, session, task, run), strict=True)
     }
-    signals, said = [], {}
+    signals, places = [], {}
     for i, item in enumerate(items):
         where = describe(item, i if is_list else None)
         with _naming(where):
-            own = {name: values[i] for name, values in who.items()}
-            one, messages = _read_image(item, where, masker, t_r, tables[i], memory, own)
+            opened = open_run(item, where, t_r=t_r, masker_t_r=masker.t_r)
+            own = {name: values[i] for name, values in labels.items()}
+            one, messages = _read(opened, masker, tables[i], memory, own)
         signals.append(one)
         for message in messages:
-            said.setdefault(message, []).append(where)
-    for message, places in said.items():  # what is true of many images is said once
-        warn(f"{places[0]}{and_more(len(places), 1)}: {message}")
+            places.setdefault(message, []).append(where)
+    for message, found in places.items():  # one warning for all images that it applies to
+        warn(f"{found[0]}{and_more(len(found), 1)}: {message}")
     return signals if is_list else signals[0]
 
 
-def check_t_r(item, *, masker=None, t_r=None):
-    """Refuse an image whose repetition time nobody says, or says in the wrong unit."""
-    where = describe(item)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # from_nifti will say what is odd
-        resolve_t_r(
-            open_image(item, where),
-            where=where,
-            path=image_path(item),
-            t_r=t_r,
-            masker_t_r=getattr(masker, "t_r", None),
-        )
+def read_run(run, *, masker=None, confounds=None, memory=None):
+    """Read an :class:`~brainof_toolbox.io.image_run.ImageRun` as :func:`from_nifti` reads it."""
+    (confounds,) = _per_image("confounds", confounds, 1, False)
+    with _naming(run.where):
+        run = run.refreshed()
+        signals, messages = _read(run, resolve_masker(masker), confounds, memory, {})
+    for message in messages:
+        warn(f"{run.where}: {message}")
+    return signals
 
 
 def _per_image(name, value, n_images, is_list):
-    """One entry per image."""
+    """Return a list with one entry per image."""
     if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
         if len(value) != n_images:
             raise ValueError(f"{name} has {len(value)} entries but there are {n_images} images.")
@@ -159,7 +146,7 @@ def _is_word(value):
 
 @contextmanager
 def _naming(where):
-    """An error says which image it was."""
+    """Name the image in errors."""
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
@@ -170,11 +157,12 @@ def _naming(where):
         raise kind(f"{where}: {error}") from error
 
 
-def _read_image(item, where, masker, t_r, confounds, memory, who):
-    image, path = open_image(item, where), image_path(item)
-    t_r = resolve_t_r(image, where=where, path=path, t_r=t_r, masker_t_r=masker.t_r)
-    entities = split_bids_name(path)[0] if path is not None else {}
-    check_space(image, where, entities.get("space"))
+def _read(run, masker, confounds, memory, labels):
+    """Read an opened image -> Signals, messages; ``labels`` replace those of the file name."""
+    image, path, where, t_r = run.image, run.path, run.where, run.t_r
+    for note in run.notes:
+        warn(note)
+    check_space(image, where, run.entities.get("space"))
     values, kept = read_confounds(confounds, image.shape[3], where=where, path=path)
     kept = np.arange(image.shape[3]) if kept is None else np.asarray(kept)
     if len(kept) < MIN_VOLUMES:
@@ -183,9 +171,7 @@ def _read_image(item, where, masker, t_r, confounds, memory, who):
             f"{MIN_VOLUMES}."
         )
     series, names, pos, messages = _cached(memory, image, path, masker, t_r, values, kept, where)
-    for name, entity in _ENTITIES.items():
-        own = entities.get(entity) if who[name] is None else str(who[name])
-        who[name] = (own,)
+    given = {name: str(label) for name, label in labels.items() if label is not None}
     signals = Signals(
         data=series.T[None],
         sfreq=1.0 / t_r,
@@ -194,14 +180,15 @@ def _read_image(item, where, masker, t_r, confounds, memory, who):
         ch_types=("bold",) * len(names),
         ch_pos=pos,
         onset=[kept[0] * t_r],
-        stretches=_stretches(kept),
-        **who,
+        good_segments=_segments(kept),
+        is_locked=False,
+        **{name: ({**run.entities, **given}.get(name),) for name in PER_SAMPLE},
     )
     return signals, messages
 
 
-def _stretches(kept):
-    """Spans of the volumes kept that follow one another in the run."""
+def _segments(kept):
+    """Return the spans of kept volumes that are contiguous in the run."""
     gaps = np.flatnonzero(np.diff(kept) != 1) + 1
     edges = [0, *gaps.tolist(), len(kept)]
     return list(zip(edges[:-1], edges[1:], strict=True))
@@ -209,7 +196,7 @@ def _stretches(kept):
 
 # ------------------------------------------------------------------------------------------- cache
 def check_memory(memory):
-    """Refuse what is no cache."""
+    """Raise if ``memory`` is not a cache."""
     is_folder = memory is None or isinstance(memory, (str, os.PathLike))
     if not is_folder and not hasattr(memory, "cache"):
         raise TypeError(
@@ -234,7 +221,7 @@ def _cached(memory, image, path, masker, t_r, confounds, kept, where):
 
 
 def _key(image, path, masker, t_r, confounds, kept):
-    """A hash of all that the series depend on: contents, not names or dates of files."""
+    """Hash everything that the series depend on: contents, not names or dates of files."""
     import joblib
     import nilearn
 
@@ -263,7 +250,7 @@ def _is_on_disk(image):
 
 
 def _content(value):
-    """What an image, a path of one, or any other parameter holds."""
+    """Return the content of an image, of an image file, or of any other parameter."""
     if isinstance(value, (str, os.PathLike)) and Path(value).is_file():
         return sha256_of(value)
     if hasattr(value, "dataobj"):

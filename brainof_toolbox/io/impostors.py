@@ -1,4 +1,4 @@
-"""Channels typed EEG or MEG that are something else: by name left out, by contents refused."""
+"""Detect other channels typed EEG or MEG: drop by name, raise by contents."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.electrodes import PREFIX, SUBTRAHEND
 from .._utils.logging import warn
 
-PREFIX = re.compile(r"^(?:(?:EEG|POL|EDF)[\s_:\-]+)+", re.IGNORECASE)
-#: What was subtracted ("Fp1-REF", "C3:M2", "Cz - Avg"), or the number MNE adds to a repeated name.
-SUBTRAHEND = re.compile(
-    r"(?:\s*[-_:/]\s*|\s+)(?:REF|LE|RE|AVG|AR|CAR|M[12]|A[12]|A1A2)$|[-_]\d$", re.IGNORECASE
-)
 #: Words that mark a trigger anywhere in a name: "STI 014", "DIG DTRIG", "Mark1", "StimTrak".
 _TRIGGERS = re.compile(
     r"(?:^|.*[\s_\-.:])(?:STATUS|STI|STIM|STIMUL\w*|STIM_?TRAK|D?TRIG\w*|TRG|TTL|MKR|MARK|"
@@ -31,34 +27,34 @@ _OTHER_SIGNALS = re.compile(
     r"(?:$|[\s\d_\-.+:(XYZ]))",
     re.IGNORECASE,
 )
-#: Words that begin names of intracranial contacts too ("ACC1", "HR2", "TEMP3"), so taken alone.
+#: Whole names only, as intracranial contacts begin alike ("ACC1", "HR2", "TEMP3").
 _WHOLE_NAMES = re.compile(
     r"^(?:ACC(?:[\s_\-.]?[XYZ])?|HR|TEMP|SAMPLES?|MIC|BAT|LIGHT|FLOW|NASAL|SNORE|CHEST|"
     r"THOR(?:AX)?|ABD(?:OMEN)?|POSITION|LEG(?:[\s_\-.]?[LR])?|CO2)$",
     re.IGNORECASE,
 )
-#: Inputs of an amplifier for direct current; a row of contacts would begin with "DC1".
+#: DC inputs of an amplifier; a row of contacts would begin with "DC1".
 _DC = re.compile(r"^DC[\s_\-]?(?:0\d|1\d)$", re.IGNORECASE)
 _REFERENCES = re.compile(r"^(?:[AM][12]\s*-\s*[AM][12]|REF(?:ERENCE)?|GND|GROUND)$", re.IGNORECASE)
 
-#: Share of time points that repeat the one before, above which a channel is piecewise constant.
+#: Share of repeated values above which a channel is piecewise constant.
 _STILL = 0.9
-#: A step of a trigger with noise is this many times larger than the noise from point to point.
+#: Minimum ratio of a trigger step to the noise between points.
 _STEP = 50.0
-#: Points looked at together, which bounds memory.
+#: Number of points processed together, which bounds memory.
 _AT_ONCE = 1 << 16
 
 
 # ------------------------------------------------------------------------------------ by name
 def without_impostors(names, modality):
-    """Leave out channels whose name says that they are something else, with a warning."""
+    """Drop channels with the name of another type, with a warning."""
     bare = {name: PREFIX.sub("", name.strip()) for name in names}
     has_row_dc = any(re.fullmatch(r"DC1", name, re.IGNORECASE) for name in bare.values())
     wrong = sorted(name for name in names if _is_other(bare[name], modality, has_row_dc))
     if wrong:
         kind = modality.upper()
         warn(
-            f"Left out {wrong}: typed {kind}, but by name a reference or no {kind} channel. Set "
+            f"Left out {wrong}: typed {kind}, but by name a reference or not {kind}. Set "
             f"the right type with set_channel_types(), or rename a channel that is {kind}."
         )
     return [name for name in names if name not in wrong]
@@ -67,7 +63,7 @@ def without_impostors(names, modality):
 def _is_other(name, modality, has_row_dc):
     if _TRIGGERS.match(name):
         return True
-    if modality == "meg":  # there names are the vendor's
+    if modality == "meg":  # vendor names
         return False
     if _OTHER_SIGNALS.match(name) or _REFERENCES.match(name):
         return True
@@ -77,7 +73,7 @@ def _is_other(name, modality, has_row_dc):
 
 # -------------------------------------------------------------------------------- by contents
 def refuse_triggers(signals, *, where="X"):
-    """Refuse channels whose values are those of a trigger or a counter, whatever their name."""
+    """Raise if the values of a channel are those of a trigger or a counter."""
     data = signals.data
     if signals.modality == "fmri" or data.shape[0] * (data.shape[2] - 1) < 32:
         return
@@ -102,7 +98,7 @@ def refuse_triggers(signals, *, where="X"):
 
 
 class _Look(NamedTuple):
-    """How a channel changes from point to point."""
+    """Changes of a channel between points."""
 
     still: float  # share of points that repeat the one before
     noise: float  # median size of a change
@@ -111,7 +107,7 @@ class _Look(NamedTuple):
 
 
 def _look(x):
-    """Look at all points of a channel (n_samples, n_times), a bounded number at a time."""
+    """Summarise a channel (n_samples, n_times), a bounded number of points at a time."""
     n_still, some = 0, []
     rows, points = max(1, _AT_ONCE // x.shape[1]), _AT_ONCE
     for row in range(0, len(x), rows):
@@ -126,7 +122,7 @@ def _look(x):
 
 
 def _describe(x, look, usual):
-    """Say in what a channel (n_samples, n_times) is a trigger or a counter; None if it is not."""
+    """Describe a channel (n_samples, n_times) that is a trigger or a counter; None otherwise."""
     if look.still >= _STILL:
         return _steps(x, np.diff(x, axis=1)) if usual.still < 0.8 else None
     if look.steady >= _STILL:
@@ -137,9 +133,9 @@ def _describe(x, look, usual):
 
 
 def _steps(x, change):
-    """Few values, each held, in a channel that is constant most of the time."""
+    """Describe a channel that is constant most of the time, with few values."""
     values = np.unique(x)
-    if not change.any():  # held through each sample, but not at one level: a code for each
+    if not change.any():  # constant within samples, but different between them: codes
         is_code = 2 <= len(values) <= len(x) / 2
         return f"has {len(values)} levels, one for each sample" if is_code else None
     padded = np.pad(change, ((0, 0), (2, 2)))
@@ -162,7 +158,7 @@ def _steps(x, change):
 
 
 def _noisy_steps(x, change, noise):
-    """Levels with far less noise on them than other channels have signal."""
+    """Describe a channel of levels with noise far below the signal of other channels."""
     jumps = np.where(np.abs(change) > _STEP * noise, change, 0.0)
     n_jumps = np.count_nonzero(jumps)
     if not 4 <= n_jumps <= 0.1 * jumps.size:

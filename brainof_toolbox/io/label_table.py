@@ -1,12 +1,12 @@
-"""Labels of recordings from a table by file or by subject."""
+"""Read labels of recordings from a table of files or of subjects."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 
+from .bids_names import find_label
 from .tables import (
     COLUMNS,
     MISSING,
@@ -19,11 +19,10 @@ from .tables import (
 
 _FILES = ("file", "filename", "file_name", "path", "filepath", "file_path")
 _FOLDERS = ("folder", "directory", "dir")
-_ENTITIES = {"session": "ses", "task": "task", "acquisition": "acq", "run": "run"}
 
 
 def read_labels(files, path, target):
-    """Take a label per file from a table whose rows are about files, or about subjects."""
+    """Read a label per file from a table of files or of subjects."""
     # -> y (n_files,).
     names = [name for pair in COLUMNS.values() for part in pair for name in part]
     table = read_table(path, (target, *_FILES, *_FOLDERS, *names), keep_default_na=True)
@@ -48,7 +47,7 @@ def read_labels(files, path, target):
     for file, value, (_, fits, _) in zip(files, found, wanted, strict=True):
         if value is None or value in MISSING:
             spelled = sorted(set(table[by_subject][fits])) if value is None else []
-            hint = f" It has {spelled}: spell these as the name of the file does." * bool(spelled)
+            hint = f" It has {spelled}: use the spelling of the file names." * bool(spelled)
             raise ValueError(
                 f"{path} has no {target!r} for {file.name} in column {by_subject!r}.{hint}"
             )
@@ -56,7 +55,7 @@ def read_labels(files, path, target):
 
 
 def _key_columns(table, target):
-    """The columns in which files and subjects are looked for."""
+    """Return the columns of files and of subjects."""
     by_file = next((name for name in _FILES if name in table and name != target), None)
     if by_file is not None:
         return by_file, by_file
@@ -64,7 +63,7 @@ def _key_columns(table, target):
 
 
 def _behind_folders(table, key):
-    """Names of files, behind their folders where a column has these."""
+    """Return names of files, with their folders if there is a column of folders."""
     folder = next((name for name in _FOLDERS if name in table and name != key), None)
     if folder is None:
         return list(table[key])
@@ -73,26 +72,20 @@ def _behind_folders(table, key):
 
 
 def _entities(file):
-    """Entities in the name of a file; subject and session in its folders, too."""
-    found = {}
-    for entity, short in _ENTITIES.items():
-        match = re.search(rf"(?:^|[_.-]){short}-([A-Za-z0-9]+)", file.name)
-        found[entity] = match and match[1]
-    for entity, short in (("subject", "sub"), ("session", "ses")):
-        inside = [file.name, *reversed(file.absolute().parent.parts)]
-        matches = [re.search(rf"(?:^|[_.-]){short}-([A-Za-z0-9]+)", part) for part in inside]
-        found[entity] = next((match[1] for match in matches if match), None)
+    """Return the entities in the name of a file; subject and session also of its folders."""
+    found = {entity: find_label(file.name, entity) for entity in ("task", "acquisition", "run")}
+    found |= {entity: find_label(file.absolute(), entity) for entity in ("subject", "session")}
     return found
 
 
 def _is_called(file, cell):
-    """Whether a path ends with the text of a cell, which may have folders or not."""
+    """Check if a path ends with the text of a cell, which may have folders."""
     tail = tuple(part for part in Path(cell.replace("\\", "/")).parts if part != ".")
     return cell == str(file) or (bool(tail) and file.absolute().parts[-len(tail) :] == tail)
 
 
 def _of_several(table, columns, target, named, who):
-    """Of rows that name a file those whose other columns fit, where their values differ."""
+    """Select rows of a file by their other columns, if their values differ."""
     if table[target][named].nunique() == 1:
         return named, named
     fits, exact = matching_rows(table, columns, who)
@@ -107,11 +100,11 @@ def _rows_of_subject(table, columns, who):
 
 
 def _check_shared(users, cells, path):
-    """Refuse a row that is about several files of one name."""
+    """Raise if one row applies to several files of one name."""
     for row, files in users.items():
         if len(files) > 1:
             listed = ", ".join(map(str, sorted(files)[:3]))
             raise ValueError(
-                f"{path} names {cells[row]!r} once, but {len(files)} files are called so: "
+                f"{path} has {cells[row]!r} once, but {len(files)} files have this name: "
                 f"{listed}. Write their folders in the table too."
             )

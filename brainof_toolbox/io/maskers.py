@@ -1,4 +1,4 @@
-"""From what a user gives as parcellation to a nilearn masker."""
+"""Convert a parcellation given by the user to a nilearn masker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IMAGE_ENDINGS = (".nii", ".nii.gz", ".img", ".hdr", ".mgz", ".mgh")
 
 
 def resolve_masker(masker=None, *, t_r=None):
-    """Turn what a user gives as parcellation into a nilearn masker."""
+    """Return a nilearn masker of None, an atlas name, an image, a path or a masker."""
     if t_r is not None:
         check_number("t_r", t_r, low=0, low_open=True)
     if masker is None:
@@ -40,12 +40,12 @@ def resolve_masker(masker=None, *, t_r=None):
 
 
 def _refuse(masker):
-    """Say what may be given instead of what is no masker of volumes."""
+    """Raise with the accepted types."""
     kind, hint = type(masker).__name__, ""
     if isinstance(masker, type):
         kind, hint = f"class {masker.__name__}", f" Call it: {masker.__name__}(...)."
     elif "Surface" in kind or "Gifti" in kind or "Cifti" in kind:
-        hint = " Of surfaces give the series of regions by from_roi_timeseries()."
+        hint = " For surfaces use from_roi_timeseries() with the series of regions."
     raise TypeError(
         f"masker is a {kind}, which is not accepted. Accepted are None (the default "
         "parcellation), the name of an atlas, a 3-D or 4-D atlas image or its path, "
@@ -54,7 +54,7 @@ def _refuse(masker):
 
 
 def volume_maskers():
-    """Classes of nilearn's maskers for volumes."""
+    """Return nilearn's classes of maskers for volumes."""
     from nilearn import maskers
 
     return (
@@ -66,10 +66,10 @@ def volume_maskers():
 
 
 def clone_masker(masker, **parameters):
-    """Clone a masker, with other parameters, to be fitted without drawing a report."""
+    """Clone a masker with other parameters, without reports."""
     from sklearn.base import clone
 
-    # nilearn keeps what it brings to a target_shape among the data of the report in any case.
+    # With a target_shape, nilearn needs the data of the report in any case.
     is_kept = getattr(masker, "target_shape", None) is not None
     return clone(masker).set_params(reports=is_kept, **parameters)
 
@@ -77,7 +77,7 @@ def clone_masker(masker, **parameters):
 def _copy_masker(masker):
     from sklearn.base import clone
 
-    # What transform puts on a shallow copy does not reach the original; fit works on deep copies.
+    # transform sets attributes on the shallow copy only; fit works on deep copies.
     return copy.copy(masker) if masker.__sklearn_is_fitted__() else clone(masker)
 
 
@@ -90,7 +90,7 @@ def _masker_from_path(path):
     if not path.is_file():
         if not path.name.lower().endswith(_IMAGE_ENDINGS):
             raise ValueError(
-                f"masker={str(path)!r} is neither an image file nor the name of an atlas. Known "
+                f"masker={str(path)!r} is neither an image file nor the name of an atlas. The "
                 f"names are {', '.join(ATLAS_NAMES)}."
             )
         raise FileNotFoundError(f"No such atlas image: {path}.")
@@ -98,14 +98,14 @@ def _masker_from_path(path):
         image = nibabel.load(path)
     except Exception as error:  # nibabel raises anything on a damaged file; it must be named
         raise ValueError(
-            f"Cannot read the atlas {path}: damaged or no volume image "
+            f"Cannot read the atlas {path}: damaged or not a volume image "
             f"({type(error).__name__}: {error})."
         ) from error
     return _masker_from_image(image, f"The atlas {path}", path)
 
 
 def _masker_from_image(image, where, path=None):
-    """A masker of an atlas image; of its path when there is one, which pickles lightly."""
+    """Return a masker of an atlas image, or of its path, which makes small pickles."""
     from nilearn.image import index_img
     from nilearn.maskers import NiftiMapsMasker
 
@@ -130,12 +130,12 @@ def _check_labels(image, where):
         ) from error
     if not np.array_equal(data, np.round(data)):
         raise ValueError(
-            f"{where} is 3-D but its values are not whole numbers: this is no image of labels. "
+            f"{where} is 3-D but its values are not whole numbers: it is not an image of labels. "
             "Pass an atlas, or NiftiMasker(mask_img=...) for voxels as channels."
         )
     n_labels = len(np.unique(data)) - 1
     if n_labels < 1:
-        raise ValueError(f"{where} holds no label: all of its voxels are equal.")
+        raise ValueError(f"{where} has no label: all of its voxels are equal.")
     if n_labels == 1:
         warn(
             f"{where} has one label only and gives one region. For the voxels inside a mask pass "
@@ -150,7 +150,7 @@ def _labels_masker(image, lut=None):
 
 
 def _unstandardized():
-    """How nilearn wants to be told not to standardise; 0.14 deprecates its own default."""
+    """Return nilearn's value of ``standardize`` for none; it changed in 0.14."""
     import nilearn
 
     major, minor = nilearn.__version__.split(".")[:2]
@@ -158,7 +158,7 @@ def _unstandardized():
 
 
 def _lut(names):
-    """The look-up table of an atlas whose labels are 1, 2, ..."""
+    """Return the look-up table of an atlas with labels 1, 2, ..."""
     import pandas as pd
 
     return pd.DataFrame({"index": np.arange(len(names) + 1), "name": ["Background", *names]})
@@ -179,7 +179,7 @@ def table_beside(path):
         return None
     lut["index"] = _as_indices(lut["index"], table)
     lut = lut.drop_duplicates(["index", "name"])
-    refuse_repeated(lut["index"].tolist(), f"{table} gives different names to the regions")
+    refuse_repeated(lut["index"].tolist(), f"{table} has different names for the regions")
     return lut.sort_values("index", ignore_index=True)
 
 

@@ -1,4 +1,4 @@
-"""One image in memory -> the series of a nilearn masker's regions."""
+"""Extract the series of a nilearn masker's regions from one image in memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from .image_checks import read_data
 from .maskers import clone_masker
 from .regions import region_geometry
 
-#: Most voxels that a NiftiMasker may make channels of.
+#: Maximum number of voxels of a NiftiMasker, as each is a channel.
 MAX_VOXELS = 4096
-#: A region with data in a smaller share of its voxels is taken as missing.
+#: A region is missing if a smaller share of its voxels has data.
 _LEAST_COVERAGE = 0.01
-#: Parameters of maskers that change values, but not where they come from.
+#: Parameters of maskers that change values, but not which voxels they come from.
 _CLEANING = (
     *("smoothing_fwhm", "standardize", "detrend", "high_variance_confounds", "low_pass"),
     *("high_pass", "dtype", "strategy", "clean_args", "runs"),
 )
-#: What nilearn says about its own work, or what is said here with the regions' names.
+#: Warnings of nilearn about its own steps, and those given here with names of regions. Others,
+#: also reworded ones, are passed on.
 _CHATTER = re.compile(
     r"[Rr]esampling|following labels were removed|maps with the following indices|"
     r"Generation of a mask|imgs are being resampled|contains NaN|[Nn]on-finite|will be removed|"
@@ -33,7 +34,7 @@ _CHATTER = re.compile(
 
 
 def mask_image(key, image, masker, t_r, confounds, kept, where):
-    """Mask one image."""
+    """Extract the series of one image."""
     # confounds (n_volumes, n_confounds) -> series (n_kept, n_regions), pos (n_regions, 3).
     from nibabel import Nifti1Image
 
@@ -58,7 +59,7 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
         shares = _shares(masker, facts)
     found = _found(shares, names, where)
     series = np.asarray(series)[:, found]
-    messages += _say_missing(given, n_regions, names, found)
+    messages += _describe_missing(given, n_regions, names, found)
     names = tuple(name for name, is_there in zip(names, found, strict=True) if is_there)
     shares = shares[:, found]
     _flatten_constant(series, shares[1], names, messages)
@@ -79,15 +80,15 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
 
 
 def is_voxelwise(masker):
-    """Whether each voxel of a mask is a channel."""
+    """Check if each voxel of the mask is a channel."""
     from nilearn.maskers import NiftiMasker
 
     return isinstance(masker, NiftiMasker)
 
 
 def _reorient(image, masker):
-    """Bring an image to RAS, so that how it is stored does not matter."""
-    # Unless a grid of the masker is the image's: then nothing is resampled, and must not be.
+    """Reorient an image to RAS, so that its orientation on disk does not matter."""
+    # Unless the masker has the same grid as the image: then nothing may be resampled.
     import nibabel
     from nilearn.image import load_img
 
@@ -101,7 +102,7 @@ def _reorient(image, masker):
 
 
 def _fit(masker, volumes, t_r):
-    """A masker fitted to the image, and how many regions it has anywhere."""
+    """Return a masker fitted to the image, and its number of regions without this image."""
     from nilearn.image import load_img
 
     if masker.mask_img is not None and not np.asarray(load_img(masker.mask_img).dataobj).any():
@@ -131,23 +132,34 @@ def _fit(masker, volumes, t_r):
 
 
 def _drop_empty_spheres(masker, volumes):
-    """Leave out spheres without a voxel, which nilearn refuses."""
+    """Drop spheres without a voxel, for which nilearn raises an error."""
+    volume = volumes.slicer[..., :1]  # cannot be filtered
+
+    def extract(seeds):
+        plain = clone_masker(masker, **_without_cleaning(masker)).set_params(seeds=seeds)
+        plain.fit(volumes).transform(volume)
+
+    def is_usable(seed):
+        try:
+            extract([seed])
+        except ValueError:
+            return False
+        return True
+
     try:
-        plain = clone_masker(masker, **_without_cleaning(masker))  # one volume cannot be filtered
-        plain.fit(volumes).transform(volumes.slicer[..., :1])
+        extract(masker.seeds)
     except ValueError as error:
-        if "spheres are empty" not in str(error):
-            raise
-        empty = {int(i) for i in re.findall(r"\d+", str(error).split(":", 1)[1])}
-        seeds = [seed for i, seed in enumerate(masker.seeds) if i not in empty]
+        seeds = [seed for seed in masker.seeds if is_usable(seed)]
         if not seeds:
-            raise ValueError("no sphere has a voxel in the image") from error
+            raise ValueError(f"no sphere has a voxel in the image ({error})") from error
+        if len(seeds) == len(masker.seeds):  # overlapping spheres, for example
+            raise
         masker = masker.set_params(seeds=seeds)
     return masker
 
 
 def _shares(masker, facts):
-    """In which share of a region's voxels each of some facts is true (n_facts, n_regions)."""
+    """Return the share of each region's voxels where a fact is true (n_facts, n_regions)."""
     if hasattr(masker, "maps_img_"):
         return _shares_in_maps(masker, facts)
     masker.set_params(**_without_cleaning(masker))
@@ -156,13 +168,13 @@ def _shares(masker, facts):
 
 
 def _without_cleaning(masker):
-    """Parameters with which a masker averages over voxels and does nothing else."""
+    """Return parameters with which a masker only averages over voxels."""
     parameters = inspect.signature(type(masker)).parameters
     return {name: parameters[name].default for name in _CLEANING if name in parameters}
 
 
 def _shares_in_maps(masker, facts):
-    """By absolute weight: a regression on maps is no average."""
+    """Compute shares weighted by absolute maps, as the series of maps are not averages."""
     from nilearn.image import resample_to_img
 
     maps = masker.maps_img_
@@ -196,8 +208,8 @@ def _found(shares, names, where):
     return found
 
 
-def _say_missing(masker, n_regions, names, found):
-    """Which regions the image does not have."""
+def _describe_missing(masker, n_regions, names, found):
+    """Describe the regions without data in the image, in a list of 0 or 1 messages."""
     n_missing = n_regions - int(found.sum())
     if n_missing == 0:
         return []
@@ -219,7 +231,7 @@ def _say_missing(masker, n_regions, names, found):
 
 
 def _flatten_constant(series, varies, names, messages):
-    """Constant regions stay constant: standardising would blow up their rounding errors."""
+    """Keep constant regions constant: standardising would amplify their rounding errors."""
     constant = np.flatnonzero(varies <= 0)
     if len(constant):
         series[:, constant] = np.nan_to_num(series[:, constant].mean(axis=0))
@@ -234,25 +246,22 @@ def _shorten(names, limit=12):
 
 @contextmanager
 def _nilearn_errors(where):
-    """nilearn speaks of labels and masks; say which image, and what it means."""
+    """Name the image in errors of nilearn."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
         text = str(error).strip().rstrip(".")
-        hint = ""
-        if re.search(r"[Nn]o (label|map|sphere)|masks all data|does not contain any", text):
-            hint = (
-                " No voxels are left: the image, the mask and the atlas must overlap; check their "
-                "affines, all must be in MNI space."
-            )
-        raise ValueError(f"{where} cannot be masked: {text}.{hint}") from error
+        raise ValueError(
+            f"{where} cannot be masked: {text}. Check the parameters of the masker; if no voxels "
+            "are left, check the affines: image, mask and atlas must overlap in MNI space."
+        ) from error
 
 
 @contextmanager
 def _quiet(messages):
-    """Keep what nilearn says about the data, and drop what it says about itself."""
+    """Collect nilearn's warnings about the data in ``messages``; drop the others."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

@@ -1,4 +1,4 @@
-"""Targets from the participants table of a BIDS dataset."""
+"""Read targets from the participants table of a BIDS dataset."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from pathlib import Path
 
 from .._utils.messages import join_some
 from .._utils.unique import find_repeated
+from ..signals import PER_SAMPLE
 from .bids_files import check_root
+from .bids_names import plain_label
 from .tables import (
     MISSING,
     as_targets,
     entity_columns,
     matching_rows,
-    plain_label,
     read_table,
     take_values,
 )
 
-_WHO = ("subject", "session", "task", "run")
-
 
 def read_participants(root, column, records):
-    """Take a target per record from ``participants.tsv``.
+    """Read a target per record from ``participants.tsv``.
 
     Parameters
     ----------
@@ -31,13 +30,13 @@ def read_participants(root, column, records):
         Column of ``participants.tsv``, or of the subjects' ``sub-*_sessions.tsv`` where
         ``participants.tsv`` does not have it.
     records : Records | sequence of dict
-        What :func:`read_bids` gave; each names its ``"subject"``.
+        Records of :func:`read_bids`; each needs its ``"subject"``.
 
     Returns
     -------
     y : ndarray, shape (n_records,)
-        float64 when all values in use are numbers, also where numbers code categories; else
-        str, with a warning that names the others when some are numbers (``"89+"``).
+        float64 if all values in use are numbers, also if they code categories; else str, with a
+        warning if some are numbers (``"89+"``).
 
     Raises
     ------
@@ -45,23 +44,21 @@ def read_participants(root, column, records):
         If the dataset or its ``participants.tsv`` does not exist.
     ValueError
         If the column does not exist, a subject (or session) is not in the table or has no value
-        (``n/a``), or rows that are about one record differ; the message names them.
+        (``n/a``), or rows of one record differ; the message names them.
 
     Notes
     -----
-    ``participants.tsv`` has one row per subject. Where it has several, the one counts whose
-    ``session_id`` (or ``session``, ``task``, ``run``) is the record's.
+    ``participants.tsv`` has one row per subject. Of several, the row with the ``session_id`` (or
+    ``session``, ``task``, ``run``) of the record is used.
     """
     root = check_root(root)
     path = root / "participants.tsv"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"No participants.tsv in {root}: {column!r} was asked from {path}."
-        )
+        raise FileNotFoundError(f"No participants.tsv in {root}: {column!r} is read from {path}.")
     table = read_table(path, ("participant_id", column))
-    who = [{name: _plain(name, item.get(name)) for name in _WHO} for item in records]
+    who = [{name: _plain(name, item.get(name)) for name in PER_SAMPLE} for item in records]
     if any(item["subject"] is None for item in who):
-        raise ValueError("Each record must name its 'subject', to find it in participants.tsv.")
+        raise ValueError("Each record needs a 'subject', to find it in participants.tsv.")
     if column in table:
         found = _from_participants(table, column, who, path)
     else:
@@ -76,7 +73,7 @@ def _plain(entity, label):
 
 
 def _from_participants(table, column, who, path):
-    """Values of participants.tsv, by subject; by session, task and run where subjects repeat."""
+    """Read participants.tsv by subject; by session, task and run if subjects repeat."""
     if "participant_id" not in table:
         raise ValueError(f"{path} has no column participant_id; it has {list(table)}.")
     subjects = [plain_label("subject", name) for name in table["participant_id"]]
@@ -87,7 +84,7 @@ def _from_participants(table, column, who, path):
 
 
 def _from_sessions(root, column, who, columns):
-    """Values of sub-*_sessions.tsv, by subject and session."""
+    """Read sub-*_sessions.tsv by subject and session."""
     import pandas as pd
 
     tables = []

@@ -1,4 +1,4 @@
-"""Why a file cannot be read: what the file shows, and what the reader's reason asks for."""
+"""Explain why a file cannot be read, by its contents and the error of the reader."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from .fif import scan_fif
 
-#: What files of a format begin with. MNE takes the format from the ending alone.
+#: First bytes of files by format. MNE determines the format by the extension alone.
 _BEGINNINGS = {".edf": b"0       ", ".bdf": b"\xffBIOSEMI", ".gdf": b"GDF "}
-_TAKEN = "whose result the estimators take in place of the path, or on the command line"
+_TAKEN = "and pass the result to the estimators instead of the path, or on the command line"
 _MAXSHIELD = (
     "it was recorded with active shielding (MaxShield) and not processed with MaxFilter since. To "
     f"read it all the same: read_recording(path, allow_maxshield=True), {_TAKEN} "
@@ -21,11 +21,11 @@ _ENCODING = (
 
 
 class RecordingError(ValueError):
-    """A file that cannot be read, for a reason that this package has found."""
+    """File that cannot be read, for a reason found by this package."""
 
 
 def explain(path, error):
-    """Say why a recording cannot be read: what is seen in the file, and the reader's reason."""
+    """Describe why a recording cannot be read, by its contents and the reader's error."""
     reason = " ".join(str(error).split()).removesuffix(".")
     if isinstance(error, RecordingError):
         return reason
@@ -37,12 +37,12 @@ def explain(path, error):
 
 
 def is_undecodable(error):
-    """Whether a reader failed at annotations that have another encoding."""
+    """Check if a reader failed at annotations with another encoding."""
     return isinstance(error.__cause__, UnicodeDecodeError)
 
 
 def check_beginning(path):
-    """Refuse an EDF, BDF or GDF file that is called another of these: values would be wrong."""
+    """Raise if an EDF, BDF or GDF file has the extension of another: values would be wrong."""
     ending = path.suffix.lower()
     if ending not in _BEGINNINGS or not path.is_file():
         return
@@ -50,24 +50,24 @@ def check_beginning(path):
     for other, mark in _BEGINNINGS.items():
         if other != ending and start.startswith(mark):
             raise RecordingError(
-                f"it is a {other[1:].upper()} file by its content and {ending[1:].upper()} by its "
-                f"name, by which its values would be read. Rename it to {path.stem}{other}"
+                f"it is a {other[1:].upper()} file by its content but {ending[1:].upper()} by its "
+                f"name, so that values would be wrong. Rename it to {path.stem}{other}"
             )
 
 
 def check_signals(raw):
-    """Refuse a recording without channels, such as an EDF+ file of annotations."""
+    """Raise if a recording has no channels, such as an EDF+ file of annotations."""
     if len(raw.ch_names) == 0:
         what = "annotations only, " if len(raw.annotations) else ""
         raise RecordingError(f"it holds {what}no signals")
 
 
 def _look(path):
-    """What is wrong with a file by its first bytes; None when that is not to be seen."""
+    """Describe an error in the first bytes of a file; None if there is none."""
     if path.is_dir():
         if (path / "dataset_description.json").is_file():
-            return "it is a BIDS dataset: take read_bids(path)"
-        return "it is a folder, and none that MNE reads as a recording"
+            return "it is a BIDS dataset: use read_bids(path)"
+        return "it is a folder, but not a recording that MNE reads"
     if not path.is_file():
         return None
     if path.stat().st_size == 0:
@@ -86,7 +86,7 @@ def _look(path):
             f"it does not begin as {name} files do ({_BEGINNINGS[ending]!r}), but with {start!r}"
         )
     if ending in (".gz", ".zip", ".xz", ".bz2", ".7z", ".tar"):
-        return "it is compressed, which MNE reads of FIF files only (.fif.gz). Unpack it"
+        return "it is compressed; MNE reads compressed FIF files only (.fif.gz). Unpack it"
     return None
 
 

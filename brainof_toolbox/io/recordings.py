@@ -1,4 +1,4 @@
-"""Any recording file that MNE reads -> an MNE object."""
+"""Read any recording file supported by MNE as an MNE object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .fif import scan_fif
 from .reasons import RecordingError, check_beginning, check_signals, explain, is_undecodable
 from .splits import note_later_part
 
-#: How MNE's derived files are called; what they hold decides, where that can be read.
+#: Endings of MNE's derived files, used only where the content cannot be read.
 _OTHER_FIF = (
     "cov",
     "fwd",
@@ -35,7 +35,7 @@ _OTHER_FIF = (
 
 
 class RecordingPath(os.PathLike):
-    """A path with the options of :func:`read_recording`, for lists that hold paths."""
+    """Path with options of :func:`read_recording`, for lists of paths."""
 
     def __init__(self, path, **options):
         self.path, self.options = os.fspath(path), options
@@ -51,42 +51,42 @@ def read_recording(path, *, encoding=None, allow_maxshield=False):
     ----------
     path : path-like
         A continuous recording (``.fif``, ``.edf``, ``.bdf``, ``.vhdr``, ``.set``, ``.sqd``,
-        ``.ds``, a BTi/4D data file beside its config and head shape, and all else that
-        :func:`mne.io.read_raw` reads), epochs (FIF, or ``.set`` with epochs) or averages (FIF,
-        each average one epoch). What a FIF file holds decides how it is read, whatever its name.
-        A recording split over FIF files is read from its first file.
+        ``.ds``, a BTi/4D data file beside its config and head shape, and all other formats of
+        :func:`mne.io.read_raw`), epochs (FIF, or ``.set`` with epochs) or averages (FIF, each
+        average one epoch). FIF files are read by their content, regardless of their name. A
+        recording split over FIF files is read from its first file.
     encoding : str | None
-        Of the text in annotations, for example ``"latin1"``; for EDF, BDF, EEGLAB and Nihon Kohden
-        files, of no effect on others. ``None``: UTF-8, and Latin-1 with a warning for
-        annotations of EDF and BDF that are no UTF-8.
+        Encoding of annotations, for example ``"latin1"``, in EDF, BDF, EEGLAB and Nihon Kohden
+        files; ignored for others. ``None``: UTF-8, and Latin-1 with a warning for annotations of
+        EDF and BDF that are not UTF-8.
     allow_maxshield : bool | str
-        Read FIF files that were recorded with active shielding (MaxShield) and not yet processed
-        with MaxFilter: ``True`` warns, ``"yes"`` does not. Of no effect on other files.
+        Read FIF files that were recorded with active shielding (MaxShield) and not processed with
+        MaxFilter: ``True`` warns, ``"yes"`` does not. Ignored for other files.
 
     Returns
     -------
     recording : mne.io.BaseRaw | mne.BaseEpochs
         Raw data stay on disk where the format allows it. Gaps of discontinuous EDF+ and BDF+
-        files are marked as :func:`mne.concatenate_raws` marks them (``BAD boundary``), and
-        annotations lie where their data are: times do not count the gaps.
+        files are annotated as by :func:`mne.concatenate_raws` (``BAD boundary``), and annotations
+        are aligned with their data: times do not include the gaps.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file, or its content was never downloaded.
+        If there is no such file, or its content was not downloaded.
     ValueError
-        If the file is not a recording, holds no signals, or cannot be read; the message names it,
-        what it holds instead, and the reader's reason. Also if averages in one file differ in
+        If the file is not a recording, has no signals, or cannot be read; the message has its
+        name, its contents, and the reader's error. Also if averages in one file differ in
         channels, positions, rate or times, or if the records of a discontinuous file have no
         times or overlap.
 
     Warns
     -----
     RuntimeWarning
-        If data sets of an averages file are left out because they are no averages (standard
+        If data sets of an averages file are left out because they are not averages (standard
         errors), averages differ in their baseline, the encoding was guessed, the file is a later
-        part of a split recording, annotations lie in gaps, where there are no data, and are left
-        out, a file that is called continuous has gaps, or MNE warns; the message names the file.
+        part of a split recording, annotations in gaps, without data, are left out, a file that is
+        continuous by its header has gaps, or MNE warns; the message names the file.
     """
     if isinstance(path, RecordingPath):
         options = {"encoding": encoding, "allow_maxshield": allow_maxshield, **path.options}
@@ -104,7 +104,7 @@ def read_recording(path, *, encoding=None, allow_maxshield=False):
     except Exception as error:  # readers raise anything on a damaged file; the file must be named
         raise ValueError(f"Cannot read {path}: {explain(path, error)}.") from error
     settled = _settle_records(recording, encoding, notes)
-    for entry in caught:  # MNE says what is odd in the file, but not in which
+    for entry in caught:  # warnings of MNE do not name the file
         message = str(entry.message)
         is_settled = any(words in message for words in ("naming convention", *settled))
         if entry.category is RuntimeWarning and not is_settled:
@@ -115,7 +115,7 @@ def read_recording(path, *, encoding=None, allow_maxshield=False):
 
 
 def _settle_records(recording, encoding, notes):
-    """Place records and filters as EDF and BDF files state them; return the warnings then void."""
+    """Apply the record times and filters of EDF and BDF files; return the warnings to drop."""
     if not hasattr(recording, "filenames"):  # epochs
         return ()
     correct_highpass(recording)
@@ -163,7 +163,7 @@ def _read(path, encoding, allow_maxshield, notes):
 
 
 def _check_name(path):
-    """Name what a file would hold, by how MNE calls it, where its content cannot be read."""
+    """Return the contents of a derived file of MNE by its name, for unreadable files."""
     stem, is_fif, _ = path.name.lower().partition(".fif")
     kind = stem.replace("_", "-").split("-")[-1]
     if is_fif and kind in _OTHER_FIF:
@@ -173,11 +173,11 @@ def _check_name(path):
 
 
 def _read_fif(content, allow_maxshield, notes):
-    """Read a FIF file by what it holds."""
+    """Read a FIF file by its content."""
     import mne
 
     path = content.path
-    if not path.suffix:  # MNE opens by the ending
+    if not path.suffix:  # MNE chooses the reader by the extension
         raise RecordingError(
             f"it is a FIF file by its content, without an ending. Rename it to {path.name}.fif"
         )
@@ -228,7 +228,7 @@ def _read_eeglab(path, encoding, notes):
     try:
         recording = mne.io.read_raw_eeglab(path, **options)
     except TypeError as error:
-        if "read_epochs_eeglab" not in str(error):  # what it advises when the file holds epochs
+        if "read_epochs_eeglab" not in str(error):  # MNE's advice for a file of epochs
             raise
         recording = mne.read_epochs_eeglab(path, **options)
     names = getattr(recording, "event_id", None) or recording.annotations.description
@@ -241,8 +241,10 @@ def _read_eeglab(path, encoding, notes):
 
 
 def bti_siblings(path):
-    """BTi/4D files have no ending: they are known by their neighbours."""
-    if not path.is_file() or (path.suffix and "," not in path.name):  # "c,rfhp0.1Hz" has no ending
+    """List the config and head shape files that identify a BTi/4D file."""
+    if not path.is_file() or (
+        path.suffix and "," not in path.name
+    ):  # "c,rfhp0.1Hz" has no extension
         return None
     neighbours = [p for p in path.parent.iterdir() if p.is_file() and p != path]
     config = [p for p in neighbours if "config" in p.name.lower()]

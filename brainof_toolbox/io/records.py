@@ -1,4 +1,4 @@
-"""One record, several modalities of one subject, -> Signals or PairedSignals with one sample."""
+"""Read a record, the modalities of one recording, as Signals or PairedSignals of one sample."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from .._utils.logging import warn
 from .._utils.positions import check_positions
 from ..signals import MODALITIES, PER_SAMPLE, PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
+from .image_run import ImageRun, open_run
+from .images import is_image, read_run
 from .recordings import read_recording
 from .sensors import from_epochs, from_raw
 
-#: What a record may hold: recordings by modality, what belongs to the fMRI run, whose it is.
+#: Keys of a record: recordings by modality, options of the fMRI run, labels.
 RECORD_KEYS = (*MODALITIES, "confounds", "t_r", *PER_SAMPLE)
 _FORMS = {
     "fmri": "a 4-D image, the path of one, or Signals",
@@ -22,11 +24,11 @@ _FORMS = {
 _FORMS["meg"] = _FORMS["eeg"]
 
 
-def check_record(record, *, masker=None):
-    """Refuse a record that cannot be read, without reading data."""
+def open_record(record, *, masker=None):
+    """Check a record and open its image, without reading data; return it with an ImageRun."""
     unknown = [key for key in record if key not in RECORD_KEYS]
     if unknown:
-        raise ValueError(f"Unknown keys {unknown} in a record; known are {list(RECORD_KEYS)}.")
+        raise ValueError(f"Unknown keys {unknown} in a record; accepted are {list(RECORD_KEYS)}.")
     there = _modalities(record)
     if not there:
         raise ValueError(
@@ -35,35 +37,34 @@ def check_record(record, *, masker=None):
         )
     for key in ("confounds", "t_r"):
         if record.get(key) is not None and "fmri" not in there:
-            raise ValueError(f"The record has {key!r} but no 'fmri' that it belongs to.")
+            raise ValueError(f"The record has {key!r} but no 'fmri'.")
     for modality in there:
         if modality == "fmri":
-            _check_image(record["fmri"], masker, record.get("t_r"))
+            image = _open_image(record["fmri"], masker, record.get("t_r"))
+            record = {**record, "fmri": image}
         elif isinstance(record[modality], (str, Path)) and not Path(record[modality]).exists():
             _raise_missing(record[modality])
+    return record
 
 
 def read_record(record, *, masker=None, missing_positions="raise", memory=None):
-    """Read all modalities of a record."""
-    check_record(record, masker=masker)
-    who = {name: (record.get(name),) for name in PER_SAMPLE}
+    """Read all modalities of a record, opened by :func:`open_record` or not."""
+    record = open_record(record, masker=masker)
+    labels = {name: (record[name],) for name in PER_SAMPLE if record.get(name) is not None}
     parts = {}
     for modality in _modalities(record):
         if modality == "fmri":
             part = _read_image(record, masker, memory)
         else:
             other = "eeg" if modality == "meg" else "meg"
-            is_unasked = record.get(other) is None
-            part = _read_sensors(
-                record[modality], modality, missing_positions, is_unasked and other
-            )
+            unused = other if record.get(other) is None else None
+            part = _read_sensors(record[modality], modality, missing_positions, unused)
         if len(part) != 1:
             raise ValueError(
                 f"record[{modality!r}] holds {len(part)} samples; a record is one sample. Make "
                 "one record for each."
             )
-        own = {name: value for name, value in who.items() if value != (None,)}
-        parts[modality] = part.replace(**own)
+        parts[modality] = part.replace(**labels)
     return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
 
 
@@ -71,34 +72,23 @@ def _modalities(record):
     return [name for name in MODALITIES if record.get(name) is not None]
 
 
-def _check_image(image, masker, t_r):
-    from .images import check_image, check_t_r, is_image
-
-    if isinstance(image, Signals):
-        return
+def _open_image(image, masker, t_r):
+    if isinstance(image, (Signals, ImageRun)):
+        return image
     if not is_image(image):
         raise TypeError(_unusable("fmri", image))
-    check_image(image)
-    check_t_r(image, masker=masker, t_r=t_r)
+    return open_run(image, t_r=t_r, masker_t_r=getattr(masker, "t_r", None))
 
 
 def _read_image(record, masker, memory):
-    from .images import from_nifti
-
     image = record["fmri"]
     if isinstance(image, Signals):
         return _part_of(image, "fmri")
-    return from_nifti(
-        image,
-        masker=masker,
-        t_r=record.get("t_r"),
-        confounds=record.get("confounds"),
-        memory=memory,
-    )
+    return read_run(image, masker=masker, confounds=record.get("confounds"), memory=memory)
 
 
-def _read_sensors(item, modality, missing_positions, unasked):
-    """One modality of a recording; ``unasked`` is the other one, when the record lacks it."""
+def _read_sensors(item, modality, missing_positions, unused):
+    """Read one modality of a recording; ``unused`` is the other one if the record lacks it."""
     import mne
     import mne_bids
 
@@ -110,11 +100,11 @@ def _read_sensors(item, modality, missing_positions, unasked):
         from .bids_recordings import read_bids_recording
 
         item = read_bids_recording(item)
-        if unasked and unasked in item:  # BIDS keeps EEG that was recorded with MEG in its file
+        if unused and unused in item:  # BIDS stores EEG recorded with MEG in the MEG file
             warn(
-                f"Files under record[{modality!r}] hold {unasked.upper()} too, which is not used: "
-                f"give them as record[{unasked!r}] as well, for example in "
-                f"Records({{**r, {unasked!r}: r.get({unasked!r}) or r.get({modality!r})}} for r "
+                f"Files under record[{modality!r}] hold {unused.upper()} too, which is not used: "
+                f"give them as record[{unused!r}] as well, for example in "
+                f"Records({{**r, {unused!r}: r.get({unused!r}) or r.get({modality!r})}} for r "
                 "in records)."
             )
     elif isinstance(item, (str, os.PathLike)):
@@ -129,7 +119,7 @@ def _read_sensors(item, modality, missing_positions, unasked):
 
 
 def _only(raw, modality):
-    """Hide the other modality's channels, so that they are neither read nor complained about."""
+    """Drop the channels of the other modality, so that they are neither read nor checked."""
     other = "eeg" if modality == "meg" else "meg"
     if modality not in raw or other not in raw:
         return raw
@@ -162,17 +152,18 @@ def _unusable(modality, item):
 def _raise_missing(path):
     if Path(path).is_symlink():
         raise FileNotFoundError(
-            f"{path} is a link to content that is not here. Get it with: datalad get {path}"
+            f"{path} is a link to content that is not on this machine. Get it with: datalad get "
+            f"{path}"
         )
     raise FileNotFoundError(f"No such recording: {path}.")
 
 
 def describe_record(record):
-    """Name a record in messages."""
+    """Return the name of a record in messages."""
     known = [f"{name} {record[name]}" for name in PER_SAMPLE if record.get(name) is not None]
     return ", ".join(known)
 
 
 def is_record(item):
-    """Whether an item of a list is meant as a record."""
+    """Check if an item of a list is meant as a record."""
     return isinstance(item, Mapping) and "ch_names" not in item

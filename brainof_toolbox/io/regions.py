@@ -1,4 +1,4 @@
-"""From atlases and nilearn maskers to regions with names and positions in the head frame."""
+"""Names and positions (head frame) of the regions of atlases and nilearn maskers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from .maskers import clone_masker, resolve_masker, table_beside, volume_maskers
 
 __all__ = ["head_to_mni", "mni_to_head", "region_geometry", "resolve_masker"]
 
-#: No brain reaches farther than this from the origin of MNI space, in metres.
+#: Maximum distance of a brain region from the origin of MNI space, in metres.
 _MNI_RADIUS = 0.15
 
 
 # ------------------------------------------------------------------------------ MNI and head frame
 def mni_to_head(pos):
-    """Move positions from MNI space to the head frame of MNE's template electrodes."""
-    # Electrodes without measured positions get those of MNE's 10-05 template, which lies in MNI
-    # space; MNE moves them to the head frame by the template's fiducials. The same rigid transform
-    # is applied here, so that a region and the electrode above it are neighbours in the numbers
-    # too.
+    """Transform positions from MNI space to the head frame of MNE's template electrodes."""
+    # Electrodes without measured positions get those of MNE's 10-05 template, which is in MNI
+    # space; MNE transforms them to the head frame by the template's fiducials. The same rigid
+    # transform is applied here, so that a region is close to the electrode above it.
     # pos (..., 3) -> pos (..., 3).
     return _apply(_mni_head_t(), pos)
 
 
 def head_to_mni(pos):
-    """Move positions from the head frame of the template electrodes to MNI space."""
+    """Transform positions from the head frame of the template electrodes to MNI space."""
     # pos (..., 3) -> pos (..., 3).
     return _apply(np.linalg.inv(_mni_head_t()), pos)
 
@@ -45,7 +44,7 @@ def _apply(trans, pos):
 
 @lru_cache(maxsize=1)
 def _mni_head_t():
-    """The 4 x 4 matrix from MNI space to the head frame, in metres."""
+    """Return the 4 x 4 transform from MNI space to the head frame, in metres."""
     import mne
 
     montage = mne.channels.make_standard_montage(template_montage())
@@ -54,7 +53,7 @@ def _mni_head_t():
 
 # ---------------------------------------------------------------------------------------- geometry
 def region_geometry(masker):
-    """Names and positions of the channels that a masker gives."""
+    """Return names and positions of the channels of a masker."""
     # -> pos (n_regions, 3).
     from nilearn import maskers
 
@@ -107,10 +106,10 @@ def _load(image):
 
 
 def _labels_geometry(masker):
-    refuse_repeated(masker.lut_["index"].tolist(), "The look-up table of the masker names regions")
+    refuse_repeated(masker.lut_["index"].tolist(), "The look-up table of the masker has regions")
     ids = [value for key, value in masker.region_ids_.items() if key != "background"]
     known = masker.lut_.set_index("index")["name"].to_dict()
-    # The atlas as given, not as resampled to the data: a region is where it is in any image.
+    # Of the atlas before resampling, so that positions are the same for all images.
     centres = label_centres(_load(masker.labels_img), masker.background_label)
     names = [str(known[value]) for value in ids]
     missing = [name for name, value in zip(names, ids, strict=True) if value not in centres]
@@ -125,7 +124,7 @@ def _labels_geometry(masker):
 
 
 def label_centres(image, background=0):
-    """Centre of mass of every label of an atlas image."""
+    """Return the centre of mass of every label of an atlas image."""
     # -> centres (3,).
     data = np.asarray(image.dataobj).reshape(image.shape[:3])
     data = np.nan_to_num(data) if data.dtype.kind == "f" else data
@@ -140,7 +139,7 @@ def label_centres(image, background=0):
 def _maps_geometry(masker):
     image = _load(masker.maps_img)
     fitted = masker.maps_img_
-    if image.shape[3:] != fitted.shape[3:]:  # RegionExtractor splits the maps it is given
+    if image.shape[3:] != fitted.shape[3:]:  # RegionExtractor splits the given maps
         image = fitted
     pos = map_centres(image)
     kept = _maps_in_mask(masker)
@@ -155,7 +154,7 @@ def _maps_geometry(masker):
 
 
 def map_centres(image):
-    """Centre of mass of the absolute weights of every map of an atlas image."""
+    """Return the centre of mass of the absolute weights of every map of an atlas image."""
     # -> centres (n_maps, 3).
     centres = np.full((image.shape[3], 3), np.nan)
     for i in range(len(centres)):  # one map at a time: atlases of 1024 maps take gigabytes
@@ -169,7 +168,7 @@ def map_centres(image):
 
 
 def _maps_in_mask(masker):
-    """Indices of the maps that nilearn keeps: all, unless a mask leaves nothing of one."""
+    """Return indices of the maps that nilearn keeps: those that are not masked out."""
     from nilearn.image import resample_to_img
 
     maps, mask = masker.maps_img_, masker.mask_img_
@@ -182,7 +181,7 @@ def _maps_in_mask(masker):
 
 
 def unique_names(names):
-    """Number those names that occur more than once."""
+    """Append numbers to repeated names."""
     seen, out = {}, []
     taken = set(names)
     for name in names:

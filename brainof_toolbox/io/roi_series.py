@@ -1,4 +1,4 @@
-"""Region time series without an image -> Signals."""
+"""Read region time series as Signals, without an image."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from .._utils.logging import warn
 from .._utils.positions import check_positions
 from .._utils.unique import refuse_repeated
 from ..signals import Signals
+from .bids_names import parse
 from .image_checks import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
-from .sidecars import split_bids_name
 from .t_r import check_seconds
 
-#: No brain reaches farther from the origin of MNI space, in metres.
+#: Maximum distance of a brain region from the origin of MNI space, in metres.
 _FARTHEST = 0.2
-_ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 
 
 def from_roi_timeseries(
@@ -36,7 +35,7 @@ def from_roi_timeseries(
     task=None,
     run=None,
 ):
-    """Take fMRI time series of regions, the form in which most derivatives are published.
+    """Read fMRI time series of regions, the form of most published derivatives.
 
     Parameters
     ----------
@@ -44,25 +43,25 @@ def from_roi_timeseries(
         Array of shape (n_samples, n_rois, n_volumes), or (n_rois, n_volumes) for one run; or a
         DataFrame (volumes x regions); or the table of one run: text (``.txt``, ``.csv``,
         ``.tsv``; volumes x regions, with or without a line of names), ``.mat`` or ``.npy``. Axes
-        of a file without names are told apart by the number of regions. A list holds one such
+        of a file without names are distinguished by the number of regions. A list has one such
         array (n_rois, n_volumes), DataFrame or path per run, which may differ in length.
     t_r : float
         Repetition time in seconds.
     roi_positions : array-like, shape (n_rois, 3) | str | None
         Centres of the regions in metres, MNI space; or the name of an atlas.
     labels_img : str | path-like | Niimg-like | nilearn masker | None
-        Where positions and names come from instead: the name of an atlas, an atlas image or its
-        path, or a masker. Its regions are those of ``data`` in the same order, unless ``labels``
-        or names select some.
+        Source of positions and names instead: the name of an atlas, an atlas image or its path,
+        or a masker. Its regions are those of ``data`` in the same order, unless ``labels`` or
+        names select some.
     labels : sequence of int | None
         Values in the 3-D image ``labels_img`` of the regions in ``data``, in order.
     ch_names : sequence of str | None
-        Names of the regions in ``data``. ``None``: those of the table, the atlas or numbers. When
-        the atlas knows them all, positions are taken by name.
+        Names of the regions in ``data``. ``None``: those of the table, the atlas or numbers. If
+        the atlas has all of them, positions are matched by name.
     variable : str | None
-        Which variable of a ``.mat`` file; ``None`` takes the only matrix.
+        Variable of a ``.mat`` file; ``None`` reads the only matrix.
     subject, session, task, run : str | sequence of str | None
-        Who and when: one for all, or one per sample. ``None``: as a file with a BIDS name says.
+        Labels: one for all, or one per sample. ``None``: from the BIDS name of the file.
 
     Returns
     -------
@@ -72,12 +71,12 @@ def from_roi_timeseries(
     Raises
     ------
     ValueError
-        If positions are missing, not in metres or of another number than regions, ``t_r`` is no
-        time in seconds, values are not finite, or runs are shorter than 10 volumes.
+        If positions are missing, not in metres or not one per region, ``t_r`` is not a time in
+        seconds, values are not finite, or runs are shorter than 10 volumes.
     FileNotFoundError
         If a file does not exist.
     TypeError
-        If something is of no accepted type.
+        If the type of an argument is not accepted.
 
     See Also
     --------
@@ -85,13 +84,13 @@ def from_roi_timeseries(
 
     Examples
     --------
-    Two runs of three regions, whose places are given in metres.
+    Two runs of three regions, with positions in metres.
 
     >>> import numpy as np
     >>> from brainof_toolbox import from_roi_timeseries
     >>> series = np.random.default_rng(0).normal(size=(2, 3, 100))
-    >>> places = [[-0.04, 0.02, 0.03], [0.04, 0.02, 0.03], [0.0, -0.07, 0.01]]
-    >>> from_roi_timeseries(series, t_r=2.0, roi_positions=places)
+    >>> positions = [[-0.04, 0.02, 0.03], [0.04, 0.02, 0.03], [0.0, -0.07, 0.01]]
+    >>> from_roi_timeseries(series, t_r=2.0, roi_positions=positions)
     <Signals | fmri, 2 samples x 3 channels (bold) x 100 times at 0.5 Hz, 200 s>
     """
     t_r = check_seconds("t_r", t_r)
@@ -123,7 +122,7 @@ def from_roi_timeseries(
 
 # --------------------------------------------------------------------------------------- positions
 def _geometry(roi_positions, labels_img, labels):
-    """Names (or None) and head positions of the regions."""
+    """Return names (or None) and head positions of the regions."""
     if roi_positions is not None and labels_img is not None:
         raise ValueError("Pass either roi_positions= or labels_img=, not both.")
     if isinstance(roi_positions, (str, os.PathLike)):
@@ -135,7 +134,7 @@ def _geometry(roi_positions, labels_img, labels):
     if roi_positions is None:
         raise ValueError(
             "Region time series need positions: pass roi_positions= (n_rois, 3) in metres in MNI "
-            "space, or labels_img= (the atlas image, its path or name) that they were taken with."
+            "space, or labels_img= (the atlas image, its path or name) used to extract them."
         )
     return None, mni_to_head(_check_positions(roi_positions))
 
@@ -155,7 +154,7 @@ def _atlas_geometry(masker, labels):
             f"labels_img has no label {unknown[:10]}; it has {len(values)} from {min(values)} to "
             f"{max(values)}."
         )
-    refuse_repeated(labels, "labels= names regions")
+    refuse_repeated(labels, "labels= has regions")
     rows = [values.index(value) for value in labels]
     return unique_names([names[i] for i in rows]), pos[rows]
 
@@ -183,13 +182,13 @@ def _check_positions(roi_positions):
             "expected, with the origin at the anterior commissure."
         )
     if len(np.unique(pos.round(6), axis=0)) < len(pos):
-        warn("roi_positions has rows that are the same; check which region is where.")
+        warn("roi_positions has equal rows; check the positions of the regions.")
     return pos
 
 
 # -------------------------------------------------------------------------------------------- data
 def _is_list_of_runs(data):
-    """Whether a list holds runs rather than the numbers of one array."""
+    """Check if a list contains runs rather than the numbers of one array."""
     if not isinstance(data, (list, tuple)):
         return False
     return all(
@@ -208,7 +207,7 @@ def _describe(item, index):
 
 
 def _read_item(item, where, n_rois, variable):
-    """Values (n_samples, n_rois, n_volumes), names or None, and what to call them."""
+    """Return values (n_samples, n_rois, n_volumes), names or None, and the name in messages."""
     names = None
     if isinstance(item, (str, os.PathLike)):
         values, names = read_roi_table(item, n_rois=n_rois, variable=variable)
@@ -269,6 +268,7 @@ def _build(values, names, where, atlas, ch_names, t_r, fields):
         ch_names=names,
         ch_types=("bold",) * n_rois,
         ch_pos=pos,
+        is_locked=False,
         **fields,
     )
 
@@ -290,7 +290,7 @@ def _raise_count(where, shape, n_expected, what, pos):
 
 
 def _check_values(values, names, where):
-    """Refuse NaN, name constant regions."""
+    """Raise on NaN, warn about constant regions."""
     is_bad = ~np.isfinite(values)
     if is_bad.any():
         counts = is_bad.sum(axis=(0, 2))
@@ -310,7 +310,7 @@ def _check_values(values, names, where):
         warn(f"{where}: constant over time, so without signal: {flat[:20]}.")
 
 
-# ------------------------------------------------------------------------------------------- whose
+# ------------------------------------------------------------------------------------------ labels
 def _per_sample(name, value, n_samples):
     if value is None or isinstance(value, (str, int, np.integer)):
         return [None if value is None else str(value)] * n_samples
@@ -323,5 +323,4 @@ def _per_sample(name, value, n_samples):
 def _bids_entities(item):
     if not isinstance(item, (str, os.PathLike)):
         return {}
-    entities, _ = split_bids_name(Path(item).with_suffix(""))
-    return {name: entities.get(key) for name, key in _ENTITIES.items()}
+    return parse(Path(item).with_suffix(""))[0]

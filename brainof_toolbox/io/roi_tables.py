@@ -1,4 +1,4 @@
-"""One run's region time series from a text, MATLAB or NumPy file."""
+"""Read the region time series of one run from a text, MATLAB or NumPy file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ ENDINGS = (*_TEXT, ".mat", ".npy")
 
 
 def read_roi_table(path, *, n_rois, variable=None):
-    """Read one run's table of region time series."""
+    """Read the table of region time series of one run."""
     # -> values (n_rois, n_volumes).
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ValueError(
-            f"{path} is no table of region time series by its name: accepted are "
+            f"{path} is not a table of region time series by its name: accepted are "
             f"{', '.join(ENDINGS)}. Images are read by from_nifti()."
         )
     if not path.is_file():
         raise FileNotFoundError(f"No such table: {path}.")
     if variable is not None and ending != ".mat":
-        raise ValueError(f"variable={variable!r} is for .mat files; {path} is none.")
+        raise ValueError(f"variable={variable!r} is for .mat files; {path} is not one.")
     if ending in _TEXT:
         values, names = _read_text(path)
         if names is not None:
@@ -38,14 +38,14 @@ def read_roi_table(path, *, n_rois, variable=None):
 
 
 def _regions_first(values, n_rois):
-    """Turn the table when only its second axis has the number of regions."""
+    """Transpose the table if only its second axis has the number of regions."""
     n_first, n_second = values.shape
     return values.T if n_first != n_rois and n_second == n_rois else values
 
 
 # -------------------------------------------------------------------------------------------- text
 def _read_text(path):
-    """Values (n_volumes, n_columns), and the names in the first line or None."""
+    """Read values (n_volumes, n_columns), and the names in the first line or None."""
     import pandas as pd
 
     try:
@@ -69,16 +69,16 @@ def _read_text(path):
         raise ValueError(f"{path} is empty: no table.") from None
     except (OSError, ValueError) as error:  # pandas' ParserError is a ValueError
         raise ValueError(
-            f"Cannot read the table {path}: damaged or no plain text "
+            f"Cannot read the table {path}: damaged or not plain text "
             f"({type(error).__name__}: {error})."
         ) from error
     names = [str(name).strip() for name in table.columns] if has_names else _commented(lines)
-    refuse_repeated(head.str.strip() if has_names else names or (), f"{path} names regions")
+    refuse_repeated(head.str.strip() if has_names else names or (), f"{path} has regions")
     return _numbers(table, names, has_names, path)
 
 
 def _numbers(table, names, has_names, path):
-    if has_names and names[0] in ("Unnamed: 0", ""):  # pandas wrote its row numbers
+    if has_names and names[0] in ("Unnamed: 0", ""):  # row numbers written by pandas
         if np.array_equal(table.iloc[:, 0], np.arange(len(table))):
             table, names = table.iloc[:, 1:], names[1:]
     words = [
@@ -89,7 +89,7 @@ def _numbers(table, names, has_names, path):
     if words:
         raise ValueError(
             f"{path}: these columns do not hold numbers: {words[:10]}. Regions are the columns "
-            "and volumes the rows; leave out all else."
+            "and volumes the rows; remove all other columns."
         )
     if names is not None and len(names) != table.shape[1]:
         names = None
@@ -97,7 +97,7 @@ def _numbers(table, names, has_names, path):
 
 
 def _commented(lines):
-    """Names in a first line that starts with #, as numpy.savetxt writes it."""
+    """Return the names in a first line that starts with #, as of numpy.savetxt."""
     if not lines or not lines[0].startswith("#"):
         return None
     line = lines[0].lstrip("# ")
@@ -130,7 +130,7 @@ def _read_mat(path, variable, n_rois):
         content = loadmat(path)
     except Exception as error:  # scipy raises anything on a damaged file; it must be named
         raise ValueError(
-            f"Cannot read {path}: damaged or no MATLAB file ({type(error).__name__}: {error})."
+            f"Cannot read {path}: damaged or not a MATLAB file ({type(error).__name__}: {error})."
         ) from error
     matrices = {
         name: value
@@ -157,7 +157,7 @@ def _read_npy(path):
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
-            f"Cannot read {path}: damaged or no array ({type(error).__name__}: {error})."
+            f"Cannot read {path}: damaged or not an array ({type(error).__name__}: {error})."
         ) from error
     if values.ndim != 2:
         raise ValueError(

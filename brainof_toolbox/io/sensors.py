@@ -1,4 +1,4 @@
-"""MNE objects and arrays -> Signals."""
+"""Read MNE objects and arrays as Signals."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .._utils.validation import check_number
 from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
 from .amplitude import Levels
-from .channels import geometry, pick_channels
-from .edf import known_highpass
+from .channels import pick_channels, sensor_geometry
+from .edf import stated_highpass
 from .edf_gaps import check_gaps
 
-#: Contiguous data are read and filtered in stretches of at most this many seconds, so that the
-#: memory a recording needs does not depend on double precision copies of the whole of it.
-_LONGEST_STRETCH = 600.0
+#: Contiguous data are read in segments of at most this many seconds, which bounds the memory for
+#: double precision copies.
+_LONGEST_SEGMENT = 600.0
 
 
 def from_epochs(epochs, *, missing_positions="raise"):
@@ -55,9 +55,9 @@ def from_epochs(epochs, *, missing_positions="raise"):
 
 
 def read_epochs(epochs, *, missing_positions="raise", levels=None, first=0):
-    """Read epochs that are samples ``first`` and on of those whose ``levels`` are collected."""
+    """Read epochs, a piece that starts at sample ``first`` of those of ``levels``."""
     raw = getattr(epochs, "_raw", None)
-    if hasattr(raw, "filenames"):  # a recording, out of which the epochs are read here
+    if hasattr(raw, "filenames"):  # the recording from which the epochs are read
         check_gaps(raw)
     files = (epochs.filename, *getattr(raw, "filenames", ()))
     if not getattr(epochs, "_bad_dropped", True):
@@ -92,14 +92,14 @@ def read_epochs(epochs, *, missing_positions="raise", levels=None, first=0):
 
 
 def make_levels(epochs):
-    """Collect the levels of epochs, whose subjects are in their metadata if anywhere."""
+    """Collect the levels of epochs, by the subjects in their metadata."""
     subject = getattr(epochs.metadata, "get", lambda name: None)("subject")
     return Levels(len(epochs), None if subject is None else tuple(subject))
 
 
 @contextmanager
 def _naming(files):
-    """Name the file when reading fails: on a damaged one, in as many ways as there are readers."""
+    """Name the file in errors of any reader."""
     try:
         yield
     except MemoryError:
@@ -119,8 +119,8 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     ----------
     raw : mne.io.BaseRaw
         Recording, loaded or on disk. It is not changed, nor loaded as a whole in double precision.
-        Spans annotated ``BAD...`` are left out, and nothing is filtered across them or across
-        the joints that ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision) mark.
+        Spans annotated ``BAD...`` are left out. Filters do not cross them, nor the boundaries
+        annotated ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision).
     window : float | None
         Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
     missing_positions : str
@@ -136,7 +136,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     Raises
     ------
     ValueError
-        If nothing but bad spans or bad channels is left, positions are missing, values are not
+        If all spans or all channels are bad, positions are missing, values are not
         finite, amplitudes are impossible for their unit, or the recording is of a discontinuous
         EDF+ or BDF+ file whose gaps are not marked.
 
@@ -160,16 +160,21 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     check_gaps(raw)
     spans = good_spans(raw)
     ends = np.cumsum([b - a for a, b in spans])
-    stretches = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
+    segments = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
 
     def read(picks):
-        data = np.empty((1, len(picks), stretches[-1][1]), dtype=np.float32)
+        data = np.empty((1, len(picks), segments[-1][1]), dtype=np.float32)
         with _naming(raw.filenames):
-            for (a, b), (start, stop) in zip(spans, stretches, strict=True):
+            for (a, b), (start, stop) in zip(spans, segments, strict=True):
                 data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
         return data
 
-    fields = {"sfreq": sfreq, "stretches": stretches, "onset": np.array([spans[0][0] / sfreq])}
+    fields = {
+        "sfreq": sfreq,
+        "good_segments": segments,
+        "onset": np.array([spans[0][0] / sfreq]),
+        "is_locked": False,
+    }
     signals = _build(raw.info, read, 1, fields, missing_positions, raw=raw)
     if window is None:
         return signals
@@ -178,23 +183,23 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
 
 
 def _cut(signals, window, spans):
-    """Cut into windows whose onset counts from the start of the recording, bad spans included."""
+    """Cut into windows; their onset counts from the start of the recording with bad spans."""
     windows, _ = cut_windows(signals, window)
-    good_starts = np.array([start for start, _ in signals.stretches])
+    good_starts = np.array([start for start, _ in signals.good_segments])
     at = np.round((windows.onset - signals.onset[0]) * signals.sfreq).astype(int)
-    stretch = np.searchsorted(good_starts, at, side="right") - 1
+    segment = np.searchsorted(good_starts, at, side="right") - 1
     skipped = np.array([start for start, _ in spans]) - good_starts
-    return windows.replace(onset=(at + skipped[stretch]) / signals.sfreq)
+    return windows.replace(onset=(at + skipped[segment]) / signals.sfreq)
 
 
 def from_array(data, info, *, missing_positions="raise"):
-    """Take an array in the layout of :mod:`mne.decoding`.
+    """Read an array in the layout of :mod:`mne.decoding`.
 
     Parameters
     ----------
     data : array-like, shape (n_samples, n_channels, n_times) or (n_samples, n_times)
-        SI units (V, T, T/m). Two dimensions mean one-channel series; implausible amplitudes are
-        then warned about and not refused, and means are kept.
+        SI units (V, T, T/m). Two dimensions are one-channel series; implausible amplitudes are
+        then warnings instead of errors, and means are kept.
     info : mne.Info
         Channels of ``data``, in order, and the sampling rate.
     missing_positions : str
@@ -226,7 +231,7 @@ def from_array(data, info, *, missing_positions="raise"):
 
 def _check_array(data, info):
     data = np.asarray(data)
-    if data.dtype.kind in "OUS" and data.ndim == 2:  # tables may come as objects, signals not
+    if data.dtype.kind in "OUS" and data.ndim == 2:  # tables may have dtype object, signals not
         try:
             data = data.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -245,7 +250,7 @@ def _check_array(data, info):
         )
     if info is None:
         raise ValueError(
-            "An array of EEG or MEG needs info=, which names channels, types and sampling rate: "
+            "An array of EEG or MEG needs info= with channels, types and sampling rate: "
             "info=mne.create_info(ch_names, sfreq, 'eeg'); info.set_montage(...). fMRI series of "
             "regions are read by from_roi_timeseries(data, t_r=..., labels_img=...)."
         )
@@ -269,7 +274,7 @@ def _check_channel_count(shape, n_info):
     n_channels = shape[1] if len(shape) == 3 else 1
     if n_channels == n_info:
         return
-    said = f"axis 1 of shape {shape}" if len(shape) == 3 else f"2-D, shape {shape}"
+    where = f"axis 1 of shape {shape}" if len(shape) == 3 else f"2-D, shape {shape}"
     hint = ""
     if len(shape) == 3 and shape[2] == n_info:
         hint = (
@@ -279,7 +284,7 @@ def _check_channel_count(shape, n_info):
     elif shape[0] == n_info:
         hint = " The first axis has that many: a single sample is data[None]."
     count = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
-    raise ValueError(f"The array has {count} ({said}) but info has {n_info}.{hint}")
+    raise ValueError(f"The array has {count} ({where}) but info has {n_info}.{hint}")
 
 
 def _build(
@@ -294,14 +299,16 @@ def _build(
     levels=None,
     first=0,
 ):
-    """Make one ``Signals`` per modality in ``info``; ``read(picks)`` gives the values."""
+    """Make one ``Signals`` per modality in ``info``; ``read(picks)`` returns the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
-    if isinstance(subject, str) and not subject.strip():  # an empty field names nobody
+    if isinstance(subject, str) and not subject.strip():  # None if empty
         subject = None
     parts, levels = {}, levels or Levels(n_samples)
     for modality, picks in pick_channels(info).items():
         pos, ori = (
-            _table_geometry() if is_table else geometry(info, picks, modality, missing_positions)
+            _table_geometry()
+            if is_table
+            else sensor_geometry(info, picks, modality, missing_positions)
         )
         names = [info["ch_names"][i] for i in picks]
         parts[modality] = Signals(
@@ -312,7 +319,7 @@ def _build(
             ch_pos=pos,
             ch_ori=ori,
             subject=(subject,) * n_samples,
-            highpass=known_highpass(info, names, raw),
+            highpass=stated_highpass(info, names, raw),
             **fields,
         )
         levels.add(parts[modality], first, where="The data", is_table=is_table)
@@ -320,12 +327,12 @@ def _build(
 
 
 def _table_geometry():
-    """A one-channel series sits at the vertex."""
+    """Return position and orientation of a one-channel series, at the vertex."""
     return np.array([[0.0, 0.0, 0.1]]), np.zeros((1, 3))
 
 
 def good_spans(raw):
-    """Contiguous good spans of a recording."""
+    """Return the contiguous good spans of a recording."""
     n_times, sfreq = len(raw.times), raw.info["sfreq"]
     if n_times == 0:
         raise ValueError(f"The recording holds no time points: {raw!r}.")
@@ -337,9 +344,9 @@ def good_spans(raw):
         if not (is_joint or word.startswith(("bad", "edge"))):
             continue
         start = (annotation["onset"] - raw.first_time) * sfreq
-        # The duration of a joint counts data that were removed.
+        # The duration of a boundary is that of removed data.
         stop = start if is_joint else start + annotation["duration"] * sfreq
-        # Whole time points touched by the span; 1e-3 of one is rounding, not a touch.
+        # All time points that overlap the span; 1e-3 of one is rounding.
         start = int(np.clip(np.floor(start + 1e-3), 0, n_times))
         stop = int(np.clip(np.ceil(stop - 1e-3), start, n_times))
         cuts.update((start, stop))
@@ -351,7 +358,7 @@ def good_spans(raw):
             "left. Check raw.annotations."
         )
     edges = sorted(cuts)
-    longest = int(_LONGEST_STRETCH * sfreq)
+    longest = int(_LONGEST_SEGMENT * sfreq)
     spans = []
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         if not is_bad[start]:

@@ -1,6 +1,6 @@
-"""Recordings that FIF keeps in several files: which paths or objects are later parts of others.
+"""Recordings split over several FIF files: find paths and objects that are later parts.
 
-What the files say of each other decides; names are only compared with what they say.
+Parts are found by the references in the files; names are only compared with these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from .._utils.logging import warn
 from .fif import scan_fif
 
-#: How MNE names the later parts of compressed files, which are slow to look into.
+#: Names of later parts of compressed files in MNE; reading their references is slow.
 _NUMBERED = re.compile(r"-\d+(\.fif)?\.gz$|_split-\d+_")
 
 
@@ -45,7 +45,7 @@ def find_later_parts(items):
 
 
 def _paths_of(item):
-    """Files that an item is read from, the first of each recording."""
+    """List the files of an item, the first of each recording."""
     import mne
 
     if isinstance(item, (str, os.PathLike)):
@@ -62,12 +62,12 @@ def _paths_of(item):
 
 
 def _place(path):
-    """The path that a reference from a file beside it leads to."""
+    """Return the path of a reference to a file in the same folder."""
     return Path(os.path.abspath(path))
 
 
 def _chain(file, following):
-    """Files that continue a file, in order, whether or not they are in a list."""
+    """Yield the later parts of a file, in order."""
     seen = [file]
     while True:
         if seen[-1] not in following:
@@ -80,7 +80,7 @@ def _chain(file, following):
 
 
 def _overlap(first, part):
-    """Whether two objects share data; recordings that were cut to different times do not."""
+    """Check if two objects share data; recordings cropped to different times do not."""
     import mne
 
     if isinstance(first, mne.io.BaseRaw) and isinstance(part, mne.io.BaseRaw):
@@ -91,20 +91,20 @@ def _overlap(first, part):
 
 
 def describe_later_parts(found, names):
-    """Say which of the named items are later parts of which."""
+    """Describe which items are later parts of which."""
     groups = {}
     for part, first in sorted(found.items()):
         groups.setdefault(first, []).append(names[part])
-    said = [
+    described = [
         f"{', '.join(parts)} continue{'s' * (len(parts) == 1)} {names[first]}"
         for first, parts in groups.items()
     ]
-    more = f"; and {len(said) - 3} more recordings" if len(said) > 3 else ""
-    return "; ".join(said[:3]) + more
+    more = f"; and {len(described) - 3} more recordings" if len(described) > 3 else ""
+    return "; ".join(described[:3]) + more
 
 
 def drop_later_parts(paths):
-    """Leave out paths that are read together with another of the paths, and warn of them."""
+    """Drop paths that are read together with another path, with a warning."""
     found = find_later_parts(paths)
     if found:
         names = [os.path.basename(path) for path in paths]
@@ -116,17 +116,17 @@ def drop_later_parts(paths):
 
 
 def note_later_part(content, notes):
-    """Note that a file continues another one, which is not read."""
+    """Note that a file continues another one that is not read."""
     before = content.previous_file
     first = before if before and _leads_to(before, content.path) else _by_number(content.path)
     if first is None and before is None:
         return
     what = f"continues {(first or before).name}"
     if first is None:
-        what = f"refers to {before.name}, which does not lead to it, as the file before"
+        what = f"refers to {before.name} as the part before, which does not refer to it"
     notes.append(
-        f"It is a later part of a split recording: it {what}. What is before it is not read. Pass "
-        "the first file alone; the others are read with it."
+        f"It is a later part of a split recording: it {what}. Parts before it are not read. Pass "
+        "only the first file; the others are read with it."
     )
 
 
@@ -137,7 +137,7 @@ def _leads_to(first, path):
 
 
 def _by_number(path):
-    """The file that continues in this one, looked for under the name that MNE would give it."""
+    """Return the part before this one, found by MNE's naming of parts."""
     found = re.search(r"(?<=_split-)\d+(?=_)|-\d+(?=(\.fif)?(\.gz)?$)", path.name, re.IGNORECASE)
     if not found:
         return None
@@ -153,7 +153,7 @@ def _by_number(path):
 
 
 def note_unread_splits(path, files, notes):
-    """Note split files of a BIDS recording that its first file does not lead to."""
+    """Note split files of a BIDS recording that are not referenced from its first file."""
     found = re.search(r"_split-(\d+)_", path.name)
     if not found:
         return
@@ -165,7 +165,7 @@ def note_unread_splits(path, files, notes):
             rest.append(other.name)
     if rest:
         notes.append(
-            f"It does not lead to {', '.join(rest)}, by name parts of the same recording, which "
-            "are not read. Put the parts together with mne.concatenate_raws and save them "
+            f"It does not refer to {', '.join(rest)}, by name parts of the same recording, which "
+            "are not read. Join the parts together with mne.concatenate_raws and save them "
             "again."
         )

@@ -1,4 +1,4 @@
-"""The repetition time of an fMRI run: from the header, its BIDS sidecar, or the user."""
+"""Repetition time of an fMRI run: from the user, the BIDS sidecar or the header."""
 
 from __future__ import annotations
 
@@ -7,49 +7,47 @@ import numbers
 
 import numpy as np
 
-from .._utils.logging import warn
-from .sidecars import read_json_sidecar, sidecar_files
+from .sidecars import read_json_sidecar
 
 #: Repetition times outside this range, in seconds, are in another unit.
 _SHORTEST, _LONGEST = 0.01, 60.0
-#: Two statements of one repetition time that differ by more than this share are said.
+#: Relative difference of two repetition times of one run above which a warning is given.
 _TOLERANCE = 0.01
 _UNITS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
-def resolve_t_r(image, *, where="The image", path=None, t_r=None, masker_t_r=None):
-    """Decide on the repetition time of a run."""
-    # Headers are believed least: scripts drop or mangle their repetition time. The sidecar's
-    # ``RepetitionTime`` goes before the header's, the user's ``t_r=`` and then the masker's before
-    # both. Statements that differ by more than 1 % are warned about.
-    said = []  # (who, seconds), the most trusted first
+def resolve_t_r(image, *, where="The image", files=(), t_r=None, masker_t_r=None):
+    """Determine the repetition time (s) of a run from all sources, and warnings about it."""
+    # Headers come last, as scripts drop or corrupt their repetition time: first the user's
+    # ``t_r=``, then the masker's, then that of the sidecars ``files``. Differences above 1 % are
+    # warned about.
+    found, notes = [], []  # (source, seconds), the most reliable first
     for name, value in (("t_r", t_r), ("masker.t_r", masker_t_r)):
         if value is not None:
-            said.append((name, check_seconds(name, value)))
-    files = sidecar_files(path) if path is not None else []
+            found.append((name, check_seconds(name, value)))
     n_volumes = image.shape[3] if len(image.shape) > 3 else None
-    value, source = t_r_from_sidecars(files, n_volumes, lenient=bool(said))
+    value, source = t_r_from_sidecars(files, n_volumes, notes=notes if found else None)
     if value is not None:
-        said.append((source, value))
-    value, doubt = _from_header(image.header, where)
-    if said:
+        found.append((source, value))
+    value, doubt = _from_header(image.header)
+    if found:
         if value is not None and doubt != "default":
-            said.append(("the header", value))
-        _warn_differences(said, where)
-        return said[0][1]
+            found.append(("the header", value))
+        notes += _note_differences(found, where)
+        return found[0][1], notes
     if value is None:
         _raise_unknown(where, files)
     if doubt == "unit":
         raise ValueError(
-            f"{where}: the header's repetition time (TR) is {value:g} s, which cannot be: "
+            f"{where}: the header's repetition time (TR) is {value:g} s, which is impossible: "
             f"{_guess(value)}. Pass t_r= in seconds, or correct pixdim[4] and its unit."
         )
     if doubt == "default":
-        warn(
-            f"{where}: the repetition time (TR) in the header is 1 without a unit, which is what "
-            "nibabel writes when nobody set it. 1 s is taken; pass t_r= (in seconds)."
+        notes.append(
+            f"{where}: the repetition time (TR) in the header is 1 without a unit, the default "
+            "of nibabel. 1 s is used; pass t_r= (in seconds)."
         )
-    return value
+    return value, notes
 
 
 def check_seconds(name, value):
@@ -60,8 +58,8 @@ def check_seconds(name, value):
         raise ValueError(f"{name} must be a repetition time above 0 s, got {value!r}.")
     if not _SHORTEST <= value <= _LONGEST:
         raise ValueError(
-            f"{name}={value:g}: seconds are expected, and no repetition time is that long or "
-            f"short; {_guess(value)}."
+            f"{name}={value:g}: seconds are expected, from {_SHORTEST:g} to {_LONGEST:g}; "
+            f"{_guess(value)}."
         )
     return value
 
@@ -72,9 +70,9 @@ def _guess(value):
     return f"most likely it was divided by 1000 once too often ({value * 1e3:g} s)"
 
 
-def t_r_from_sidecars(files, n_volumes=None, *, lenient=False):
-    """Return the repetition time in seconds and the entry that states it, or (None, None)."""
-    # With ``lenient`` a ``RepetitionTime`` that cannot be seconds is a warning.
+def t_r_from_sidecars(files, n_volumes=None, *, notes=None):
+    """Return the repetition time (s) and the sidecar entry that states it, or (None, None)."""
+    # An impossible ``RepetitionTime`` is an error, or appended to the list ``notes``.
     for file in reversed(files):
         values = read_json_sidecar(file)
         if "VolumeTiming" in values:
@@ -89,9 +87,9 @@ def t_r_from_sidecars(files, n_volumes=None, *, lenient=False):
         try:
             return check_seconds(name, values["RepetitionTime"]), name
         except (TypeError, ValueError) as error:
-            if not lenient:
+            if notes is None:
                 raise ValueError(f"{error} Correct the sidecar, or pass t_r=.") from error
-            warn(f"{error} It is ignored, as t_r is given.")
+            notes.append(f"{error} It is ignored, as t_r is given.")
             return None, None
     return None, None
 
@@ -119,7 +117,7 @@ def _step_of(onsets, name, n_volumes):
 
 
 def _compare(step, t_r, file):
-    """Refuse a repetition time that contradicts the onsets in the same sidecar."""
+    """Raise if RepetitionTime and VolumeTiming of one sidecar disagree."""
     if abs(step - t_r) > _TOLERANCE * step:
         raise ValueError(
             f"{file}: RepetitionTime is {t_r:g} s but the volumes of VolumeTiming are {step:g} s "
@@ -127,8 +125,8 @@ def _compare(step, t_r, file):
         )
 
 
-def _from_header(header, where):
-    """Seconds that the header states, and why to doubt them: None, "default" or "unit"."""
+def _from_header(header):
+    """Return the seconds in the header, and why to doubt them: None, "default" or "unit"."""
     zooms = header.get_zooms()
     if len(zooms) < 4:
         return None, None
@@ -144,24 +142,25 @@ def _from_header(header, where):
     return value, None if _SHORTEST <= value <= _LONGEST else "unit"
 
 
-def _warn_differences(said, where):
-    name, value = said[0]
-    others = [(n, v) for n, v in said[1:] if abs(v - value) > _TOLERANCE * value]
-    if others:
-        listed = " and ".join(f"{v:g} s ({n})" for n, v in others)
-        warn(
-            f"{where}: the repetition time (TR) is {value:g} s by {name}, which is used, but "
-            f"{listed}. Check which is right."
-        )
+def _note_differences(found, where):
+    name, value = found[0]
+    others = [(n, v) for n, v in found[1:] if abs(v - value) > _TOLERANCE * value]
+    if not others:
+        return []
+    listed = " and ".join(f"{v:g} s ({n})" for n, v in others)
+    return [
+        f"{where}: the repetition time (TR) is {value:g} s by {name}, which is used, but "
+        f"{listed}. Check which is right."
+    ]
 
 
 def _raise_unknown(where, files):
     if files:
         raise ValueError(
             f"{where}: the repetition time (TR) is unknown: {files[-1]} has no RepetitionTime, "
-            "and the header says 0. Add RepetitionTime to it, or pass t_r= in seconds."
+            "and 0 in the header. Add RepetitionTime to it, or pass t_r= in seconds."
         )
     raise ValueError(
-        f"{where}: the repetition time (TR) is unknown: the header says 0 (pixdim[4]) and there "
-        "is no JSON sidecar. Pass t_r= in seconds."
+        f"{where}: the repetition time (TR) is unknown: it is 0 in the header (pixdim[4]) and "
+        "there is no JSON sidecar. Pass t_r= in seconds."
     )

@@ -1,4 +1,4 @@
-"""Tables of text with a line of names, and which of their rows is about a recording."""
+"""Read tables of text with column names, and match their rows to recordings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.unique import find_repeated, refuse_repeated
+from .bids_names import plain_label
 
-#: How tables of BIDS datasets write that a value is not known.
+#: Missing values in tables of BIDS datasets.
 MISSING = ("n/a", "N/A", "na", "NA", "nan", "NaN", "")
-#: Columns that name an entity beyond doubt, and those that may mean something else.
+#: Columns of an entity: unambiguous names, and names with other meanings too.
 COLUMNS = {
     "subject": (("participant_id", "subject_id"), ("subject", "participant", "sub")),
     "session": (("session_id", "ses_id"), ("session", "ses")),
@@ -21,7 +22,6 @@ COLUMNS = {
     "acquisition": (("acq_id", "acquisition_id"), ("acquisition", "acq")),
     "run": (("run_id",), ("run",)),
 }
-_SHORT = {"subject": "sub", "session": "ses", "acquisition": "acq"}
 
 
 def read_table(path, wanted=(), *, keep_default_na=False):
@@ -34,7 +34,7 @@ def read_table(path, wanted=(), *, keep_default_na=False):
         "encoding": "utf-8-sig",
     }
     try:
-        with warnings.catch_warnings():  # longer rows would move all names by a column
+        with warnings.catch_warnings():  # longer rows would shift the names by a column
             warnings.simplefilter("error", pd.errors.ParserWarning)
             head = pd.read_csv(path, header=None, nrows=1, keep_default_na=False, **options)
             head = [str(name).strip() for name in head.iloc[0]]
@@ -42,7 +42,7 @@ def read_table(path, wanted=(), *, keep_default_na=False):
             options |= {"header": 0, "names": names, "index_col": False}
             table = pd.read_csv(path, keep_default_na=keep_default_na, **options)
     except pd.errors.ParserWarning:
-        raise ValueError(f"{path} has rows with more cells than its line of names.") from None
+        raise ValueError(f"{path} has rows with more cells than column names.") from None
     except (ValueError, OSError) as error:
         raise ValueError(f"Cannot read {path}: {error}.") from error
     table = table.fillna("n/a").apply(lambda values: values.str.strip())
@@ -57,15 +57,15 @@ def read_table(path, wanted=(), *, keep_default_na=False):
 
 
 def check_names(path):
-    """Refuse a table of channels that names one twice."""
+    """Raise if a table has a channel twice."""
     table = read_table(path)
     if "name" in table:
         names = table["name"][~table["name"].isin(MISSING)]
-        refuse_repeated(names, f"{path} names channels")
+        refuse_repeated(names, f"{path} has channels")
 
 
 def entity_columns(table, target, *, is_certain=False):
-    """Columns of a table that say which recording a row is about, by entity."""
+    """Return the columns of a table that identify a recording, by entity."""
     found = {}
     for entity, (certain, others) in COLUMNS.items():
         names = certain if is_certain else (*certain, *others)
@@ -75,20 +75,14 @@ def entity_columns(table, target, *, is_certain=False):
     return found
 
 
-def plain_label(entity, label):
-    """A label without its entity; numbers of runs without leading zeros."""
-    label = str(label).strip().removeprefix(f"{_SHORT.get(entity, entity)}-")
-    return str(int(label)) if entity == "run" and label.isdigit() else label
-
-
 def loose_label(label):
-    """How a label may be spelled elsewhere: without leading zeros, its entity in capitals."""
+    """Normalise other spellings of a label: leading zeros, capitals, its entity."""
     label = re.sub(r"^(sub|ses|task|acq|run)[-_]", "", label.casefold())
     return label.lstrip("0") or "0" if label.isdigit() else label
 
 
 def matching_rows(table, columns, who):
-    """Rows whose entities are these, and those of them that spell them the same way."""
+    """Return masks of rows with these entities, in any and in the same spelling."""
     fits = exact = np.ones(len(table), dtype=bool)
     for entity, column in columns.items():
         label = who.get(entity)
@@ -103,8 +97,8 @@ def matching_rows(table, columns, who):
 
 
 def take_values(table, target, wanted, path):
-    """One value for each item of a table's rows; None where no row is spelled the same way."""
-    # Items are tuples: what to call them, rows that fit, and those spelled the same way.
+    """Return one value per item; None where no row has the same spelling."""
+    # Items are tuples: name in messages, mask of rows, mask of rows with the same spelling.
     found, repeated = [], {}
     for name, fits, exact in wanted:
         values = list(dict.fromkeys(table[target][fits]))
@@ -114,24 +108,24 @@ def take_values(table, target, wanted, path):
     if repeated:
         first, values = next(iter(repeated.items()))
         raise ValueError(
-            f"{path} names subjects or files more than once: {list(repeated)[:20]}. The values of "
+            f"{path} has subjects or files more than once: {list(repeated)[:20]}. The values of "
             f"{target!r} differ, for example {values} for {first!r}. Keep one row for each, or "
-            "tell the rows apart by a column: session_id, task, acq or run, or the folder of a "
+            "distinguish the rows by a column: session_id, task, acq or run, or the folder of a "
             "file."
         )
     return found
 
 
 def as_targets(found, column, path):
-    """Values as numbers when all are, else as text."""
+    """Convert values to numbers if all are, else to text."""
     is_text = [not _is_number(value) for value in found]
     if not any(is_text):
         return np.array(found, dtype=np.float64)
     if not all(is_text):
         odd = sorted({value for value, text in zip(found, is_text, strict=True) if text})
         warn(
-            f"{column!r} is taken as text: some values in {path} are numbers, but not "
-            f"{odd[:10]}. Correct these, or leave their records out, to have numbers."
+            f"{column!r} is read as text: some values in {path} are numbers, but not "
+            f"{odd[:10]}. Correct these, or leave their records out, to get numbers."
         )
     return np.array(found, dtype=str)
 

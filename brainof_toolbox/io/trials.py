@@ -1,4 +1,4 @@
-"""Trials of BIDS runs: epochs of EEG and MEG, cut-out spans of fMRI runs."""
+"""Read trials of BIDS runs: epochs of EEG and MEG, segments of fMRI runs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.validation import check_number, check_option
-from ..signals import Signals
+from ..signals import PER_SAMPLE, Signals
 from .bids import indices, read_bids
 from .bids_events import Dropped, choose_events, common_duration, find_events, read_events
 from .bids_files import DATATYPES
 from .edf_gaps import place_times
 
-_WHO = ("subject", "session", "task", "run")
-#: The fewest volumes of a trial.
+#: Minimum number of volumes of a trial.
 _MIN_VOLUMES = 2
 
 
 class Trials(Sequence):
-    """Samples that do not fit into one object, with a table that says what each of them is.
+    """Trials that cannot be stored in one object, with a table of their labels.
 
     A valid ``X`` for every estimator of this package and for scikit-learn's splitters.
 
@@ -37,7 +36,7 @@ class Trials(Sequence):
     metadata : pandas.DataFrame
         The table.
     groups : ndarray, shape (n_trials,)
-        Subjects; where there is one subject only, the sessions and runs.
+        Subjects; with one subject only, the sessions and runs.
     shape : tuple
         ``(n_trials,)``.
     """
@@ -54,7 +53,7 @@ class Trials(Sequence):
         return len(self._items)
 
     def __getitem__(self, key):
-        """One sample for an integer; Trials for a slice, an index array or a mask."""
+        """Return a sample for an integer, Trials for a slice, an index array or a mask."""
         if isinstance(key, (int, np.integer)):
             return self._items[key]
         rows = indices(key, len(self))
@@ -62,7 +61,7 @@ class Trials(Sequence):
 
     @property
     def shape(self):
-        """Number of trials, as scikit-learn asks for it."""
+        """Shape ``(n_trials,)``."""
         return (len(self),)
 
     @property
@@ -89,7 +88,7 @@ class Trials(Sequence):
 
 
 def group_trials(metadata):
-    """Say which trials belong together."""
+    """Return the group of each trial."""
     # -> groups (n_trials,).
     subjects = metadata["subject"].to_numpy()
     varying = [name for name in ("session", "run") if metadata[name].nunique() > 1]
@@ -126,16 +125,15 @@ def epochs_from_bids(
     root : path-like
         The dataset.
     datatype : str | None
-        ``"eeg"``, ``"meg"`` or ``"func"``; ``None``: the one that is there.
+        ``"eeg"``, ``"meg"`` or ``"func"``; ``None``: the only one in the dataset.
     subjects, sessions, task, runs, space, derivatives : object
-        What to take, as in :func:`read_bids`.
+        Selection of recordings, as in :func:`read_bids`.
     event_id : dict of str -> int | sequence of str | str | None
-        Which trial types, and the numbers that they get in ``epochs.events``; ``None``: all,
-        numbered in alphabetical order over all files. Those that start with ``bad`` or ``edge``
-        are spans to avoid and not trials.
+        Trial types, and their codes in ``epochs.events``; ``None``: all, numbered in alphabetical
+        order over all files, except those that start with ``bad`` or ``edge`` (spans to avoid).
     tmin, tmax : float | None
-        Start and end of a trial in seconds from the onset of its event. By default from the onset
-        to the end of the event. EEG and MEG then need events of one duration.
+        Start and end of a trial in seconds from the onset of its event. Default: from the onset
+        to the end of the event; EEG and MEG then need events of one duration.
     baseline : tuple | None
         Baseline correction of EEG and MEG, as in :class:`mne.Epochs`.
     shift : float
@@ -143,11 +141,11 @@ def epochs_from_bids(
     masker : object
         Parcellation of fMRI, as in :func:`from_nifti`.
     confounds : bool
-        Whether the confounds that lie beside preprocessed images are regressed out.
+        Regress out the confounds beside preprocessed images.
     memory : str | joblib.Memory | None
         Cache of masked series, as in :func:`from_nifti`.
     column : str
-        Column of ``events.tsv`` that says what happened.
+        Column of ``events.tsv`` with the trial type.
 
     Returns
     -------
@@ -157,16 +155,16 @@ def epochs_from_bids(
         gaps of a discontinuous file included), ``duration`` (s). EEG and MEG are one
         :class:`mne.Epochs` when channels, their positions, bad channels and sampling rates are
         the same in all runs, else :class:`Trials` of one-epoch Epochs. fMRI is :class:`Trials` of
-        :class:`~brainof_toolbox.Signals` with one sample: region series that were detrended and
-        z-scored over their run, then cut.
+        :class:`~brainof_toolbox.Signals` with one sample: region series, detrended and z-scored
+        over their run, then cut.
 
     Raises
     ------
     FileNotFoundError
         If a run has no events; the message names the expected file.
     ValueError
-        If no event is left, a column or trial type does not exist, or durations are needed that
-        ``events.tsv`` does not have.
+        If no event is left, a column or trial type does not exist, or required durations are
+        missing in ``events.tsv``.
 
     Warns
     -----
@@ -176,8 +174,8 @@ def epochs_from_bids(
 
     Notes
     -----
-    A trial begins with the volume whose start is nearest to its own (of two, the later). Trials
-    of one duration have one number of volumes, at least two.
+    A trial starts with the volume nearest to its start (of two, the later). Trials of one
+    duration have the same number of volumes, at least two.
     """
     check_number("shift", shift, low=0)
     for name, value in (("tmin", tmin), ("tmax", tmax)):
@@ -206,12 +204,12 @@ def epochs_from_bids(
 def _only_datatype(records):
     there = [name for name, key in DATATYPES.items() if any(key in item for item in records)]
     if len(there) > 1:
-        raise ValueError(f"The dataset holds {there}: choose one with datatype=.")
+        raise ValueError(f"The dataset has {there}: choose one with datatype=.")
     return there[0]
 
 
 def _read_tables(records, datatype, root, column, dropped):
-    """The runs that have the datatype, and their events."""
+    """Return the runs of the datatype, and their events."""
     key = DATATYPES[datatype]
     runs = [record for record in records if key in record]
     tables = []
@@ -223,7 +221,7 @@ def _read_tables(records, datatype, root, column, dropped):
 
 def _metadata(table, record):
     table = table.copy()
-    for name in reversed(_WHO):
+    for name in reversed(PER_SAMPLE):
         table.insert(0, name, record.get(name))
     return table
 
@@ -251,7 +249,7 @@ def _cut_recordings(runs, tables, event_id, span, baseline, dropped):
 
 
 def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
-    """Epochs of one recording, or None when no event can be cut."""
+    """Cut epochs of one recording; None if there are none."""
     import mne
 
     sfreq, name = raw.info["sfreq"], Path(raw.filenames[0]).name
@@ -285,19 +283,19 @@ def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
 
 
 def _refuse_together(starts, kinds, name):
-    """One piece of a recording cannot be a sample of two types."""
+    """Raise if events of two types have the same onset."""
     starts, kinds = np.asarray(starts), np.asarray(kinds)
     times, counts = np.unique(starts, return_counts=True)
     twice = kinds[np.isin(starts, times[counts > 1])]
     if len(twice):
         raise ValueError(
-            f"{name}: events of several types start together: {sorted(set(twice))}. Choose with "
-            "event_id=."
+            f"{name}: events of several types have the same onset: {sorted(set(twice))}. Choose "
+            "with event_id=."
         )
 
 
 def _put_together(cut):
-    """One Epochs when nothing but the data differs, else one-epoch Epochs."""
+    """Concatenate Epochs of equal channels and rates, else return one-epoch Epochs."""
     import mne
     import pandas as pd
 
@@ -355,14 +353,14 @@ def _cut_images(runs, tables, tmin, tmax, dropped, *, shift, masker, confounds, 
 
 
 def _nearest(volumes):
-    """Whole volumes; halves go up."""
-    # Rounded to even numbers, every other trial would begin a volume too early: with a TR of 2 s
+    """Round to whole volumes; halves up."""
+    # With rounding to even, every other trial would start a volume too early: with a TR of 2 s
     # and a delay of 5 s, 4 s and 6 s after onsets at 40 s and 70 s.
     return np.floor(np.round(volumes + 0.5, 6)).astype(int)  # 6 digits: TR is 1 / sfreq
 
 
 def _spans(table, tmin, tmax, path):
-    """Length of each trial in seconds."""
+    """Return the duration of each trial in seconds."""
     if tmax is not None:
         return np.full(len(table), tmax - tmin)
     if table["duration"].isna().any():
@@ -374,15 +372,15 @@ def _spans(table, tmin, tmax, path):
 
 
 def _read_run(path, record, masker, confounds, memory):
-    """Region series of a run, each detrended and z-scored over it."""
+    """Read the region series of a run, detrended and z-scored."""
     from nilearn.signal import clean
 
     from .images import from_nifti
     from .regions import resolve_masker
 
     masker = resolve_masker(masker)
-    # Confounds are detrended with the series: taking the trend out after them would bring back
-    # what of them it had hidden.
+    # Confounds are detrended with the series: detrending afterwards would bring back parts of
+    # the confounds.
     masker.detrend = True
     run = from_nifti(
         path,
@@ -391,7 +389,7 @@ def _read_run(path, record, masker, confounds, memory):
         confounds=record.get("confounds") if confounds else None,
         memory=memory,
     )
-    if len(run.stretches) > 1:
+    if len(run.good_segments) > 1:
         raise ValueError(
             f"{path}: the confounds leave out volumes inside the run, so that trials cannot be "
             "cut. Pass confounds=False."
@@ -416,5 +414,5 @@ def _cut_run(run, start, length, first, record):
         ch_pos=run.ch_pos,
         onset=[(start + first) / run.sfreq],
         has_baseline=True,
-        **{name: (record.get(name),) for name in _WHO},
+        **{name: (record.get(name),) for name in PER_SAMPLE},
     )

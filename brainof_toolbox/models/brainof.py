@@ -159,7 +159,7 @@ class BrainOF(nn.Module):
         latents : torch.Tensor, shape (B, M, D)
             The embedding.
         balance : torch.Tensor, shape ()
-            Mean over all gates; 1 when experts are evenly used. Only if asked for.
+            Mean over all gates; 1 when experts are evenly used. Only on request.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class BrainOF(nn.Module):
         return_balance : bool
             Return the auxiliary loss of the experts too.
         routing : RoutingRecord | None
-            As above.
+            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
         group : str
             Group of latents that is read, where the network has ``latent_groups``.
 
@@ -214,7 +214,7 @@ class BrainOF(nn.Module):
         values : torch.Tensor, shape (B, S, P)
             Patches; meaningless where the queries are padding.
         balance : torch.Tensor, shape ()
-            As above. Only if asked for.
+            Mean over all gates of the decoder. Only on request.
 
         Raises
         ------
@@ -240,7 +240,7 @@ class BrainOF(nn.Module):
         queries : TokenBatch
             One per channel: where and what, and as when the middle and the length of the sample.
         routing : RoutingRecord | None
-            As above.
+            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
 
         Returns
         -------

@@ -34,8 +34,10 @@ __all__ = [
     "Checkpoint",
     "checkpoint_contents",
     "describe_checkpoints",
+    "find_bundled",
     "known_checkpoints",
     "load_checkpoint",
+    "read_checkpoint_config",
     "save_checkpoint",
 ]
 
@@ -220,6 +222,22 @@ def known_checkpoints():
     if not WEIGHTS_FOLDER.is_dir():
         return []
     return sorted(path.name for path in WEIGHTS_FOLDER.iterdir() if (path / CONFIG).is_file())
+
+
+def read_checkpoint_config(path_or_name):
+    """Return the configuration and the preprocessing of a checkpoint without its weights."""
+    directory, root = _resolve(path_or_name)
+    return _read_config(_member(directory, CONFIG, root))
+
+
+def find_bundled(sha256):
+    """Return the name of the bundled checkpoint with these weights, or None."""
+    for name in known_checkpoints():
+        folder = WEIGHTS_FOLDER / name
+        manifest = read_json(_member(folder, MANIFEST, folder.resolve()))
+        if manifest.get("sha256") == sha256:
+            return name
+    return None
 
 
 def describe_checkpoints():

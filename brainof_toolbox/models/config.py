@@ -52,8 +52,8 @@ class BrainOFConfig:
     patch_size : int
         Time points P of a patch, at most 4096.
     n_encoder_blocks, n_decoder_blocks : int
-        [D] ARNESS blocks that write to the latents and that read from them. Two of each: the
-        second look is steered by what the first one found, and the published totals fit.
+        [D] ARNESS blocks that write to the latents and that read from them. Two of each: queries
+        of the second block depend on the output of the first, and the published totals fit.
     decoder_input : {"residual", "latents"}
         [D] Input of the decoder: ``"residual"``, the latents minus their initial values, whose
         effect alone becomes a patch; or ``"latents"``, the latents themselves, added to the query.
@@ -99,8 +99,8 @@ class BrainOFConfig:
         [D] Shortest and longest wavelength in s, and how many. A patch at 256 Hz lasts 0.25 s, an
         fMRI run up to 500 s.
     latent_init : {"located", "random"}
-        [D] ``"located"`` spreads the latents over the head and over time and lets each look near
-        its own point at first. Random latents start as nearly equal averages over all
+        [D] ``"located"`` spreads the latents over the head and over time; each attends to tokens
+        near its own point at first. Random latents start as nearly equal averages over all
         tokens, and few trials do not separate them.
     latent_span : float
         [D] Time in s over which located latents are spread, denser at the beginning, so that an
@@ -111,13 +111,12 @@ class BrainOFConfig:
         About the spacing of sensors and a fraction of a patch: with twice that, fewer simulated
         trials were classified correctly.
     key_content_init : float
-        [D] Initial gain of a token's content in its attention key. Small, so that where and when
-        decide first; learned per channel.
+        [D] Initial gain of a token's content in its attention key. Small, so that position and
+        time determine attention at first; learned per channel.
     resampler_scale_init : float
-        [D] Initial LayerScale of cross-attention. Larger than ``layer_scale``, as all content
-        enters the latents through this door; small enough that the second block still finds in
-        its queries where they look (at 1 a linear readout loses what the first block gave it,
-        and training is no faster).
+        [D] Initial LayerScale of cross-attention. Larger than ``layer_scale``, because all content
+        enters the latents here; small enough that queries of the second block keep their position
+        (at 1 less can be read out linearly, and training is no faster).
     layer_scale : float
         [D] Initial LayerScale of every other branch. Small: a deep stack starts near identity.
     norm_eps : float

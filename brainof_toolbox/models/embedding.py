@@ -100,7 +100,7 @@ def _smoother(patch_size, corner):
 
 
 class PlaceEmbedding(nn.Module):
-    """Where, when and what: position, orientation, sensor type, time, duration, modality.
+    """Embed the context of a patch: position, orientation, sensor type, time, duration, modality.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ _KERNELS = [
 
 
 class _Process:
-    """How many are inside, and how to put back what they set aside."""
+    """Number of threads inside, and how to restore what they set aside."""
 
     lock = threading.Lock()
     n_inside = 0

@@ -25,7 +25,7 @@ __all__ = [
 
 
 class BiasFreeLinear(nn.Linear):
-    """Linear map without bias whose weights are drawn from a given generator.
+    """Linear map without bias; its weights are drawn from a given generator.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Fourier(nn.Module):
         self.register_buffer("angular", angular, persistent=False)  # (N,)
 
     def forward(self, x):
-        """Encode."""
+        """Encode values."""
         # x (...) -> features (..., 2 N).
         angle = x[..., None] * self.angular  # (..., N)
         return torch.cat([angle.cos(), angle.sin()], dim=-1)  # (..., 2N)

@@ -60,7 +60,7 @@ class Experts(nn.Module):
         return self.looped(x, counts)
 
     def looped(self, x, counts):
-        """One matrix product per expert over contiguous slices: fastest on CPU, any precision."""
+        """Multiply per expert over contiguous slices: fastest on CPU, any precision."""
         # x (N K, D), counts (E,) -> x (N K, D).
         slices = x.split(counts.tolist())
         # Unbound once: indexing the stack per expert would allocate its whole gradient each time.
@@ -83,7 +83,7 @@ class Experts(nn.Module):
         return out
 
     def grouped(self, x, counts):
-        """All experts in one grouped product, with offsets that stay on the device."""
+        """Multiply all experts in one grouped product, with offsets that stay on the device."""
         # x (N K, D), counts (E,) -> x (N K, D).
         kind = _working_type(x)
         offsets = counts.cumsum(0).to(torch.int32)  # (E,)
@@ -160,7 +160,7 @@ def dense_experts(width, hidden, top_k):
 
 
 def balance_loss(probability, chosen, group, is_counted=None, n_groups=8):
-    """Auxiliary loss that is least, namely 1, when experts are used evenly in each group."""
+    """Return the auxiliary loss; its minimum, 1, is an even use of experts in each group."""
     # For a group of tokens with share ``f_e`` sent to expert e and mean probability ``p_e`` it is
     # ``E * sum_e f_e p_e``; groups are averaged by their number of tokens. A group holds the rows
     # that read the same modalities: experts may specialise only as far as each modality has

@@ -1,4 +1,4 @@
-"""Which parameters decay, and how the learning rate of a run rises and falls."""
+"""Weight decay by parameter, and the schedule of the learning rate."""
 
 from __future__ import annotations
 

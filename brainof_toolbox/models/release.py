@@ -1,8 +1,8 @@
 """The authors' released weights, run by the authors' own code.
 
-Their checkpoints (base to giant, CC BY-NC 4.0) belong to a network whose state dictionary is not
-described anywhere, so that they cannot be read into ours. What is here wraps a clone of their
-repository and a file of weights, both on this machine, as a frozen backbone that every estimator
+Their checkpoints (base to giant, CC BY-NC 4.0) belong to a network with an undocumented state
+dictionary, so that they cannot be read into ours. This module wraps a clone of their repository
+and a file of weights, both on this machine, as a frozen backbone that every estimator
 takes in place of a checkpoint. It follows their model cards :footcite:p:`guo2026brainof`, and
 could be tested against a small stand-in that follows them too, not against the real weights.
 
@@ -45,7 +45,7 @@ class ReleasedBrainOF(nn.Module):
     transform : callable
         Their ``DataTransform``, made.
     clone : Clone
-        Whose code these are.
+        The clone with the authors' code.
     info : dict
         What ``checkpoint_info_`` shows.
     arguments : dict
@@ -100,7 +100,7 @@ class ReleasedBrainOF(nn.Module):
             If a sample is no array.
         ValueError
             If it is not (n_channels, n_times) or not finite, or their network returns something
-            else than the model card says.
+            else than the model card states.
         RuntimeError
             If their code fails.
         """
@@ -148,7 +148,7 @@ class ReleasedBrainOF(nn.Module):
         return self.network(*made) if isinstance(made, tuple) else self.network(made)
 
     def train(self, mode=True):
-        """Stay in evaluation mode: the network is frozen.
+        """Keep evaluation mode: the network is frozen.
 
         Parameters
         ----------
@@ -198,10 +198,10 @@ def load_release(
         The ``.pth`` file. A distributed checkpoint (giant) is refused; the error gives the
         command that converts it.
     variant : str
-        ``"base"``, ``"large"``, ``"huge"`` or ``"giant"``: the factory is the one whose name
+        ``"base"``, ``"large"``, ``"huge"`` or ``"giant"``: the factory with a name that
         starts with ``brainof_<variant>_``. Where there are several, pass its whole name.
     run_their_code : bool
-        Say ``True`` if you trust the clone.
+        Give ``True`` if you trust the clone.
     transform_parameters : dict | None
         Of their ``DataTransform``; ``None`` makes it without any.
     embedding_size : int | None
@@ -227,8 +227,8 @@ def load_release(
         If the clone or the weights are not there.
     ValueError
         If ``run_their_code`` was not given; if the clone is not what the model card describes; if
-        the weights hold code, are damaged, or are not those of the network. Messages say what was
-        expected and what was found.
+        the weights hold code, are damaged, or are not those of the network. Messages state what
+        was expected and what was found.
     ImportError
         If importing the clone fails, most often for a package that is not installed.
     RuntimeError
@@ -328,7 +328,7 @@ def _reload(arguments, sha256):
 
 
 def _as_sample(sample, i, tail):
-    """A contiguous float32 array of whole patches."""
+    """Return a contiguous float32 array of whole patches."""
     if isinstance(sample, torch.Tensor):
         sample = sample.detach().cpu().numpy()
     if not isinstance(sample, np.ndarray):

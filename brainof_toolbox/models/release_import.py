@@ -76,7 +76,7 @@ class Clone:
         except (Exception, SystemExit) as error:
             raise ImportError(
                 f"Importing {name!r} from {self.root} failed with {type(error).__name__}: "
-                f"{error}. Install what the repository asks for."
+                f"{error}. Install what the repository requires."
             ) from error
         if not self._holds(module):
             raise ValueError(
@@ -86,7 +86,7 @@ class Clone:
         return module
 
     def _names(self):
-        """Top-level names that mean something of the clone while it runs."""
+        """List top-level names that belong to the clone while it runs."""
         names = {_top(key) for key in self._modules}
         for entry in self.root.iterdir():
             if entry.suffix == ".py" or entry.is_dir():

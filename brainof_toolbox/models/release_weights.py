@@ -1,4 +1,4 @@
-"""Weights that somebody else saved with torch, read without running what is pickled in them."""
+"""Read weights of others that torch saved, without running pickled code."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HOW_TO_CONVERT = (
 
 
 def check_file(checkpoint):
-    """Refuse what is no file; tell how a distributed checkpoint becomes one."""
+    """Refuse what is no file; explain how to convert a distributed checkpoint."""
     if checkpoint.is_dir():
         raise ValueError(
-            f"{checkpoint} is a folder, as of a distributed checkpoint, whose table of contents "
+            f"{checkpoint} is a folder, as of a distributed checkpoint. Its table of contents "
             "is a pickle that could run code: a .pth file is needed. If you trust it, convert it "
             "once with torch's dcp_to_torch_save, in an environment that may run what it holds: "
             "python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
@@ -80,7 +80,7 @@ def _leaves(content, path=()):
 
 
 def _unwrap(entries, origin):
-    """Go down to the dict of weights, through one known key at a time."""
+    """Return the dict of weights under known keys."""
     while any(len(path) != 1 for path in entries):
         tops = sorted({path[0] for path in entries if path})
         found = [top for top in tops if top in WRAPPERS]

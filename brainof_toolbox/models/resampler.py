@@ -1,6 +1,6 @@
 """ARNESS, the Any-Resolution Neural Signal Sampler: cross-attention from queries to a source.
 
-The encoder lets latents query tokens :footcite:p:`jaegle2021perceiver`; the decoder lets target
+In the encoder latents query tokens :footcite:p:`jaegle2021perceiver`; in the decoder target
 patches query latents. Both see, for each source vector, its place (where, when) and its content.
 
 B batch, T queries, S source vectors, M latents, D width, H heads, W width of a head
@@ -173,7 +173,7 @@ class FeedForward(nn.Module):
 
 
 class Arness(nn.Module):
-    """A stack of blocks that lets queries read a source of any size.
+    """A stack of cross-attention blocks from queries to a source of any size.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Checks on files that somebody else may have written; nothing here executes anything."""
+"""Checks on untrusted files; nothing here executes code from them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refuse_code(content, path):
         for key in content:
             if key in CODE_KEYS:
                 raise ValueError(
-                    f"{path} asks for code to be run ({key!r}), which is never done. Remove the "
+                    f"{path} requests that code be run ({key!r}), which is never done. Remove the "
                     f"key if you trust the rest."
                 )
     for value in content.values() if isinstance(content, dict) else content:

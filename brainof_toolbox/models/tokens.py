@@ -88,7 +88,7 @@ class TokenBatch(TensorFields):
 
     @property
     def is_shared(self):
-        """Whether all samples share one layout."""
+        """Return True if all samples share one layout."""
         return len(self.position) == 1
 
     def unshare(self):

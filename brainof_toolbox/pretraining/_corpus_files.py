@@ -1,4 +1,4 @@
-"""How the files of a corpus are read and checked: numpy and the standard library only."""
+"""Reading and checks of the files of a corpus: numpy and the standard library only."""
 
 from __future__ import annotations
 
@@ -157,10 +157,10 @@ def _list_files(directory):
 
 
 class FlatFile:
-    """A flat ``.npy`` file, mapped into memory and not read until it is asked for.
+    """A flat ``.npy`` file, mapped into memory and read on demand.
 
     Left alone, the system reads far around each page that is touched, and counts all that was ever
-    touched as this process's memory. With advice it reads just what is asked for (a sample of a
+    touched as this process's memory. With advice it reads no more than needed (a sample of a
     file that it has not cached: 0.1 instead of 2 ms, see ``benchmarks/corpus.py``), and memory
     does not grow.
     """
@@ -182,7 +182,7 @@ class FlatFile:
 
     @contextmanager
     def reading(self, start, stop):
-        """View some values, for a moment."""
+        """Yield a view of some values."""
         # -> values (stop - start,).
         if not self._has_advice:
             yield self.values[start:stop]
@@ -199,7 +199,7 @@ class FlatFile:
 
 
 def member(directory, name):
-    """Path of a file that truly lies in the corpus."""
+    """Return the path of a file, checked to lie in the corpus."""
     path = directory / name
     if not path.is_file():
         raise FileNotFoundError(

@@ -29,7 +29,7 @@ class TrainState:
 
     @property
     def ema(self):
-        """Averages by name, or None."""
+        """Return averages by name, or None."""
         return None if self.average is None else self.average.values
 
 

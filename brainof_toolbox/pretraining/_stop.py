@@ -34,7 +34,7 @@ class StopRequest:
         self.number = number
 
     def leave(self):
-        """End as the signal would have: after Ctrl-C here, after SIGTERM anywhere else."""
+        """Exit as the signal would have: by KeyboardInterrupt, or SystemExit with code 143."""
         if self.number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)

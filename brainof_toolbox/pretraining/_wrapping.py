@@ -1,4 +1,4 @@
-"""What torch puts around a network for several processes: copies (DDP) or parts (FSDP)."""
+"""Wrappers of a network for several processes: copies (DDP) or parts (FSDP)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def device_of(device, local, n_ranks):
     n_devices = torch.cuda.device_count()
     if index >= n_devices:
         raise ValueError(
-            f"The parameter 'device' asks for GPU {index}, but this machine has {n_devices}. "
+            f"The parameter 'device' names GPU {index}, but this machine has {n_devices}. "
             f"Start no more processes than GPUs, or pass device='cpu'."
         )
     return torch.device("cuda", index)

@@ -17,9 +17,9 @@ from .._utils.logging import progress, warn
 from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
+from ..io.inputs import ReadOptions
 from ..io.regions import resolve_masker
 from ..preprocessing import Preprocessing
-from ..samples import Reading
 from .build_folder import BuildFolder, writing
 from .build_keys import options_key, recording_keys
 from .build_part import BuildOptions, build_part
@@ -128,7 +128,7 @@ def build_corpus(
         window,
         fmri_volumes,
         dtype,
-        Reading(None, missing_positions, masker, memory),
+        ReadOptions(None, missing_positions, masker, memory),
     )
     check_option("on_error", on_error, ("skip", "raise"))
     if not isinstance(n_jobs, int) or n_jobs == 0:
@@ -185,7 +185,7 @@ def _digest(value):
 
 
 def _open_existing(directory, request):
-    """The corpus that is there already, when the same call made it; refuse anything else."""
+    """Open the existing corpus if the same call made it; refuse anything else."""
     if not os.path.lexists(directory):
         return None
     if not directory.is_dir():
@@ -338,7 +338,7 @@ def _header(options, request, recordings):
 
 
 def _report(corpus, n_recordings):
-    """Say what was left out."""
+    """Report what was left out."""
     if corpus.skipped:
         first = corpus.skipped[0]
         warn(

@@ -89,8 +89,8 @@ class BuildFolder:
         for item, source in zip(items, sources, strict=True):
             rows = item.get("rows", ())
             for row in rows:
-                whose = {"dataset": source["dataset"], "licence": source["licence"]}
-                entry = {**row, **whose, "recording": n_recordings, "file": item["file"]}
+                origin = {"dataset": source["dataset"], "licence": source["licence"]}
+                entry = {**row, **origin, "recording": n_recordings, "file": item["file"]}
                 lines.append(dump(entry).encode() + b"\n")
             if rows:
                 used.update(file_names(item["file"]))

@@ -1,4 +1,4 @@
-"""When two builds, or two recordings, are the same: hashes of options and of sources."""
+"""Identity of builds and recordings: hashes of options and of sources."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _identity(item, reading, folders):
 
 
 def _raw_identity(raw):
-    """What else decides the samples of a recording that stayed on disk."""
+    """Return what else determines the samples of a recording on disk."""
     import joblib
 
     notes = raw.annotations
@@ -90,7 +90,7 @@ def _raw_identity(raw):
 
 
 def _image_identity(image, folders):
-    """Of an image on disk its file, of one in memory its voxels and header."""
+    """Identify an image on disk by its file, one in memory by its voxels and header."""
     import joblib
     import nibabel
 
@@ -115,7 +115,7 @@ def _content(item, reading):
 
 
 def neighbourhood(path, folders):
-    """Stamp a file and those beside it that belong to it: headers, data, sidecars."""
+    """Stamp a file and the files beside it that belong to it: headers, data, sidecars."""
     # They share the first word of its name; ``.json`` and ``.tsv`` above it, as far as a dataset
     # reaches, may apply to it too.
     stamps = list(_list(path.parent, folders).get(_first_word(path.name), ()))
@@ -136,7 +136,7 @@ def _first_word(name):
 
 
 def _list(folder, folders):
-    """Stamps of the files in a folder, by the first word of their names."""
+    """Stamp the files of a folder, by the first word of their names."""
     if folder not in folders:
         folders[folder] = {}
         for path in sorted(folder.iterdir()):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+from ..io.inputs import ReadOptions
 from ..preprocessing import Preprocessing, preprocess
-from ..samples import Reading
 from .build_folder import CorpusWriteError, writing
 from .build_sources import Simulated, read_samples
 from .recording_writer import RecordingWriter
@@ -22,7 +22,7 @@ class BuildOptions:
     preprocessing: Preprocessing  # With the windows of EEG and MEG
     fmri_volumes: int  # Longest window of fMRI
     dtype: str  # Of the values on disk
-    reading: Reading  # How recordings are read
+    reading: ReadOptions  # How recordings are read
 
 
 def build_part(recording, stem, folder, options):
@@ -52,7 +52,7 @@ def _write_part(recording, stem, folder, options):
         for signals in read_samples(item, options.reading):
             if recording.subject is not None:
                 signals = signals.replace(subject=(recording.subject,) * len(signals))
-            seconds = sum(stop - start for start, stop in signals.stretches) / signals.sfreq
+            seconds = sum(stop - start for start, stop in signals.good_segments) / signals.sfreq
             is_fmri = signals.modality == "fmri"
             window = options.fmri_volumes / signals.sfreq if is_fmri else None
             windows = preprocess(signals, options.preprocessing, window=window)
@@ -76,7 +76,7 @@ def _reason(error, recording):
 
 
 def _without_path(text, recording):
-    """Call a recording by its name below the source; at the beginning that goes without saying."""
+    """Shorten a path in a message to the name below the source; drop it at the beginning."""
     if isinstance(recording.item, str):
         text = text.removeprefix(f"X[0] ({recording.item})")
         text = text.replace(recording.item, recording.name)

@@ -1,4 +1,4 @@
-"""What a corpus is built from: BIDS datasets, folders, files, lists, objects, simulations."""
+"""Sources of a corpus: BIDS datasets, folders, files, lists, objects, simulations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 from .._utils.logging import warn
 from .._utils.unique import load_json
 from .._utils.validation import check_number
+from ..io.bids_names import subject_of
+from ..io.inputs import open_samples
 from ..io.splits import describe_later_parts, find_later_parts
-from ..samples import as_sources
 from ..signals import PairedSignals, as_parts
 
 #: Endings of recordings that MNE reads, and of images, in a folder. Other files are passed over.
@@ -38,12 +39,12 @@ ACCEPTED = (
 class Recording:
     """One thing that is read at once."""
 
-    # What :func:`~brainof_toolbox.samples.as_sources` takes in a list, or a :class:`Simulated`
+    # What :func:`~brainof_toolbox.io.inputs.open_samples` takes in a list, or a :class:`Simulated`
     item: object
     name: str  # What to call it: its path below the source
     dataset: str  # Name of the dataset
     licence: str | None = None  # Licence of the dataset
-    subject: str | None = None  # Whose it is; ``None`` asks the samples
+    subject: str | None = None  # ``None``: that of the samples
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Simulated:
 
 def read_samples(item, reading):
     """Read a recording, a bounded number of samples at a time."""
-    for source in as_sources([item], reading):
+    for source in open_samples([item], reading):
         for start in range(0, source.n_samples, _AT_ONCE):
             signals = source.read(slice(start, min(start + _AT_ONCE, source.n_samples)))
             for name, part in as_parts(signals).items():
@@ -248,14 +249,14 @@ def _relative(path, root):
 
 
 def paths_of(value):
-    """Files that something on disk is read from."""
+    """List the files that a source on disk is read from."""
     if hasattr(value, "find_matching_sidecar"):
         return [Path(value.fpath)]
     return [Path(value).absolute()] if isinstance(value, (str, os.PathLike)) else []
 
 
 def _folder(folder, bids):
-    """All recordings below a folder, split ones by their first file; BIDS datasets as such."""
+    """List the recordings below a folder: split ones by their first file, BIDS datasets whole."""
     found = []
     for path, is_root in _walk(folder):
         if is_root:
@@ -291,11 +292,11 @@ def _walk(folder):
 
 def _file(path, folder):
     name = _relative(path, folder)
-    subject = re.findall(r"(?:^|[/\\_])sub-([a-zA-Z0-9]+)", name)
+    subject = subject_of(name)
     stem = path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".fif")
     return Recording(
         os.fspath(path),
         name,
         folder.name,
-        subject=subject[-1] if subject else stem.partition(".")[0],
+        subject=subject or stem.partition(".")[0],
     )

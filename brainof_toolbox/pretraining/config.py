@@ -22,7 +22,7 @@ _OF_TERMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingConfig:
-    """How a network is pretrained by Masked Temporal-Frequency Modeling.
+    """Parameters of pretraining by Masked Temporal-Frequency Modeling.
 
     The objective is that of :footcite:p:`guo2026brainof`; its numbers are not published. Every
     field is our decision.

@@ -53,9 +53,9 @@ class CorpusSample(NamedTuple):
 
 
 class Corpus:
-    """What ``brainof corpus build`` wrote: preprocessed samples of EEG, MEG and fMRI.
+    """Preprocessed samples of EEG, MEG and fMRI, as ``brainof corpus build`` wrote them.
 
-    Opening reads the index only. A sample is read from a memory map when it is asked for, so
+    Opening reads the index only. A sample is read from a memory map on demand, so
     memory and time per sample do not grow with the corpus. It pickles without its open files, and
     any number of processes may read one directory, which may be read-only.
 
@@ -162,7 +162,7 @@ class Corpus:
 
     @property
     def n_bytes(self):
-        """Bytes of samples and scales on disk."""
+        """Return the bytes of samples and scales on disk."""
         values = sum(entry.size for entry in self.entries)
         return values * self.dtype.itemsize + 4 * sum(entry.scale_size for entry in self.entries)
 
@@ -178,7 +178,7 @@ class Corpus:
 
     @cached_property
     def modality(self):
-        """Modality of every sample, shape (n_samples,), index into ``("eeg", "meg", "fmri")``."""
+        """Return the modality of every sample, index into ``("eeg", "meg", "fmri")``."""
         return self._by_sample([MODALITY_CODES.index(entry.modality) for entry in self.entries])
 
     @cached_property
@@ -332,7 +332,7 @@ class Corpus:
         return np.repeat(np.array(values, np.int32), np.diff(self._first))
 
     def _files(self, name):
-        """Values and scales of a recording; each step is one operation, so threads may share."""
+        """Return values and scales of a recording; each step is atomic, so threads may share."""
         maps = self._open.pop(name, None) or self._map(name)
         self._open[name] = maps
         while len(self._open) > MAX_OPEN:

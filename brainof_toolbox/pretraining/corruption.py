@@ -1,4 +1,4 @@
-"""What pretraining takes away from a sample: Fourier components first, then patches.
+"""Corruption of samples in pretraining: Fourier components are removed, then patches hidden.
 
 The Fourier transform runs along time in each channel of EEG and MEG, and across the ordered
 regions at each time point of fMRI. All samples of a batch are equally long along that axis, so
@@ -22,7 +22,7 @@ FMRI = MODALITY_CODES.index("fmri")
 
 @dataclass(eq=False)
 class Masks(TensorFields):
-    """What is taken away from the samples of a :class:`GridBatch`."""
+    """Masks of the samples of a :class:`GridBatch`."""
 
     is_hidden: torch.Tensor  # (B, C, N) True where a patch is hidden
     # (B, C, F) True where a component of the orthonormal real Fourier transform is removed

@@ -13,7 +13,7 @@ from ..models.config import MODALITY_CODES
 from .log import TERM_STEPS, read_log
 from .run_dir import LOG, RUN
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; line styles do so in grey.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; line styles differ in grey.
 _LOOKS = {"eeg": ("#0072B2", "-"), "meg": ("#D55E00", "--"), "fmri": ("#009E73", "-.")}
 _NAMES = {"eeg": "EEG", "meg": "MEG", "fmri": "fMRI"}
 _GREY = "0.35"
@@ -45,7 +45,7 @@ def _read_settings(path):
 
 
 def _draw(lines, settings, name):
-    """Six panels: what is learned above, how below."""
+    """Draw six panels: losses above, optimisation below."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -86,7 +86,7 @@ def _draw(lines, settings, name):
 
 
 def _series(lines, term, modality):
-    """Steps and values where the modality was drawn."""
+    """Return steps and values where the modality was drawn."""
     rows = [
         (line["step"], line[term][modality]) for line in lines if modality in line.get(term, {})
     ]
@@ -95,7 +95,7 @@ def _series(lines, term, modality):
 
 
 def _plot_series(axes, lines, modality, term, look=None):
-    """Thin: each line of the log; thick: their running mean."""
+    """Plot each line of the log thin, and their running mean thick."""
     colour, style, label = look or (*_LOOKS[modality], _NAMES[modality])
     steps, values = _series(lines, term, modality)
     smooth = smooth_curve(values)
@@ -105,7 +105,7 @@ def _plot_series(axes, lines, modality, term, look=None):
 
 
 def smooth_curve(values):
-    """Centred mean over a tenth of the run, narrower at both ends."""
+    """Return the centred mean over a tenth of the run, narrower at both ends."""
     reach = len(values) // 20
     if reach == 0:
         return values
@@ -126,7 +126,7 @@ def _plain_ticks(axes):
 
 
 def _plot_optimizer(axes, lines, settings):
-    """Gradient norm on the left, learning rate on the right."""
+    """Plot gradient norm on the left, learning rate on the right."""
     steps = np.array([line["step"] for line in lines])
     norm = np.array([line["gradient_norm"] for line in lines])
     if len(norm) > 20:
@@ -152,7 +152,7 @@ def _plot_optimizer(axes, lines, settings):
 
 
 def _plot_routing(axes, lines, found):
-    """Entropy of the gates, beside that of an even choice."""
+    """Plot the entropy of the gates, beside that of an even choice."""
     for modality in found:
         _plot_series(axes, lines, modality, "routing_entropy")
     n_experts = max(

@@ -127,7 +127,7 @@ class DistributedRun:
             yield
 
     def clip_gradients(self, parameters, max_norm):
-        """Shorten the gradient where it is too long, all parameters together."""
+        """Scale the gradient of all parameters down to the largest allowed norm."""
         parameters = [p for p in parameters if p.grad is not None]
         with self._explain_lost_peer("while clipping gradients"):
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])

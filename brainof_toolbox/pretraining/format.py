@@ -84,7 +84,7 @@ def name_files(values, scales):
 
 
 def header_bytes(size, dtype):
-    """Head of a flat ``.npy`` file."""
+    """Return the header of a flat ``.npy`` file."""
     kind = np.dtype(dtype).newbyteorder("<").str
     text = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': ({size},), }}"
     text = text.ljust(HEAD - 11) + "\n"

@@ -50,18 +50,18 @@ def read_microbatches(corpus, sampler, config, steps, mine, *, patch_size=64, pi
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
         worker_init_fn=_let_the_main_process_decide,
-        generator=torch.Generator("cpu"),  # else the global one is asked for a seed
+        generator=torch.Generator("cpu"),  # else the global one draws a seed
     )
     batches = iter(loader)
     try:
-        yield _told(batches)
+        yield _explain_lost_reader(batches)
     finally:
-        # Not left to the collector: an error that somebody keeps would keep the processes too.
+        # Not left to the collector: an error that is kept would keep the processes too.
         getattr(batches, "_shutdown_workers", lambda: None)()
 
 
 class _Plan:
-    """What to read, in order: the main process plans, the others only read."""
+    """Batches to read, in order: the main process plans, the others only read."""
 
     def __init__(self, sampler, steps, mine):
         self.sampler, self.steps, self.mine = sampler, steps, mine
@@ -76,8 +76,8 @@ class _Plan:
                 yield step, number, plan[number], asks_terms
 
 
-def _told(batches):
-    """Say what it means when a reading process is gone."""
+def _explain_lost_reader(batches):
+    """Yield batches; raise an error that explains the loss of a reading process."""
     while True:
         try:
             batch = next(batches)

@@ -148,7 +148,7 @@ def _plus(one, other):
 
 
 def _make_line(step, sums, rate, epochs):
-    """Means by term and modality, and speeds."""
+    """Return means by term and modality, and speeds."""
     seconds = max(sums["seconds"], 1e-9)
     line = {
         "step": step,

@@ -25,13 +25,13 @@ N_GROUPS = 2 ** len(MODALITY_CODES)  # of the balance loss: which modalities a s
 
 
 class Objective(nn.Module):
-    """The loss that a network is pretrained by :footcite:p:`guo2026brainof`.
+    """Compute the loss of pretraining :footcite:p:`guo2026brainof`.
 
     1. Components of the signal are removed, along time for EEG and MEG, across the ordered regions
     at each time point for fMRI (:func:`.corruption.corrupt`). 2. Patches of what remains are
-    hidden. 3. The latents read the visible patches, and are asked for all patches of the sample.
-    4. The answer is compared with the original signal: on hidden patches in time, and on removed
-    components in frequency. ``loss = (1 - frequency_weight) * time + frequency_weight *
+    hidden. 3. The latents read the visible patches, and the decoder predicts all patches of the
+    sample. 4. Predictions are compared with the original signal: on hidden patches in time, and on
+    removed components in frequency. ``loss = (1 - frequency_weight) * time + frequency_weight *
     frequency``, both Smooth L1 (of unit beta), averaged within each sample, then over samples.
 
     With ``spectrum_weight`` a third term asks for the strength of rhythms, which has no phase and

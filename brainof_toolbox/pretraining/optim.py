@@ -26,7 +26,7 @@ def parameter_groups(module, weight_decay):
 
 
 def _decoder_parameters(module):
-    """Which parameters belong to what reads the latents: their identities."""
+    """Return the identities of the parameters that decode latents."""
     models = [part for part in module.modules() if isinstance(part, BrainOF)]
     parts = [part for model in models for part in model.decoder_parts()]
     return {id(parameter) for part in parts for parameter in part.parameters()}

@@ -13,7 +13,7 @@ import torch.distributed as dist
 # keep that group for ever; so it has to be imported before there is one.
 import torch.distributed.nn.functional  # noqa: F401
 
-#: Seconds in which a thread that has delivered a result lets go of its tensors; it takes less
+#: Seconds in which a thread that has delivered a result releases its tensors; it takes less
 #: than one millisecond unless all processors are busy.
 LET_GO = 0.2
 
@@ -33,7 +33,7 @@ def make_group(device, timeout, alone=False):
 
 def end_group():
     """End the process group and the threads that its collectives run in."""
-    # A thread of gloo that lets go of a tensor while the interpreter ends aborts the process
+    # A thread of gloo that releases a tensor while the interpreter ends aborts the process
     # (https://github.com/pytorch/pytorch/pull/179291). The threads end with the last object that
     # refers to the group. Networks in cycles are such objects, hence the collection; torch's
     # caches of sharded tensors are others, which cannot be cleared, hence the wait.

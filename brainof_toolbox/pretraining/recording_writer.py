@@ -39,7 +39,7 @@ def encode(data, dtype):
 
 
 def montage_table(signals):
-    """Where the channels are and what they measure, as a corpus keeps it."""
+    """Return position, orientation and type of the channels, as a corpus stores them."""
     # -> table (C, 7).
     kinds = [[SENSOR_TYPES.index(kind)] for kind in signals.ch_types]
     return np.hstack([signals.ch_pos, signals.ch_ori, kinds]).astype("<f4")
@@ -73,7 +73,7 @@ class RecordingWriter:
 
     @property
     def is_empty(self):
-        """Whether nothing was kept so far."""
+        """Return True if nothing was kept so far."""
         return self._sizes[VALUES] == 0
 
     def append(self, windows, seconds):

@@ -124,7 +124,7 @@ def hash_record(content):
 
 
 class RunDirectory:
-    """Where a run writes; only the main process does."""
+    """Directory of a run; only the main process writes to it."""
 
     def __init__(self, path):
         self.path = Path(os.path.abspath(path))

@@ -1,4 +1,4 @@
-"""Which samples make a step: from the seed and the number of the step alone.
+"""Draw the samples of a step from the seed and the number of the step alone.
 
 A step draws one bucket: samples of one modality that share the length of their Fourier axis (time
 points in EEG and MEG, regions in fMRI) and nearly share the other. Within a bucket samples come
@@ -129,7 +129,7 @@ class Sampler:
         return self._block[1]
 
     def _visits(self, block):
-        """How often each bucket was drawn before a block."""
+        """Count how often each bucket was drawn before a block."""
         while len(self._before) <= block:
             drawn = self._draws(len(self._before) - 1)
             counts = np.bincount(drawn, minlength=len(self.buckets))

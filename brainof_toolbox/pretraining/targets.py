@@ -35,14 +35,17 @@ class Targets:
     def second_order(self, sample):
         """Return log-covariances in bands (EEG, MEG) or Fisher's z (fMRI) of the places, (Q,)."""
         if _kind(sample) == "fmri":
-            return fisher_z(sample.data, self._map(sample))
+            return fisher_z(sample.data[None], self._map(sample))[0]
         _check_rate(sample, BANDS[-1][1])
-        return log_covariances(self._places(sample), sample.sfreq, BANDS, self.shrinkage)
+        places = self._places(sample)[None]
+        rows = log_covariances(places, sample.sfreq, BANDS, self.shrinkage)
+        return rows.ravel().astype(np.float32)
 
     def fine_spectrum(self, sample):
         """Return the log-power of lines 1 Hz apart at the places of EEG and MEG, (Q,)."""
         _check_rate(sample, LINES[-1][1])
-        return log_powers(self._places(sample), sample.sfreq, LINES).ravel()
+        rows = log_powers(self._places(sample)[None], sample.sfreq, LINES)
+        return rows.ravel().astype(np.float32)
 
     def columns(self, sample, name):
         """Compute the quantity that the read-out of a term predicts."""
@@ -51,7 +54,7 @@ class Targets:
     def course(self, sample):
         """Return the signal at the places of EEG and MEG, as a sample."""
         kind = _kind(sample)
-        position = self.virtual.positions(kind).astype(np.float32)  # (V, 3)
+        position = self.virtual.positions(self._montage(sample)).astype(np.float32)  # (V, 3)
         orientation = np.zeros_like(position)
         if kind == "meg":  # radial magnetometers
             orientation = position / np.linalg.norm(position, axis=1, keepdims=True)
@@ -76,21 +79,25 @@ class Targets:
         layout = (sample.position, sample.orientation, sample.sensor_type)
         key = (sample.modality, *(np.ascontiguousarray(part).tobytes() for part in layout))
         if key not in self._maps:
-            n_channels = len(sample.position)
-            signals = Signals(
-                data=np.zeros((1, n_channels, 1), np.float32),
-                sfreq=sample.sfreq,
-                modality=_kind(sample),
-                ch_names=[str(number) for number in range(n_channels)],
-                ch_types=[SENSOR_TYPES[kind] for kind in sample.sensor_type],
-                ch_pos=sample.position,
-                ch_ori=sample.orientation,
-            )
-            self._maps[key] = self.virtual.weights(signals)
+            self._maps[key] = self.virtual.weights(self._montage(sample))
         self._maps.move_to_end(key)
         while len(self._maps) > _MAX_MAPS:
             self._maps.popitem(last=False)
         return self._maps[key]
+
+    @staticmethod
+    def _montage(sample):
+        """Return signals without values on the channels of a sample."""
+        n_channels = len(sample.position)
+        return Signals(
+            data=np.zeros((1, n_channels, 1), np.float32),
+            sfreq=sample.sfreq,
+            modality=_kind(sample),
+            ch_names=[str(number) for number in range(n_channels)],
+            ch_types=[SENSOR_TYPES[kind] for kind in sample.sensor_type],
+            ch_pos=sample.position,
+            ch_ori=sample.orientation,
+        )
 
 
 def _kind(sample):

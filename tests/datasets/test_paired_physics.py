@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.signal import csd, welch
+from sphere_formulas import BASELINE, dipole_field, dipole_potential
 
 from brainof_toolbox.datasets.activity import (
     DEPTH,
@@ -16,14 +17,8 @@ from brainof_toolbox.datasets.activity import (
     simulate_activity,
 )
 from brainof_toolbox.datasets.bold import haemodynamic, power_drive, spread_weights
-from brainof_toolbox.datasets.forward import (
-    CENTRE,
-    RADIUS,
-    make_eeg_info,
-    make_gain,
-    make_meg_info,
-)
-from brainof_toolbox.datasets.physics import BASELINE, dipole_field, dipole_potential
+from brainof_toolbox.datasets.forward import make_eeg_info, make_gain, make_meg_info
+from brainof_toolbox.datasets.physics import CENTRE, RADIUS
 from brainof_toolbox.datasets.sources import orient, source_table
 from brainof_toolbox.io.regions import mni_to_head
 
@@ -46,6 +41,34 @@ def test_sources_mirror_each_other():
     assert np.allclose(
         np.rad2deg(np.arccos(np.clip(cosine, -1, 1))), source_table()["tilt"], atol=1e-4
     )
+
+
+def test_potential_of_a_sphere():
+    """A dipole at the centre has a closed form; elsewhere the mean over the sphere vanishes."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(20000, 3))
+    points *= 0.09 / np.linalg.norm(points, axis=1, keepdims=True)
+    q = np.array([[1e-8, 2e-8, -1e-8]])
+    centre = [dipole_potential(r, np.zeros((1, 3)), q)[0] for r in points[:5]]
+    assert np.allclose(centre, 3 * points[:5] @ q[0] / (4 * np.pi * 0.33 * 0.09**3))
+    values = [dipole_potential(r, np.array([[0.02, 0.03, 0.01]]), q)[0] for r in points]
+    assert abs(np.mean(values)) < 0.05 * np.std(values)
+
+
+def test_field_of_a_sphere():
+    """A radial dipole is silent; the field has neither sources nor, outside, currents."""
+    r0, r = np.array([[0.01, 0.02, 0.06]]), np.array([0.05, 0.02, 0.1])
+    assert np.allclose(dipole_field(r, r0, r0 * 1e-7), 0, atol=1e-24)
+    q, step = np.array([[1e-8, 0.0, 0.0]]), 1e-5
+    jacobian = np.array(
+        [
+            (dipole_field(r + e, r0, q) - dipole_field(r - e, r0, q))[0] / (2 * step)
+            for e in step * np.eye(3)
+        ]
+    )
+    size = np.abs(jacobian).max()
+    assert abs(np.trace(jacobian)) < 1e-6 * size
+    assert np.allclose(jacobian, jacobian.T, atol=1e-6 * size)
 
 
 @pytest.mark.parametrize("n_meg", [30, "neuromag-306"], ids=str)

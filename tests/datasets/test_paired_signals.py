@@ -30,36 +30,40 @@ def test_same_seed_same_signals(atlas):
     more, y_more, _ = make_paired_signals(masker=atlas, **{**SMALL, "n_subjects": 3})
     other, _, _ = make_paired_signals(masker=atlas, random_state=1, **SMALL)
     assert np.array_equal(y, y_again) and np.array_equal(y, y_more[:12])
-    assert groups.tolist() == ["01"] * 6 + ["02"] * 6 and X.parts["eeg"].subject == tuple(groups)
-    for name, part in X.parts.items():
-        assert np.array_equal(part.data, again.parts[name].data)
-        assert np.allclose(part.data, more.parts[name].data[:12], atol=0, rtol=1e-6)
-        assert not np.allclose(part.data, other.parts[name].data, atol=0)
+    assert groups.tolist() == ["01"] * 6 + ["02"] * 6 and X.by_modality["eeg"].subject == tuple(
+        groups
+    )
+    for name, part in X.by_modality.items():
+        assert np.array_equal(part.data, again.by_modality[name].data)
+        assert np.allclose(part.data, more.by_modality[name].data[:12], atol=0, rtol=1e-6)
+        assert not np.allclose(part.data, other.by_modality[name].data, atol=0)
 
 
 def test_shapes_and_positions(atlas):
     X, y, _ = make_paired_signals(masker=atlas, t_r=1.0, fmri_duration=20.0, **SMALL)
-    assert {name: part.shape for name, part in X.parts.items()} == {
+    assert {name: part.shape for name, part in X.by_modality.items()} == {
         "fmri": (12, 4, 20),
         "eeg": (12, 4, 128),
         "meg": (12, 6, 128),
     }
-    assert X.parts["fmri"].has_baseline and X.parts["fmri"].sfreq == 1.0
-    assert np.allclose(X.parts["fmri"].data.reshape(2, 6, 4, 20).mean(axis=(1, 3)), 0, atol=1e-5)
+    assert X.by_modality["fmri"].has_baseline and X.by_modality["fmri"].sfreq == 1.0
+    assert np.allclose(
+        X.by_modality["fmri"].data.reshape(2, 6, 4, 20).mean(axis=(1, 3)), 0, atol=1e-5
+    )
     assert sorted(set(y)) == ["rest", "task"] and (y == "task").sum() == 6
-    assert 3e-6 < X.parts["eeg"].data.std() < 1e-4
+    assert 3e-6 < X.by_modality["eeg"].data.std() < 1e-4
 
 
 def test_missing_parts(atlas):
     """A sample lacks some modalities, never all of them."""
     whole, _, _ = make_paired_signals(masker=atlas, **SMALL)
     some, _, _ = make_paired_signals(masker=atlas, missing=0.6, **SMALL)
-    gone = np.array([some.is_missing[name] for name in some.parts])
+    gone = np.array([some.is_missing[name] for name in some.by_modality])
     assert 4 < gone.sum() < 30 and not gone.all(axis=0).any()
-    for name, part in some.parts.items():
+    for name, part in some.by_modality.items():
         is_missing = some.is_missing[name]
         assert not part.data[is_missing].any()
-        assert np.array_equal(part.data[~is_missing], whole.parts[name].data[~is_missing])
+        assert np.array_equal(part.data[~is_missing], whole.by_modality[name].data[~is_missing])
 
 
 def _features(part):
@@ -77,7 +81,7 @@ def _scores(X, y, groups):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    features = {name: _features(part) for name, part in X.parts.items()}
+    features = {name: _features(part) for name, part in X.by_modality.items()}
     features["all"] = np.hstack(list(features.values()))
     decoder = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     return {
@@ -103,7 +107,7 @@ def test_meg_does_not_see_the_view_of_eeg():
     """Alpha of the separate views: EEG tells the states apart by it, MEG does not."""
     X, y, groups = make_paired_signals(40, n_subjects=6, modalities=["eeg", "meg"], random_state=2)
     t = {}
-    for name, part in X.parts.items():
+    for name, part in X.by_modality.items():
         freqs, power = welch(part.data, part.sfreq, nperseg=256)
         alpha = np.log(power[..., (freqs >= 8) & (freqs <= 12.5)].mean(axis=(1, 2)))
         alpha -= np.array([alpha[groups == group].mean() for group in groups])

@@ -18,7 +18,7 @@ import joblib
 import mne
 import numpy as np
 import torch
-from simulated import atlas, bold, noise_epochs, raw
+from simulated import adapted, atlas, bold, noise_epochs, raw
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, Records, from_epochs
@@ -80,8 +80,8 @@ def fits(checkpoint, backend, adaptation):
     # MNE's epochs cannot be indexed by several threads at once.
     X, y = from_epochs(noise_epochs(16)), np.arange(16) % 2
     options = {"cv": KFold(2), "method": "predict_proba"}
-    decoder = BrainOFClassifier(
-        checkpoint, adaptation=adaptation, pooling="mean", max_epochs=1, refit=False
+    decoder = adapted(
+        BrainOFClassifier, checkpoint, adaptation, pooling="mean", max_epochs=1, refit=False
     )
     here = cross_val_predict(decoder, X, y, **options)
     with joblib.parallel_config(backend, n_jobs=2):

@@ -9,6 +9,7 @@ import numpy as np
 
 from brainof_toolbox import datasets
 from brainof_toolbox.datasets import make_info
+from brainof_toolbox.estimators import FineTuning, LoRA, Probe
 
 SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
 
@@ -80,3 +81,14 @@ def bold(seed=0, n_volumes=40, t_r=2.0):
     image.header.set_xyzt_units("mm", "sec")
     image.header.set_zooms((12.0, 12.0, 12.0, t_r))
     return image
+
+
+def adapted(kind, checkpoint, adaptation="probe", **kwargs):
+    """An estimator of latents whose adaptation takes those of the parameters that are its own."""
+    choices = {"probe": Probe, "lora": LoRA, "full": FineTuning}
+    own = {**Probe().get_params(), **LoRA().get_params(), **FineTuning().get_params()}
+    names = set(choices[adaptation]().get_params())
+    options = {name: value for name, value in kwargs.items() if name in names}
+    others = {name: value for name, value in kwargs.items() if name not in own}
+    others = {"features": "latents", **others}
+    return kind(checkpoint, adaptation=choices[adaptation](**options), **others)

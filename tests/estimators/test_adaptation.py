@@ -8,25 +8,26 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from simulated import noise_epochs, obvious_epochs, raw
+from simulated import adapted, noise_epochs, obvious_epochs, raw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox.estimators import heads
-from brainof_toolbox.estimators.finetune import Task, freeze
+from brainof_toolbox.encoder.tokens import batch_tokens
+from brainof_toolbox.encoder.windows import iter_windows
+from brainof_toolbox.estimators import FineTuning, LoRA, heads
+from brainof_toolbox.estimators.finetune import TrainingData, freeze
 from brainof_toolbox.estimators.heads import (
     fit_classification_head,
     fit_regression_head,
-    head_layers,
+    latent_layers,
 )
 from brainof_toolbox.estimators.network import make_network
-from brainof_toolbox.estimators.reading import block_tokens
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
 FAST = {"max_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}
@@ -50,8 +51,8 @@ def y(epochs):
 def test_depth(small_checkpoint, epochs):
     """Layer by layer what the network computes; after the last one, what it gives."""
     model = load_checkpoint(small_checkpoint).model
-    (block,) = iter_blocks(as_sources(epochs), Preprocessing())
-    tokens = block_tokens(block, np.arange(len(epochs)))
+    (block,) = iter_windows(open_samples(epochs), Preprocessing())
+    tokens = batch_tokens(block, np.arange(len(epochs)))
     with torch.inference_mode():
         (part,) = tokens
         latents = model.latents.expand(len(part), -1, -1)
@@ -76,7 +77,8 @@ def test_no_such_depth(kind, layer, error, small_checkpoint, epochs, y):
 def test_search_chooses_the_depth(small_checkpoint, epochs, y):
     """Depth is a parameter like any other, also inside a pipeline."""
     grid = {"layer": [0, 1, 2]}
-    search = GridSearchCV(BrainOFClassifier(small_checkpoint), grid, cv=3).fit(epochs, y)
+    decoder = BrainOFClassifier(small_checkpoint, features="latents")
+    search = GridSearchCV(decoder, grid, cv=3).fit(epochs, y)
     assert search.best_params_["layer"] in grid["layer"]
     assert len(np.unique(search.cv_results_["mean_test_score"])) >= 1
     pipeline = make_pipeline(BrainOFEmbedder(small_checkpoint), MLPClassifier((4,), max_iter=5))
@@ -88,7 +90,7 @@ def test_search_chooses_the_depth(small_checkpoint, epochs, y):
 @pytest.mark.parametrize("how", TRAINED, ids=IDS)
 def test_deeper_layers_are_left_alone(how, small_checkpoint, epochs, y):
     """What is not run is not trained, and predictions go through what is run."""
-    fitted = BrainOFClassifier(small_checkpoint, layer=1, validation_fraction=0, **how)
+    fitted = adapted(BrainOFClassifier, small_checkpoint, layer=1, validation_fraction=0, **how)
     fitted.fit(epochs, y)
     source = load_checkpoint(small_checkpoint).model.state_dict()
     state = fitted.backbone_.state_dict()
@@ -105,9 +107,9 @@ def test_deeper_layers_are_left_alone(how, small_checkpoint, epochs, y):
 
 
 def test_last_layers(small_checkpoint, epochs, y):
-    """``"last:1"`` moves the last layer, the norm and the head; the rest is the checkpoint's."""
-    how = {"adaptation": "full", "validation_fraction": 0, "unfreeze": "last:1", **FAST}
-    fitted = BrainOFClassifier(small_checkpoint, **how).fit(epochs, y)
+    """One layer, the norm and the head are trained; the rest is the checkpoint's."""
+    how = {"adaptation": "full", "validation_fraction": 0, "n_trainable_layers": 1, **FAST}
+    fitted = adapted(BrainOFClassifier, small_checkpoint, **how).fit(epochs, y)
     source = load_checkpoint(small_checkpoint).model.state_dict()
     moved = {
         name
@@ -120,23 +122,24 @@ def test_last_layers(small_checkpoint, epochs, y):
 
 def test_freezing_needs_no_gradients(small_checkpoint, epochs, y):
     """Autograd keeps nothing of what comes before: that is what makes it cheap."""
-    probe = BrainOFClassifier(small_checkpoint).fit(epochs, y)
-    network = make_network(probe.backbone_, "flat", probe.head_)
-    freeze(network, "last:1")
+    probe = BrainOFClassifier(small_checkpoint, features="latents").fit(epochs, y)
+    network = make_network(probe.encoder_, probe.head_)
+    freeze(network, 1)
     trained = {name for name, p in network.named_parameters() if p.requires_grad}
     assert {"weights.0", "biases.0", "backbone.norm.weight"} <= trained
     assert not any("layers.0" in name or "encoder" in name for name in trained)
 
 
-@pytest.mark.parametrize("unfreeze", ["last:0", "last", "head", "last:-1", 2, None])
-def test_unfreeze_refuses(unfreeze, small_checkpoint, epochs, y):
-    with pytest.raises(ValueError, match="'unfreeze': allowed are 'all' and 'last:n'"):
-        BrainOFClassifier(small_checkpoint, unfreeze=unfreeze).fit(epochs, y)
+@pytest.mark.parametrize("n_layers", [0, -1, "last:1", 1.0])
+def test_n_trainable_layers_refuses(n_layers, small_checkpoint, epochs, y):
+    adaptation = FineTuning(n_trainable_layers=n_layers)
+    with pytest.raises((ValueError, TypeError), match="'n_trainable_layers' must be a whole"):
+        BrainOFClassifier(small_checkpoint, adaptation=adaptation).fit(epochs, y)
 
 
 def test_more_layers_than_there_are(small_checkpoint, epochs, y):
     with pytest.raises(ValueError, match="more layers than the 2 that are run"):
-        BrainOFClassifier(small_checkpoint, adaptation="full", unfreeze="last:3").fit(epochs, y)
+        adapted(BrainOFClassifier, small_checkpoint, "full", n_trainable_layers=3).fit(epochs, y)
 
 
 # ---------------------------------------------------------------------------------- heads
@@ -147,23 +150,21 @@ def test_more_layers_than_there_are(small_checkpoint, epochs, y):
 def test_head_as_a_network(kind, n_classes, small_checkpoint, epochs):
     """A network with the head of the probe says what the probe says."""
     y = np.arange(24) % n_classes
-    probe = BrainOFClassifier(small_checkpoint, head=kind).fit(epochs, y)
-    assert len(head_layers(probe.head_)) == (2 if kind == "mlp" else 1)
-    network = probe._as_network()
-    (block,) = iter_blocks(as_sources(epochs), Preprocessing())
+    probe = adapted(BrainOFClassifier, small_checkpoint, head=kind).fit(epochs, y)
+    assert len(latent_layers(probe.head_)[2]) == (2 if kind == "mlp" else 1)
+    network = probe.decoder_.as_network()
+    (block,) = iter_windows(open_samples(epochs), Preprocessing())
     with torch.inference_mode():
-        outputs = network(block_tokens(block, np.arange(24)))
+        outputs = network(batch_tokens(block, np.arange(24)))
     np.testing.assert_allclose(outputs.softmax(-1), probe.predict_proba(epochs), rtol=0, atol=1e-4)
 
 
 def test_regression_head_as_a_network(small_checkpoint, epochs):
-    probe = BrainOFRegressor(small_checkpoint, head="mlp").fit(epochs, np.arange(24.0))
-    (block,) = iter_blocks(as_sources(epochs), Preprocessing())
+    probe = adapted(BrainOFRegressor, small_checkpoint, head="mlp").fit(epochs, np.arange(24.0))
+    (block,) = iter_windows(open_samples(epochs), Preprocessing())
     with torch.inference_mode():
-        outputs = probe._as_network()(block_tokens(block, np.arange(24)))[:, 0].numpy()
-    np.testing.assert_allclose(
-        outputs * probe._spread + probe._mean, probe.predict(epochs), atol=1e-2
-    )
+        outputs = probe.decoder_.as_network()(batch_tokens(block, np.arange(24)))[:, 0].numpy()
+    np.testing.assert_allclose(probe.targets_.decode(outputs), probe.predict(epochs), atol=1e-2)
 
 
 def test_hidden_units_learn_what_lines_cannot():
@@ -180,7 +181,7 @@ def test_hidden_units_learn_what_lines_cannot():
 
 def test_head_refuses(small_checkpoint, epochs, y):
     with pytest.raises(ValueError, match="'head': allowed are 'linear' or 'mlp'"):
-        BrainOFClassifier(small_checkpoint, head="deep").fit(epochs, y)
+        adapted(BrainOFClassifier, small_checkpoint, head="deep").fit(epochs, y)
 
 
 # -------------------------------------------------------------------------------- weights
@@ -206,8 +207,8 @@ def test_whole_weights_are_repetitions_in_the_loss():
     weight, samples = torch.tensor([0.0, 1, 2, 3, 1, 0, 1, 2, 1, 1]), np.arange(10)
     again = np.repeat(samples, weight.int().numpy())
     for targets in (torch.arange(10) % 2, torch.linspace(-1, 1, 10)):
-        weighted = Task([], targets, weight, samples).loss(outputs, samples)
-        repeated = Task([], targets, torch.ones(10), samples).loss(outputs[again], again)
+        weighted = TrainingData([], targets, weight, samples).loss(outputs, samples)
+        repeated = TrainingData([], targets, torch.ones(10), samples).loss(outputs[again], again)
         torch.testing.assert_close(weighted, repeated)
 
 
@@ -215,12 +216,15 @@ def test_smoothing_is_of_the_training_loss(small_checkpoint, epochs, y):
     """What is watched is the plain loss; smoothing makes predictions less sure."""
     how = {"adaptation": "full", "max_epochs": 3, "learning_rate": 5e-3, "batch_size": 8}
     sure, unsure = (
-        BrainOFClassifier(small_checkpoint, label_smoothing=smoothing, **how).fit(epochs, y)
-        for smoothing in (0.0, 0.4)
+        adapted(BrainOFClassifier, small_checkpoint, label_smoothing=value, **how).fit(epochs, y)
+        for value in (0.0, 0.4)
     )
     assert sure.history_["valid_loss"][0] == unsure.history_["valid_loss"][0]
     assert sure.history_["train_loss"][3] < unsure.history_["train_loss"][3]
-    top = [fitted.predict_proba(epochs).max(axis=1).mean() for fitted in (sure, unsure)]
+    top = []
+    for fitted in (sure, unsure):  # now for all epochs, wherever the watched loss is best
+        fitted.set_params(adaptation__validation_fraction=0).fit(epochs, y)
+        top.append(fitted.predict_proba(epochs).max(axis=1).mean())
     assert top[1] < top[0]
 
 
@@ -230,10 +234,10 @@ def test_sample_weight_counts(kind, how, small_checkpoint, epochs):
     """Samples of no weight teach nothing: wrong labels there do no harm."""
     y = epochs.events[:, 2].copy()
     weight = np.ones(24)
-    weight[::3], wrong = 0.0, y.copy()
-    wrong[::3] = 3 - y[::3]
-    right = kind(small_checkpoint, **how).fit(epochs, wrong, sample_weight=weight)
-    fooled = kind(small_checkpoint, **how).fit(epochs, wrong)
+    weight[::2], wrong = 0.0, y.copy()
+    wrong[::2] = 3 - y[::2]
+    right = adapted(kind, small_checkpoint, **how).fit(epochs, wrong, sample_weight=weight)
+    fooled = adapted(kind, small_checkpoint, **how).fit(epochs, wrong)
     error = [np.abs(fitted.predict(epochs) - y).mean() for fitted in (right, fooled)]
     assert error[0] < 0.2 and error[0] < error[1]
 
@@ -267,7 +271,7 @@ def test_one_fit_of_many_montages(kind, how, small_checkpoint):
     ]
     y, groups = [0, 1] * 4, list("aabbccdd")
     how = {**how, "augmentation": "default"}
-    fitted = kind(small_checkpoint, **how).fit(X, y, groups=groups)
+    fitted = adapted(kind, small_checkpoint, **how).fit(X, y, groups=groups)
     rows = fitted.predict(X)
     for i in (1, 3):
         np.testing.assert_allclose(fitted.predict([X[i]])[0], rows[i], atol=1e-4)
@@ -277,14 +281,16 @@ def test_one_fit_of_many_montages(kind, how, small_checkpoint):
 
 
 @pytest.mark.parametrize("how", TRAINED, ids=IDS)
-def test_refit_uses_watched_samples(how, small_checkpoint, epochs, y):
+def test_refit_uses_watched_samples(how, small_checkpoint):
     """Refitted: what training on all samples for the best number of epochs gives."""
-    fitted = BrainOFClassifier(small_checkpoint, label_smoothing=0, **how).fit(epochs, y)
+    epochs = obvious_epochs(24, seed=1)
+    y = epochs.events[:, 2]
+    fitted = adapted(BrainOFClassifier, small_checkpoint, label_smoothing=0, **how).fit(epochs, y)
     best = int(fitted.history_["valid_loss"].idxmin())
     assert best == how["max_epochs"]  # guard: the schedule below ends where this one did
-    everything = clone(fitted).set_params(validation_fraction=0).fit(epochs, y)
+    everything = clone(fitted).set_params(adaptation__validation_fraction=0).fit(epochs, y)
     np.testing.assert_array_equal(fitted.predict_proba(epochs), everything.predict_proba(epochs))
-    part = clone(fitted).set_params(refit=False).fit(epochs, y)
+    part = clone(fitted).set_params(adaptation__refit=False).fit(epochs, y)
     assert np.abs(part.predict_proba(epochs) - everything.predict_proba(epochs)).max() > 1e-5
 
 
@@ -295,25 +301,27 @@ def test_refit_uses_watched_samples(how, small_checkpoint, epochs, y):
 @pytest.mark.parametrize("kind", KINDS)
 def test_warm_start_goes_on(kind, how, small_checkpoint, epochs, y):
     """The second fit begins at the loss where the first one ended."""
-    fitted = kind(small_checkpoint, warm_start=True, refit=False, **how)
+    fitted = adapted(kind, small_checkpoint, warm_start=True, refit=False, **how)
     first = fitted.fit(epochs, y).history_
     again = pickle.loads(pickle.dumps(fitted))  # also in another process
     second = again.fit(epochs, y).history_
     assert second["valid_loss"][0] == pytest.approx(first["valid_loss"].min(), abs=1e-5)
     assert second["valid_loss"].min() <= second["valid_loss"][0] <= first["valid_loss"][0]
-    cold = kind(small_checkpoint, **how).fit(epochs, y).fit(epochs, y).history_
+    cold = adapted(kind, small_checkpoint, **how).fit(epochs, y).fit(epochs, y).history_
     assert cold["valid_loss"][0] == pytest.approx(first["valid_loss"][0])
 
 
 def test_warm_start_refuses_another_task(small_checkpoint, epochs, y):
     """Other classes, another pooling or adaptation: fit anew."""
-    fitted = BrainOFClassifier(small_checkpoint, warm_start=True, **TRAINED[1]).fit(epochs, y)
+    fitted = adapted(BrainOFClassifier, small_checkpoint, warm_start=True, **TRAINED[1]).fit(
+        epochs, y
+    )
     with pytest.raises(ValueError, match=r"needs the classes of the earlier fit, \[1, 2\]"):
         fitted.fit(epochs, y + 1)
     with pytest.raises(ValueError, match="fit anew with warm_start=False"):
         clone_state(fitted).set_params(pooling="mean").fit(epochs, y)
     with pytest.raises(ValueError, match="earlier fit had another adaptation"):
-        clone_state(fitted).set_params(adaptation="lora").fit(epochs, y)
+        clone_state(fitted).set_params(adaptation=LoRA(warm_start=True)).fit(epochs, y)
     assert (fitted.predict(epochs) == y).mean() > 0.9  # still the fitted one
 
 
@@ -325,14 +333,14 @@ def clone_state(fitted):
 @pytest.mark.parametrize("kind", KINDS)
 def test_partial_fit(kind, how, small_checkpoint):
     """Pass by pass the effect is learned; the optimiser's moments outlive a pickle."""
-    epochs = obvious_epochs(40)
+    epochs = obvious_epochs(64)
     y = epochs.events[:, 2]
-    fitted = kind(small_checkpoint, **how)
+    fitted = adapted(kind, small_checkpoint, **how)
     for part in (slice(0, 12), slice(12, 24), slice(24, 32)):
         fitted = clone_state(fitted).partial_fit(epochs[part], y[part])
     assert len(fitted.history_) == 3 and fitted.history_["epoch"].tolist() == [1, 2, 3]
     assert (np.round(fitted.predict(epochs[32:])) == y[32:]).mean() > 0.8
-    straight = kind(small_checkpoint, **how)
+    straight = adapted(kind, small_checkpoint, **how)
     for part in (slice(0, 12), slice(12, 24), slice(24, 32)):
         straight.partial_fit(epochs[part], y[part])
     np.testing.assert_array_equal(straight.predict(epochs), fitted.predict(epochs))
@@ -341,7 +349,7 @@ def test_partial_fit(kind, how, small_checkpoint):
 def test_partial_fit_refuses(small_checkpoint, epochs, y):
     """A probe has nothing to go on from; classes must be there at first, and stay."""
     assert not hasattr(BrainOFClassifier(small_checkpoint), "partial_fit")
-    fitted = BrainOFClassifier(small_checkpoint, **TRAINED[1])
+    fitted = adapted(BrainOFClassifier, small_checkpoint, **TRAINED[1])
     with pytest.raises(ValueError, match=r"there are none of \[3\]"):
         fitted.partial_fit(epochs, y, classes=[1, 2, 3])
     with pytest.raises(ValueError, match="none of a second one"):
@@ -362,7 +370,7 @@ def test_plot_history(kind, small_checkpoint, epochs, y):
     import matplotlib.pyplot as plt
 
     matplotlib.use("Agg")
-    fitted = kind(small_checkpoint, **TRAINED[1]).fit(epochs, y)
+    fitted = adapted(kind, small_checkpoint, **TRAINED[1]).fit(epochs, y)
     figure, axes = plt.subplots()
     assert fitted.plot_history(axes) is figure
     labels = [line.get_label() for line in axes.lines]
@@ -381,5 +389,5 @@ def test_noise_stays_at_chance(small_checkpoint):
     epochs = noise_epochs(60)
     y = epochs.events[:, 2]
     for how in ({"head": "mlp"}, *TRAINED):
-        fitted = BrainOFClassifier(small_checkpoint, **how).fit(epochs[:40], y[:40])
+        fitted = adapted(BrainOFClassifier, small_checkpoint, **how).fit(epochs[:40], y[:40])
         assert 0.2 < (fitted.predict(epochs[40:]) == y[40:]).mean() < 0.8

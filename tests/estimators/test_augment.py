@@ -7,14 +7,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from simulated import noise_epochs, obvious_epochs
+from simulated import adapted, noise_epochs, obvious_epochs
 
 from brainof_toolbox import BrainOFClassifier
+from brainof_toolbox.encoder.tokens import window_tokens
+from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.estimators import Augmentation
 from brainof_toolbox.estimators.augment import augment, shift
-from brainof_toolbox.estimators.reading import window_tokens
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 NONE = dict.fromkeys(
     ["channel_dropout", "region_dropout", "time_shift", "bold_shift", "amplitude", "noise"], 0.0
@@ -119,7 +120,7 @@ def test_refuses_nonsense(field):
 
 def test_dropped_channels_become_padding():
     """A dropped channel is one that was never there: no token of it is read."""
-    (block,) = iter_blocks(as_sources(noise_epochs(4)), Preprocessing())
+    (block,) = iter_windows(open_samples(noise_epochs(4)), Preprocessing())
     is_dropped = np.zeros((4, 6), dtype=bool)
     is_dropped[1, 2] = is_dropped[3, :5] = True
     tokens = window_tokens(block, "eeg", np.arange(4), lambda data, signals: (data, is_dropped))
@@ -136,7 +137,7 @@ def test_training_repeats_and_differs(small_checkpoint):
     epochs = obvious_epochs(16)
     y = epochs.events[:, 2]
     how = {"adaptation": "full", "max_epochs": 2, "learning_rate": 1e-3}
-    fit = partial(BrainOFClassifier, small_checkpoint, validation_fraction=0, **how)
+    fit = partial(adapted, BrainOFClassifier, small_checkpoint, validation_fraction=0, **how)
     rows = [
         fit(augmentation=how).fit(epochs, y).predict_proba(epochs)
         for how in ("default", Augmentation(), None)

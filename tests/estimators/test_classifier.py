@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import noise_epochs, obvious_epochs, raw
+from simulated import adapted, noise_epochs, obvious_epochs, raw
 
 from brainof_toolbox import BrainOFClassifier, from_epochs
 
@@ -16,7 +16,7 @@ FAST = {"max_epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "augmentation":
 
 
 def make(checkpoint, adaptation="probe", **kwargs):
-    return BrainOFClassifier(checkpoint, adaptation=adaptation, **{**FAST, **kwargs})
+    return adapted(BrainOFClassifier, checkpoint, adaptation, **{**FAST, **kwargs})
 
 
 @BOTH
@@ -112,7 +112,8 @@ def test_class_weight(adaptation, small_checkpoint):
     rare = {}
     weights = {"none": None, "balanced": "balanced", "said": {"often": 40 / 70, "rare": 4.0}}
     for name, weight in weights.items():
-        classifier = make(small_checkpoint, adaptation, class_weight=weight, max_epochs=6)
+        how = {"pooling": "mean", "refit": False}
+        classifier = make(small_checkpoint, adaptation, class_weight=weight, **how)
         rare[name] = classifier.fit(epochs, y).predict_proba(noise_epochs(40, seed=1))[:, 1].mean()
     assert rare["none"] < rare["balanced"] - 0.1
     assert rare["said"] == pytest.approx(rare["balanced"], abs=1e-6)
@@ -197,12 +198,12 @@ def test_features_computed_ahead(small_checkpoint, other_checkpoint):
     epochs = obvious_epochs(24)
     y = epochs.events[:, 2]
     clf = BrainOFClassifier(small_checkpoint)
-    ahead = clf.embed_ahead(epochs)
+    ahead = clf.precompute(epochs)
     assert len(ahead) == 24 and ahead[[3, 1]].shape == (2, ahead.shape[1])
     expected = clf.fit(epochs[:16], y[:16]).predict_proba(epochs[16:])
     got = clf.fit(ahead[:16], y[:16]).predict_proba(ahead[16:])
     np.testing.assert_allclose(got, expected, atol=1e-4)
-    assert BrainOFClassifier(adaptation="full").embed_ahead(epochs) is None
+    assert BrainOFClassifier(adaptation="full").precompute(epochs) is None
     for other in (
         BrainOFClassifier(other_checkpoint),
         BrainOFClassifier(small_checkpoint, pooling="mean"),

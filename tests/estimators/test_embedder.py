@@ -15,6 +15,7 @@ from simulated import annotate, noise_epochs, raw, with_channels
 from sklearn.model_selection import cross_val_score
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, from_epochs
+from brainof_toolbox.estimators import FineTuning
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -27,7 +28,7 @@ def embed(X, *checkpoint, **kwargs):
 # ---------------------------------------------------------------------- same in, same out
 
 
-@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flat"])
+@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flatten"])
 def test_rows_are_rows(pooling):
     """Neither repetition, batch size, order nor neighbours change a row."""
     epochs, order = noise_epochs(9), np.random.default_rng(0).permutation(9)
@@ -45,7 +46,7 @@ def test_rows_are_rows(pooling):
 def test_pooling():
     """Mean, standard deviation and flat are of the same latents."""
     epochs = noise_epochs(4)
-    flat = embed(epochs, pooling="flat").reshape(4, 128, 128)
+    flat = embed(epochs, pooling="flatten").reshape(4, 128, 128)
     both = embed(epochs, pooling="mean+std")
     np.testing.assert_allclose(embed(epochs, pooling="mean"), flat.mean(1), **CLOSE)
     np.testing.assert_allclose(both, np.concatenate([flat.mean(1), flat.std(1)], axis=1), **CLOSE)
@@ -156,7 +157,8 @@ def test_global_states(small_checkpoint, global_rng_untouched):
     before = state()
     epochs = noise_epochs(4)
     rows = embed(epochs)
-    BrainOFClassifier(small_checkpoint, adaptation="full", max_epochs=1).fit(epochs, [0, 1, 0, 1])
+    adaptation = FineTuning(max_epochs=1)
+    BrainOFClassifier(small_checkpoint, adaptation=adaptation).fit(epochs, [0, 1, 0, 1])
     assert state() == before
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
@@ -205,7 +207,7 @@ def test_save_and_load(checkpoint, small_checkpoint, tmp_path):
     embedder.save_pretrained(tmp_path / "new")
     again = BrainOFEmbedder(tmp_path / "new")
     np.testing.assert_array_equal(again.fit_transform(epochs), rows)
-    assert again.preprocessing_ == embedder.preprocessing_
+    assert again.encoder_.preprocessing == embedder.encoder_.preprocessing
     for name, untrained in (("step", 0), ("corpus", []), ("licence", None)):
         expected = untrained if checkpoint is None else embedder.checkpoint_info_[name]
         assert again.checkpoint_info_[name] == expected
@@ -233,7 +235,7 @@ def test_labels_in_epochs_do_not_leak(small_checkpoint):
     epochs.metadata = pd.DataFrame({"label": y, "again": np.array(["left", "right"])[y - 1]})
     onsets = epochs.events[:, 0] / epochs.info["sfreq"]
     epochs.set_annotations(mne.Annotations(onsets, 1.0, [f"class {label}" for label in y]))
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=5)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=3)
     assert 0.35 < scores.mean() < 0.65
 
 
@@ -247,7 +249,7 @@ def test_labels_in_recordings_do_not_leak(small_checkpoint):
         )
         noise = with_channels(noise, stim=float(1 + label), misc=float(label))
         recordings.append(annotate(noise, (0.2, 0.3, f"class {label}")))
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), recordings, y, cv=5)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint), recordings, y, cv=3)
     assert 0.33 < scores.mean() < 0.67
 
 
@@ -256,7 +258,7 @@ def test_leak_detector_works(small_checkpoint):
     epochs = noise_epochs(80, seed=3)
     y = epochs.events[:, 2]
     epochs._data[:, 0] *= 3.0 ** y[:, None]
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=5)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=3)
     assert scores.mean() > 0.8
 
 

@@ -10,24 +10,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from simulated import noise_epochs, obvious_epochs, raw
+from simulated import adapted, noise_epochs, obvious_epochs, raw
 from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._utils.subjects import hash_subject
-from brainof_toolbox.estimators import finetune, tuning
+from brainof_toolbox.encoder.windows import iter_windows
+from brainof_toolbox.estimators import finetune, training
 from brainof_toolbox.estimators.finetune import (
     Settings,
-    Task,
+    TrainingData,
     fit_network,
     learning_rate_at,
     make_optimizer,
 )
 from brainof_toolbox.estimators.network import Network, gather_tokens, predict_outputs
+from brainof_toolbox.io.inputs import count_samples, open_samples
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.models.moe import Experts
 from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, count_samples, iter_blocks
 
 #: Not on the way from tokens to outputs: the decoder's part, the embedding of hidden patches, and
 #: the scale that was taken out, which is always 1 with fixed units.
@@ -37,7 +38,7 @@ UNUSED = ("decoder.", "patch.", "content.mask", "content.log_scale.")
 def make(checkpoint, **kwargs):
     fast = {"adaptation": "full", "max_epochs": 4, "batch_size": 8, "learning_rate": 1e-3}
     fast |= {"augmentation": None, "label_smoothing": 0.0}
-    return BrainOFClassifier(checkpoint, **{**fast, **kwargs})
+    return adapted(BrainOFClassifier, checkpoint, **{**fast, **kwargs})
 
 
 def settings(**kwargs):
@@ -53,11 +54,11 @@ def settings(**kwargs):
     return Settings(**{**defaults, **kwargs})
 
 
-def make_parts(checkpoint, X, n_outputs=2, pooling="flat"):
+def make_parts(checkpoint, X, n_outputs=2, pooling="flatten"):
     """A network whose head is zero, and the blocks of X."""
     model = checkpoint if isinstance(checkpoint, BrainOF) else load_checkpoint(checkpoint).model
-    blocks = list(iter_blocks(as_sources(X), Preprocessing(), n_at_once=8))
-    n_features = {"flat": 512, "mean": 32}[pooling]
+    blocks = list(iter_windows(open_samples(X), Preprocessing(), n_at_once=8))
+    n_features = {"flatten": 512, "mean": 32}[pooling]
     ones = np.ones(n_features)
     weight, bias = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
     network = Network(
@@ -126,7 +127,7 @@ def test_fit_moves_everything(small_checkpoint):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flat"])
+@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flatten"])
 def test_training_starts_from_the_probe(small_checkpoint, pooling, n_classes):
     """With no step taken, the network predicts what the probe predicts."""
     epochs = obvious_epochs(24)
@@ -143,9 +144,9 @@ def test_training_a_regressor_starts_from_the_probe(small_checkpoint):
     """The same for a continuous target."""
     epochs, y = obvious_epochs(24), np.linspace(-5, 20, 24)
     shared = {"validation_fraction": 0}
-    probe = BrainOFRegressor(small_checkpoint, **shared).fit(epochs, y)
-    tuned = BrainOFRegressor(
-        small_checkpoint, adaptation="full", max_epochs=1, learning_rate=1e-12, **shared
+    probe = adapted(BrainOFRegressor, small_checkpoint).fit(epochs, y)
+    tuned = adapted(
+        BrainOFRegressor, small_checkpoint, "full", max_epochs=1, learning_rate=1e-12, **shared
     ).fit(epochs, y)
     np.testing.assert_allclose(tuned.predict(epochs), probe.predict(epochs), rtol=0, atol=1e-2)
 
@@ -192,7 +193,7 @@ def test_schedule():
 def train_on(network, blocks, targets, train, valid=(), **kwargs):
     """Train with equal weights; returns the history."""
     valid = np.array(valid, dtype=int)
-    task = Task(blocks, targets, torch.ones(len(targets)), np.array(train), valid)
+    task = TrainingData(blocks, targets, torch.ones(len(targets)), np.array(train), valid)
     return fit_network(network, task, settings(**kwargs))
 
 
@@ -292,13 +293,13 @@ def test_without_validation(small_checkpoint):
 @pytest.fixture
 def splits_seen(monkeypatch):
     """Training and validation samples of every fine-tuning run."""
-    seen, original = [], tuning.fit_network
+    seen, original = [], training.fit_network
 
     def spy(network, task, *args):
         seen.append((task.train, task.valid, network))
         return original(network, task, *args)
 
-    monkeypatch.setattr(tuning, "fit_network", spy)
+    monkeypatch.setattr(training, "fit_network", spy)
     return seen
 
 
@@ -307,8 +308,8 @@ def test_inner_split_respects_groups(kind, small_checkpoint, splits_seen):
     """Early stopping watches whole groups, about the share that was asked for."""
     epochs, groups = noise_epochs(40), np.array(list("abcdefgh") * 5)
     full = {"adaptation": "full", "max_epochs": 1, "validation_fraction": 0.25, "refit": False}
-    kind(small_checkpoint, **full).fit(epochs, epochs.events[:, 2], groups=groups)
-    kind(small_checkpoint, **full).fit(epochs, epochs.events[:, 2])
+    adapted(kind, small_checkpoint, **full).fit(epochs, epochs.events[:, 2], groups=groups)
+    adapted(kind, small_checkpoint, **full).fit(epochs, epochs.events[:, 2])
     (train, valid, _), (_, ungrouped, _) = splits_seen
     assert not set(groups[train]) & set(groups[valid])
     np.testing.assert_array_equal(np.sort(np.r_[train, valid]), np.arange(40))
@@ -322,8 +323,10 @@ def test_scales_come_from_training_samples(small_checkpoint, splits_seen):
     fitted = make(small_checkpoint, max_epochs=1, refit=False).fit(epochs, epochs.events[:, 2])
     train, _, _ = splits_seen[0]
     features = BrainOFEmbedder(small_checkpoint).fit_transform(epochs)
-    np.testing.assert_allclose(fitted.network_.mean, features[train].mean(axis=0), atol=1e-5)
-    assert np.abs(fitted.network_.mean.numpy() - features.mean(axis=0)).max() > 1e-3
+    np.testing.assert_allclose(
+        fitted.decoder_.network.mean, features[train].mean(axis=0), atol=1e-5
+    )
+    assert np.abs(fitted.decoder_.network.mean.numpy() - features.mean(axis=0)).max() > 1e-3
 
 
 def test_class_weight_changes_the_loss(small_checkpoint):
@@ -356,7 +359,7 @@ def test_training_sees_what_prediction_sees(small_checkpoint):
         [(b, row, s) for b, blk in enumerate(blocks) for row, s in enumerate(blk.sample)]
     )
     rng = np.random.default_rng(0)
-    n_samples = count_samples(as_sources(X))
+    n_samples = count_samples(open_samples(X))
     total, count = np.zeros((n_samples, 3)), np.zeros((n_samples, 1))
     for part in np.array_split(rng.permutation(len(index)), 3):
         batch = index[np.sort(part)]
@@ -386,16 +389,16 @@ def test_saved_backbone_is_the_tuned_one(kind, small_checkpoint, tmp_path):
     """Bitwise the embedding of the fine-tuned network; the manifest says so, and of whom."""
     epochs = obvious_epochs(16)
     epochs.info["subject_info"] = {"his_id": "sub-07"}
-    fitted = kind(small_checkpoint, adaptation="full", max_epochs=2, validation_fraction=0)
+    fitted = adapted(kind, small_checkpoint, "full", max_epochs=2, validation_fraction=0)
     fitted.fit(epochs, epochs.events[:, 2])
     fitted.save_pretrained(tmp_path / "tuned")
     rows = BrainOFEmbedder(tmp_path / "tuned").fit_transform(epochs)
-    np.testing.assert_array_equal(rows, fitted._features(epochs))
+    np.testing.assert_array_equal(rows, fitted.encoder_.embed(epochs))
     assert np.abs(rows - BrainOFEmbedder(small_checkpoint).fit_transform(epochs)).max() > 1e-3
     manifest = load_checkpoint(tmp_path / "tuned").manifest
     assert manifest["fine_tuned"] is True and manifest["datasets"] == ["simulated"]
     assert manifest["subjects"] == [hash_subject("07")]
-    again = kind(tmp_path / "tuned", adaptation="full", max_epochs=1)
+    again = adapted(kind, tmp_path / "tuned", "full", max_epochs=1)
     assert again.fit(epochs, epochs.events[:, 2]).predict(epochs).shape == (16,)
 
 
@@ -405,7 +408,7 @@ def test_refit_with_the_other_adaptation(small_checkpoint, tmp_path):
     y = epochs.events[:, 2]
     classifier = make(small_checkpoint, max_epochs=1).fit(epochs, y)
     classifier.set_params(adaptation="probe").fit(epochs, y)
-    assert not hasattr(classifier, "network_") and not hasattr(classifier, "history_")
+    assert not hasattr(classifier.decoder_, "network") and not hasattr(classifier, "history_")
     expected = make(small_checkpoint, adaptation="probe").fit(epochs, y).predict_proba(epochs)
     np.testing.assert_array_equal(classifier.predict_proba(epochs), expected)
     classifier.save_pretrained(tmp_path / "plain")

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 
 from brainof_toolbox.estimators.heads import (
-    Rotate,
+    StandardizeAndProject,
     fit_classification_head,
     fit_regression_head,
     inner_splits,
@@ -27,7 +27,7 @@ def make_features(n_samples=40, n_features=300, effect=1.5, n_classes=2, seed=0)
 
 
 def standardise(X, like):
-    """What Rotate does before rotating, written down plainly."""
+    """What StandardizeAndProject does before rotating, written down plainly."""
     return (X - like.mean(axis=0)) / like.std(axis=0) / np.sqrt(X.shape[1])
 
 
@@ -36,7 +36,7 @@ def test_rotation_keeps_distances(n_features):
     """Inner products of training samples, and with unseen ones, are those before rotation."""
     X, _ = make_features(n_features=n_features)
     new, _ = make_features(seed=1, n_features=n_features)
-    rotate = Rotate().fit(X)
+    rotate = StandardizeAndProject().fit(X)
     Z, Z_new = rotate.transform(X), rotate.transform(new)
     assert Z.shape == (40, min(n_features, 39))  # the mean takes one dimension
     np.testing.assert_allclose(Z @ Z.T, standardise(X, X) @ standardise(X, X).T, atol=1e-10)
@@ -48,7 +48,7 @@ def test_ridge_is_the_same_rotated():
     """Ridge on rotated features equals ridge on the original ones, seen and unseen."""
     X, y = make_features()
     new, _ = make_features(seed=1)
-    rotate = Rotate().fit(X)
+    rotate = StandardizeAndProject().fit(X)
     for alpha in (1e-3, 1.0, 100.0):
         plain = Ridge(alpha, solver="svd").fit(standardise(X, X), y)
         rotated = Ridge(alpha, solver="svd").fit(rotate.transform(X), y)
@@ -62,7 +62,7 @@ def test_logistic_regression_is_the_same_rotated(n_classes):
     """Logistic regression too, to the tolerance of its solver."""
     X, y = make_features(n_samples=42, n_classes=n_classes)
     new, _ = make_features(seed=1)
-    rotate = Rotate().fit(X)
+    rotate = StandardizeAndProject().fit(X)
     kwargs = {"tol": 1e-10, "max_iter": 10_000}
     for C in (0.1, 10.0):
         plain = LogisticRegression(C=C, **kwargs).fit(standardise(X, X), y)
@@ -79,8 +79,12 @@ def test_constant_features():
     X, y = make_features(n_features=20)
     with_constants = np.c_[X, np.full(40, 3.0), 1.0 + 1e-9 * np.arange(40)]
     new, _ = make_features(seed=1, n_features=20)
-    a = Rotate().fit(X).transform(new)
-    b = Rotate().fit(with_constants).transform(np.c_[new, np.full(40, 9.0), np.full(40, -5.0)])
+    a = StandardizeAndProject().fit(X).transform(new)
+    b = (
+        StandardizeAndProject()
+        .fit(with_constants)
+        .transform(np.c_[new, np.full(40, 9.0), np.full(40, -5.0)])
+    )
     np.testing.assert_allclose(a @ a.T, b @ b.T, atol=1e-12)
     same = np.repeat(X[:1], 6, axis=0)
     with warnings.catch_warnings():

@@ -84,20 +84,21 @@ def test_recordings_are_read_one_at_a_time(monkeypatch):
 
     from simulated import raw
 
-    from brainof_toolbox import samples
+    from brainof_toolbox.encoder.windows import iter_windows
+    from brainof_toolbox.io import inputs
     from brainof_toolbox.preprocessing import Preprocessing
 
-    alive, most, from_raw = weakref.WeakSet(), [], samples.from_raw
+    alive, most, from_raw = weakref.WeakSet(), [], inputs.from_raw
 
     def spy(*args, **kwargs):
         signals = from_raw(*args, **kwargs)
         alive.add(signals)
         return signals
 
-    monkeypatch.setattr(samples, "from_raw", spy)
-    sources = samples.as_sources([raw(seed) for seed in range(6)])
+    monkeypatch.setattr(inputs, "from_raw", spy)
+    sources = inputs.open_samples([raw(seed) for seed in range(6)])
     assert len(alive) == 0  # nothing is read before its turn
-    for _ in samples.iter_blocks(sources, Preprocessing()):
+    for _ in iter_windows(sources, Preprocessing()):
         gc.collect()
         most.append(len(alive))
     assert len(most) == 6 and max(most) <= 2

@@ -26,7 +26,7 @@ def make(epochs, checkpoint, n_outputs=2, **options):
 
 
 @pytest.mark.parametrize("kind", ["eeg", "meg", "eeg+meg"])
-@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flat"])
+@pytest.mark.parametrize("pooling", ["mean", "mean+std", "flatten"])
 def test_equals_the_embedder_through_the_head(small_checkpoint, kind, pooling):
     epochs = noise_epochs(5, kind=kind)
     module = make(epochs, small_checkpoint, 3, chs_info=epochs.info, pooling=pooling)

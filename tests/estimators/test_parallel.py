@@ -29,9 +29,9 @@ from brainof_toolbox import (
     from_epochs,
 )
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.estimators import parallel
+from brainof_toolbox.encoder import parallel
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.preprocessing import preprocess
-from brainof_toolbox.samples import as_sources
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -63,9 +63,9 @@ def count_spreading(monkeypatch):
     """Numbers of tasks that left this process, call by call."""
     found, spread = [], parallel._spread
 
-    def spy(plain, backbone, groups, *args):
-        found.append(len(groups))
-        return spread(plain, backbone, groups, *args)
+    def spy(encoder, tasks, *args):
+        found.append(len(tasks))
+        return spread(encoder, tasks, *args)
 
     monkeypatch.setattr(parallel, "_spread", spy)
     return found
@@ -79,7 +79,7 @@ def test_groups_hold_everything_once(n_at_once, paths):
     """What is on disk goes alone; samples in memory go together, as many as are asked for."""
     small = [noise_epochs(1, seed=i) for i in range(12)]
     X = [*small[:7], raw(), str(paths[0]), *small[7:], noise_epochs(40), bold()]
-    groups = parallel.make_groups(as_sources(X), n_at_once)
+    groups = parallel.make_tasks(open_samples(X), n_at_once)
     assert [entry for group in groups for entry in group] == list(enumerate(X))
     sizes = [[len(item) if item in small else 99 for _, item in group] for group in groups]
     assert all(sum(group) <= n_at_once or len(group) == 1 for group in sizes)
@@ -101,7 +101,7 @@ def test_sequence_is_left_on_request_only(small_checkpoint, paths, monkeypatch):
     fitted.set_params(n_jobs=2)
     with joblib.parallel_config("threading"):
         np.testing.assert_allclose(fitted.transform(paths), rows, **CLOSE)
-    assert found == [6, 6] and parallel._BACKBONES == {}
+    assert found == [6, 6] and parallel._NETWORKS == {}
 
 
 # ---------------------------------------------------------------------------- equal rows
@@ -186,7 +186,7 @@ def test_the_world_is_left_alone(small_checkpoint, paths, global_rng_untouched):
 
     before = state()
     embedder(small_checkpoint, n_jobs=2).transform(paths)
-    assert state() == before and parallel._BACKBONES == {}
+    assert state() == before and parallel._NETWORKS == {}
 
 
 # -------------------------------------------------------------------------------- backends
@@ -356,7 +356,7 @@ def test_bad_parameters(name, value, error, small_checkpoint):
 
 
 def _network_and_process():
-    return list(parallel._BACKBONES), torch.get_num_threads(), os.getpid()
+    return list(parallel._NETWORKS), torch.get_num_threads(), os.getpid()
 
 
 @pytest.mark.slow
@@ -381,4 +381,4 @@ def test_dask(dask_cluster, small_checkpoint, other_checkpoint, paths, broken):
     assert np.abs(other - rows).max() > 0.1
     assert len(about) == 2 and os.getpid() not in [process for *_, process in about.values()]
     assert all(len(keys) <= 1 for keys, *_ in about.values())
-    assert {key for keys, *_ in about.values() for key in keys} and parallel._BACKBONES == {}
+    assert {key for keys, *_ in about.values() for key in keys} and parallel._NETWORKS == {}

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from nilearn.maskers import NiftiLabelsMasker
-from simulated import atlas, bold, noise_epochs, obvious_epochs, raw
+from simulated import adapted, atlas, bold, noise_epochs, obvious_epochs, raw
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 
 from brainof_toolbox import (
@@ -55,7 +55,7 @@ def assert_far(a, b):
 
 def paired(n_samples=6, lacks=None, seed=0):
     """Trials of EEG and MEG with parts missing."""
-    parts = from_epochs(noise_epochs(n_samples, seed, kind="eeg+meg")).parts
+    parts = from_epochs(noise_epochs(n_samples, seed, kind="eeg+meg")).by_modality
     return PairedSignals(parts, lacks)
 
 
@@ -150,7 +150,7 @@ def test_short_runs_name_volumes(embed):
     with pytest.raises(ValueError, match="3 volumes.*minimum is 10"):
         embed([bold(n_volumes=3)])
     trial = from_nifti(bold(), masker=atlas())
-    trial = trial.replace(data=trial.data[:, :, :4] - trial.data.mean(), stretches=None)
+    trial = trial.replace(data=trial.data[:, :, :4] - trial.data.mean(), good_segments=None)
     with pytest.raises(ValueError, match="4 volumes.*10 volumes"):
         embed(trial)
     assert np.isfinite(embed(trial.replace(has_baseline=True))).all()
@@ -194,7 +194,7 @@ def test_one_recording_with_both_equals_its_record(embed):
     both = raw(kind="eeg+meg", duration=8.0)
     rows = embed(both)
     np.testing.assert_allclose(embed([{"eeg": both, "meg": both}]), rows, **CLOSE)
-    parts = from_raw(both).parts
+    parts = from_raw(both).by_modality
     np.testing.assert_allclose(embed([dict(parts)]), rows, **CLOSE)
     assert_far(embed([{"meg": both}]), rows)
 
@@ -246,7 +246,7 @@ def test_missing_parts_of_trials(embed, batch_size):
     pair = paired(12, lacks)
     rows = embed(pair, batch_size=batch_size)
     for i in range(12):
-        there = {name: part[i] for name, part in pair.parts.items() if not lacks[name][i]}
+        there = {name: part[i] for name, part in pair.by_modality.items() if not lacks[name][i]}
         np.testing.assert_allclose(embed([there])[0], rows[i], **CLOSE)
     order = rng.permutation(12)
     np.testing.assert_allclose(embed(pair[order], batch_size=batch_size), rows[order], **CLOSE)
@@ -264,14 +264,14 @@ def test_what_is_missing_is_never_read(embed):
     """Zeros or noise in the place of a missing part, the row is the same."""
     lacks = {"eeg": np.array([True, False, False])}
     pair = paired(3, lacks)
-    eeg = pair.parts["eeg"]
+    eeg = pair.by_modality["eeg"]
     data = eeg.data.copy()
     data[0] = 0
-    blank = PairedSignals({**pair.parts, "eeg": eeg.replace(data=data)}, lacks)
+    blank = PairedSignals({**pair.by_modality, "eeg": eeg.replace(data=data)}, lacks)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.array_equal(embed(blank), embed(pair))
-    assert_far(embed(PairedSignals(pair.parts))[:1], embed(pair)[:1])
+    assert_far(embed(PairedSignals(pair.by_modality))[:1], embed(pair)[:1])
 
 
 @pytest.mark.parametrize(
@@ -310,10 +310,11 @@ def test_classifier_learns_from_whatever_is_there(small_checkpoint, adaptation):
     epochs = obvious_epochs(48, kind="eeg+meg")
     y = epochs.events[:, 2]
     lacks = {"eeg": np.arange(48) % 2 == 0}
-    pair = PairedSignals(from_epochs(epochs).parts, lacks)
-    clf = BrainOFClassifier(
+    pair = PairedSignals(from_epochs(epochs).by_modality, lacks)
+    clf = adapted(
+        BrainOFClassifier,
         small_checkpoint,
-        adaptation=adaptation,
+        adaptation,
         max_epochs=12,
         random_state=0,
         batch_size=8,
@@ -334,8 +335,8 @@ def test_records_in_cross_validation(small_checkpoint):
     clf = BrainOFClassifier(small_checkpoint, masker=atlas(), random_state=0)
     scores = cross_val_score(clf, X, y, groups=groups, cv=GroupKFold(3), error_score="raise")
     assert scores.shape == (3,)
-    search = GridSearchCV(clf, {"pooling": ["mean", "flat"]}, cv=GroupKFold(2))
-    assert search.fit(X, y, groups=groups).best_params_["pooling"] in ("mean", "flat")
+    search = GridSearchCV(clf, {"pooling": ["mean", "flatten"]}, cv=GroupKFold(2))
+    assert search.fit(X, y, groups=groups).best_params_["pooling"] in ("mean", "flatten")
     regressor = BrainOFRegressor(small_checkpoint, masker=atlas(), random_state=0)
     assert np.isfinite(regressor.fit(X, np.arange(12.0)).predict(X)).all()
 

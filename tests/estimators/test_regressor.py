@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import SIZE, noise_epochs
+from simulated import SIZE, adapted, noise_epochs
 
 from brainof_toolbox import BrainOFRegressor
 
@@ -16,7 +16,7 @@ FAST = {"max_epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "augmentation":
 
 
 def make(checkpoint, adaptation="probe", **kwargs):
-    return BrainOFRegressor(checkpoint, adaptation=adaptation, **{**FAST, **kwargs})
+    return adapted(BrainOFRegressor, checkpoint, adaptation, **{**FAST, **kwargs})
 
 
 def graded_epochs(n_epochs, seed=0):

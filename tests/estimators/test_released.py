@@ -47,7 +47,7 @@ def test_in_place_of_a_checkpoint(kind, backbone, epochs):
     assert "NC" in fitted._repr_html_()
     rows = BrainOFEmbedder(backbone).fit_transform(epochs)
     assert rows.shape == (24, backbone.embedding_size)
-    np.testing.assert_array_equal(rows, fitted._features(epochs))
+    np.testing.assert_array_equal(rows, fitted.encoder_.embed(epochs))
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict(epochs), fitted.predict(epochs))
     assert clone(fitted).checkpoint is backbone
@@ -59,7 +59,7 @@ def test_what_it_is_fed(backbone):
     X, _, _ = make_paired_signals(2, n_subjects=2, duration=4.0)
     embedder = BrainOFEmbedder(backbone).fit(X)
     rows = embedder.transform(X)
-    (block,) = embedder._blocks(embedder._as_sources(X, reset=False))
+    (block,) = embedder.encoder_.windows(X)
     expected = []
     for window in np.flatnonzero(block.sample == 0):
         parts = [block.windows[m].signals.data[block.rows[m][window]] for m in block.windows]
@@ -78,6 +78,7 @@ def test_what_it_cannot(backbone, epochs, tmp_path):
     with pytest.raises(ValueError, match="not saved again"):
         BrainOFEmbedder(backbone).fit(epochs).save_pretrained(tmp_path / "x")
     fitted = BrainOFClassifier(backbone).fit(epochs, y)
-    for look in (occlusion_importance, expert_usage, latent_attention, reconstruct):
+    assert np.isfinite(occlusion_importance(fitted, epochs[:4]).part().channels).all()
+    for look in (expert_usage, latent_attention, reconstruct):
         with pytest.raises(ValueError, match="cannot be looked into"):
             look(fitted, epochs)

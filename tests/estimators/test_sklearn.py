@@ -31,9 +31,12 @@ from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox.estimators import FineTuning
 
 ALL = [BrainOFEmbedder, BrainOFClassifier, BrainOFRegressor]
 SUPERVISED = ALL[1:]
+#: Quick to fit.
+FAST = {"features": "latents", "pooling": "mean"}
 ROUNDING = (
     "float32 sums inside matrix products depend, by 1e-5 at most, on how many rows go together "
     "(the batch, the tokens of an expert); the check wants 1e-7 or less"
@@ -66,6 +69,14 @@ def assert_battery_passes(estimator):
 @pytest.mark.parametrize("kind", KINDS)
 def test_common_checks(kind, small_checkpoint):
     """The full battery on one-channel series; more than 40 checks run and pass (K2, K4, R45)."""
+    info = mne.create_info(1, 100.0, "eeg")
+    assert_battery_passes(kind(small_checkpoint, info=info, **FAST))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_common_checks_of_defaults(kind, small_checkpoint):
     assert_battery_passes(kind(small_checkpoint, info=mne.create_info(1, 100.0, "eeg")))
 
 
@@ -116,7 +127,7 @@ def test_clone_and_repr(kind, small_checkpoint):
     copy = clone(estimator.fit(noise_epochs(8), [0, 1] * 4))
     assert copy.get_params() == estimator.get_params()
     assert not any(name.endswith("_") for name in vars(copy))
-    assert copy.set_params(pooling="flat") is copy and copy.pooling == "flat"
+    assert copy.set_params(pooling="flatten") is copy and copy.pooling == "flatten"
     assert "pooling='mean'" in repr(estimator) and kind.__name__ in repr(estimator)
     html = estimator._repr_html_()
     assert estimator.checkpoint_info_["sha256"] in html and "simulated" in html
@@ -184,12 +195,12 @@ BAD_PARAMETERS = [
 ]
 BAD_SUPERVISED = [
     ("adaptation", "none", ValueError),
-    ("max_epochs", 0, ValueError),
-    ("patience", 0, ValueError),
-    ("learning_rate", 0.0, ValueError),
-    ("layer_decay", 1.5, ValueError),
-    ("weight_decay", -1.0, ValueError),
-    ("validation_fraction", 1.0, ValueError),
+    ("adaptation__max_epochs", 0, ValueError),
+    ("adaptation__patience", 0, ValueError),
+    ("adaptation__learning_rate", 0.0, ValueError),
+    ("adaptation__layer_decay", 1.5, ValueError),
+    ("adaptation__weight_decay", -1.0, ValueError),
+    ("adaptation__validation_fraction", 1.0, ValueError),
 ]
 
 
@@ -209,8 +220,11 @@ BAD_WEIGHTS = [
 )
 def test_bad_parameters(kind, name, value, error, said, small_checkpoint):
     """An error at fit, not before, that names the parameter and what came."""
-    estimator = kind(**{"checkpoint": small_checkpoint, name: value})
-    with pytest.raises(error, match=name) as caught:
+    estimator = kind(small_checkpoint)
+    if name.startswith("adaptation__"):
+        estimator.set_params(adaptation=FineTuning())
+    estimator.set_params(**{name: value})
+    with pytest.raises(error, match=name.removeprefix("adaptation__")) as caught:
         estimator.fit(noise_epochs(4), [0, 1, 0, 1])
     assert said in str(caught.value)
 
@@ -247,13 +261,13 @@ def test_pipeline_on_epochs():
 
 
 @pytest.mark.parametrize("kind", ["probe", "pipeline"])
-def test_cross_val_score_on_epochs(kind):
+def test_cross_val_score_on_epochs(kind, small_checkpoint):
     """An Epochs object, labels and subjects go straight in."""
     epochs = obvious_epochs(40)
     y, subject = epochs.events[:, 2], np.repeat(list("abcd"), 10)
     decoder = {
-        "probe": BrainOFClassifier(),
-        "pipeline": make_decoder(),
+        "probe": BrainOFClassifier(small_checkpoint),
+        "pipeline": make_decoder(small_checkpoint),
     }[kind]
     scores = cross_val_score(decoder, epochs, y, groups=subject, cv=GroupKFold(4))
     assert scores.shape == (4,) and scores.mean() > 0.8
@@ -271,7 +285,7 @@ def test_cross_val_score_on_recordings(as_paths, small_checkpoint, tmp_path):
         for path, recording in zip(X, recordings, strict=True):
             recording.save(path, verbose="error")
         X = pd.Series(X, index=np.arange(100, 112))  # a column of a table of recordings
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint), X, y, cv=3)
+    scores = cross_val_score(BrainOFClassifier(small_checkpoint, **FAST), X, y, cv=3)
     assert scores.mean() > 0.8
 
 
@@ -282,7 +296,8 @@ def test_cross_val_score_on_arrays(n_dim, small_checkpoint):
     X, y, info = epochs.get_data(), epochs.events[:, 2], epochs.info
     if n_dim == 2:
         X, info = X[:, 0], mne.create_info(1, info["sfreq"], "eeg")
-    scores = cross_val_score(BrainOFClassifier(small_checkpoint, info=info), X, y, cv=4)
+    decoder = BrainOFClassifier(small_checkpoint, info=info, **FAST)
+    scores = cross_val_score(decoder, X, y, cv=4)
     assert scores.mean() > 0.8
 
 
@@ -293,18 +308,19 @@ def test_cross_val_score_on_signals(small_checkpoint):
     epochs = obvious_epochs(24, kind="eeg+meg")
     paired, y = from_epochs(epochs), epochs.events[:, 2]
     assert isinstance(paired, PairedSignals)
-    for X in (paired, paired.parts["eeg"]):
-        a = cross_val_predict(BrainOFClassifier(small_checkpoint), X, y, cv=StratifiedKFold(3))
-        assert (a == y).mean() > 0.8
-    b = cross_val_predict(BrainOFClassifier(small_checkpoint), epochs, y, cv=StratifiedKFold(3))
-    c = cross_val_predict(BrainOFClassifier(small_checkpoint), paired, y, cv=StratifiedKFold(3))
-    np.testing.assert_array_equal(b, c)
+    decoder, cv = BrainOFClassifier(small_checkpoint, **FAST), StratifiedKFold(3)
+    found = [
+        cross_val_predict(decoder, X, y, cv=cv)
+        for X in (paired, paired.by_modality["eeg"], epochs)
+    ]
+    assert all((predicted == y).mean() > 0.8 for predicted in found)
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def test_grid_search(small_checkpoint):
     """Parameters of embedder and head are searched together."""
     epochs = obvious_epochs(24)
-    grid = {"brainofembedder__pooling": ["mean", "flat"], "logisticregression__C": [0.01, 1.0]}
+    grid = {"brainofembedder__pooling": ["mean", "flatten"], "logisticregression__C": [0.01, 1.0]}
     search = GridSearchCV(make_decoder(small_checkpoint), grid, cv=2, error_score="raise")
     search.fit(epochs, epochs.events[:, 2])
     assert search.best_score_ > 0.8 and len(search.cv_results_["params"]) == 4
@@ -315,7 +331,7 @@ def test_n_jobs(small_checkpoint):
     """Two processes, the same scores."""
     epochs = noise_epochs(20)
     y, cv = epochs.events[:, 2], KFold(4)
-    classifier = BrainOFClassifier(small_checkpoint)
+    classifier = BrainOFClassifier(small_checkpoint, **FAST)
     one = cross_validate(classifier, epochs, y, cv=cv, scoring="neg_log_loss")
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         two = cross_validate(classifier, epochs, y, cv=cv, scoring="neg_log_loss", n_jobs=2)
@@ -358,17 +374,17 @@ def test_set_output(small_checkpoint):
 @pytest.mark.parametrize("kind", SUPERVISED)
 def test_groups_are_routed(kind, small_checkpoint, monkeypatch):
     """With metadata routing, ``groups`` reach the splitter and the inner splits alike."""
-    from brainof_toolbox.estimators import heads
+    from brainof_toolbox.estimators import fusion
 
-    seen, inner_splits = [], heads.inner_splits
+    seen, inner_splits = [], fusion.inner_splits
     monkeypatch.setattr(
-        heads,
+        fusion,
         "inner_splits",
         lambda y, groups, **kw: seen.append(groups) or inner_splits(y, groups, **kw),
     )
     epochs, groups = noise_epochs(24), np.repeat(list("abcd"), 6)
     with sklearn.config_context(enable_metadata_routing=True):
-        estimator = kind(small_checkpoint).set_fit_request(groups=True)
+        estimator = kind(small_checkpoint, **FAST).set_fit_request(groups=True)
         pipeline = make_pipeline(estimator)
         scores = cross_val_score(
             pipeline, epochs, epochs.events[:, 2], cv=GroupKFold(4), params={"groups": groups}
@@ -402,7 +418,7 @@ def test_fresh_process(small_checkpoint, tmp_path, no_network):
     """What was pickled here predicts the same elsewhere; no socket is opened."""
     epochs = obvious_epochs(16)
     X, y, common = epochs.get_data(), epochs.events[:, 2], {"info": epochs.info}
-    full = {"adaptation": "full", "max_epochs": 2, **common}
+    full = {"adaptation": FineTuning(max_epochs=1, refit=False), "pooling": "mean", **common}
     fitted = {
         "embedder": BrainOFEmbedder(**common).fit(X),
         "probe": BrainOFClassifier(**common).fit(X, y),

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
-from simulated import noise_epochs, obvious_epochs
+from simulated import adapted, noise_epochs, obvious_epochs
 from torch_settings import SETTINGS, current_settings
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
@@ -46,7 +46,7 @@ def untrained(checkpoint):
 def tuned(checkpoint, kind=BrainOFClassifier, adaptation="lora", method="predict_proba"):
     """Predictions of a fine-tuned network."""
     X = obvious_epochs(10)
-    model = kind(checkpoint, adaptation=adaptation, pooling="mean", max_epochs=1, refit=False)
+    model = adapted(kind, checkpoint, adaptation, pooling="mean", max_epochs=1, refit=False)
     return getattr(model.fit(X, X.events[:, 2]), method)(X)
 
 
@@ -71,15 +71,16 @@ def test_networks_go_on_outside(setting, small_checkpoint, tmp_path):
     y = X.events[:, 2]
     options = {"adaptation": "lora", "pooling": "mean", "max_epochs": 1, "refit": False}
     with SETTINGS[setting]():
-        model = BrainOFClassifier(small_checkpoint, **options).fit(X, y)
+        model = adapted(BrainOFClassifier, small_checkpoint, **options).fit(X, y)
         model.partial_fit(X, y)
         model.save_adapter(tmp_path / "adapter")
         model.save_pretrained(tmp_path / "network")
-        other = BrainOFClassifier(small_checkpoint, **options).load_adapter(tmp_path / "adapter")
+        other = adapted(BrainOFClassifier, small_checkpoint, **options)
+        other.load_adapter(tmp_path / "adapter")
     np.testing.assert_allclose(other.predict_proba(X), model.predict_proba(X), **CLOSE)
     BrainOFClassifier(tmp_path / "network", pooling="mean").fit(X, y)
     other.partial_fit(X, y)
-    parameters = [*model.network_.parameters(), *other.network_.parameters()]
+    parameters = [*model.backbone_.parameters(), *other.backbone_.parameters()]
     assert {(p.device.type, p.dtype) for p in parameters} == {("cpu", torch.float32)}
     assert not any(p.is_inference() for p in parameters)
 
@@ -143,7 +144,7 @@ def test_settings_are_back_after_an_error(small_checkpoint):
     with SETTINGS["no_grad"](), SETTINGS["float64"](), SETTINGS["autocast"]():
         before = current_settings()
         with pytest.raises(ValueError, match="layers"):
-            BrainOFClassifier(small_checkpoint, adaptation="full", unfreeze="last:99").fit(
+            adapted(BrainOFClassifier, small_checkpoint, "full", n_trainable_layers=99).fit(
                 noise_epochs(4), [0, 1, 0, 1]
             )
         assert current_settings() == before

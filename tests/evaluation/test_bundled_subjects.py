@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, cross_validate
-from brainof_toolbox.evaluation.fitting import find_seen
+from brainof_toolbox.evaluation.fitting import find_pretraining_subjects
 from brainof_toolbox.models import load_checkpoint
 
 #: What people call their subjects; headers of recordings may also leave the field empty.
@@ -36,8 +36,8 @@ def test_subjects_of_the_corpus_are_known(trained):
     """By data set and name; folders of file formats have no subjects but files."""
     for dataset, there in names("pretraining").items():
         expected = () if dataset.endswith("formats") else tuple(there)
-        assert find_seen(trained, there) == expected
-        assert find_seen(trained, [f"sub-{who}" for who in there]) == tuple(
+        assert find_pretraining_subjects(trained, there) == expected
+        assert find_pretraining_subjects(trained, [f"sub-{who}" for who in there]) == tuple(
             f"sub-{who}" for who in expected
         )
     assert sum(map(len, names("pretraining").values())) > 10
@@ -46,10 +46,10 @@ def test_subjects_of_the_corpus_are_known(trained):
 def test_others_are_not(trained):
     """Neither who was kept for evaluation nor anybody's "sub-01"."""
     for there in names("evaluation").values():
-        assert find_seen(trained, there) == ()
-    assert find_seen(trained, USUAL_NAMES) == ()
-    assert find_seen(trained, [f"sub-{name}" for name in USUAL_NAMES]) == ()
-    assert find_seen(trained, np.arange(1000)) == ()
+        assert find_pretraining_subjects(trained, there) == ()
+    assert find_pretraining_subjects(trained, USUAL_NAMES) == ()
+    assert find_pretraining_subjects(trained, [f"sub-{name}" for name in USUAL_NAMES]) == ()
+    assert find_pretraining_subjects(trained, np.arange(1000)) == ()
 
 
 def test_scores_of_seen_subjects_are_warned_of(eeg_study):

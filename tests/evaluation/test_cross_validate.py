@@ -23,7 +23,7 @@ from brainof_toolbox.evaluation.statistics import (
     balanced_accuracy,
     bootstrap_error,
     correlation,
-    determination,
+    r2,
 )
 
 
@@ -75,7 +75,7 @@ def test_folds_hold_a_group_of_each_class(n_rare, n_folds):
 def test_a_class_of_one_group_is_named():
     """Nobody of that class is left to learn from when its group is the test side."""
     X, y, groups = np.zeros((8, 1)), np.array(list("mmffmmmm")), np.arange(8) // 2
-    with pytest.raises(ValueError, match=r"Fold \d .*class 'm'.*two groups.*'f': 1, 'm': 3"):
+    with pytest.raises(ValueError, match=r"fold \d .*class 'm'.*two groups.*'f': 1, 'm': 3"):
         cross_validate(DummyClassifier(), X, y, groups=groups)
 
 
@@ -280,12 +280,12 @@ def test_r2_and_r():
     """Against scikit-learn and numpy; NaN, not a warning, where nothing varies."""
     rng = np.random.default_rng(0)
     y, predicted = rng.normal(size=(2, 30))
-    assert determination(y, predicted) == pytest.approx(r2_score(y, predicted))
+    assert r2(y, predicted) == pytest.approx(r2_score(y, predicted))
     assert correlation(y, predicted) == pytest.approx(np.corrcoef(y, predicted)[0, 1])
     for flat in (np.ones(30), y[:1]):
-        assert np.isnan(determination(flat, predicted[: len(flat)]))
+        assert np.isnan(r2(flat, predicted[: len(flat)]))
         assert np.isnan(correlation(flat, predicted[: len(flat)]))
-    assert np.isnan(correlation(y, np.ones(30))) and determination(y, np.ones(30)) < 0
+    assert np.isnan(correlation(y, np.ones(30))) and r2(y, np.ones(30)) < 0
 
 
 def test_scores_are_those_of_scikit_learn():

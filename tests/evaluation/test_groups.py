@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -112,7 +113,7 @@ def test_records_and_trials():
         cross_validate(DummyClassifier(), records[:6], LABELS[:6])
     by_run = cross_validate(DummyClassifier(), records[:6], LABELS[:6], groups=records[:6].run)
     assert by_run.n_groups == 3
-    with pytest.raises(ValueError, match="'groups' is needed.* 1 of 24 name no subject: 0"):
+    with pytest.raises(ValueError, match="'groups' is needed.* 1 of 24 have no subject: 0"):
         cross_validate(DummyClassifier(), Records([{"eeg": "path"}, *items[1:]]), LABELS)
     table = pd.DataFrame(
         {"subject": "01", "session": None, "run": [str(i % 3) for i in range(24)]}
@@ -126,10 +127,10 @@ def test_records_and_trials():
         ([{"subject": "01"}] * 24, "one group, '01'.*runs or sessions"),
         (
             [{"subject": w} for w in WHO[:-2]] + [{}, {}],
-            "needed.* 2 of 24 name no subject: 22, 23",
+            "needed.* 2 of 24 have no subject: 22, 23",
         ),
-        ([{"eeg": "path"}] * 24, "'groups' is needed.*belong together.$"),
-        (signals(subject=None), "'groups' is needed.*belong together.$"),
+        ([{"eeg": "path"}] * 24, "'groups' is needed.*independent.$"),
+        (signals(subject=None), "'groups' is needed.*independent.$"),
         (pd.DataFrame({"groups": WHO, "subject": WHO}), "'groups' is needed"),
     ],
     ids=["one subject", "some unnamed", "dicts", "signals", "table of features"],
@@ -251,7 +252,8 @@ class Pretrained(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, groups=None):
         assert groups is None or len(groups) == len(y)
         self.classes_ = np.unique(y)
-        self._manifest = {"subjects": [hash_subject(s) for s in self.subjects]}
+        manifest = {"subjects": [hash_subject(s) for s in self.subjects]}
+        self.encoder_ = SimpleNamespace(manifest=manifest)
         return self
 
     def predict(self, X):

@@ -75,20 +75,20 @@ def test_labels_move_within_groups():
 def test_labels_move_over_recordings():
     """A label that holds for a session moves with it, runs and all; groups keep their labels."""
     groups, session = np.repeat([0, 1], 12), np.tile(np.repeat([1, 2, 3], 4), 2)
-    occasions = {"session": session, "run": np.tile([1, 1, 2, 2], 6)}
+    recording_labels = {"session": session, "run": np.tile([1, 1, 2, 2], 6)}
     y = np.array(["a", "b", "b", "c", "c", "d"])[3 * groups + session - 1]
-    assert permutation_level(y, groups, occasions) == "recordings within groups"
+    assert permutation_level(y, groups, recording_labels) == "recordings within groups"
     rng, seen = np.random.default_rng(0), set()
     for _ in range(100):
-        permuted = permute(y, groups, rng, occasions)
+        permuted = permute(y, groups, rng, recording_labels)
         by_session = permuted.reshape(6, 4)
         assert (by_session == by_session[:, :1]).all()
         seen.add("".join(by_session[:, 0]))
     assert seen == {a + b for a in ("abb", "bab", "bba") for b in ("ccd", "cdc", "dcc")}
     # One label per run of a session; a label that varies inside; units of one sample each.
-    runs = np.where(occasions["run"] == 1, "a", "b")
-    assert permutation_level(runs, groups, occasions) == "recordings within groups"
-    assert permutation_level(np.arange(24) % 2, groups, occasions) == "within groups"
+    runs = np.where(recording_labels["run"] == 1, "a", "b")
+    assert permutation_level(runs, groups, recording_labels) == "recordings within groups"
+    assert permutation_level(np.arange(24) % 2, groups, recording_labels) == "within groups"
     assert permutation_level(y, groups, {"run": np.arange(24)}) == "within groups"
 
 

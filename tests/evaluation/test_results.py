@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from brainof_toolbox import Comparison, Scores, compare, cross_validate
 
@@ -137,6 +140,49 @@ def test_comparison_reads_as_a_table(comparison):
     good = comparison.scores["good"]
     row = comparison.summary.iloc[0]
     assert row["mean"] == good.mean and row["interval"] == good.interval
+
+
+class Blocks(LogisticRegression):
+    """Estimator that weighs two blocks of features."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        share = len(y) / 160
+        self.feature_weights_ = {"covariance": share, "latents": 1 - share}
+        return self
+
+
+def test_weights_of_feature_blocks(data, scores):
+    """One row per fold, also behind a pipeline; means in print, only where there are weights."""
+    X, y, groups = data
+    blocks = make_pipeline(StandardScaler(), Blocks())
+    pair = {"blocks": blocks, "plain": LogisticRegression()}
+    found = compare(pair, X, y, groups=groups, cv=GroupKFold(4))
+    weights = found.scores["blocks"].feature_weights
+    assert list(weights) == ["covariance", "latents"] and len(weights) == 4
+    assert np.allclose(weights["covariance"], 60 / 160)
+    words = "covariance 0.38, latents 0.62"
+    assert f"\nfeatures of blocks: {words}\n" in str(found) and words in found._repr_html_()
+    assert str(found.scores["blocks"]).endswith(f"; features: {words}")
+    assert "features" not in str(scores) and scores.feature_weights.empty
+
+
+@pytest.mark.parametrize("size, shown", [(1e-4, r"0\.000\d{3}"), (1e4, r"\d{4,5}")])
+def test_errors_have_significant_digits(data, size, shown):
+    """Errors of any size in the units of the target."""
+    X, _, groups = data
+    scores = cross_validate(Ridge(), X, size * (X[:, 1] + X[:, 2] ** 2), groups=groups)
+    pattern = rf"lower is better: {shown}, .*chance {shown}; r "
+    assert re.search(pattern, str(scores)) is not None
+
+
+def test_differences_of_many_estimators_are_those_from_the_first(data):
+    X, y, groups = data
+    many = {"first": LogisticRegression(), **{name: DummyClassifier() for name in "abc"}}
+    found = compare(many, X, y, groups=groups, cv=2)
+    assert len(found.differences) == 6
+    table = str(found).split("differences")[1].splitlines()[2:]
+    assert [line.split()[:2] for line in table] == [["first", name] for name in "abc"]
 
 
 def marks(axes):

@@ -40,7 +40,7 @@ WHO = np.repeat(["a", "b", "c", "d"], 4)
 LABELS = np.tile([0, 1], 8)
 FEATURES = np.random.default_rng(0).normal(size=(16, 3)) + LABELS[:, None]
 FOLDS = GroupKFold(2)
-NETWORK = {"checkpoint": None, "pooling": "mean"}
+NETWORK = {"checkpoint": None, "features": "latents", "pooling": "mean"}
 pytestmark = pytest.mark.filterwarnings("ignore:.*untrained:RuntimeWarning")
 
 
@@ -55,7 +55,7 @@ def embedded(study):
     """Samples whose features are computed, for a network under a probe."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return BrainOFClassifier(**NETWORK).embed_ahead(study)
+        return BrainOFClassifier(**NETWORK).precompute(study)
 
 
 class Watcher(ClassifierMixin, BaseEstimator):

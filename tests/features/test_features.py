@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import mne
 import numpy as np
 import pytest
@@ -9,8 +11,23 @@ from make_places import electrode_rows
 from mne.channels.interpolation import _make_interpolation_matrix
 from scipy.linalg import logm
 
-from brainof_toolbox import PairedSignals, Preprocessing, Signals, datasets, from_array
-from brainof_toolbox.features import BAND_BANK, Covariance, Evoked, VirtualChannels
+from brainof_toolbox import (
+    PairedSignals,
+    Preprocessing,
+    Signals,
+    datasets,
+    from_array,
+    from_epochs,
+    from_raw,
+)
+from brainof_toolbox.features import (
+    BAND_BANK,
+    Covariance,
+    Evoked,
+    VirtualChannels,
+    available,
+    get_blocks,
+)
 from brainof_toolbox.features.maps import HEAD_CENTRE
 from brainof_toolbox.preprocessing import preprocess
 
@@ -37,7 +54,8 @@ def windows():
     near = np.exp(-((place[:, None] - place[:12]) ** 2).sum(2) / (2 * 0.03**2))
     data = near @ rng.normal(size=(3, 12, 90)) + 0.3 * rng.normal(size=(3, 80, 90))
     names = [f"region {i}" for i in range(80)]
-    found["fmri"] = _prepare(Signals(data, 0.5, "fmri", names, ["bold"] * 80, place))
+    trials = Signals(data, 0.5, "fmri", names, ["bold"] * 80, place, has_baseline=True)
+    found["fmri"] = _prepare(trials)
     return found
 
 
@@ -60,7 +78,8 @@ def _cosine(a, b):
 # -------------------------------------------------------------------------------- literal twins
 def test_splines_are_those_of_mne(windows):
     """And the average reference over the virtual channels."""
-    places, weights = VirtualChannels(32).positions("eeg"), VirtualChannels(32).weights
+    virtual = VirtualChannels(32)
+    places, weights = virtual.positions(windows["eeg"]), virtual.weights
     pos = windows["eeg"].ch_pos.astype(float)
     wanted = _make_interpolation_matrix(pos - HEAD_CENTRE, places - HEAD_CENTRE, 1e-5)
     np.testing.assert_allclose(weights(windows["eeg"]), wanted - wanted.mean(0), atol=1e-6)
@@ -95,7 +114,7 @@ def test_correlations_are_those_of_weighted_regions(windows):
     series = signals.data[2].astype(float)
     series = (series - series.mean(1, keepdims=True)) / series.std(1, keepdims=True)
     places = []
-    for place in block.virtual.positions("fmri"):
+    for place in block.virtual.positions(signals):
         square = [((place - pos) ** 2).sum() for pos in signals.ch_pos.astype(float)]
         weights = np.exp(-np.array(square) / (2 * 0.02**2))
         places.append(np.average(series, axis=0, weights=weights))
@@ -201,6 +220,43 @@ def test_amplitude_of_regions_does_not_matter(windows):
     )
 
 
+@pytest.mark.parametrize("kind", ["eeg", "fmri"])
+@each_block
+def test_montages_and_atlases_have_equal_columns(block, kind, windows):
+    """Another number of channels, other names, other places: the same columns, similar rows."""
+    whole = windows[kind]
+    part = _pick(whole, np.arange(0, whole.shape[1], 2))
+    part = part.replace(ch_names=[f"X{i}" for i in range(part.shape[1])])
+    assert block.columns(part) == block.columns(whole)
+    assert _cosine(block.compute(part), block.compute(whole)) > 0.6
+
+
+@each_block
+def test_the_reference_of_the_recording_does_not_matter(block):
+    """From volts on: average, one electrode, a distant one with drifts."""
+    epochs = datasets.make_epochs(n_epochs=3, n_channels=20, random_state=0)
+    data, drift = epochs.get_data(), np.random.default_rng(0).normal(size=(3, 1, 256))
+    rows = []
+    for common in (0, data.mean(1, keepdims=True), data[:, 5:6] / 2, 3e-5 * drift + 1e-3):
+        rows.append(block.compute(_prepare(from_array(data - common, epochs.info))))
+        np.testing.assert_allclose(rows[-1], rows[0], atol=2e-3)
+    assert np.abs(rows[0]).max() > 0.5
+
+
+def test_derivations_have_no_place_among_electrodes(windows):
+    """They get no weight beside electrodes; alone, they are interpolated as they are."""
+    signals, virtual = windows["eeg"], VirtualChannels(16)
+    names = ["Fp1-F7", "F7-T7", *signals.ch_names[2:]]
+    weights = virtual.weights(signals.replace(ch_names=names))
+    assert not weights[:, :2].any()
+    rest = virtual.weights(_pick(signals, np.arange(2, 32)))
+    np.testing.assert_allclose(weights[:, 2:], rest, atol=1e-12)
+    chain = _pick(signals, np.arange(4))
+    for names in (["Fp1-F7", "F7-T7", "T7-P7", "P7-O1"], ["Fp1-F7", "F7-T7", "Cz", "Pz"]):
+        weights = virtual.weights(chain.replace(ch_names=names))
+        np.testing.assert_allclose(weights.sum(axis=1), 1.0)  # no average reference
+
+
 @each_block
 def test_reference_does_not_matter(block, windows):
     signals = windows["eeg"]
@@ -246,7 +302,7 @@ def test_odd_positions_are_finite(block, kind, place, windows):
 
 
 def test_short_samples_have_every_band(windows):
-    short = windows["eeg"].replace(data=windows["eeg"].data[:, :, :32], stretches=None)
+    short = windows["eeg"].replace(data=windows["eeg"].data[:, :, :32], good_segments=None)
     rows = Covariance(bands=BAND_BANK).compute(short)
     assert np.isfinite(rows).all() and rows.min() > -14
 
@@ -260,17 +316,107 @@ def test_flat_regions_leave_their_places_to_neighbours(windows):
     )
 
 
+# ------------------------------------------------------------------------ own regions, samples
+def test_own_regions_are_their_own_correlations(windows):
+    signals = windows["fmri"]
+    block = Covariance(regions="own")
+    r = np.corrcoef(signals.data[1].astype(float))
+    i, j = np.triu_indices(80, 1)
+    np.testing.assert_allclose(block.compute(signals)[1], np.arctanh(0.99 * r[i, j]), atol=1e-5)
+    assert block.columns(signals)[:2] == ("region 0 x region 1", "region 0 x region 2")
+    assert block.fingerprint()["regions"] == "own"
+    rows = Evoked(regions="own").compute(signals)
+    np.testing.assert_allclose(rows[:, :80], signals.data.mean(axis=2), atol=1e-5)
+    for kind in ("eeg", "meg"):  # they have places only
+        a, b = (Covariance(regions=regions) for regions in ("own", "places"))
+        np.testing.assert_array_equal(a.compute(windows[kind]), b.compute(windows[kind]))
+
+
+def test_rows_of_samples_are_means_over_windows():
+    """Written as a loop; samples of a missing modality are not read."""
+    raw = datasets.make_raw(n_channels=8, duration=12)
+    signals = from_raw(raw, window=4.0)
+    cut = preprocess(signals, PREPROCESSING, window=1.5)
+    assert cut.sample.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    block = Covariance(n_channels=5)
+    by_window = block.compute(cut.signals).astype(float)
+    wanted = np.array([by_window[cut.sample == i].mean(axis=0) for i in range(3)])
+    np.testing.assert_allclose(block.compute_samples(cut), wanted, atol=1e-5)
+    rows = block.compute_samples(cut, is_missing=[False, True, False])
+    np.testing.assert_allclose(rows[[0, 2]], wanted[[0, 2]], atol=1e-5)
+    assert rows.dtype == np.float32 and np.isnan(rows[1]).all()
+    assert np.isnan(block.compute_samples(cut, is_missing=[True] * 3)).all()
+
+
+def test_a_modality_that_is_missing_does_not_reach_the_other(windows):
+    """The parts of paired samples are computed one by one."""
+    eeg, fmri = windows["eeg"][:3], windows["fmri"]
+    paired = PairedSignals({"eeg": eeg, "fmri": fmri}, {"eeg": [False, True, False]})
+    blank = eeg.replace(data=eeg.data * np.array([1, 0, 1])[:, None, None])
+    for item in (eeg, blank):
+        part = PairedSignals({"eeg": item, "fmri": fmri}, paired.is_missing).by_modality["eeg"]
+        rows = Covariance().compute_samples(
+            preprocess(part, PREPROCESSING), paired.is_missing["eeg"]
+        )
+        assert np.isnan(rows[1]).all() and np.isfinite(rows[[0, 2]]).all()
+
+
+# ---------------------------------------------------------------------------- choosing blocks
+def test_blocks_by_name_and_fingerprint():
+    blocks = get_blocks(("covariance", "evoked"))
+    assert list(blocks) == ["covariance", "evoked"] and blocks == get_blocks()
+    assert get_blocks("evoked") == {"evoked": Evoked()}
+    block = Covariance(n_channels=8, bands=((8.0, 30.0),), regions="own")
+    stored = json.loads(json.dumps(block.fingerprint()))
+    assert stored["name"] == "covariance" and stored["version"] == Covariance.version
+    assert get_blocks([stored]) == get_blocks([block]) == {"covariance": block}
+    assert Covariance().fingerprint() != stored
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        ("power", ValueError, "'covariance' or 'evoked', got 'power'"),
+        (["evoked", Evoked(bin_width=0.1)], ValueError, "'evoked' occurs twice"),
+        ([3], TypeError, "name, a Block or its fingerprint"),
+        ({"version": 1}, ValueError, "got None"),
+        ({"name": "evoked", "version": 99}, ValueError, "version 1 here, and version 99"),
+        ({"name": "evoked", "version": 1, "bins": 3}, ValueError, "Unknown parameter .*'bins'"),
+    ],
+)
+def test_unknown_blocks_are_refused(wrong, error, match):
+    with pytest.raises(error, match=match):
+        get_blocks(wrong)
+
+
+def test_recordings_and_their_windows_have_no_evoked_course(windows):
+    """Nor have windows that were cut out of epochs, and fMRI that was standardised by itself."""
+    epochs = from_epochs(datasets.make_epochs(n_epochs=2, n_channels=8))
+    raw = from_raw(datasets.make_raw(n_channels=8, duration=12))
+    assert list(available(epochs)) == ["covariance", "evoked"]
+    unlocked = [raw, preprocess(raw, PREPROCESSING, window=4.0).signals]
+    unlocked += [from_raw(datasets.make_raw(n_channels=8, duration=12), window=4.0)]
+    unlocked += [preprocess(epochs, PREPROCESSING, window=0.5).signals]
+    unlocked += [windows["fmri"].replace(has_baseline=False)]
+    for signals in unlocked:
+        assert list(available(signals)) == ["covariance"]
+    for signals, words in ((unlocked[1], "is_locked"), (unlocked[-1], "standardised by itself")):
+        with pytest.raises(ValueError, match=f"'evoked' does not apply: .*{words}"):
+            Evoked().compute(signals)
+    assert list(available(epochs, Evoked(bin_width=0.1)).values()) == [Evoked(bin_width=0.1)]
+
+
 # ----------------------------------------------------------------------------------- what is asked
-def test_virtual_electrodes_are_those_of_the_template():
+def test_virtual_electrodes_are_those_of_the_template(windows):
     rows = {line.split()[0]: np.array(line.split()[1:], float) for line in electrode_rows()}
-    virtual = VirtualChannels(32)
-    for name, place in zip(virtual.names("eeg"), virtual.positions("eeg"), strict=True):
+    virtual, eeg = VirtualChannels(32), windows["eeg"]
+    for name, place in zip(virtual.names(eeg), virtual.positions(eeg), strict=True):
         np.testing.assert_allclose(1e3 * place, rows[name], atol=1.01)
 
 
-def test_virtual_regions_are_spread():
+def test_virtual_regions_are_spread(windows):
     for n_regions, least in ((100, 0.012), (300, 0.012)):
-        places = VirtualChannels(n_regions=n_regions).positions("fmri")
+        places = VirtualChannels(n_regions=n_regions).positions(windows["fmri"])
         gap = np.linalg.norm(places[:, None] - places, axis=2)
         assert gap[np.triu_indices(n_regions, 1)].min() > least
 
@@ -281,7 +427,7 @@ def test_signals_before_preprocessing_are_refused(block, windows):
     with pytest.raises(ValueError, match="SI units"):
         block.compute(signals.replace(data=2e-5 * signals.data))
     with pytest.raises(ValueError, match="windows first"):
-        block.compute(signals.replace(stretches=[(0, 50), (60, 200)]))
+        block.compute(signals.replace(good_segments=[(0, 50), (60, 200)]))
 
 
 @each_kind
@@ -311,6 +457,7 @@ def test_what_else_is_refused(windows):
         ({"n_channels": 33}, "n_channels"),
         ({"n_regions": 301}, "n_regions"),
         ({"kernel": 6.0}, "kernel"),
+        ({"regions": "atlas"}, "regions"),
         ({"shrinkage": 0.0}, "shrinkage"),
         ({"bands": ()}, "bands"),
         ({"bands": ((8.0, 8.0),)}, "bands"),

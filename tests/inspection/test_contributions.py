@@ -10,7 +10,7 @@ import pytest
 
 from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, PairedSignals
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.inspection import modality_contributions, plot_modality_contributions
+from brainof_toolbox.inspection import modality_contributions, plot_contributions
 from brainof_toolbox.inspection.contributions import shapley
 
 
@@ -61,7 +61,7 @@ def test_not_reading_is_not_having(decoder, pairs):
     X, y = X[16:], y[16:]
     found = modality_contributions(decoder, X, y).attrs["scores"]
     lacking = PairedSignals(
-        X.parts, is_missing={"fmri": np.ones(len(X), bool), "meg": np.ones(len(X), bool)}
+        X.by_modality, is_missing={"fmri": np.ones(len(X), bool), "meg": np.ones(len(X), bool)}
     )
     probability = decoder.predict_proba(lacking)
     columns = np.searchsorted(decoder.classes_, y)
@@ -73,12 +73,12 @@ def test_the_one_that_knows(micro_checkpoint, pairs):
     """Fitted with shuffled MEG and fMRI, EEG has the larger part."""
     X, y, _ = pairs
     rng = np.random.default_rng(0)
-    signal = X.parts["eeg"].data.copy()
-    wave = 1e-4 * np.sin(2 * np.pi * 10 * np.arange(signal.shape[2]) / X.parts["eeg"].sfreq)
+    signal = X.by_modality["eeg"].data.copy()
+    wave = 1e-4 * np.sin(2 * np.pi * 10 * np.arange(signal.shape[2]) / X.by_modality["eeg"].sfreq)
     signal[y == "task"] += wave
     parts = {
-        "eeg": X.parts["eeg"].replace(data=signal),
-        "meg": X.parts["meg"][rng.permutation(len(y))],
+        "eeg": X.by_modality["eeg"].replace(data=signal),
+        "meg": X.by_modality["meg"][rng.permutation(len(y))],
     }
     mixed = PairedSignals(parts)
     decoder = BrainOFClassifier(micro_checkpoint).fit(mixed[:16], y[:16])
@@ -100,7 +100,7 @@ def test_figure(decoder, pairs):
     X, y, _ = pairs
     found = modality_contributions(decoder, X[16:], y[16:])
     figure, axes = plt.subplots()
-    assert plot_modality_contributions(found, axes) is figure
+    assert plot_contributions(found, axes) is figure
     heights = [bar.get_height() for bar in axes.patches]
     np.testing.assert_allclose(heights, found["contribution"])
     assert axes.get_ylabel() == "gain in log loss (nats)"
@@ -111,7 +111,7 @@ def test_refuses(decoder, micro_checkpoint, pairs):
     X, y, _ = pairs
     with pytest.raises(ValueError, match="'scoring': allowed are"):
         modality_contributions(decoder, X[:4], y[:4], scoring="r2")
-    single = X.parts["eeg"]
+    single = X.by_modality["eeg"]
     alone = BrainOFClassifier(micro_checkpoint).fit(single, y)
     with pytest.raises(ValueError, match="one modality only, eeg"):
         modality_contributions(alone, single, y)

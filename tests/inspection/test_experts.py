@@ -9,7 +9,7 @@ import torch
 
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.estimators.reading import window_tokens
+from brainof_toolbox.encoder.tokens import window_tokens
 from brainof_toolbox.inspection import expert_usage, plot_expert_usage
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 from brainof_toolbox.models.moe import MixtureOfExperts
@@ -51,7 +51,7 @@ def test_equals_counting(micro_checkpoint, pairs):
         counts[key] = counts.get(key, 0) + torch.bincount(best, minlength=4).numpy()
 
     handles = [gate.register_forward_pre_hook(watch) for gate in gates]
-    for block in embedder._blocks(embedder._as_sources(pairs, reset=False)):
+    for block in embedder.encoder_.windows(pairs):
         for modality in block.windows:
             for row in np.flatnonzero(~block.is_missing[modality]):
                 with torch.inference_mode():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import lru_cache
 
 import numpy as np
@@ -17,13 +19,14 @@ from brainof_toolbox import (
     from_roi_timeseries,
 )
 from brainof_toolbox.datasets import make_info
-from brainof_toolbox.estimators.reading import block_tokens
+from brainof_toolbox.encoder.tokens import batch_tokens
+from brainof_toolbox.encoder.windows import iter_windows
+from brainof_toolbox.estimators import FineTuning, LoRA
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 from brainof_toolbox.inspection.gradients import by_frequency
-from brainof_toolbox.inspection.occlusion import without_band
+from brainof_toolbox.inspection.hiding import without_band
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.io.sensors import from_array
-from brainof_toolbox.preprocessing import Preprocessing
-from brainof_toolbox.samples import as_sources, iter_blocks
 
 SIZE = {"eeg": 2e-5, "mag": 4e-13, "grad": 1e-11}
 METHODS = [occlusion_importance, gradient_importance]
@@ -69,7 +72,19 @@ def regions(source=13, n_samples=48, seed=0):
 
 
 def fitted(checkpoint, X, y, kind=BrainOFClassifier, **kwargs):
+    kwargs = {"features": "latents"} | kwargs
     return kind(checkpoint, **kwargs).fit(X[:32], y[:32])
+
+
+@pytest.fixture(scope="module")
+def without_reference(micro_checkpoint, tmp_path_factory):
+    """The same network on data as recorded, where a channel has no part in the others."""
+    folder = tmp_path_factory.mktemp("importance") / "model"
+    shutil.copytree(micro_checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["preprocessing"]["reference"] = None
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +136,11 @@ def test_peak_is_at_the_region(method):
 # ------------------------------------------------------------------------------------ occlusion
 
 
-def test_hiding_is_dropping(micro_checkpoint, eeg, decoder):
+@pytest.mark.parametrize("features", ["latents", "auto"])
+def test_hiding_is_dropping(features, without_reference, eeg):
     """A channel's importance is the loss of predictions from recordings that lack it."""
     X, y = eeg
+    decoder = fitted(without_reference, X, y, features=features)
     found = occlusion_importance(decoder, X[32:], y[32:])
     plain = log_loss(y[32:], decoder.predict_proba(X[32:]))
     for channel in (0, 4, 18):
@@ -149,23 +166,22 @@ def test_hiding_neighbours_too(micro_checkpoint, eeg, decoder):
 def test_bands_are_cut_out():
     """What is left has nothing in the band, and all else."""
     X, _, _ = focal("eeg", 4)
-    left, is_dropped = without_band(X.data, X, limits=(8, 13))
+    left = without_band(X.data, 128, (8, 13))
     power, before = (np.abs(np.fft.rfft(d, axis=2)) for d in (left, X.data))
     frequencies = np.fft.rfftfreq(256, 1 / 128)
     inside = (frequencies >= 8) & (frequencies < 13)
     assert power[..., inside].max() < 1e-4 * before.max()
     np.testing.assert_allclose(power[..., ~inside], before[..., ~inside], rtol=1e-3, atol=1e-9)
-    assert not is_dropped.any()
 
 
 # ------------------------------------------------------------------------------------ gradients
 
 
 @pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
-def test_credit_sums_up(kind, micro_checkpoint, eeg):
+def test_credit_sums_up(kind, without_reference, eeg):
     """All credit together is the loss of silence less that of the samples."""
     X, y = eeg
-    decoder = fitted(micro_checkpoint, X, y, kind)
+    decoder = fitted(without_reference, X, y, kind)
     X, y = X[32:36], y[32:36]
     found = gradient_importance(decoder, X, y, n_steps=64)
     part = found.part()
@@ -178,13 +194,14 @@ def test_credit_sums_up(kind, micro_checkpoint, eeg):
 
 
 def _loss(decoder, X, y, is_silent):
-    (block,) = iter_blocks(as_sources(X), Preprocessing())
-    (tokens,) = block_tokens(block, np.arange(len(y)))
+    encoder = decoder.encoder_
+    (block,) = iter_windows(open_samples(X), encoder.preprocessing)
+    (tokens,) = batch_tokens(block, np.arange(len(y)))
     tokens.values *= 0.0 if is_silent else 1.0
-    outputs = decoder._as_network()([tokens])
+    outputs = decoder.decoder_.as_network()([tokens])
     if isinstance(decoder, BrainOFClassifier):
         return float(torch.nn.functional.cross_entropy(outputs, torch.as_tensor(y)))
-    target = torch.as_tensor((y - decoder._mean) / decoder._spread)
+    target = torch.as_tensor(decoder.targets_.encode(y))
     return float((outputs[:, 0] - target).square().mean())
 
 
@@ -214,8 +231,9 @@ def test_pure_tones_are_credited_to_their_frequency():
 def test_trained_networks(method, adaptation, micro_checkpoint, eeg):
     """Any adaptation, head and depth; what is explained is what is predicted."""
     X, y = eeg
-    how = {"adaptation": adaptation, "max_epochs": 1, "head": "mlp", "layer": 1}
-    decoder = fitted(micro_checkpoint, X, y, **how)
+    kind = {"lora": LoRA, "full": FineTuning}[adaptation]
+    how = kind(max_epochs=1, head="mlp")
+    decoder = fitted(micro_checkpoint, X, y, adaptation=how, layer=1)
     found = method(decoder, X[32:36], **kwargs_of(method))
     assert np.isfinite(found.to_frame()["importance"]).all()
     assert found.n_samples == 4 and found.unit == "nats"

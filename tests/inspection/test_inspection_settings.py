@@ -9,11 +9,13 @@ from torch_settings import SETTINGS, current_settings
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_epochs, make_paired_signals
 from brainof_toolbox.inspection import (
+    block_contributions,
     expert_usage,
     gradient_importance,
     latent_attention,
     modality_contributions,
     occlusion_importance,
+    patterns,
     reconstruct,
 )
 
@@ -26,6 +28,8 @@ FUNCTIONS = {
     "experts": lambda model, X, y: expert_usage(model, X)["probability"],
     "reconstruction": lambda model, X, y: reconstruct(model, X).reconstructed,
     "contributions": lambda model, X, y: modality_contributions(model, X, y)["contribution"],
+    "blocks": lambda model, X, y: block_contributions(model, X, y)["contribution"],
+    "patterns": lambda model, X, y: patterns(model, X).part("covariance").values,
 }
 
 
@@ -38,6 +42,14 @@ def one(micro_checkpoint):
 
 
 @pytest.fixture(scope="module")
+def latents(micro_checkpoint, one):
+    """The same on latents alone."""
+    _, X, y = one
+    decoder = BrainOFClassifier(micro_checkpoint, features="latents", pooling="mean")
+    return decoder.fit(X, y), X, y
+
+
+@pytest.fixture(scope="module")
 def two(micro_checkpoint):
     """The same for samples of two modalities."""
     options = {"modalities": ("eeg", "meg"), "n_meg": 3, "duration": 1.0}
@@ -46,9 +58,9 @@ def two(micro_checkpoint):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_findings_do_not_depend_on_settings(name, one, two):
+def test_findings_do_not_depend_on_settings(name, one, latents, two):
     """Under each setting the same is found, and the setting stays."""
-    case = two if name == "contributions" else one
+    case = {"contributions": two, "gradients": latents}.get(name, one)
     wanted = FUNCTIONS[name](*case)
     for setting in SETTINGS.values():
         with setting():

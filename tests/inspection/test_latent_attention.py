@@ -11,7 +11,7 @@ import torch
 
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_epochs, make_paired_signals
-from brainof_toolbox.estimators.reading import window_tokens
+from brainof_toolbox.encoder.tokens import window_tokens
 from brainof_toolbox.inspection import latent_attention, plot_latent_attention
 from brainof_toolbox.models.resampler import CrossAttention
 from brainof_toolbox.models.tokens import SENSOR_TYPES
@@ -33,7 +33,7 @@ def test_equals_softmax(modality, embedder, pairs):
     found = latent_attention(embedder, pairs[:1], modality=modality)
     np.testing.assert_allclose(found.channels.sum(axis=2), 1.0, atol=1e-5)
     np.testing.assert_allclose(found.patches.sum(axis=2), 1.0, atol=1e-5)
-    (block,) = embedder._blocks(embedder._as_sources(pairs[:1], reset=False))
+    (block,) = embedder.encoder_.windows(pairs[:1])
     n_windows = len(block)
     model = embedder.backbone_
     expected = 0.0
@@ -67,7 +67,7 @@ def test_equals_watching(modality, embedder):
 
     parts = [m for m in model.encoder.modules() if isinstance(m, CrossAttention)]
     handles = [part.register_forward_pre_hook(watch) for part in parts]
-    for block in embedder._blocks(embedder._as_sources(X, reset=False)):
+    for block in embedder.encoder_.windows(X):
         if modality not in block.windows:
             continue
         for row in np.flatnonzero(~block.is_missing[modality]):
@@ -85,7 +85,7 @@ def test_equals_watching(modality, embedder):
             found.patches[..., patch], maps[..., is_then].sum(-1), atol=1e-5
         )
     # Sensors at one place are told apart by their type and orientation.
-    signals = X.parts[modality]
+    signals = X.by_modality[modality]
     place = torch.cat([tokens.position, tokens.orientation], -1)[0].numpy()
     own = np.hstack([signals.ch_pos, signals.ch_ori])
     for channel, kind in enumerate(found.ch_types):
@@ -147,9 +147,9 @@ def test_refuses(embedder, pairs):
     several = [make_epochs("eeg", n_channels=n, n_epochs=2) for n in (10, 19)]
     with pytest.raises(ValueError, match="A map needs one eeg montage"):
         latent_attention(embedder, several)
-    slow = replace(pairs.parts["fmri"], sfreq=pairs.parts["fmri"].sfreq / 2)
+    slow = replace(pairs.by_modality["fmri"], sfreq=pairs.by_modality["fmri"].sfreq / 2)
     with pytest.raises(ValueError, match=r"A map needs one fmri montage, rate and length"):
-        latent_attention(embedder, [pairs.parts["fmri"], slow])
+        latent_attention(embedder, [pairs.by_modality["fmri"], slow])
     X = make_paired_signals(2, n_subjects=3, missing=0.4, random_state=3)[0]
     without = np.flatnonzero(X.is_missing["eeg"])[:1]
     with pytest.raises(ValueError, match="'modality': allowed are .* got 'eeg'"):

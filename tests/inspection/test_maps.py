@@ -97,7 +97,7 @@ def test_image_refuses():
     """Sensors make no image, regions no Evoked; other regions need their own masker."""
     with pytest.raises(ValueError, match="'modality': allowed are 'eeg'"):
         sensors("eeg").to_nifti()
-    with pytest.raises(ValueError, match="Regions are no sensors"):
+    with pytest.raises(ValueError, match="Regions are not sensors"):
         brain().to_evoked()
     part = brain().part()
     wrong = PartImportance(
@@ -123,7 +123,7 @@ def test_figures_of_sensors():
     assert labels == ["alpha\n8-13 Hz", "beta\n13-30 Hz"]
     with pytest.raises(ValueError, match="This figure needs 2 axes, got 1"):
         meg.plot(axes=axes)
-    with pytest.raises(ValueError, match="No band lies within"):
+    with pytest.raises(ValueError, match="No band lies below"):
         brain().plot_bands()
 
 
@@ -132,7 +132,7 @@ def test_figures_of_the_brain():
     assert brain().plot() is not None and len(brain().plot_surface().axes) >= 2
     part = brain().part()
     values = {**vars(part), "channels": 0 * part.channels}
-    with pytest.raises(ValueError, match="No region matters"):
+    with pytest.raises(ValueError, match="Importance is above 0 in no region"):
         Importance({"fmri": PartImportance(**values)}, "occlusion", "nats", 1).plot()
 
 

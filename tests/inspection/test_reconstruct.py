@@ -29,7 +29,7 @@ def test_shares(modality, embedder, pairs):
     assert all(a.shape == shape for a in (found.corrupted, found.reconstructed, found.is_hidden))
     assert 0.4 < found.is_hidden.mean() < 0.6
     np.testing.assert_allclose(found.corrupted, found.original, atol=1e-4)
-    (block,) = embedder._blocks(embedder._as_sources(pairs, reset=False))
+    (block,) = embedder.encoder_.windows(pairs)
     np.testing.assert_allclose(found.original, block.windows[modality].signals.data)
 
 
@@ -44,9 +44,9 @@ def test_components_are_removed(embedder, pairs):
 
 def test_hidden_patches_are_not_read(embedder, pairs):
     """Other values where nothing is seen change nothing that is told."""
-    eeg = pairs.parts["eeg"]
+    eeg = pairs.by_modality["eeg"]
     first = reconstruct(embedder, eeg, frequency_mask_ratio=0.0, random_state=4)
-    (block,) = embedder._blocks(embedder._as_sources(eeg, reset=False))
+    (block,) = embedder.encoder_.windows(eeg)
     changed = block.windows["eeg"].signals.data.copy()
     changed[first.is_hidden] = 7.0
     object.__setattr__(block.windows["eeg"].signals, "data", changed)

@@ -31,8 +31,9 @@ def test_report_of_a_classifier(micro_checkpoint, study, tmp_path):
     text = path.read_text()
     names = " ".join(sections(path))
     for name in (
-        "Checkpoint Data Scores Scores_by_group Confusion_matrix Calibration Where_it_matters "
-        "When_it_matters Which_bands Expert_usage Warnings"
+        "Checkpoint Data Scores Scores_by_group Confusion_matrix Calibration "
+        "Weights_of_features Contributions Pattern_of_covariance Pattern_of_evoked "
+        "Importance_of_channels Importance_of_times Importance_of_bands Expert_usage Warnings"
     ).split():
         assert name in names, name
     loaded = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=[\"']([^\"']+)", text)
@@ -61,7 +62,19 @@ def test_report_of_a_regressor_of_three_modalities(micro_checkpoint, tmp_path):
     path = tmp_path / "report.html"
     report(BrainOFRegressor(micro_checkpoint), X, target, file=path, n_mapped=0)
     names = " ".join(sections(path))
-    assert "Predictions" in names and "Confusion" not in names and "Where" not in names
+    assert "Pattern_of_covariance__fMRI" in names and "Pattern_of_covariance__MEG" in names
+    assert "Predictions" in names and "Confusion" not in names and "Importance" not in names
+
+
+@pytest.mark.parametrize("features", ["latents", "explicit"])
+def test_what_does_not_apply_is_left_out(features, micro_checkpoint, study, tmp_path):
+    """No contributions of a single block, no patterns of latents, no experts without network."""
+    X, y = study
+    estimator = BrainOFClassifier(micro_checkpoint, features=features, pooling="mean")
+    path = report(estimator, X, y, file=tmp_path / "report.html", n_mapped=0)
+    names = " ".join(sections(path))
+    assert ("Pattern" in names) == ("Contributions" in names) == (features == "explicit")
+    assert ("Expert_usage" in names) == (features == "latents")
 
 
 def test_warnings_are_told(study, tmp_path):
@@ -82,7 +95,7 @@ def test_refuses(micro_checkpoint, study, tmp_path):
     with pytest.raises(FileExistsError, match="Pass overwrite=True"):
         report(estimator, X, y, file=tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text() == "mine"
-    with pytest.raises(TypeError, match="A report is about"):
+    with pytest.raises(TypeError, match="BrainOFEmbedder"):
         report(BrainOFEmbedder(), X, y, file=tmp_path / "other.html")
     with pytest.raises(ValueError, match="n_mapped"):
         report(estimator, X, y, file=tmp_path / "other.html", n_mapped=-1)

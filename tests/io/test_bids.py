@@ -52,8 +52,13 @@ def test_three_datatypes_become_one_record_per_subject(study):
     assert all(set(record) >= {"eeg", "meg", "fmri", "t_r"} for record in records)
     assert records[0]["t_r"] == 2.0 and records.task == ("hands", "hands")
     signals = read_record(records[1], masker=bids.make_masker())
-    assert set(signals.parts) == {"fmri", "eeg", "meg"} and signals.parts["eeg"].subject == ("02",)
-    assert signals.parts["fmri"].shape == (1, 3, 60) and signals.parts["meg"].shape[1] == 9
+    assert set(signals.by_modality) == {"fmri", "eeg", "meg"} and signals.by_modality[
+        "eeg"
+    ].subject == ("02",)
+    assert (
+        signals.by_modality["fmri"].shape == (1, 3, 60)
+        and signals.by_modality["meg"].shape[1] == 9
+    )
 
 
 @pytest.mark.parametrize("datatype, key", [("eeg", "eeg"), ("meg", "meg"), ("func", "fmri")])

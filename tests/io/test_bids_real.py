@@ -33,7 +33,7 @@ def test_sensors_and_values_survive(data_dir, tmp_path, kind):
     (record,) = read_bids(tmp_path)
     before, after = from_raw(raw), from_raw(read_bids_recording(record[kind]))
     if kind == "meg":
-        before, after = before.parts["meg"], after.parts["meg"]
+        before, after = before.by_modality["meg"], after.by_modality["meg"]
     assert after.ch_names == before.ch_names and len(after.ch_names) == n_channels
     np.testing.assert_allclose(after.ch_pos, before.ch_pos, atol=1e-3)
     np.testing.assert_allclose(after.ch_ori, before.ch_ori, atol=1e-3)

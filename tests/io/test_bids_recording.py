@@ -206,7 +206,7 @@ def test_split_recording_is_read_from_its_first_file(tmp_path):
     path.fpath.unlink()
     (record,) = read_bids(root)
     # Both files are whole recordings, and the first does not lead to the second.
-    with pytest.warns(RuntimeWarning, match=r"does not lead to sub-01_task-hands_split-02_meg"):
+    with pytest.warns(RuntimeWarning, match=r"does not refer to sub-01_task-hands_split-02_meg"):
         first = read_bids_recording(record["meg"])
     assert record["meg"].split == "01" and first.times[-1] == pytest.approx(5.99)
     assert first.info["bads"] == raw.info["bads"] and len(first.annotations) > 0

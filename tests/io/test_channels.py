@@ -10,10 +10,10 @@ import pytest
 from mne.io.constants import FIFF
 
 from brainof_toolbox.io.channels import (
-    canonical_name,
-    geometry,
     pick_channels,
     placeholder_positions,
+    sensor_geometry,
+    standardize_ch_name,
     template_montage,
 )
 
@@ -58,7 +58,7 @@ def some_transform():
 
 
 def everything(info, modality="eeg", missing_positions="raise"):
-    return geometry(info, np.arange(len(info["ch_names"])), modality, missing_positions)
+    return sensor_geometry(info, np.arange(len(info["ch_names"])), modality, missing_positions)
 
 
 def montage_positions(ch_names):
@@ -101,7 +101,7 @@ def montage_positions(ch_names):
 )
 def test_odd_spellings_are_understood(name, expected):
     """EDF prefixes, references, dots, capitals and the names of 1958."""
-    assert canonical_name(name) == expected
+    assert standardize_ch_name(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_odd_spellings_are_understood(name, expected):
 )
 def test_names_that_are_no_site_stay_as_they_are(name):
     """A bipolar derivation or a number is never taken for the site it begins with."""
-    assert canonical_name(name) == name
+    assert standardize_ch_name(name) == name
 
 
 def test_canonical_names_are_fixed_points():
     names = mne.channels.make_standard_montage(template_montage()).ch_names
     names = [name for name in names if name not in ("T3", "T4", "T5", "T6")]
-    assert [canonical_name(name) for name in names] == names
-    assert [canonical_name(name.upper()) for name in names] == names
+    assert [standardize_ch_name(name) for name in names] == names
+    assert [standardize_ch_name(name.upper()) for name in names] == names
 
 
 # ---------------------------------------------------------------------------------- picking
@@ -214,7 +214,7 @@ def test_template_equals_set_montage(names):
     """Without a montage a name gives the position that ``set_montage`` gives."""
     with pytest.warns(RuntimeWarning, match=r"placed by name.*set_montage") as record:
         pos, _ = everything(make_info(names))
-    expected = montage_positions([canonical_name(name) for name in names])
+    expected = montage_positions([standardize_ch_name(name) for name in names])
     np.testing.assert_allclose(pos, expected, atol=1e-12)
     assert repr(names[0]) in str(record[0].message)
 
@@ -435,6 +435,6 @@ def test_channel_order_only_reorders():
     """Any order of channels gives the same places by name."""
     info = make_info(TEN_TWENTY, montage=mne.channels.make_standard_montage(template_montage()))
     order = np.random.default_rng(1).permutation(len(TEN_TWENTY))
-    pos, _ = geometry(info, np.arange(len(order)), "eeg")
-    shuffled, _ = geometry(info, order, "eeg")
+    pos, _ = sensor_geometry(info, np.arange(len(order)), "eeg")
+    shuffled, _ = sensor_geometry(info, order, "eeg")
     assert np.array_equal(shuffled, pos[order])

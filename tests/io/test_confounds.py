@@ -161,7 +161,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="datalad get .*link.tsv"):
         read_confounds(link, N)
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(ValueError, match="empty.csv: damaged or no table"):
+    with pytest.raises(ValueError, match="empty.csv: damaged or not a table"):
         read_confounds(tmp_path / "empty.csv", N)
     (tmp_path / "table.xlsx").write_text("a")
     with pytest.raises(ValueError, match=r"table.xlsx: confounds must be one of"):
@@ -190,7 +190,7 @@ def test_fmriprep_table_with_fewer_columns(tmp_path):
     """What is there is used, and what is not there is said; a table with nothing is refused."""
     whole = fmriprep_table()
     file = save(whole.drop(columns="rot_x"), tmp_path / FMRIPREP_NAME)
-    with pytest.warns(RuntimeWarning, match=r"the columns \['rot_x'\] are not there"):
+    with pytest.warns(RuntimeWarning, match=r"the columns \['rot_x'\] are missing"):
         values, _ = read_confounds(file, N)
     with pytest.warns(RuntimeWarning, match="first rows"):
         complete, _ = read_confounds(save(whole, tmp_path / f"sub-2_{FMRIPREP_NAME}"), N)
@@ -224,7 +224,7 @@ def test_unsteady_volumes_shift_the_onset(fmriprep):
     """Two volumes less, and the sample starts two volumes later."""
     signals = from_nifti(fmriprep[0], masker=make_masker(), confounds="auto")
     assert signals.shape == (1, 12, 58)
-    assert signals.onset.tolist() == [4.0] and signals.stretches == ((0, 58),)
+    assert signals.onset.tolist() == [4.0] and signals.good_segments == ((0, 58),)
 
 
 # -------------------------------------------------------------------------------------- regression

@@ -177,7 +177,7 @@ def test_real_file(data_dir, path):
 
 def _first(part, n_times):
     people = {name: getattr(part, name)[:2] for name in ("subject", "session", "task", "run")}
-    return {"stretches": None, "onset": part.onset[:2], **people}
+    return {"good_segments": None, "onset": part.onset[:2], **people}
 
 
 def test_real_spellings_agree(data_dir):

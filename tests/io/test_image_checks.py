@@ -12,7 +12,8 @@ from images import AFFINE, make_atlas, make_data, make_image, make_masker, save_
 from nibabel import Nifti1Image
 
 from brainof_toolbox.io import from_nifti
-from brainof_toolbox.io.images import check_image, is_image
+from brainof_toolbox.io.image_run import open_run
+from brainof_toolbox.io.images import is_image
 
 
 def silent(function, *args, **kwargs):
@@ -40,7 +41,7 @@ def test_dimensions(shape):
     image = Nifti1Image(np.ones(shape, dtype=np.float32), AFFINE)
     refuse(image, f"{len(shape)}-D, shape .*: 4-D expected")
     with pytest.raises(ValueError, match="4-D expected"):
-        check_image(image)
+        open_run(image)
 
 
 def test_space():
@@ -149,7 +150,7 @@ def test_missing_files(tmp_path):
     link.symlink_to(tmp_path / ".git" / "annex" / "objects" / "x")
     refuse(link, "datalad get .*link.nii.gz", error=FileNotFoundError)
     with pytest.raises(FileNotFoundError, match="datalad get"):
-        check_image(link)
+        open_run(link)
 
 
 def test_broken_item_of_a_list(tmp_path):
@@ -173,9 +174,9 @@ def test_is_image(tmp_path):
         assert not is_image(item)
 
 
-def test_check_image_reads_no_data(tmp_path):
+def test_opening_reads_no_data(tmp_path):
     path = save_image(tmp_path / "a.nii.gz")
     path.write_bytes(path.read_bytes()[:4000])
-    assert check_image(path) is None
-    with pytest.raises(TypeError, match="is no image"):
-        check_image([1, 2])
+    assert open_run(path).path == path
+    with pytest.raises(TypeError, match="is not an image"):
+        open_run([1, 2])

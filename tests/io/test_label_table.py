@@ -79,10 +79,10 @@ def test_row_for_all_sessions(tmp_path):
         (LONG + "02,2,v\n", r"more than once: \['sub-02'\].*'w', 'v'"),
         (LONG.replace("02,2,w\n", ""), "no 'state' for sub-02_ses-2_eeg.edf"),
         (LONG.replace("02,2,w", "02,2,NULL"), "no 'state' for sub-02_ses-2_eeg.edf"),
-        ("participant_id,state\n1,x\n2,y\n", r"no 'state' for sub-01.*\['1'\]: spell these"),
+        ("participant_id,state\n1,x\n2,y\n", r"no 'state' for sub-01.*\['1'\].*spelling"),
         ("participant_id,state,state\n01,x,y\n02,z,w\n", "column 'state' more than once"),
         ("participant_id,participant_id,state\n01,02,y\n02,01,w\n", "'participant_id' more than"),
-        ("participant_id,state\n01,x,more\n02,y,more\n", "more cells than its line of names"),
+        ("participant_id,state\n01,x,more\n02,y,more\n", "more cells than column names"),
         ("participant_id,mood\n01,x\n", "no column 'state'"),
     ],
 )
@@ -127,7 +127,7 @@ def test_files_of_one_name_by_other_columns(tmp_path):
     [
         ("file,state\nrec.edf,x\nrec.edf,y\n", r"more than once: \['rec.edf'\].*'x', 'y'"),
         ("file,state\ns1/rec.edf,x\nrec.edf,y\n", r"more than once: \['rec.edf'\]"),
-        ("file,state\nrec.edf,x\n", r"'rec.edf' once, but 2 files are called so: .*folders"),
+        ("file,state\nrec.edf,x\n", r"'rec.edf' once, but 2 files .*folders"),
         ("file,state\ns1/rec.edf,x\n", "no 'state' for rec.edf in column 'file'"),
         ("file,participant_id,state\nother.edf,01,x\n", "no 'state' for rec.edf"),
         ("folder,file,state\ns1,rec.edf,x\ns1,rec.edf,y\n", "more than once"),
@@ -145,5 +145,5 @@ def test_same_file_twice(tmp_path):
 def test_numbers_mixed_with_words_are_said(tmp_path):
     (tmp_path / "t.csv").write_text("participant_id,age\n01,31\n02,89+\n")
     files = [Path("sub-01.edf"), Path("sub-02.edf")]
-    with pytest.warns(RuntimeWarning, match="'age' is taken as text.*89"):
+    with pytest.warns(RuntimeWarning, match="'age' is read as text.*89"):
         assert read_labels(files, tmp_path / "t.csv", "age").tolist() == ["31", "89+"]

@@ -122,9 +122,11 @@ def test_eeg_and_meg_are_paired():
     """Both are there, each with its own channels, in reading order."""
     raw = make_raw(info=make_info(n_eeg=19, n_mag=6, extra=["stim"]))
     signals = from_raw(raw)
-    assert isinstance(signals, PairedSignals) and list(signals.parts) == ["eeg", "meg"]
+    assert isinstance(signals, PairedSignals) and list(signals.by_modality) == ["eeg", "meg"]
     for name, kind in (("eeg", "eeg"), ("meg", "mag")):
-        np.testing.assert_allclose(signals.parts[name].data[0], raw.get_data(kind), rtol=1e-6)
+        np.testing.assert_allclose(
+            signals.by_modality[name].data[0], raw.get_data(kind), rtol=1e-6
+        )
     epochs = make_epochs(info=raw.info)
     assert from_epochs(epochs).shape == from_array(epochs.get_data(), raw.info).shape == (8, 2)
 
@@ -239,7 +241,7 @@ def test_content_of_bad_spans_never_matters(description, content):
     dirty._data[:, 1600:] = content
     clean = from_raw(raw)
     assert_same(from_raw(dirty), clean)
-    assert clean.stretches == ((0, 600), (600, 1300))
+    assert clean.good_segments == ((0, 600), (600, 1300))
     kept = np.r_[0:600, 900:1600]
     np.testing.assert_allclose(clean.data[0], raw.get_data()[:, kept], rtol=1e-6)
 
@@ -295,7 +297,7 @@ def test_concatenated_recordings_have_a_border(sfreq, n_first):
     parts = [make_raw(info=info, n_times=n) for n in (n_first, 250, 77)]
     raw = mne.concatenate_raws([part.copy() for part in parts], verbose="error")
     signals = from_raw(raw)
-    assert signals.stretches == (
+    assert signals.good_segments == (
         (0, n_first),
         (n_first, n_first + 250),
         (n_first + 250, n_first + 327),
@@ -319,10 +321,11 @@ def test_long_recordings_are_read_in_stretches():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.6 * signals.data.nbytes
-    assert len(signals.stretches) == 12
-    assert signals.stretches[0][0] == 0 and signals.stretches[-1][1] == 720_000
+    assert len(signals.good_segments) == 12
+    assert signals.good_segments[0][0] == 0 and signals.good_segments[-1][1] == 720_000
     assert all(
-        a[1] == b[0] for a, b in zip(signals.stretches, signals.stretches[1:], strict=False)
+        a[1] == b[0]
+        for a, b in zip(signals.good_segments, signals.good_segments[1:], strict=False)
     )
     np.testing.assert_allclose(signals.data[0], raw.get_data(), rtol=1e-6)
 
@@ -343,7 +346,7 @@ def test_paired_windows_agree():
     """EEG and MEG windows are simultaneous, so their number agrees."""
     raw = make_raw(info=make_info(n_eeg=5, n_mag=7, sfreq=333.333), duration=11.0)
     signals = from_raw(annotate(raw, (4.0, 0.7, "BAD")), window=2.0)
-    eeg, meg = signals.parts["eeg"], signals.parts["meg"]
+    eeg, meg = signals.by_modality["eeg"], signals.by_modality["meg"]
     assert len(eeg) == len(meg) == len(signals) > 4
     assert np.array_equal(eeg.onset, meg.onset)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks.landmarks import LANDMARKS
+from benchmarks.lib.landmarks import LANDMARKS
 from benchmarks.parcellation import bisect_cloud, join_pieces, make_parcellation
 from brainof_toolbox.io.parcellation import default_parcellation
 from brainof_toolbox.io.regions import mni_to_head, region_geometry, resolve_masker

@@ -44,7 +44,7 @@ def test_numbers_mixed_with_words_are_said(root, age):
     """Ages that are text would be classes, or refused far from here."""
     table = root / "participants.tsv"
     table.write_text(table.read_text().replace("31", age))
-    with pytest.warns(RuntimeWarning, match=f"'age' is taken as text.*{re.escape(age)}"):
+    with pytest.warns(RuntimeWarning, match=f"'age' is read as text.*{re.escape(age)}"):
         y = read_participants(root, "age", records("01", "03"))
     assert y.tolist() == [age, "27.5"]
     assert read_participants(root, "age", records("03")).tolist() == [27.5]
@@ -52,7 +52,7 @@ def test_numbers_mixed_with_words_are_said(root, age):
 
 def test_plain_dicts_are_records_too(root):
     assert read_participants(root, "sex", [{"subject": "02"}]).tolist() == ["M"]
-    with pytest.raises(ValueError, match="must name its 'subject'"):
+    with pytest.raises(ValueError, match="needs a 'subject'"):
         read_participants(root, "sex", [{"eeg": "x.edf"}])
 
 

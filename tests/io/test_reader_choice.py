@@ -341,9 +341,9 @@ def test_compressed_files(raw, tmp_path):
 
 
 def test_folders(tmp_path):
-    with pytest.raises(ValueError, match="it is a folder, and none that MNE reads"):
+    with pytest.raises(ValueError, match="it is a folder, but not"):
         read_recording(tmp_path)
-    with pytest.raises(ValueError, match=r"it is a BIDS dataset: take read_bids\(path\)"):
+    with pytest.raises(ValueError, match=r"it is a BIDS dataset: use read_bids\(path\)"):
         read_recording(bids.describe(tmp_path / "set"))
 
 

@@ -58,7 +58,7 @@ def test_participants_by_run(tmp_path):
         ("participant_id\tscore\n01\t10\nsub-01\t20\n", r"more than once: \['01 ses-1'\]"),
         ("participant_id\tscore\n1\t10\n", "sub-01 ses-1 of the records not in"),
         ("participant_id\tscore\tscore\nsub-01\t10\t20\n", "column 'score' more than once"),
-        ("participant_id\tscore\nsub-01\t10\t20\nsub-02\t10\t20\n", "more cells than its line"),
+        ("participant_id\tscore\nsub-01\t10\t20\nsub-02\t10\t20\n", "more cells than"),
     ],
 )
 def test_ambiguous_participants_are_refused(tmp_path, text, match):
@@ -147,7 +147,7 @@ def test_channels_named_twice(recording, ending, change):
     cells = text.splitlines()[1].split("\t")
     file.write_text(text + "\t".join(change(cells)) + "\n", encoding="utf-8")
     try:
-        with pytest.raises(ValueError, match=rf"{ending} names channels more than.*'{cells[0]}'"):
+        with pytest.raises(ValueError, match=rf"{ending} has channels more than.*'{cells[0]}'"):
             read_bids_recording(recording)
     finally:
         file.write_text(text, encoding="utf-8")
@@ -200,9 +200,7 @@ def test_names_of_regions(tmp_path, is_maps):
         atlas = save_atlas(tmp_path, given, is_maps=is_maps)
         assert from_nifti(make_image(), masker=atlas).ch_names == names
     atlas = save_atlas(tmp_path, [*rows, (3, "other")], is_maps=is_maps)
-    with pytest.raises(
-        ValueError, match=r"atlas.tsv gives different names.*more than once: \[3\]"
-    ):
+    with pytest.raises(ValueError, match=r"atlas.tsv has different names.*more than once: \[3\]"):
         from_nifti(make_image(), masker=atlas)
     atlas = save_atlas(tmp_path, [("x", "r1"), *rows], is_maps=is_maps)
     with pytest.raises(ValueError, match="atlas.tsv.*'index' must hold numbers"):
@@ -231,7 +229,7 @@ def test_regions_of_a_table_named_twice(tmp_path, head):
     body = "\n".join("\t".join(f"{x:.3f}" for x in row) for row in RNG.normal(size=(12, 3)))
     options = {"t_r": 2.0, "roi_positions": np.eye(3) * 0.05}
     path.write_text(head + body)
-    with pytest.raises(ValueError, match=r"run.tsv names regions more than once: \['a'\]"):
+    with pytest.raises(ValueError, match=r"run.tsv has regions more than once: \['a'\]"):
         from_roi_timeseries(path, **options)
     path.write_text(head.replace("\ta\n", "\ta.1\n") + body)
     assert from_roi_timeseries(path, **options).ch_names == ("a", "b", "a.1")
@@ -240,7 +238,7 @@ def test_regions_of_a_table_named_twice(tmp_path, head):
 def test_labels_of_an_atlas_named_twice():
     data = RNG.normal(size=(2, 12))
     options = {"t_r": 2.0, "labels_img": make_atlas()}
-    with pytest.raises(ValueError, match=r"labels= names regions more than once: \[3\]"):
+    with pytest.raises(ValueError, match=r"labels= has regions more than once: \[3\]"):
         from_roi_timeseries(data, labels=[3, 3], **options)
     assert from_roi_timeseries(data, labels=[3, 4], **options).shape == (1, 2, 12)
 

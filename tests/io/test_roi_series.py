@@ -48,7 +48,7 @@ def test_array(n_samples):
     assert signals.sfreq == 0.5 and set(signals.ch_types) == {"bold"}
     assert signals.ch_names == tuple(f"ROI {i}" for i in range(1, 6))
     np.testing.assert_allclose(head_to_mni(signals.ch_pos), POSITIONS, atol=1e-7)
-    assert not signals.has_baseline
+    assert not signals.has_baseline and not signals.is_locked
 
 
 def test_input_is_not_changed():
@@ -298,7 +298,7 @@ def test_both_positions_refused():
 
 def test_same_position_twice_is_said():
     """Two channels at the same position."""
-    with pytest.warns(RuntimeWarning, match="same"):
+    with pytest.warns(RuntimeWarning, match="equal rows"):
         read(make_series(), roi_positions=POSITIONS[[0, 1, 2, 3, 3]])
 
 

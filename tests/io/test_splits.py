@@ -15,9 +15,9 @@ from brainof_toolbox.cli import main
 from brainof_toolbox.datasets import make_epochs, make_raw
 from brainof_toolbox.io import fif
 from brainof_toolbox.io.bids_recordings import read_bids_recording
+from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.io.splits import drop_later_parts, find_later_parts
 from brainof_toolbox.pretraining import build_corpus
-from brainof_toolbox.samples import as_sources
 
 #: How MNE names the parts of raw data and epochs: the first file of each.
 FIRST = {
@@ -125,8 +125,8 @@ def test_lists_with_parts_are_an_error(study, naming, micro_checkpoint):
             embedder.fit(paths)
     for X in (pd.Series([str(p) for p in paths]), np.array([str(p) for p in paths])):
         with pytest.raises(ValueError, match=words):
-            as_sources(X)
-    (source,) = as_sources([first])
+            open_samples(X)
+    (source,) = open_samples([first])
     assert source.n_samples == (40 if "epochs" in naming else 1)
 
 
@@ -135,8 +135,8 @@ def test_records_with_parts_are_an_error(study):
     paths = [first, *later]
     records = Records([{"eeg": path, "subject": str(i)} for i, path in enumerate(paths)])
     with pytest.raises(ValueError, match=r"continue X\[\d\] \(subject \d\).*parts of one"):
-        as_sources(records)
-    assert len(as_sources(records[:1])) == 1
+        open_samples(records)
+    assert len(open_samples(records[:1])) == 1
 
 
 def test_cross_validation_refuses_parts_before_it_makes_folds(study, micro_checkpoint):
@@ -279,7 +279,7 @@ def test_bids_splits_are_one_recording(bids_root):
     with pytest.warns(RuntimeWarning, match=r"split-02_meg\.fif: It is a later part"):
         read_bids_recording(later)
     with pytest.raises(ValueError, match="parts of one recording"):
-        as_sources([record["meg"], later])
+        open_samples([record["meg"], later])
 
 
 @pytest.mark.filterwarnings("ignore:.*beside it")

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from images import make_image, make_masker, save_image
 
+from brainof_toolbox._utils.logging import warn
 from brainof_toolbox.io import from_nifti
-from brainof_toolbox.io.images import check_t_r
-from brainof_toolbox.io.sidecars import read_sidecar, sidecar_files, split_bids_name
+from brainof_toolbox.io.bids_names import parse
+from brainof_toolbox.io.image_run import open_run
+from brainof_toolbox.io.sidecars import read_sidecar, sidecar_files
 from brainof_toolbox.io.t_r import resolve_t_r
 
 NAME = "sub-01_ses-a_task-rest_run-1_bold"
@@ -26,6 +28,15 @@ def silent(function, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return function(*args, **kwargs)
+
+
+def resolve(image, path=None, **options):
+    """Resolve the repetition time and emit the warnings about it."""
+    files = [] if path is None else sidecar_files(path)
+    t_r, notes = resolve_t_r(image, files=files, **options)
+    for note in notes:
+        warn(note)
+    return t_r
 
 
 def write_json(path, **values):
@@ -48,31 +59,31 @@ def bids_file(root):
 )
 def test_header_in_any_unit(value, unit):
     """2000 ms, 2e6 us, and 2 without a unit, are 2 s."""
-    assert silent(resolve_t_r, small_image(value, unit)) == pytest.approx(2.0, rel=1e-6)
+    assert silent(resolve, small_image(value, unit)) == pytest.approx(2.0, rel=1e-6)
 
 
 def test_header_of_single_precision_is_rounded():
-    assert resolve_t_r(small_image(0.72)) == 0.72
+    assert resolve(small_image(0.72)) == 0.72
 
 
 def test_header_zero():
     """Nothing says the repetition time."""
-    with pytest.raises(ValueError, match=r"TR.*header says 0.*t_r="):
-        resolve_t_r(small_image(0.0))
-    assert silent(resolve_t_r, small_image(0.0), t_r=2.5) == 2.5
+    with pytest.raises(ValueError, match=r"TR.*0 in the header.*t_r="):
+        resolve(small_image(0.0))
+    assert silent(resolve, small_image(0.0), t_r=2.5) == 2.5
 
 
 def test_time_axis_in_hertz_is_none():
     with pytest.raises(ValueError, match="t_r="):
-        resolve_t_r(small_image(2.0, "hz"))
+        resolve(small_image(2.0, "hz"))
 
 
 def test_default_of_nibabel():
     """Pixdim[4] = 1 with unknown units was set by nobody."""
     with pytest.warns(RuntimeWarning, match=r"TR.*nibabel.*t_r="):
-        assert resolve_t_r(small_image(1.0, "unknown")) == 1.0
-    assert silent(resolve_t_r, small_image(1.0, "unknown"), t_r=2.0) == 2.0
-    assert silent(resolve_t_r, small_image(1.0, "sec")) == 1.0
+        assert resolve(small_image(1.0, "unknown")) == 1.0
+    assert silent(resolve, small_image(1.0, "unknown"), t_r=2.0) == 2.0
+    assert silent(resolve, small_image(1.0, "sec")) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -80,7 +91,7 @@ def test_default_of_nibabel():
 )
 def test_header_in_the_wrong_unit(value, unit, guess):
     with pytest.raises(ValueError, match=rf"TR.*{guess} .*t_r="):
-        resolve_t_r(small_image(value, unit))
+        resolve(small_image(value, unit))
 
 
 # ---------------------------------------------------------------------------------------- argument
@@ -89,28 +100,28 @@ def test_argument_not_positive(value):
     """0, negative, NaN."""
     for name in ("t_r", "masker_t_r"):
         with pytest.raises(ValueError, match="t_r must be a repetition time above 0"):
-            resolve_t_r(small_image(2.0), **{name: value})
+            resolve(small_image(2.0), **{name: value})
 
 
 @pytest.mark.parametrize("name", ["t_r", "masker_t_r"])
 def test_argument_in_milliseconds(name):
     """T_r=2000, in the adapter and in the masker."""
     with pytest.raises(ValueError, match=r"t_r=2000: seconds are expected.*milliseconds"):
-        resolve_t_r(small_image(2.0), **{name: 2000})
+        resolve(small_image(2.0), **{name: 2000})
 
 
 def test_argument_of_another_type():
     with pytest.raises(TypeError, match="t_r must be a number of seconds"):
-        resolve_t_r(small_image(2.0), t_r="2.0")
+        resolve(small_image(2.0), t_r="2.0")
 
 
 def test_argument_differs_from_header():
     """Both are named, the argument is used."""
     with pytest.warns(RuntimeWarning, match=r"is 3 s by t_r.*2 s \(the header\)"):
-        assert resolve_t_r(small_image(2.0), t_r=3.0) == 3.0
+        assert resolve(small_image(2.0), t_r=3.0) == 3.0
     with pytest.warns(RuntimeWarning, match=r"is 3 s by t_r.*1\.5 s \(masker\.t_r\)"):
-        assert resolve_t_r(small_image(3.0), t_r=3.0, masker_t_r=1.5) == 3.0
-    assert silent(resolve_t_r, small_image(2.0), t_r=2.01) == 2.01  # within 1 %
+        assert resolve(small_image(3.0), t_r=3.0, masker_t_r=1.5) == 3.0
+    assert silent(resolve, small_image(2.0), t_r=2.01) == 2.01  # within 1 %
 
 
 # ----------------------------------------------------------------------------------------- sidecar
@@ -119,8 +130,8 @@ def test_sidecar_differs_from_header(tmp_path):
     path = bids_file(tmp_path)
     write_json(path.with_name(f"{NAME}.json"), RepetitionTime=2.0)
     with pytest.warns(RuntimeWarning, match=r"is 2 s by RepetitionTime.*1 s \(the header\)"):
-        assert resolve_t_r(small_image(1.0), path=path) == 2.0
-    assert silent(resolve_t_r, small_image(0.0), path=path) == 2.0
+        assert resolve(small_image(1.0), path=path) == 2.0
+    assert silent(resolve, small_image(0.0), path=path) == 2.0
 
 
 def test_sidecar_without_repetition_time(tmp_path):
@@ -128,17 +139,17 @@ def test_sidecar_without_repetition_time(tmp_path):
     path = bids_file(tmp_path)
     sidecar = write_json(path.with_name(f"{NAME}.json"), TaskName="rest")
     with pytest.raises(ValueError, match=f"{sidecar.name} has no RepetitionTime"):
-        resolve_t_r(small_image(0.0), path=path)
-    assert silent(resolve_t_r, small_image(2.0), path=path) == 2.0
+        resolve(small_image(0.0), path=path)
+    assert silent(resolve, small_image(2.0), path=path) == 2.0
 
 
 def test_sidecar_in_milliseconds(tmp_path):
     path = bids_file(tmp_path)
     write_json(path.with_name(f"{NAME}.json"), RepetitionTime=2000)
     with pytest.raises(ValueError, match=r"RepetitionTime in .*seconds are expected"):
-        resolve_t_r(small_image(2.0), path=path)
+        resolve(small_image(2.0), path=path)
     with pytest.warns(RuntimeWarning, match=r"RepetitionTime in .*ignored"):
-        assert resolve_t_r(small_image(2.0), path=path, t_r=2.0) == 2.0
+        assert resolve(small_image(2.0), path=path, t_r=2.0) == 2.0
 
 
 def test_damaged_sidecar_is_named(tmp_path):
@@ -186,23 +197,23 @@ def test_sidecar_of_a_file_that_is_not_bids(tmp_path):
     assert read_sidecar(tmp_path / "other.nii") == {}
 
 
-def test_names_are_taken_apart():
-    assert split_bids_name("a/sub-01_task-rest_space-MNI152NLin2009cAsym_bold.nii.gz") == (
-        {"sub": "01", "task": "rest", "space": "MNI152NLin2009cAsym"},
+def test_names_are_parsed():
+    assert parse("a/sub-01_task-rest_space-MNI152NLin2009cAsym_bold.nii.gz") == (
+        {"subject": "01", "task": "rest", "space": "MNI152NLin2009cAsym"},
         "bold",
     )
-    assert split_bids_name("my_scan.nii") == ({}, "scan")
+    assert parse("my_scan.nii") == ({}, "scan")
 
 
 def test_check_before_reading():
     """Found out by the header and the masker, without reading data, without warnings."""
     for given in (make_image(t_r=2.0), make_image(t_r=1.0, unit="unknown")):
-        silent(check_t_r, given, masker=make_masker(t_r=2.5))
-    silent(check_t_r, make_image(t_r=0.0), t_r=2.0)
+        assert silent(open_run, given, masker_t_r=2.5).t_r == 2.5
+    assert silent(open_run, make_image(t_r=0.0), t_r=2.0).t_r == 2.0
     with pytest.raises(ValueError, match=r"TR.*t_r="):
-        check_t_r(make_image(t_r=0.0), masker=make_masker())
+        open_run(make_image(t_r=0.0))
     with pytest.raises(ValueError, match="masker.t_r=2000: seconds are expected"):
-        check_t_r(make_image(), masker=make_masker(t_r=2000))
+        open_run(make_image(), masker_t_r=2000)
 
 
 def test_from_nifti_takes_it_from_the_sidecar(tmp_path):

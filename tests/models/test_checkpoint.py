@@ -301,7 +301,7 @@ def test_config_that_asks_for_code_is_refused(saved, key, place):
         target[key] = "os.system"
 
     _edit(saved / "config.json", change)
-    with pytest.raises(ValueError, match=f"asks for code to be run.*{key}"):
+    with pytest.raises(ValueError, match=f"requests that code be run.*{key}"):
         load_checkpoint(saved)
 
 

@@ -16,9 +16,9 @@ import pytest
 from kill_builder import content
 
 from brainof_toolbox.datasets import make_raw
+from brainof_toolbox.io.inputs import ReadOptions
 from brainof_toolbox.pretraining import Corpus, build, build_corpus, build_folder, build_part
 from brainof_toolbox.pretraining.build_sources import Recording, Simulated
-from brainof_toolbox.samples import Reading
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -283,7 +283,7 @@ class Deadly(Simulated):
 def test_killed_worker(tmp_path):
     """The message says what to do, not what the pool of processes is called inside."""
     recordings = [Recording(Deadly(0, 20.0, 0), "x", "x")] * 2
-    options = build._check_options(None, None, 320, "int16", Reading())
+    options = build._check_options(None, None, 320, "int16", ReadOptions())
     with pytest.raises(RuntimeError, match="lack of memory.*fewer than n_jobs=2"):
         calls = [(r, tmp_path / n, tmp_path, options) for r, n in zip(recordings, "ab")]
         list(build._run(calls, 2))

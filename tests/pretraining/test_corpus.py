@@ -115,7 +115,7 @@ def test_montage_is_kept_once_per_recording(tmp_path):
     signals = windows.signals
     writer = RecordingWriter(tmp_path / "key", tmp_path, "int16")
     for length in (None, 100, None):
-        part = signals.replace(data=signals.data[:, :, :length], stretches=None)
+        part = signals.replace(data=signals.data[:, :, :length], good_segments=None)
         zeros = np.zeros(part.data.shape[:2], np.float32)
         writer.append(Windows(part, np.arange(len(part)), zeros), 1e9)
     rows = writer.finish()["rows"]

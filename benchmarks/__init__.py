@@ -1,0 +1,1 @@
+"""Scripts behind the numbers of the documentation: ``python -m benchmarks.<name>``."""

@@ -1,0 +1,1 @@
+"""Data sets, decoders, statistics and tables that the scripts share."""

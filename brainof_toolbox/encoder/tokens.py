@@ -1,0 +1,79 @@
+"""Preprocessed windows -> tokens of the network, and latents -> one row per sample.
+
+B windows of a batch, M latents, D width, F features
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..models import make_tokens
+from .windows import SampleMeans
+
+__all__ = ["POOLINGS", "average_over_windows", "batch_tokens", "n_pooled", "pool", "window_tokens"]
+
+POOLINGS = ("mean", "mean+std", "flatten")
+
+
+def pool(latents, pooling):
+    """Turn latents (B, M, D) into features (B, D), (B, 2 D) or (B, M D)."""
+    if pooling == "mean":
+        return latents.mean(dim=1)
+    if pooling == "mean+std":
+        return torch.cat([latents.mean(dim=1), latents.std(dim=1, correction=0)], dim=1)
+    return latents.flatten(1)
+
+
+def n_pooled(config, pooling):
+    """Return the number of features that pooling gives."""
+    return config.width * {"mean": 1, "mean+std": 2, "flatten": config.n_latents}[pooling]
+
+
+def batch_tokens(batch, rows):
+    """Make tokens of some windows, one batch per modality in reading order."""
+    present = [name for name in batch.windows if not batch.is_missing[name][rows].all()]
+    return [window_tokens(batch, name, rows) for name in present]
+
+
+def window_tokens(batch, modality, rows, change=None):
+    """Make tokens of some windows of one modality."""
+    windows, index = batch.windows[modality], batch.rows[modality][rows]
+    signals, data = windows.signals, windows.signals.data[index]
+    is_missing = batch.is_missing[modality][rows][:, None]  # (n_windows, 1)
+    if change is not None:
+        data, is_dropped = change(data, signals)
+        is_missing = is_missing | is_dropped  # (n_windows, n_channels)
+    tokens = make_tokens(
+        data,
+        signals.sfreq,
+        signals.ch_pos,
+        signals.ch_ori,
+        signals.ch_types,
+        signals.modality,
+        log_scale=windows.log_scale[index],
+    )
+    n_tokens = tokens.values.shape[1]
+    is_missing = np.repeat(is_missing, n_tokens // is_missing.shape[1], axis=1)
+    tokens.is_padding[torch.from_numpy(is_missing)] = True
+    tokens.values[torch.from_numpy(is_missing)] = 0.0
+    return tokens
+
+
+def average_over_windows(
+    function, batches, n_samples, batch_size, device, *, only=None, take=batch_tokens
+):
+    """Apply a network to tokens and average its output over each sample's windows."""
+    # ``take(batch, rows)`` makes the tokens; ``only`` restricts the samples.
+    # -> rows (n_samples, F).
+    means = SampleMeans(n_samples)
+    with torch.inference_mode():
+        for batch in batches:
+            wanted = np.arange(len(batch))
+            if only is not None:
+                wanted = np.flatnonzero(np.isin(batch.sample, only))
+            for start in range(0, len(wanted), batch_size):
+                rows = wanted[start : start + batch_size]
+                tokens = [part.to(device) for part in take(batch, rows)]
+                means.add(batch.sample[rows], function(tokens).double().cpu().numpy())
+    return means.rows()

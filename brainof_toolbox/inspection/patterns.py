@@ -1,0 +1,316 @@
+"""Patterns of explicit features: how each varies with the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .._utils.validation import check_option
+from ..models.isolate import isolate_torch
+from . import _pattern_figures as figures
+from ._scoring import prepare
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPattern:
+    """Pattern of one block of explicit features.
+
+    Parameters
+    ----------
+    name : str
+        The block, such as ``"covariance"`` or ``"eeg_covariance"``.
+    modality : str
+        ``"eeg"``, ``"meg"`` or ``"fmri"``.
+    feature : str
+        ``"covariance"`` or ``"evoked"``.
+    columns : tuple of str
+        Names of the features.
+    values : ndarray, shape (n_outputs, n_columns)
+        Change of each feature per unit of each output.
+    ch_names : tuple of str
+        Virtual channels, or regions.
+    ch_pos : ndarray, shape (n_channels, 3)
+        Metres, head frame.
+    bands : tuple of (float, float)
+        Hz, of the covariance of EEG and MEG; else empty.
+    times : ndarray, shape (n_times,)
+        Centres in s, from the start of a sample, of the bins of an evoked course of EEG or MEG;
+        else empty.
+    """
+
+    name: str
+    modality: str
+    feature: str
+    columns: tuple
+    values: np.ndarray
+    ch_names: tuple
+    ch_pos: np.ndarray
+    bands: tuple = ()
+    times: np.ndarray = ()
+
+    def maps(self):
+        """Arrange the pattern by channel or region.
+
+        Returns
+        -------
+        maps : dict of str -> ndarray, shape (n_outputs, n_channels)
+            Covariance of EEG and MEG: per band the pattern of the log power (the diagonal of the
+            logarithm of the covariance). Correlations of regions: ``"strength"``, the sum over the
+            pairs of a region, and ``"absolute strength"``, that of the magnitudes. Evoked courses:
+            a map per bin for EEG and MEG, ``"mean"`` and ``"slope"`` for fMRI.
+        """
+        n_outputs, n = len(self.values), len(self.ch_names)
+        if self.feature == "covariance" and self.modality == "fmri":
+            i, j = np.triu_indices(n, k=1)
+            square = np.zeros((n_outputs, n, n))
+            square[:, i, j] = square[:, j, i] = self.values
+            return {
+                "strength": square.sum(axis=2),
+                "absolute strength": np.abs(square).sum(axis=2),
+            }
+        if self.feature == "covariance":
+            i, j = np.triu_indices(n)
+            power = self.values.reshape(n_outputs, len(self.bands), -1)[:, :, i == j]
+            names = [f"{low:g}-{high:g} Hz" for low, high in self.bands]
+            return {name: power[:, band] for band, name in enumerate(names)}
+        if self.modality == "fmri":
+            courses = self.values.reshape(n_outputs, 2, n)
+            return {"mean": courses[:, 0], "slope": courses[:, 1]}
+        courses = self.values.reshape(n_outputs, n, -1)
+        return {f"{1e3 * t:.0f} ms": courses[:, :, i] for i, t in enumerate(self.times)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Patterns:
+    """Patterns of the blocks of explicit features.
+
+    Parameters
+    ----------
+    parts : dict of str -> BlockPattern
+        Pattern of each block.
+    outputs : tuple of str
+        What a positive pattern goes with: the second of two classes, each of more classes, or
+        ``"target"``.
+    unit : str
+        Unit of the outputs.
+    n_samples : int
+        Number of samples.
+    """
+
+    parts: dict
+    outputs: tuple
+    unit: str
+    n_samples: int
+
+    def __repr__(self):
+        sizes = ", ".join(f"{name}: {len(p.columns)} features" for name, p in self.parts.items())
+        return f"<Patterns | {sizes}, outputs {', '.join(self.outputs)}, {self.n_samples} samples>"
+
+    def part(self, block=None):
+        """Return the pattern of one block.
+
+        Parameters
+        ----------
+        block : str | None
+            Name of the block; ``None`` where there is only one.
+
+        Returns
+        -------
+        part : BlockPattern
+            Its pattern.
+
+        Raises
+        ------
+        ValueError
+            If there is no such block, or if ``block`` is None and there are several.
+        """
+        if block is None and len(self.parts) > 1:
+            raise ValueError(f"Name the block: there are {', '.join(self.parts)}.")
+        block = next(iter(self.parts)) if block is None else block
+        return self.parts[check_option("block", block, tuple(self.parts))]
+
+    def to_frame(self):
+        """Return all patterns in one table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``block, class, name, pattern``; ``class`` is that of ``outputs``.
+        """
+        tables = [
+            pd.DataFrame({"block": block, "class": output, "name": part.columns, "pattern": row})
+            for block, part in self.parts.items()
+            for output, row in zip(self.outputs, part.values, strict=True)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def to_evoked(self, block=None, output=None):
+        """Return the pattern of an evoked course as an Evoked, for plotting with MNE.
+
+        Parameters
+        ----------
+        block : str | None
+            Name of the block; ``None``: the only evoked course of EEG or MEG.
+        output : str | None
+            One of ``outputs``; ``None`` where there is only one.
+
+        Returns
+        -------
+        evoked : mne.EvokedArray
+            Virtual channels, with one time point per bin, at its start. Values are network units
+            per unit of the output: plot them with ``scalings=1``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such block or output, several and none is named, or the block is no
+            evoked course of EEG or MEG.
+        """
+        if block is None:
+            names = [name for name, part in self.parts.items() if len(part.times)]
+            block = names[0] if len(names) == 1 else None
+        part = self.part(block)
+        if not len(part.times):
+            raise ValueError(
+                f"The block {part.name!r} is no evoked course of EEG or MEG. Use plot() or "
+                "to_frame()."
+            )
+        return figures.to_evoked(part, self._row(output))
+
+    def plot(self, block=None, output=None, axes=None):
+        """Draw the pattern of a block.
+
+        Parameters
+        ----------
+        block : str | None
+            Name of the block; ``None`` where there is only one.
+        output : str | None
+            One of ``outputs``; ``None`` where there is only one.
+        axes : sequence of matplotlib.axes.Axes | None
+            One per map; ``None`` makes a figure.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            EEG and MEG: topographies of the log power in each band, or of the evoked course at up
+            to six times, all with one scale. fMRI: regions in a glass brain, the strength over
+            the pairs of a region, signed and absolute; or mean and slope.
+
+        Raises
+        ------
+        ValueError
+            If there is no such block or output, or several and none is named.
+        """
+        part, row = self.part(block), self._row(output)
+        label = f"towards {self.outputs[row]}" if self.unit == "log odds" else "with the target"
+        return figures.plot(part, row, label, axes)
+
+    def _row(self, output):
+        if output is None and len(self.outputs) > 1:
+            raise ValueError(f"Name the output: there are {', '.join(self.outputs)}.")
+        output = self.outputs[0] if output is None else str(output)
+        return self.outputs.index(check_option("output", output, self.outputs))
+
+
+@isolate_torch()
+def patterns(estimator, X):
+    """Compute how explicit features vary with the decision: patterns of the forward model.
+
+    Weights of a linear decoder mix what goes with the decision and what cancels noise, so that
+    they cannot be interpreted. The pattern ``A = cov(x, s) cov(s)^-1`` of features ``x`` and
+    outputs ``s`` can :footcite:p:`haufe2014interpretation`: it is the change of a feature per unit
+    of the output. It has the sign and the place of the effect that the decoder uses.
+
+    Parameters
+    ----------
+    estimator : BrainOFClassifier | BrainOFRegressor
+        Fitted with explicit features, as by default.
+    X : object
+        Samples in any accepted form, Montages may differ: features are of virtual channels.
+        Their targets are not needed: patterns depend on the outputs of the decoder.
+
+    Returns
+    -------
+    patterns : Patterns
+        For two classes, per unit of the log odds of the second; for more classes, per unit of the
+        log odds of each against the mean of all, the others fixed as far as they can be (a
+        pseudoinverse: these outputs sum to zero); for numbers, per standard deviation of the
+        target in training.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is no classifier or regressor.
+    ValueError
+        If it is not fitted, uses no explicit features, or outputs do not vary over the samples.
+
+    See Also
+    --------
+    occlusion_importance : What a decoder loses without a channel, time or band.
+
+    Notes
+    -----
+    The covariance of EEG and MEG enters as a matrix logarithm, whose diagonal follows the log
+    power at the virtual channels. Latents have no names, and no pattern.
+
+    References
+    ----------
+    .. footbibliography::
+    """
+    case = prepare(estimator, X, None, is_one_montage=False)
+    definitions = case.reader.explicit.definitions()
+    if not definitions:
+        raise ValueError(
+            "Patterns are those of explicit features, and this decoder uses latents alone: fit it "
+            "with features='auto' or 'explicit'."
+        )
+    blocks = case.decoder.align(case.blocks, case.samples)
+    outputs = _decisions(case.decoder.decision(blocks))
+    parts = {}
+    for name, (modality, feature) in definitions.items():
+        signals = case.signals.get(modality)
+        there = ~np.isnan(blocks[name][:, 0])
+        if signals is None or not there.any():
+            continue
+        is_sensor = modality != "fmri"
+        parts[name] = BlockPattern(
+            name=name,
+            modality=modality,
+            feature=feature.name,
+            columns=tuple(feature.columns(signals)),
+            values=_regress(blocks[name][there], outputs[there], name),
+            ch_names=tuple(feature.virtual.names(signals)),
+            ch_pos=feature.virtual.positions(signals),
+            bands=feature.bands if is_sensor and feature.name == "covariance" else (),
+            times=feature.centres(signals) if is_sensor and feature.name == "evoked" else (),
+        )
+    is_classification = case.is_classification
+    labels = [str(label) for label in estimator.classes_] if is_classification else ["target"]
+    return Patterns(
+        parts,
+        tuple(labels[-outputs.shape[1] :]),
+        "log odds" if is_classification else "standard deviations of the target",
+        len(outputs),
+    )
+
+
+def _decisions(outputs):
+    """Log odds (n, 1) of two classes, of each of more against their mean, or the target (n, 1)."""
+    if outputs.shape[1] == 2:
+        return outputs[:, 1:] - outputs[:, :1]
+    return outputs - outputs.mean(axis=1, keepdims=True) if outputs.shape[1] > 1 else outputs
+
+
+def _regress(rows, outputs, name):
+    """Return ``cov(outputs)^-1 cov(outputs, rows)`` (n_outputs, n_columns)."""
+    away = outputs - outputs.mean(axis=0)
+    spread = away.T @ away
+    if not (np.diag(spread) > 1e-12 * np.square(outputs).sum(axis=0)).any():
+        raise ValueError(
+            f"The decisions do not vary over the {len(rows)} samples with the block {name!r}: "
+            "there is no pattern. Pass more samples, of several classes."
+        )
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    return np.linalg.pinv(spread, rcond=1e-9, hermitian=True) @ (away.T @ centred)

@@ -1,0 +1,74 @@
+"""Labels that samples carry: subject, session, task and run."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pandas as pd
+
+from ..signals import PER_SAMPLE, PairedSignals
+from .bids_names import find_label
+
+
+def infer_subjects(X):
+    """Return the subjects that the samples carry."""
+    # -> subjects (n_samples,).
+    return _named_by_all(X, "subject")
+
+
+def infer_recording_labels(X):
+    """Return session, task and run of samples, as far as the samples carry them."""
+    # -> recording_labels (n_samples,).
+    found = {name: _named_by_all(X, name) for name in PER_SAMPLE if name != "subject"}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def subjects_in(item, n_samples):
+    """Return the subject of each of the samples of one item; None unless all have one."""
+    subjects = named(item)
+    if subjects is None:
+        subjects = np.full(n_samples, _named_by(item, "subject"), dtype=object)
+    return subjects if len(subjects) == n_samples and not pd.isna(subjects).any() else None
+
+
+def _named_by_all(X, name):
+    """Return a label of each sample; None unless every sample has it."""
+    values = named(X, name)
+    if values is None or len(values) == 0 or pd.isna(values).any():
+        return None
+    return values
+
+
+def named(X, name="subject"):
+    """Return a label of each sample, some may be missing; None where ``X`` has no such label."""
+    if isinstance(X, dict | str | pd.DataFrame | np.ndarray):
+        return None
+    own = getattr(X, name, None)
+    if isinstance(own, tuple):
+        return _as_objects(own)
+    metadata = getattr(X, "metadata", None)
+    if metadata is not None and name in metadata:
+        return metadata[name].to_numpy()
+    if isinstance(X, PairedSignals):
+        parts = [named(part, name) for part in X.by_modality.values()]
+        return next((part for part in parts if part is not None), None)
+    if isinstance(X, list | tuple):
+        return _as_objects([_named_by(item, name) for item in X])
+    return None
+
+
+def _named_by(item, name):
+    """Return a label of one item of a list: a record, a path or a container of one sample."""
+    if isinstance(item, dict):
+        return item.get(name)
+    if isinstance(item, str | os.PathLike):
+        return find_label(item, name)
+    found = None if isinstance(item, list | tuple) else named(item, name)
+    return found[0] if found is not None and len(found) == 1 else None
+
+
+def _as_objects(names):
+    array = np.empty(len(names), dtype=object)
+    array[:] = names
+    return array
