@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.electrodes import FEWEST
 from .._utils.validation import check_fields, check_number
 from ..models.config import MODALITY_CODES
 
@@ -149,7 +150,7 @@ def disturb(sample, frame, rng, how, reference=None):
     if kind == "eeg":
         if rng.random() < how.referenced and n_kept > 1:
             data -= data[rng.integers(n_kept)].copy() if rng.random() < 0.5 else data.mean(0)
-        if reference == "average" and n_kept > 1:
+        if reference == "average" and n_kept >= FEWEST:
             data -= data.mean(0)  # as preprocessing would
     moved = how.position * rng.normal(size=(n_kept, 3))
     if kind != "fmri":
