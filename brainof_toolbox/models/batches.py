@@ -15,8 +15,9 @@ class TensorFields:
     def _map(self, function, names=None):
         names = [field.name for field in dataclasses.fields(self)] if names is None else names
         fields = {name: getattr(self, name) for name in names}
-        tensors = {k: function(v) for k, v in fields.items() if isinstance(v, torch.Tensor)}
-        return dataclasses.replace(self, **tensors)
+        found = {k: function(v) for k, v in fields.items() if isinstance(v, torch.Tensor)}
+        nested = {k: v._map(function) for k, v in fields.items() if isinstance(v, TensorFields)}
+        return dataclasses.replace(self, **found, **nested)
 
     def to(self, device=None, *, dtype=None, non_blocking=False):
         """Return a copy on another device, or with another type of its floating-point tensors.

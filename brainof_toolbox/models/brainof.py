@@ -15,6 +15,7 @@ from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
 from .moe import Experts, RoutingRecord, balance_loss
+from .readout import RECONSTRUCTION, build_read_outs, keep_group, sizes_of, stack_outputs
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
 
@@ -105,6 +106,8 @@ class BrainOF(nn.Module):
                 n_frequencies = config.patch_size // 2 + 1
                 self.spectrum = BiasFreeLinear(config.width, n_frequencies)
                 self.usual_spectrum = BiasFreeLinear(config.width, n_frequencies)
+            if config.read_outs:
+                self.read_outs = build_read_outs(config)
         if random_state is not None:
             self._allocate()
             self._initialise(torch.Generator("cpu").manual_seed(random_state))
@@ -113,6 +116,9 @@ class BrainOF(nn.Module):
         for module in self.modules():
             for name, parameter in module.named_parameters(recurse=False):
                 setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="cpu")))
+            for name, buffer in module.named_buffers(recurse=False):
+                if buffer.is_meta:
+                    setattr(module, name, torch.empty_like(buffer, device="cpu"))
 
     @torch.no_grad()
     def _initialise(self, generator):
@@ -187,7 +193,7 @@ class BrainOF(nn.Module):
         found += [_gate(*entry, group) for entry in record]
         return self._hand_out(latents, found, return_balance, routing)
 
-    def decode(self, latents, queries, return_balance=False, routing=None):
+    def decode(self, latents, queries, return_balance=False, routing=None, group=RECONSTRUCTION):
         """Reconstruct patches at any place and time.
 
         Parameters
@@ -200,6 +206,8 @@ class BrainOF(nn.Module):
             Return the auxiliary loss of the experts too.
         routing : RoutingRecord | None
             Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
+        group : str
+            Group of latents that is read, where the network has ``latent_groups``.
 
         Returns
         -------
@@ -214,7 +222,8 @@ class BrainOF(nn.Module):
             If the queries do not fit the network or the latents.
         """
         record = RoutingRecord() if return_balance or routing is not None else None
-        x, asked = self._ask(latents, queries, record)  # x (B, S, D), asked (B or 1, S, D)
+        # x (B, S, D), asked (B or 1, S, D)
+        x, asked = self._ask(latents, queries, record, group)
         is_change = self.config.decoder_input == "residual"
         values = self.patch(x - asked if is_change else x)  # (B, S, P)
         if record is None:
@@ -258,7 +267,7 @@ class BrainOF(nn.Module):
             return spectrum
         return self._hand_out(spectrum, _found(record, queries), False, routing)
 
-    def _ask(self, latents, queries, record):
+    def _ask(self, latents, queries, record, group=RECONSTRUCTION):
         """Decode queries from the latents; return the updated and the initial queries."""
         self._check([queries])
         if latents.shape != (len(queries), *self.latents.shape):
@@ -266,6 +275,9 @@ class BrainOF(nn.Module):
                 f"latents must have shape {(len(queries), *self.latents.shape)} to go with these "
                 f"queries, got {tuple(latents.shape)}."
             )
+        if self.config.latent_groups:
+            initial = self.norm(self.latents).to(latents.dtype)
+            latents = keep_group(self.config, latents, initial, group)
         # Keys use the initial places of the latents, values their final state.
         place = self.latents[None]  # (1, M, D)
         asked = self.place(queries)  # (B or 1, S, D)
@@ -274,17 +286,84 @@ class BrainOF(nn.Module):
         x = self.decoder(asked, place, content, None, record, self._recompute())  # (B, S, D)
         return x, asked
 
+    def read_out(self, latents, modality):
+        """Embed samples by the predictions of all read-outs of a modality, side by side.
+
+        Each block is divided by the square root of its length, so that blocks whose quantity is
+        predicted equally well count alike.
+
+        Parameters
+        ----------
+        latents : torch.Tensor, shape (B, M, D)
+            What the network returned.
+        modality : str
+            ``"eeg"``, ``"meg"`` or ``"fmri"``; for fused latents one of those that were read.
+
+        Returns
+        -------
+        rows : torch.Tensor, shape (B, O)
+            The compact embedding, in float32: at most 512 numbers.
+
+        Raises
+        ------
+        ValueError
+            If the network has no read-out of this modality, or the latents are not its own.
+        """
+        return stack_outputs(self, self.change(latents), modality)
+
+    def read_out_sizes(self, modality):
+        """Return the blocks of :meth:`read_out`.
+
+        Parameters
+        ----------
+        modality : str
+            As above.
+
+        Returns
+        -------
+        sizes : dict of str -> int
+            Numbers of each block by its name, in their order; empty if there are none.
+        """
+        return sizes_of(self.config, modality)
+
+    def change(self, latents):
+        """Return what reading a sample changed in the latents.
+
+        Parameters
+        ----------
+        latents : torch.Tensor, shape (B, M, D)
+            What the network returned.
+
+        Returns
+        -------
+        change : torch.Tensor, shape (B, M, D)
+            Latents minus their initial values, in float32.
+
+        Raises
+        ------
+        ValueError
+            If the latents are not of this network.
+        """
+        if latents.shape[1:] != self.latents.shape:
+            raise ValueError(
+                f"latents must have shape (B, {', '.join(map(str, self.latents.shape))}), got "
+                f"{tuple(latents.shape)}."
+            )
+        return latents.float() - self.norm(self.latents).float()
+
     def decoder_parts(self):
         """List the modules that only pretraining uses.
 
         Returns
         -------
         parts : list of torch.nn.Module
-            The decoder, and the maps to patches and spectra.
+            The decoder, the maps to patches and spectra, and the read-outs.
         """
         parts = [self.decoder, self.patch]
         if self.config.predicts_spectrum:
             parts += [self.spectrum, self.usual_spectrum]
+        if self.config.read_outs:
+            parts.append(self.read_outs)
         return parts
 
     def n_parameters(self, active=False):

@@ -14,6 +14,10 @@ __all__ = ["MODALITY_CODES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
 MODALITY_CODES = ("eeg", "meg", "fmri")
 SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
+#: Outputs of all read-outs of a modality, at most.
+MAX_OUTPUTS = 512
+_OPTIONAL = ("latent_groups", "read_outs")
+
 #: The Fourier basis of a patch grows with the square of its length.
 MAX_PATCH = 4096
 
@@ -117,6 +121,13 @@ class BrainOFConfig:
         [D] Initial LayerScale of every other branch. Small: a deep stack starts near identity.
     norm_eps : float
         [D] Added under the root in RMSNorm.
+    latent_groups : sequence of str
+        [D] Names of groups that the latents are shared out among in turn: latent ``k::n`` belong
+        to group k of n. The decoder reads the group ``"reconstruction"``. Empty: no groups, and
+        the decoder reads all latents, as in the paper. Set by ``PretrainingConfig.terms``.
+    read_outs : sequence of (str, str, int, int)
+        [D] Linear read-outs: modality, group of latents, columns of the predicted quantity, and
+        outputs. Together at most 512 outputs for a modality. Set by ``PretrainingConfig.terms``.
 
     Examples
     --------
@@ -155,6 +166,8 @@ class BrainOFConfig:
     resampler_scale_init: float = 0.3
     layer_scale: float = 0.1
     norm_eps: float = 1e-6
+    latent_groups: tuple = ()
+    read_outs: tuple = ()
 
     def __post_init__(self):
         """Refuse what no network can be built from."""
@@ -179,6 +192,8 @@ class BrainOFConfig:
         for name in ("position_wavelengths", "time_wavelengths"):
             object.__setattr__(self, name, _check_wavelengths(name, getattr(self, name)))
         object.__setattr__(self, "attention_range_init", _check_reach(self.attention_range_init))
+        object.__setattr__(self, "latent_groups", _check_groups(self))
+        object.__setattr__(self, "read_outs", _check_read_outs(self))
         if self.width % (2 * self.n_heads):
             raise ValueError(
                 f"The parameter 'width' must be a multiple of 2 * n_heads = {2 * self.n_heads}, "
@@ -253,6 +268,8 @@ class BrainOFConfig:
             Field names and values.
         """
         names = [field.name for field in dataclasses.fields(self)]
+        # What is empty is left out: networks of the paper are described as before.
+        names = [n for n in names if n not in _OPTIONAL or getattr(self, n)]
         return {name: _plain(getattr(self, name)) for name in names}
 
 
@@ -284,3 +301,53 @@ def _check_wavelengths(name, value):
     first = check_number(f"{name}[0]", value[0], low=0, low_open=True)
     last = check_number(f"{name}[1]", value[1], low=0, low_open=True)
     return first, last, check_number(f"{name}[2]", value[2], low=1, integer=True)
+
+
+def _check_groups(config):
+    """Return the names of the groups of latents as a tuple, or raise."""
+    names = config.latent_groups
+    if not isinstance(names, (tuple, list)) or not all(
+        isinstance(name, str) and name.isidentifier() for name in names
+    ):
+        raise ValueError(
+            f"The parameter 'latent_groups' must be names of letters, digits and _, got {names!r}."
+        )
+    if len(set(names)) < len(names) or len(names) > config.n_latents:
+        raise ValueError(
+            f"The parameter 'latent_groups' must be different names, at most n_latents = "
+            f"{config.n_latents}, got {names!r}."
+        )
+    if names and "reconstruction" not in names:
+        raise ValueError(
+            f"The parameter 'latent_groups' must contain 'reconstruction', the group that the "
+            f"decoder reads, got {names!r}."
+        )
+    return tuple(names)
+
+
+def _check_read_outs(config):
+    """Return the read-outs as tuples, or raise."""
+    rows = config.read_outs
+    if not isinstance(rows, (tuple, list)) or not all(
+        isinstance(row, (tuple, list)) and len(row) == 4 for row in rows
+    ):
+        raise ValueError(
+            f"The parameter 'read_outs' must be rows of modality, group, columns and outputs, got "
+            f"{rows!r}."
+        )
+    for modality, group, n_columns, n_outputs in rows:
+        check_option("read_outs", modality, MODALITY_CODES)
+        check_option("read_outs", group, config.latent_groups)
+        check_number("read_outs", n_columns, low=1, integer=True)
+        check_number("read_outs", n_outputs, low=1, high=n_columns, integer=True)
+    rows = tuple(tuple(row) for row in rows)
+    if len({row[:2] for row in rows}) < len(rows):
+        raise ValueError(f"The parameter 'read_outs' has a modality and group twice: {rows!r}.")
+    for modality in MODALITY_CODES:
+        total = sum(row[3] for row in rows if row[0] == modality)
+        if total > MAX_OUTPUTS:
+            raise ValueError(
+                f"The parameter 'read_outs' asks for {total} outputs of {modality}; at most "
+                f"{MAX_OUTPUTS} are allowed."
+            )
+    return rows

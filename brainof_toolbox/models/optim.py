@@ -9,11 +9,12 @@ from .brainof import BrainOF
 from .embedding import ContentEmbedding, PlaceEmbedding
 from .layers import BiasFreeLinear, LayerScale, RMSNorm
 from .moe import Experts
+from .readout import ReadOut
 
 __all__ = ["DECAYED", "FREE", "is_decayed", "warmup_cosine"]
 
 #: Every parameter of the network by the module that owns it: matrices decay, ...
-DECAYED = {BiasFreeLinear: ("weight",), Experts: ("gate_up", "down")}
+DECAYED = {BiasFreeLinear: ("weight",), Experts: ("gate_up", "down"), ReadOut: ("weight",)}
 #: ... and norms, scales and embeddings do not.
 FREE = {
     RMSNorm: ("weight",),
@@ -22,6 +23,7 @@ FREE = {
     BrainOF: ("latents",),
     ContentEmbedding: ("mask",),
     PlaceEmbedding: ("sensor_type", "modality"),
+    ReadOut: ("bias",),
 }
 
 

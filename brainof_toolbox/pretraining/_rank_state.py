@@ -20,6 +20,13 @@ _STEP, _MOMENTS = "step", ("exp_avg", "exp_avg_sq")  # what AdamW keeps of each 
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|_checkpoint_wrapped_module)\.")
 
 
+def name_tensors(module):
+    """Return parameters and the buffers that are part of the state, under such names."""
+    kept = module.state_dict().keys()
+    buffers = {n: buffer for n, buffer in module.named_buffers() if n in kept}
+    return {**name_parameters(module), **{_WRAPPERS.sub("", n): b for n, b in buffers.items()}}
+
+
 def name_parameters(module):
     """Return the parameters under the names they have in the objective."""
     return {_WRAPPERS.sub("", name): p for name, p in module.named_parameters()}
@@ -28,10 +35,11 @@ def name_parameters(module):
 def named_state(module, optimizer=None, ema=None, is_blank=False):
     """Return every tensor of the state, whole or in parts."""
     names = name_parameters(module)
-    parts = {WEIGHTS + name: parameter.detach() for name, parameter in names.items()}
+    parts = {WEIGHTS + name: tensor.detach() for name, tensor in name_tensors(module).items()}
     for name, parameter in names.items() if optimizer is not None else ():
         kept = optimizer.state.get(parameter, {})
-        if is_blank:
+        # With terms, a parameter may not have had a gradient yet: its state begins at zero.
+        if is_blank or (optimizer.state and not kept):
             kept = {key: torch.zeros_like(parameter).detach() for key in _MOMENTS}
             kept[_STEP] = torch.zeros(())
         parts.update({f"{OPTIMIZER}{key}.{name}": value for key, value in kept.items()})

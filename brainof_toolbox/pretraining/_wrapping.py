@@ -22,7 +22,9 @@ def replicate(objective, device):
         objective.to(device),
         device_ids=None if device.type == "cpu" else [device.index],
         gradient_as_bucket_view=True,
-        **{buffers: False},  # they are constants
+        # A step is trained on reconstruction or on terms, not on both.
+        find_unused_parameters=bool(objective.config.terms),
+        **{buffers: False},  # all processes change them alike
     )
 
 

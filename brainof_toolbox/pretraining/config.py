@@ -6,6 +6,18 @@ import dataclasses
 from dataclasses import dataclass
 
 from .._utils.validation import check_fields, check_number, check_option
+from .augment import Augmentation
+from .terms import check_terms
+
+#: Fields of the terms, which are left out of descriptions of runs without terms.
+_OF_TERMS = (
+    "terms",
+    "term_share",
+    "term_places",
+    "term_regions",
+    "term_samples",
+    "augmentation",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +92,29 @@ class PretrainingConfig:
         A loss above this multiple of the running mean of its modality stops the run.
     tensorboard : bool
         Write the log for TensorBoard too (optional extra).
+    terms : dict
+        Weights by name of training terms, which are ours and not part of the published method;
+        empty, the default, trains on reconstruction alone. ``"second_order"``: the log-covariance
+        of virtual channels in six bands (EEG, MEG), or the Fisher z of correlations between
+        virtual regions minus the mean of the dataset (fMRI). ``"difference"``: the same, of two
+        samples of one person, one minus the other. ``"fine_spectrum"``: log-power of lines of
+        1 Hz from 1 to 45 Hz at the virtual channels (EEG, MEG). ``"course"``: the smoothed course
+        of the virtual channels (EEG, MEG), predicted by the decoder. Each has a group of latents
+        of its own, and all but the course a linear read-out in the checkpoint
+        (``BrainOF.read_out``). The losses are mean squared errors relative to the variance of
+        what is predicted. Terms need scipy.
+    term_share : float
+        Share of the steps of a modality that are trained on its terms; the others are trained on
+        reconstruction. Above 0, at most 1.
+    term_places : int
+        Virtual channels of EEG and MEG, at most 32.
+    term_regions : int
+        Virtual regions of fMRI, at most 300. A checkpoint holds components of all pairs of them.
+    term_samples : int
+        Samples of each modality that means, scales and components of the terms are computed from.
+    augmentation : dict
+        How samples are disturbed in steps on terms: fields of ``pretraining.augment.Augmentation``
+        that differ from its defaults.
 
     References
     ----------
@@ -114,6 +149,12 @@ class PretrainingConfig:
     keep_latest_k: int = 3
     max_loss_ratio: float = 10.0
     tensorboard: bool = False
+    terms: dict = dataclasses.field(default_factory=dict)
+    term_share: float = 0.8
+    term_places: int = 16
+    term_regions: int = 200
+    term_samples: int = 1000
+    augmentation: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         """Check all fields."""
@@ -138,6 +179,12 @@ class PretrainingConfig:
         check_option("masked_tokens", self.masked_tokens, ("drop", "embed"))
         check_option("precision", self.precision, ("float32", "bf16"))
         check_option("strategy", self.strategy, ("ddp", "fsdp"))
+        object.__setattr__(self, "terms", check_terms(self.terms))
+        check_number("term_share", self.term_share, low=0, high=1, low_open=True)
+        check_number("term_places", self.term_places, low=2, high=32, integer=True)
+        check_number("term_regions", self.term_regions, low=3, high=300, integer=True)
+        check_number("term_samples", self.term_samples, low=2, integer=True)
+        Augmentation.from_dict(self.augmentation)
         for name in ("compile", "checkpoint_activations", "save_average", "tensorboard"):
             check_option(name, getattr(self, name), (True, False))
         betas = self.betas
@@ -163,7 +210,8 @@ class PretrainingConfig:
         fields : dict
             Field names and values.
         """
-        return {**dataclasses.asdict(self), "betas": list(self.betas)}
+        fields = {**dataclasses.asdict(self), "betas": list(self.betas)}
+        return {k: v for k, v in fields.items() if self.terms or k not in _OF_TERMS}
 
     @classmethod
     def from_dict(cls, fields):

@@ -156,7 +156,7 @@ class Corpus:
     def __getstate__(self):
         """Leave open files and what is quickly made again behind."""
         state = dict(self.__dict__, _open={})
-        for name in ("n_channels", "n_times", "modality"):
+        for name in ("n_channels", "n_times", "modality", "person"):
             state.pop(name, None)
         return state
 
@@ -180,6 +180,14 @@ class Corpus:
     def modality(self):
         """Return the modality of every sample, index into ``("eeg", "meg", "fmri")``."""
         return self._by_sample([MODALITY_CODES.index(entry.modality) for entry in self.entries])
+
+    @cached_property
+    def person(self):
+        """Number of the person of every sample, shape (n_samples,), int32."""
+        # A recording without a subject is a person of its own.
+        names = [(e.dataset, e.subject, e.subject is None and e.recording) for e in self.entries]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return self._by_sample([numbers[name] for name in names])
 
     def entry_of(self, index):
         """Find what a sample belongs to, without reading it.

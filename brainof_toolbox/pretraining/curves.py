@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..models.config import MODALITY_CODES
-from .log import read_log
+from .log import TERM_STEPS, read_log
 from .run_dir import LOG, RUN
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish; line styles differ in grey.
@@ -51,7 +51,8 @@ def _draw(lines, settings, name):
 
     figure = Figure(figsize=(12, 7), layout="constrained")
     FigureCanvasAgg(figure)  # no window, whatever the backend
-    found = [m for m in MODALITY_CODES if any(m in line.get("loss", {}) for line in lines)]
+    seen = {label for line in lines for label in line.get("loss", {})}
+    found = [m for m in MODALITY_CODES if {m, TERM_STEPS.format(m)} & seen]
     panels = figure.subplots(2, 3, sharex=True)
     for axes, (term, title) in zip(
         panels.flat,
@@ -59,6 +60,10 @@ def _draw(lines, settings, name):
     ):
         for modality in found:
             _plot_series(axes, lines, modality, term)
+            label = TERM_STEPS.format(modality)
+            if label in seen and term == "loss":
+                look = _LOOKS[modality][0], ":", TERM_STEPS.format(_NAMES[modality])
+                _plot_series(axes, lines, label, term, look)
         axes.set(title=title, ylabel="Smooth L1" if term != "loss" else "weighted sum")
         axes.set_yscale("log")
         _plain_ticks(axes)
@@ -89,14 +94,14 @@ def _series(lines, term, modality):
     return np.array(steps), np.array(values)
 
 
-def _plot_series(axes, lines, modality, term):
+def _plot_series(axes, lines, modality, term, look=None):
     """Plot each line of the log thin, and their running mean thick."""
-    colour, style = _LOOKS[modality]
+    colour, style, label = look or (*_LOOKS[modality], _NAMES[modality])
     steps, values = _series(lines, term, modality)
     smooth = smooth_curve(values)
     if len(values) > 20:
         axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
-    axes.plot(steps, smooth, style, color=colour, linewidth=1.8, label=_NAMES[modality])
+    axes.plot(steps, smooth, style, color=colour, linewidth=1.8, label=label)
 
 
 def smooth_curve(values):

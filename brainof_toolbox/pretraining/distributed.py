@@ -23,7 +23,7 @@ from ._rank_state import (
     copy_into,
     full_tensor,
     load_optimizer_state,
-    name_parameters,
+    name_tensors,
     named_state,
     read_shards,
     write_shards,
@@ -98,7 +98,7 @@ class DistributedRun:
     def wrap(self, objective, strategy="ddp", precision="float32"):
         """Move the objective to the device and wrap it for distributed training."""
         # Compile it and wrap its activations before; build the optimizer afterwards, from
-        # ``named_parameters`` of this class.
+        # ``named_tensors`` of this class.
         check_option("strategy", strategy, ("ddp", "fsdp"))
         check_option("precision", precision, ("float32", "bf16"))
         if strategy == "ddp" and self.n_ranks == 1:
@@ -175,9 +175,9 @@ class DistributedRun:
 
     # ------------------------------------------------------------------------------- state
 
-    def named_parameters(self, module):
-        """Return the parameters under the names they have in the objective."""
-        return name_parameters(module)
+    def named_tensors(self, module):
+        """Return parameters and buffers under the names they have in the objective."""
+        return name_tensors(module)
 
     def is_sharded(self, module):
         """Return whether the processes hold parts of the network."""

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from .batch import GridBatch
 from .corruption import draw_masks
 from .sampler import mask_generator
+from .term_reader import TermReader
 
 _GRACE = 300  # s that a reading process outlives a request to end, for the last step and saving
 
@@ -21,10 +22,15 @@ class _Reader(Dataset):
     def __init__(self, corpus, config, patch_size, random_state):
         self.corpus, self.config = corpus, config
         self.patch_size, self.random_state = patch_size, random_state
+        self._read_terms = None
+        if config.terms:
+            self._read_terms = TermReader(corpus, config, patch_size, random_state)
 
     def __getitem__(self, key):
-        step, number, indices = key
+        step, number, indices, asks_terms = key
         try:
+            if asks_terms:
+                return (self._read_terms(step, number, indices),)
             grid = GridBatch.collate([self.corpus[int(index)] for index in indices])
         except (ValueError, OSError) as error:
             return error  # raised where it can be read, without another process's traceback
@@ -65,9 +71,9 @@ class _Plan:
 
     def __iter__(self):
         for step in self.steps:
-            plan = self.sampler.plan(step)
+            plan, asks_terms = self.sampler.plan(step), self.sampler.asks_terms(step)
             for number in self.mine:
-                yield step, number, plan[number]
+                yield step, number, plan[number], asks_terms
 
 
 def _explain_lost_reader(batches):

@@ -17,6 +17,9 @@ from ..models.config import MODALITY_CODES
 SMOOTHING = 0.98  # of the running mean that a loss is compared with
 MIN_STEPS = 10  # of a modality, before its loss may be called a spike
 _CLOCK = ("seconds", "waited")
+#: Steps on reconstruction are listed under their modality, those on terms under this name.
+TERM_STEPS = "{} terms"
+_LABELS = [*MODALITY_CODES, *map(TERM_STEPS.format, MODALITY_CODES)]
 _NAMES = {"load": "expert_load", "entropy": "routing_entropy"}
 
 
@@ -152,7 +155,7 @@ def _make_line(step, sums, rate, epochs):
         "learning_rate": rate,
         "gradient_norm": sums["norm"] / max(sums["n_steps"], 1),
     }
-    for modality in MODALITY_CODES:
+    for modality in _LABELS:
         of_modality = dict(sums["terms"].get(modality, {}))
         count = of_modality.pop("n_steps", 0)
         if count:

@@ -27,8 +27,8 @@ from .config import PretrainingConfig
 from .corpus import Corpus
 from .distributed import DistributedRun
 from .loader import read_microbatches
-from .log import Log
-from .objective import Objective
+from .log import TERM_STEPS, Log
+from .objective import CHANGE, Objective
 from .optim import (
     MovingAverage,
     encoder_share,
@@ -38,6 +38,7 @@ from .optim import (
 )
 from .run_dir import LOG, RunDirectory
 from .sampler import Sampler
+from .terms import DESCRIPTION, SECOND_ORDER, follow, with_read_outs
 
 
 @isolate_torch()
@@ -126,7 +127,7 @@ def pretrain(
         check_number("stop_after", stop_after, low=1, high=total_steps, integer=True)
     corpus = Corpus(corpus) if isinstance(corpus, str | os.PathLike) else corpus
     training = as_training(training)
-    config = as_model_config(config)
+    config = with_read_outs(as_model_config(config), training, corpus)
     run = _Run(
         corpus=corpus,
         config=config,
@@ -193,7 +194,9 @@ class _Run:
     def manifest(self, step):
         corpus = self.corpus
         is_unknown = any(entry.licence is None for entry in corpus.entries)
+        terms = ", ".join(self.training.terms)
         return {
+            **({"objective": DESCRIPTION.format(terms)} if terms else {}),
             "datasets": list(corpus.datasets),
             "subjects": list(corpus.subjects),
             "licence": ", ".join([*corpus.licences, *["unknown"] * is_unknown]),
@@ -213,7 +216,7 @@ def _start(run, ranks, resume, verbose):
             return saved.path
     else:
         run.directory.begin(described, ranks)
-    trained = _build(run, ranks)
+    trained = _build(run, ranks, is_new=saved is None)
     log = Log(run.directory.path / LOG if ranks.is_main else None, run.training)
     step = 0
     if saved is not None:
@@ -231,20 +234,35 @@ def _start(run, ranks, resume, verbose):
         return _train(run, trained, step, log, bar, stop, ranks)
 
 
-def _build(run, ranks):
+def _build(run, ranks, is_new):
     """Make the network and all that goes with it, on the device."""
     training = run.training
     if training.precision == "bf16" and ranks.device.type == "cpu":
         warn("precision='bf16' is slow on CPUs, often by a factor of ten or more: use 'float32'.")
     model = BrainOF(run.config, run.random_state).train()
-    objective = Objective(model, training)
+    objective = Objective(model, training, _prepare_terms(run, model, is_new))
     if training.compile:
         objective.compile()
     module = ranks.wrap(objective, training.strategy, training.precision)
     average = None
     if training.ema_decay is not None:
-        average = MovingAverage(ranks.named_parameters(module), training.ema_decay)
+        average = MovingAverage(ranks.named_tensors(module), training.ema_decay)
     return TrainState(model, module, make_optimizer(module, training), average)
+
+
+def _prepare_terms(run, model, is_new):
+    """Compute the statistics of the terms, or allocate those that a checkpoint holds."""
+    training, corpus = run.training, run.corpus
+    if not training.terms:
+        return None
+    if is_new:
+        from .statistics import fit_statistics
+        from .targets import Targets
+
+        seed = run.random_state
+        return fit_statistics(model, corpus, Targets(training), training.term_samples, seed)
+    sizes = [row[2] for row in run.config.read_outs if row[:2] == ("fmri", SECOND_ORDER)]
+    return torch.zeros(len(corpus.datasets), sizes[0]) if sizes else None
 
 
 def _train(run, trained, step, log, bar, stop, ranks):
@@ -267,29 +285,31 @@ def _train(run, trained, step, log, bar, stop, ranks):
             trained.optimizer.zero_grad(set_to_none=True)
             for number in mine:
                 asked = time.perf_counter()
-                grid, masks = next(batches)
+                batch = next(batches)
                 waited += time.perf_counter() - asked
                 with ranks.no_sync(module, is_last=number == mine[-1]):
                     with torch.autocast(device.type, torch.bfloat16, config.precision == "bf16"):
-                        terms = module(
-                            *(part.to(device, non_blocking=True) for part in (grid, masks))
-                        )
+                        terms = module(*(part.to(device, non_blocking=True) for part in batch))
                     (terms["loss"] / len(mine)).backward()
                 totals.append(terms)
             terms = ranks.mean(_average(totals))
             norm = ranks.clip_gradients(parameters, config.max_grad_norm)
-            modality = MODALITY_CODES[grid.modality]
-            problem = log.find_problem(modality, terms["loss"], norm)
+            modality = MODALITY_CODES[batch[0].modality]
+            change = terms.pop(CHANGE, None)
+            label = modality if change is None else TERM_STEPS.format(modality)
+            problem = log.find_problem(label, terms["loss"], norm)
             if problem:  # the weights are still those of before
                 _save(run, step, trained, log, ranks)
                 raise RuntimeError(_name_batch(run, step, modality, problem, totals, ranks))
             rate = learning_rate(step, run.total_steps, config)
             set_learning_rate(trained.optimizer, rate, encoder_share(step, config))
             trained.optimizer.step()
+            if change is not None:
+                follow(trained.model, batch[0].modality, change)
             if trained.average is not None:
                 trained.average.update(step)
             log.add(
-                modality,
+                label,
                 terms,
                 norm=norm,
                 size=run.sampler.size(step),

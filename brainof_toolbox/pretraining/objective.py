@@ -18,7 +18,9 @@ from ..models.tokens import TokenBatch
 from .batch import from_patches, to_tokens
 from .config import PretrainingConfig
 from .corruption import corrupt, fourier_axis
+from .terms import term_losses, terms_of
 
+CHANGE = "change"  # what a batch of terms changed in the latents, for their moving mean
 N_GROUPS = 2 ** len(MODALITY_CODES)  # of the balance loss: which modalities a sample read
 
 
@@ -41,9 +43,12 @@ class Objective(nn.Module):
     With ``masked_tokens="drop"`` hidden patches are not given to the encoder at all, which is the
     same as marking them as padding, and less work; with ``"embed"`` a learned embedding stands in
     their place, so that the network sees where something is hidden. This choice is ours.
+
+    A :class:`.terms.TermBatch` is not reconstructed: its loss is the weighted sum of the terms of
+    its modality, which are ours, and the balance loss.
     """
 
-    def __init__(self, model, config=None):
+    def __init__(self, model, config=None, dataset_mean=None):
         super().__init__()
         self.model = model
         self.config = PretrainingConfig() if config is None else config
@@ -52,10 +57,14 @@ class Objective(nn.Module):
                 f"spectrum_weight={self.config.spectrum_weight} does not go with a network of "
                 f"predicts_spectrum={model.config.predicts_spectrum}: give both, or neither."
             )
+        # Mean Fisher z of each dataset of fMRI, where it is part of what terms ask for.
+        self.register_buffer("dataset_mean", dataset_mean)
         self.model.checkpoint_activations = self.config.checkpoint_activations
 
-    def forward(self, grid, masks):
-        """Compute the loss of a batch."""
+    def forward(self, grid, masks=None):
+        """Compute the loss of a batch; without masks, of a batch of terms."""
+        if masks is None:
+            return self._term_loss(grid)
         patch_size = self.model.config.patch_size
         _check_masks(grid, masks, patch_size)
         tokens = to_tokens(grid, corrupt(grid, masks), patch_size=patch_size)
@@ -75,6 +84,17 @@ class Objective(nn.Module):
         logged["balance"], loss = balance, loss + self.config.balance_weight * balance
         logged = {name: term.detach() for name, term in logged.items()}
         return {"loss": loss, **logged, "load": load, "entropy": entropy}
+
+    def _term_loss(self, batch):
+        """Sum the terms of a batch; also the mean change of its latents (M, D)."""
+        routing = RoutingRecord()
+        losses, change = term_losses(self.model, batch, self.config, self.dataset_mean, routing)
+        weights = terms_of(self.config, batch.modality)
+        loss = sum(weights[name] * losses[name] for name in losses)
+        balance, load, entropy = gate_terms(routing, change.device)
+        loss = loss + self.config.balance_weight * balance
+        logged = {name: term.detach() for name, term in (losses | {"balance": balance}).items()}
+        return {"loss": loss, **logged, "load": load, "entropy": entropy, CHANGE: change}
 
     def _spectrum_loss(self, grid, latents, routing):
         """Ask for the spectra of all channels, and compare."""

@@ -68,11 +68,21 @@ class MovingAverage:
     """
 
     def __init__(self, parameters, decay):
-        self._parameters, self.decay = list(parameters.values()), decay
+        self.decay = decay
         self.values = {name: p.detach().clone() for name, p in parameters.items()}
+        # Parts of tensors and whole ones, as buffers are, do not go into one call.
+        pairs = [(self.values[name], p) for name, p in parameters.items()]
+        kinds = [[pair for pair in pairs if _is_part(pair[1]) == kind] for kind in (True, False)]
+        self._groups = [tuple(map(list, zip(*group))) for group in kinds if group]
 
     @torch.no_grad()
     def update(self, step):
         """Take in the weights after a step."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.values.values()), self._parameters, 1 - decay)
+        for averages, tensors in self._groups:
+            torch._foreach_lerp_(averages, tensors, 1 - decay)
+
+
+def _is_part(tensor):
+    """Return whether this process holds a part of the tensor only."""
+    return hasattr(tensor, "full_tensor")

@@ -15,10 +15,13 @@ import torch
 
 from .._utils.validation import check_number
 from ..models.config import MODALITY_CODES
+from .mates import Mates
+from .terms import DIFFERENCE, terms_of
 
 _BLOCK = 2**16  # steps whose buckets are drawn at once
 _WASTE = 0.25  # share of padding that the longest of a bucket may cost the shortest
-_DRAWS, _PASSES, _MASKS = range(3)  # streams of random numbers that must not meet
+#: Streams of random numbers that must not meet.
+_DRAWS, _PASSES, _MASKS, _KINDS, _MATES, DISTURBANCES, STATISTICS = range(7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +43,15 @@ class Sampler:
     proportion to the micro-batches that it fills, so that within a modality every sample is seen
     equally often. A bucket that does not fill one is rarely drawn, and its samples then come
     several times at once, with other masks; a modality that does not gives all it has.
+
+    With ``terms``, a share ``term_share`` of the steps is trained on them; where they ask for
+    differences, half of the samples of such a step are replaced by others of the same persons.
     """
 
     def __init__(self, corpus, config, *, patch_size=64, random_state=0):
         self.random_state = check_number("random_state", random_state, low=0, integer=True)
         self.n_microbatches = config.n_microbatches
+        self.config, self._corpus = config, corpus
         modality = np.asarray(corpus.modality)
         if len(modality) == 0:
             raise ValueError("The corpus holds no samples. Build it from recordings first.")
@@ -58,7 +65,7 @@ class Sampler:
         self._cumulative = np.cumsum([bucket.probability for bucket in self.buckets])
         self._before = [np.zeros(len(self.buckets), dtype=np.int64)]  # visits before each block
         self._block = (None, None)
-        self._passes = {}
+        self._passes, self._mates = {}, {}
 
     def bucket(self, step):
         """Return the bucket of a step."""
@@ -79,7 +86,18 @@ class Sampler:
         for turn in range(passes[0], passes[-1] + 1):
             here = passes == turn
             drawn[here] = self._permutation(number, turn)[within[here]]
-        return np.split(bucket.indices[drawn], self.n_microbatches)
+        indices = np.split(bucket.indices[drawn], self.n_microbatches)
+        if self.asks_terms(step) and DIFFERENCE in terms_of(self.config, bucket.modality):
+            mates = self._mates_of(number)
+            rng = stream(self.random_state, _MATES, step)
+            indices = [_pair(part, mates, rng) for part in indices]
+        return indices
+
+    def asks_terms(self, step):
+        """Return whether a step is trained on the terms, in place of reconstruction."""
+        if not terms_of(self.config, self.bucket(step).modality):
+            return False
+        return bool(stream(self.random_state, _KINDS, step).random() < self.config.term_share)
 
     def size(self, step):
         """Return how much is in a step."""
@@ -105,7 +123,7 @@ class Sampler:
     def _draws(self, block):
         """Buckets of the steps of a block; the last block is kept."""
         if self._block[0] != block:
-            uniform = _stream(self.random_state, _DRAWS, block).random(_BLOCK)
+            uniform = stream(self.random_state, _DRAWS, block).random(_BLOCK)
             drawn = np.searchsorted(self._cumulative, uniform * self._cumulative[-1], "right")
             self._block = (block, np.minimum(drawn, len(self.buckets) - 1))
         return self._block[1]
@@ -118,12 +136,18 @@ class Sampler:
             self._before.append(self._before[-1] + counts)
         return self._before[block]
 
+    def _mates_of(self, number):
+        """Persons of a bucket, sorted once."""
+        if number not in self._mates:
+            self._mates[number] = Mates(self._corpus.person, self.buckets[number].indices)
+        return self._mates[number]
+
     def _permutation(self, number, turn):
         """Order of a bucket in one pass; those of the current pass are kept."""
         kept = self._passes.get(number)
         if kept is None or kept[0] != turn:
-            stream = _stream(self.random_state, _PASSES, number, turn)
-            kept = (turn, stream.permutation(len(self.buckets[number].indices)))
+            rng = stream(self.random_state, _PASSES, number, turn)
+            kept = (turn, rng.permutation(len(self.buckets[number].indices)))
             self._passes[number] = kept
         return kept[1]
 
@@ -135,7 +159,14 @@ def mask_generator(random_state, step, micro_batch):
     return torch.Generator("cpu").manual_seed(seed)
 
 
-def _stream(random_state, *key):
+def _pair(indices, mates, rng):
+    """Keep half of the samples, at least one, each followed by another of its person."""
+    kept = indices[: max(1, len(indices) // 2)]
+    return np.stack([kept, mates.draw(kept, rng)], 1).ravel()
+
+
+def stream(random_state, *key):
+    """Return the source of random numbers of a key."""
     sequence = np.random.SeedSequence(random_state, spawn_key=key)
     return np.random.Generator(np.random.Philox(sequence))
 

@@ -71,7 +71,7 @@ class Run:
         objective = Objective(BrainOF(NETWORK), CONFIG)
         self.module = ranks.wrap(objective, parallel)
         self.optimizer = make_optimizer(self.module, CONFIG)
-        self.average = MovingAverage(ranks.named_parameters(self.module), CONFIG.ema_decay)
+        self.average = MovingAverage(ranks.named_tensors(self.module), CONFIG.ema_decay)
         self.state = (self.module, self.optimizer, self.average.values)
         self.losses, self.micro_batch, self.loads = [], [0], []
 

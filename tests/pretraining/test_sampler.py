@@ -142,8 +142,8 @@ def test_late_step_of_a_large_corpus(mixed, monkeypatch):
     modality = np.zeros(n, dtype=np.int64)
     corpus = SimpleNamespace(modality=modality, n_channels=modality + 64, n_times=modality + 2560)
     streams = []
-    real = sampler_module._stream
-    monkeypatch.setattr(sampler_module, "_stream", lambda *key: streams.append(key) or real(*key))
+    real = sampler_module.stream
+    monkeypatch.setattr(sampler_module, "stream", lambda *key: streams.append(key) or real(*key))
     sampler = Sampler(corpus, CONFIG)
     plan = sampler.plan(1_000_000)
     turn = 1_000_000 * 3 // n  # one sample per micro-batch, one bucket

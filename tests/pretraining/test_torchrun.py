@@ -31,10 +31,16 @@ def write_run(folder, corpus, total_steps=N_STEPS, **training):
     lines = [f'corpus = "{corpus}"', 'output_dir = "run"', f"total_steps = {total_steps}"]
     lines += ['device = "cpu"', "save_every = 100"]
     for table, fields in (("model", MICRO), ("training", training)):
-        lines += [f"[{table}]", *(f"{k} = {json.dumps(v)}" for k, v in fields.items())]
+        lines += [f"[{table}]", *(f"{k} = {_as_toml(v)}" for k, v in fields.items())]
     path = folder / "run.toml"
     path.write_text("\n".join(lines))
     return path
+
+
+def _as_toml(value):
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return "{" + ", ".join(f"{k} = {_as_toml(v)}" for k, v in value.items()) + "}"
 
 
 def torchrun(*arguments):
@@ -154,3 +160,27 @@ def test_slurm_job_saves_queues_itself_and_goes_on(small_corpus, tmp_path):
 def _log(path):
     log = path.with_name("run") / "log.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_terms_in_two_processes_are_one_run(parallel, small_corpus, tmp_path):
+    """Statistics, moving means and parameters without a gradient are the same on both."""
+    fields = {
+        "max_tokens_per_microbatch": 4096,
+        "terms": {"second_order": 1.0, "difference": 1.0, "course": 1.0},
+        "term_places": 4,
+        "term_regions": 6,
+        "term_samples": 12,
+        "save_average": True,
+    }
+    one = write_run(tmp_path / "one", small_corpus, **fields)
+    main([str(one)])
+    two = write_run(tmp_path / "two", small_corpus, strategy=parallel, **fields)
+    torchrun(two, "--stop-after", 5)
+    torchrun(two, "--resume")
+    saved = [
+        load_file(latest_checkpoint(p.with_name("run")) / "model.safetensors") for p in (one, two)
+    ]
+    assert set(saved[0]) == set(saved[1])
+    for key in saved[0]:
+        torch.testing.assert_close(saved[0][key], saved[1][key], rtol=0, atol=1e-5, msg=key)
