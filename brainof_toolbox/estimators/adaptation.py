@@ -18,9 +18,10 @@ class Probe(BaseEstimator):
     """Fit a head on the features of a frozen network.
 
     ``"linear"`` adds the outputs of penalised linear models (logistic regression; ridge regression
-    for numbers): one on each block of features and one on all blocks side by side. Penalties and
-    the factors of the models are chosen by cross-validation inside the training samples that keeps
-    groups together, so that a block without information gets a small share.
+    for numbers): one on each block of features, and one on all explicit blocks side by side.
+    Penalties and the factors of the models are chosen by cross-validation inside the training
+    samples that keeps groups together. Without evidence the factors of explicit blocks are equal
+    and that of the latents is 0, so that latents contribute as far as they reduce the loss.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def fuse_network(data, network, batches, blocks, train, valid):
         watched[valid] = True
         members = [_watched(_in_units(rows, family), watched) for rows in members]
         groups = None if data.groups is None else data.groups[valid]
-        factors = choose_factors(family, members, groups)
+        factors = choose_factors(family, members, groups, factors)
     probe = data.fit_probe(moved)
     fields |= {"probe": probe, "factors": tuple(map(float, factors))}
     return fields | {"shares": _shares(factors, outputs, probe, moved)}

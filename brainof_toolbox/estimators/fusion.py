@@ -101,12 +101,13 @@ class FusedRegressor(FusedProbe):
         return self.decision(blocks)[:, 0]
 
 
-def fit_fused_classifier(blocks, y, groups=None, weight=None, *, random_state=0):
+def fit_fused_classifier(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
     """Fit a probe of class indices ``y`` (n,) to blocks, a dict of arrays (n, d)."""
-    # Members: a logistic regression on each block, and one on all blocks side by side. Their
-    # logits are added, each times a factor of at least 0. Strengths and factors minimise the log
-    # loss in inner folds that leave out whole groups; without such folds, strengths are 1 and
-    # factors equal.
+    # Members: a logistic regression on each block, and one on all blocks side by side but the
+    # optional ones. Their logits are added, each times a factor of at least 0. Strengths and
+    # factors minimise the log loss in inner folds that leave out whole groups, and a penalty pulls
+    # the factors towards equal ones, those of optional blocks towards 0. Without inner folds,
+    # strengths are 1 and factors those of the penalty.
     n_samples = check_blocks(blocks)
     y, weight = np.asarray(y), _check_weight(weight, n_samples)
     if y.shape != (n_samples,) or y.dtype.kind not in "iu":
@@ -115,10 +116,10 @@ def fit_fused_classifier(blocks, y, groups=None, weight=None, *, random_state=0)
         raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
     splits = inner_splits(y, groups, is_classification=True)
     family = LogisticFamily(y, weight)
-    return _fit(FusedClassifier, family, blocks, groups, splits, random_state)
+    return _fit(FusedClassifier, family, blocks, groups, splits, optional, random_state)
 
 
-def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
+def fit_fused_regressor(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
     """Fit a probe of targets ``y`` (n,): the same with ridge regressions and squared errors."""
     n_samples = check_blocks(blocks)
     y, weight = np.asarray(y, dtype=np.float64), _check_weight(weight, n_samples)
@@ -126,7 +127,7 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, random_state=0):
         raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
     splits = inner_splits(y, groups, is_classification=False)
     family = SquaresFamily(y, weight)
-    return _fit(FusedRegressor, family, blocks, groups, splits, random_state)
+    return _fit(FusedRegressor, family, blocks, groups, splits, optional, random_state)
 
 
 def check_blocks(blocks, columns=None):
@@ -165,29 +166,33 @@ def _check_weight(weight, n_samples):
     return weight
 
 
-def _fit(kind, family, blocks, groups, splits, random_state):
+def _fit(kind, family, blocks, groups, splits, optional, random_state):
     """Fit every member, choose their factors, and add up what they do to each block."""
     rng = np.random.default_rng(random_state)
     reduced = {name: _Block(np.asarray(X), family.weight, rng) for name, X in blocks.items()}
     members = {name: block.rows for name, block in reduced.items()}
-    if len(reduced) > 1:
-        beside = np.concatenate(list(members.values()), axis=1) / np.sqrt(len(reduced))
+    joint = [name for name in reduced if name not in optional]
+    if len(joint) > 1:
+        beside = np.concatenate([members[k] for k in joint], axis=1) / np.sqrt(len(joint))
         span, members[_ALL] = _reduce(beside.__getitem__, *beside.shape, rng)
+    centre = np.array([float(name not in optional) for name in members])
+    centre = centre / centre.sum() if joint else np.full(len(centre), 1 / len(centre))
     with warnings.catch_warnings():
         # A member that is stopped early generalises no worse for it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         chosen = [_choose(family, rows, splits) for rows in members.values()]
-        factors = choose_factors(family, [outputs for _, outputs in chosen], groups)
-        coefs, intercept = [], np.zeros(family.n_outputs)
-        for rows, (strength, _), factor in zip(members.values(), chosen, factors, strict=True):
+        factors = choose_factors(family, [outputs for _, outputs in chosen], groups, centre)
+        coefs, intercept = {}, np.zeros(family.n_outputs)
+        for (name, rows), (strength, _), factor in zip(members.items(), chosen, factors):
             coef, offset = next(family.solve(rows, slice(None), [strength]))
-            coefs.append(factor * coef)
+            coefs[name] = factor * coef
             intercept += factor * offset
-    if len(reduced) > 1:
-        edges = np.cumsum([block.rows.shape[1] for block in reduced.values()])[:-1]
-        shared = np.split(_expand(span, coefs.pop()) / np.sqrt(len(reduced)), edges, axis=1)
-        coefs = [own + more for own, more in zip(coefs, shared, strict=True)]
-    pairs = list(zip(reduced.values(), coefs, strict=True))
+    if len(joint) > 1:
+        edges = np.cumsum([reduced[name].rows.shape[1] for name in joint])[:-1]
+        shared = np.split(_expand(span, coefs.pop(_ALL)) / np.sqrt(len(joint)), edges, axis=1)
+        for name, more in zip(joint, shared, strict=True):
+            coefs[name] = coefs[name] + more
+    pairs = [(block, coefs[name]) for name, block in reduced.items()]
     shares = _shares(pairs, family.weight)
     return kind(
         parts={k: block.part(family.unit * c) for k, (block, c) in zip(reduced, pairs)},
@@ -296,12 +301,12 @@ def _choose(family, rows, splits):
     return best
 
 
-def choose_factors(family, outputs, groups):
-    """Non-negative factors of members with the smallest loss of their sum in the inner folds."""
+def choose_factors(family, outputs, groups, centre):
+    """Return non-negative factors (M,) with the smallest loss of the sum in the inner folds."""
+    # A penalty, whose weight is that of _PRIOR groups, pulls the factors towards ``centre`` (M,).
     n_members = len(outputs)
-    equal = np.full(n_members, 1 / n_members)
     if outputs[0] is None:
-        return equal
+        return centre
     watched = np.flatnonzero(~np.isnan(outputs[0][:, 0]))
     stacked = np.stack([rows[watched] for rows in outputs])  # (M, n, K)
     # Samples of a group err together: a group counts once.
@@ -311,11 +316,11 @@ def choose_factors(family, outputs, groups):
 
     def objective(factors):
         loss, slope = family.loss(np.tensordot(factors, stacked, 1), watched)
-        away = factors - equal
+        away = factors - centre
         return loss + penalty * away @ away, (stacked * slope).sum((1, 2)) + 2 * penalty * away
 
     bounds = [(0, None)] * n_members
-    return minimize(objective, equal, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return minimize(objective, centre, jac=True, method="L-BFGS-B", bounds=bounds).x
 
 
 class LogisticFamily:

@@ -56,7 +56,9 @@ class LabelledSamples:
         fit = fit_fused_classifier if self.is_classification else fit_fused_regressor
         some = {name: block[rows] for name, block in blocks.items()}
         groups = None if self.groups is None else self.groups[rows]
-        return fit(some, self.targets[rows], groups, self.weight[rows], random_state=self.seed)
+        weight = self.weight[rows]
+        options = {"optional": ("latents",), "random_state": self.seed}
+        return fit(some, self.targets[rows], groups, weight, **options)
 
     def align_blocks(self, blocks):
         """Re-centre blocks on each subject, if wanted; returns them and the alignment."""

@@ -42,10 +42,13 @@ def standardise(X):
     return (X - X.mean(axis=0)) / X.std(axis=0) / np.sqrt(X.shape[1])
 
 
-def naive(blocks, y, groups, model, outputs, loss, strengths=STRENGTHS):
+def naive(blocks, y, groups, model, outputs, loss, strengths=STRENGTHS, optional=()):
     """Outputs for the training samples, with every step written down plainly."""
     members = [standardise(X) for X in blocks.values()]
-    members.append(np.concatenate(members, axis=1) / np.sqrt(len(members)))
+    joint = [Z for name, Z in zip(blocks, members, strict=True) if name not in optional]
+    members.append(np.concatenate(joint, axis=1) / np.sqrt(len(joint)))
+    centre = np.array([*(float(name not in optional) for name in blocks), 1.0])
+    centre /= centre.sum()
     is_classification = model is LogisticRegression
     splits = inner_splits(y, groups, is_classification=is_classification)
     out_of_fold, fitted, n_members = [], [], len(members)
@@ -60,12 +63,11 @@ def naive(blocks, y, groups, model, outputs, loss, strengths=STRENGTHS):
         fitted.append(outputs(make(model, strengths[best]).fit(Z, y), Z))
 
     def objective(factors):
-        away = factors - 1 / n_members
+        away = factors - centre
         penalty = fusion._PRIOR * n_members * len(y) / len(np.unique(groups))
         return loss(np.tensordot(factors, out_of_fold, 1), y) + penalty * away @ away
 
-    start = np.full(n_members, 1 / n_members)
-    factors = minimize(objective, start, bounds=[(0, None)] * n_members, tol=1e-12).x
+    factors = minimize(objective, centre, bounds=[(0, None)] * n_members, tol=1e-12).x
     return np.tensordot(factors, fitted, 1)
 
 
@@ -82,15 +84,15 @@ def logits(model, Z):
     return np.stack([-values / 2, values / 2], axis=1) if values.ndim == 1 else values
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_classifier_equals_naive_twin(n_classes):
-    blocks, y, groups = make_blocks(n_classes=n_classes)
-    probe = fit_fused_classifier(blocks, y, groups)
+@pytest.mark.parametrize("n_classes, optional", [(2, ()), (3, ()), (2, ("noise",))])
+def test_classifier_equals_naive_twin(n_classes, optional):
+    blocks, y, groups = make_blocks(n_classes=n_classes, noise=bool(optional))
+    probe = fit_fused_classifier(blocks, y, groups, optional=optional)
 
     def loss(outputs, y):
         return -log_softmax(outputs, axis=1)[np.arange(len(y)), y].sum()
 
-    twin = naive(blocks, y, groups, LogisticRegression, logits, loss)
+    twin = naive(blocks, y, groups, LogisticRegression, logits, loss, optional=optional)
     np.testing.assert_allclose(probe.decision(blocks), twin, atol=0.02, rtol=0.03)
     np.testing.assert_allclose(probe.predict_proba(blocks).sum(axis=1), 1)
     assert (probe.predict(blocks) == twin.argmax(axis=1)).all()
@@ -325,3 +327,24 @@ def test_nonsense_is_refused_later():
         probe.decision({"few": blocks["few"]})
     with pytest.raises(ValueError, match="120 columns"):
         probe.decision({**blocks, "many": blocks["many"][:, 1:]})
+
+
+def test_optional_blocks_start_from_nothing():
+    """Equal to leaving the block out where inner folds are impossible; used where it is needed."""
+    blocks, y, groups = make_blocks()
+    names = list(blocks)
+    rng = np.random.default_rng(0)
+    with_noise = {**blocks, "noise": rng.normal(size=(len(y), 300))}
+    without = fit_fused_classifier(blocks, y, groups)
+    probe = fit_fused_classifier(with_noise, y, groups, optional=("noise",))
+    assert list(probe.weights_) == [*names, "noise"]
+    plain = fit_fused_classifier(with_noise, y, groups)
+    assert probe.weights_["noise"] <= plain.weights_["noise"]
+    np.testing.assert_allclose(
+        probe.predict_proba(with_noise), without.predict_proba(blocks), atol=0.1
+    )
+    alone = {names[0]: blocks[names[0]]}
+    np.testing.assert_array_equal(
+        fit_fused_classifier(alone, y, groups, optional=tuple(alone)).decision(alone),
+        fit_fused_classifier(alone, y, groups).decision(alone),
+    )
