@@ -23,7 +23,9 @@ def make_parser(sets=(), conditions=()):
     table = commands.add_parser("table", help="print scores, differences and times")
     figure = commands.add_parser("figure", help="draw a point per group, a column per set")
     figure.add_argument("--out", type=Path, default=Path("suite.png"))
-    for command in (run, table, figure):
+    pages = commands.add_parser("pages", help="write the tables and the figure of the book")
+    pages.add_argument("--book", type=Path, default=Path("doc"))
+    for command in (run, table, figure, pages):
         command.add_argument("--results", type=Path, default=Path("outputs/suite"))
         command.add_argument("--people", choices=("development", "test"), default="development")
     return parser
@@ -60,6 +62,10 @@ def main(arguments=None):
         from .table import write_table
 
         print(write_table(summary), end="")
+    elif options.command == "pages":
+        from .table import write_pages
+
+        write_pages(summary, options.book)
     else:
         from .figure import draw_figure
 

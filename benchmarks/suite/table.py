@@ -7,6 +7,7 @@ import pandas as pd
 
 from .conditions import AS_RECORDED
 from .decoders import BRAINOF, DEFAULT, WITHOUT
+from .figure import draw_figure
 from .sets import SETS
 from .summary import interval, pool
 
@@ -33,9 +34,10 @@ def write_table(summary):
         Sets, pooled differences, conditions, what cannot run, all decoders, the sets' notes.
     """
     parts = [
-        _sets(summary),
+        _text(list_sets(summary)),
         _pooled(summary),
-        _conditions(summary),
+        _text(list_others(summary)),
+        _text(list_conditions(summary)),
         _every_decoder(summary),
         _times(summary),
         _about(summary),
@@ -56,8 +58,8 @@ def _score(there, name):
     return f"{there[name].score:.2f}" if name in there else "-"
 
 
-def _sets(summary):
-    """Write a row per set: the default decoder, its parts, and the best classical one."""
+def list_sets(summary):
+    """Return a row per set: the default decoder, its parts, and the best classical one."""
     rows, pairs = [], summary.pairs(None)
     for name in SETS:
         there = summary.decoders(name)
@@ -75,7 +77,27 @@ def _sets(summary):
             row["p"] = f"{pair['p_value']:.3f}"
         row["groups"] = f"{len(next(iter(there.values())).names)} {SETS[name].unit}"
         rows.append(row)
-    return _text(rows)
+    return rows
+
+
+def list_others(summary):
+    """Return a row per other decoder: mean difference of the default one where both can run."""
+    names = {name for key in SETS for name in summary.decoders(key) if name != DEFAULT}
+    rows = []
+    for other in sorted(names, key=lambda name: (name not in BRAINOF, name)):
+        found = pool(summary.pairs(other))
+        if found is not None:
+            rows.append(
+                {
+                    "default against": other,
+                    "sets": found["n_sets"],
+                    "mean difference": f"{found['difference']:+.3f} [{found['low']:+.3f} "
+                    f"{found['high']:+.3f}]",
+                    "groups": found["n_groups"],
+                    "p": f"{found['p_value']:.4f}",
+                }
+            )
+    return rows
 
 
 def _pooled(summary):
@@ -95,8 +117,8 @@ def _pooled(summary):
     return "\n".join(lines)
 
 
-def _conditions(summary):
-    """Write a row per set and condition beside the recordings as they are."""
+def list_conditions(summary):
+    """Return a row per set and condition beside the recordings as they are."""
     rows = []
     for name, condition, fraction in summary.cells():
         if condition == AS_RECORDED and fraction == 1:
@@ -110,7 +132,28 @@ def _conditions(summary):
         failed = [key for key in summary.failures if key[:3] == (name, condition, fraction)]
         row["cannot run"] = len(failed)
         rows.append(row)
-    return _text(rows)
+    return rows
+
+
+def write_pages(summary, folder):
+    """Write the tables and the figure of the book.
+
+    Parameters
+    ----------
+    summary : Summary
+        Results.
+    folder : Path
+        The book's folder, with ``tables``.
+    """
+    tables = {
+        "suite_sets": list_sets(summary),
+        "suite_others": list_others(summary),
+        "suite_conditions": list_conditions(summary),
+    }
+    for name, rows in tables.items():
+        frame = pd.DataFrame(rows).dropna(axis=1, how="all").fillna("-")
+        frame.loc[:, (frame != "-").any()].to_csv(folder / "tables" / f"{name}.csv", index=False)
+    draw_figure(summary).savefig(folder / "suite.png", dpi=100)
 
 
 def _every_decoder(summary):
