@@ -136,5 +136,5 @@ def test_brainnetome(folder, no_network):
 
 @pytest.mark.parametrize("name", ["schaefer", "schaefer-250", "aal-3", "nonsense", "basc-"])
 def test_unknown_name(name, folder, no_network):
-    with pytest.raises(ValueError, match="known"):
+    with pytest.raises(ValueError, match="available"):
         fetch_atlas(name)

@@ -137,7 +137,7 @@ def test_what_is_missing_is_not_described(runs, trials):
     assert ChannelFeatures({"eeg": "band power"}).transform([only_fmri]) == [{}]
     signals = trials[0][:3]
     lacks = {"eeg": np.array([False, True, False])}
-    marked = PairedSignals(signals.parts, is_missing=lacks)
+    marked = PairedSignals(signals.by_modality, is_missing=lacks)
     assert ["eeg" in s for s in ChannelFeatures({"eeg": "band power"}).transform(marked)] == [
         True,
         False,

@@ -28,11 +28,6 @@ WITH_EXAMPLES = sorted(
     if ">>> " in path.read_text(encoding="utf-8")
 )
 MADE = re.compile(r"auto_(tutorials|examples)/|generated/")  # by the build
-#: Known exceptions by file.
-ALLOWED = {
-    "brainof_toolbox/inspection/__init__.py": {"go by"},
-    "brainof_toolbox/inspection/gradients.py": {"goes by", "told", "says"},
-}
 #: Prose of the package, the book and the benchmarks; CHANGES.rst names the past.
 PROSE = sorted(
     path
@@ -157,12 +152,10 @@ def test_every_page_is_in_a_table_of_contents():
 @pytest.mark.parametrize("path", PROSE, ids=_name)
 def test_prose_is_plain(path):
     """Networks are trained, messages state, decoders rely on: no software or data is a person."""
-    allowed = ALLOWED.get(_name(path), ())
     found = [
         f"{_name(path)}:{number} {word[0]!r}"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         for word in REFUSED.finditer(line)
-        if word[0] not in allowed
     ]
     assert not found, "\n".join(found)
 

@@ -207,13 +207,20 @@ def test_a_quarter_of_the_labels():
 
 # ------------------------------------------------------------------------------ lines and resuming
 def test_a_run_is_resumed(stand_in, tmp_path, monkeypatch):
-    """What has lines is not computed again; another cap stops classical decoders."""
-    items = scoring.list_items(["stand-in"], ["samples+lda"])
+    """What has lines is not computed again; a decoder that cannot take the samples is noted."""
+    items = scoring.list_items(["stand-in"], ["shrinkage LDA"])
     assert [item.condition for item in items] == ["as recorded", "other cap"]
     shown = []
     scoring.run(items[:1], tmp_path, show=shown.append)
     calls, score = [], scoring.score
-    monkeypatch.setattr(scoring, "score", lambda *args: calls.append(args[0]) or score(*args))
+
+    def watched(item, *args):
+        calls.append(item)
+        if item.condition == "other cap":
+            raise ValueError("no features")
+        return score(item, *args)
+
+    monkeypatch.setattr(scoring, "score", watched)
     scoring.run(items, tmp_path, show=shown.append)
     assert calls == items[1:] and len(shown) == 2
     scoring.run(items, tmp_path, show=shown.append)
@@ -258,7 +265,9 @@ def test_an_unsupported_decoder_is_skipped(stand_in, tmp_path, monkeypatch):
 
 def test_errors_are_returned(stand_in, tmp_path, monkeypatch):
     """A set that cannot be read and a decoder that breaks lose no other result."""
-    items = scoring.list_items(["stand-in", "motor"], ["samples+lda"], conditions=["as recorded"])
+    items = scoring.list_items(
+        ["stand-in", "motor"], ["shrinkage LDA"], conditions=["as recorded"]
+    )
     monkeypatch.setenv("BRAINOF_DATA", str(tmp_path))
 
     def breaks(*args):

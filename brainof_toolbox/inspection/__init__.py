@@ -1,4 +1,4 @@
-"""Look inside fitted estimators: what they go by, and how the network works."""
+"""Look inside fitted estimators: what they rely on, and how the network works."""
 
 from ._attention import LatentAttention, latent_attention, plot_latent_attention
 from ._experts import expert_usage, plot_expert_usage

@@ -17,12 +17,12 @@ from .scoring import check_predicts, prepare
 
 @isolate_torch()
 def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
-    """Map what a decoder goes by with integrated gradients.
+    """Map what a decoder relies on with integrated gradients.
 
-    The loss is followed from a silent recording, all zero, to the sample itself, and each number
-    is credited with its part of the change: all parts together are the whole change
-    :footcite:p:`sundararajan2017axiomatic`. The Fourier transform keeps inner products, so the
-    same credit is told by frequency too.
+    The gradient of the loss is integrated along the line from a silent recording, all zero, to the
+    sample. Each value is attributed its part of the change in loss; the parts sum to the whole
+    change :footcite:p:`sundararajan2017axiomatic`. The Fourier transform keeps inner products, so
+    the attribution is given by frequency too.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
         Fitted with ``features="latents"``, with any adaptation: explicit features have no
         gradient here.
     X : object
-        Samples in any accepted form, of one montage per modality; not those it was fitted to, if
-        the map is to tell what generalises.
+        Samples in any accepted form, of one montage per modality; samples left out of the fit
+        show what generalises.
     y : array-like, shape (n_samples,) | None
         Their targets; ``None``: what the estimator predicts.
     n_steps : int
-        Points on the way. They lie closer near silence, where the log spectrum that the network
-        reads changes fastest.
+        Points on the line. They lie closer near silence, where the log spectrum in the input of
+        the network changes fastest.
     bands : dict of str -> (float, float) | None
         As for :func:`occlusion_importance`.
 
@@ -45,8 +45,8 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     importance : Importance
         By how much each channel, time and band lowers the mean loss from silence on: of the log
         loss in nats for classes, of the squared error in units of the target's variance for
-        numbers. ``residual`` says how much of the change is missing from the sum, as a share: the
-        way crosses points where tokens go to other experts, and steps are few.
+        numbers. ``residual`` is the share of the change that is missing from the sum: the line
+        crosses points where tokens change experts, and steps are few.
 
     Raises
     ------

@@ -171,7 +171,8 @@ def test_alignment_equals_a_naive_twin(small_checkpoint, study):
     fitted.fit(train, y, groups=subjects[~is_new])
     encoder = Encoder(small_checkpoint, features=BLOCKS, pooling="mean")
     blocks, centre = moved(encoder.embed_blocks(train), subjects[~is_new])
-    probe = fit_fused_classifier(blocks, np.unique(y, return_inverse=True)[1], subjects[~is_new])
+    index, groups = np.unique(y, return_inverse=True)[1], subjects[~is_new]
+    probe = fit_fused_classifier(blocks, index, groups, optional=("latents",))
     names = new.metadata["subject"].to_numpy()
     twin = probe.predict_proba(moved(encoder.embed_blocks(new), names, centre)[0])
     np.testing.assert_allclose(fitted.predict_proba(new), twin, atol=1e-3)
@@ -237,7 +238,7 @@ def test_fusion_is_no_worse_than_the_explicit_probe(adaptation, small_checkpoint
     assert len(decoder.factors) == 2 and min(decoder.factors) >= 0
     assert list(weights) == ["network", "covariance", "evoked"]
     assert sum(weights.values()) == pytest.approx(1) and min(weights.values()) >= 0
-    blocks = decoder.encoder.embed_outputs(decoder.network, study[test])
+    blocks = decoder.encoder.with_outputs(decoder.network).embed_blocks(study[test])
     network = blocks.pop("latents")
     found = decoder.factors[0] * network + decoder.factors[1] * decoder.probe.decision(blocks)
     np.testing.assert_allclose(decoder.outputs(study[test]), found, atol=1e-5)
