@@ -177,7 +177,9 @@ def _haxby_folder(source, root):
     names = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
     for run in range(1, 9):
         stem, own = f"sub-1_task-objects_run-{run:02d}", f"sub-1_run-{run:02d}"
-        (func / f"{stem}_bold.nii.gz").symlink_to(source / f"{own}_res-1slice_bold.nii.gz")
+        (func / f"{stem}_bold.nii.gz").symlink_to(
+            (source / f"{own}_res-1slice_bold.nii.gz").resolve()
+        )
         sidecar = {"RepetitionTime": 2.5, "TaskName": "objects"}
         (func / f"{stem}_bold.json").write_text(json.dumps(sidecar))
         (func / f"{stem}_events.tsv").write_text((source / f"{own}_events.tsv").read_text())

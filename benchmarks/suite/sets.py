@@ -102,7 +102,7 @@ def data_dir():
     folder = os.environ.get("BRAINOF_DATA")
     if not folder or not Path(folder).is_dir():
         raise SystemExit("Set BRAINOF_DATA to the folder of recordings.")
-    return Path(folder)
+    return Path(folder).resolve()
 
 
 def _registry():

@@ -141,11 +141,12 @@ class ExplicitFeatures:
     def note(self, other):
         """Add what a worker has found about its samples."""
         self.excluded = tuple(dict.fromkeys((*self.excluded, *other.excluded)))
-        self.note_columns(other.columns)
+        self.note_columns(other.columns, other.fixed_places)
         self.fixed_places = tuple(dict.fromkeys((*self.fixed_places, *other.fixed_places)))
 
-    def note_columns(self, columns):
-        """Fix the columns of blocks; refuse others than before."""
+    def note_columns(self, columns, fixed_places=None):
+        """Fix the columns of blocks, found with their fixed places; refuse others than before."""
+        fixed_places = self.fixed_places if fixed_places is None else fixed_places
         for block, names in columns.items():
             is_fmri, known = self._is_fmri(block), self.columns.setdefault(block, names)
             if len(known) != len(names) or (is_fmri and known != names):
@@ -155,7 +156,7 @@ class ExplicitFeatures:
                     f"{len(known)} for earlier ones, or columns of other names: their durations "
                     "or atlases differ. Cut samples to one length, use one atlas, or leave the "
                     "block out of features.",
-                    is_fmri and block not in self.fixed_places,
+                    is_fmri and not (block in self.fixed_places and block in fixed_places),
                 )
 
     def give_way(self, error):
@@ -163,7 +164,7 @@ class ExplicitFeatures:
         if not self.is_auto or self.is_fixed:
             return False
         if error.is_own:
-            self.fixed_places = (*self.fixed_places, error.block)
+            self.fixed_places = tuple(dict.fromkeys((*self.fixed_places, error.block)))
         else:
             self.excluded = (*self.excluded, error.block)
         return True
