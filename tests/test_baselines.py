@@ -403,6 +403,7 @@ def test_compare_adds_the_baselines():
         compare({"CSP + LDA": own}, X, y, groups=groups)
 
 
+@pytest.mark.slow
 def test_decoders_find_a_shared_effect_in_unseen_subjects(trials):
     """Far above chance with the effect, and at chance with labels that mean nothing."""
     signals, y, groups = trials

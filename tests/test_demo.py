@@ -28,6 +28,7 @@ def _means(text, title):
     }
 
 
+@pytest.mark.slow
 def test_without_data_it_is_simulated_and_says_so(
     tmp_path, micro_checkpoint, monkeypatch, capsys, no_network
 ):

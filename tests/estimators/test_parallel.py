@@ -126,6 +126,7 @@ def many_forms(paths, kind):
     }[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["paths", "column", "records", "on disk", "in memory", "epochs", "epochs on disk"]

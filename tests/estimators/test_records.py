@@ -237,6 +237,7 @@ def test_recordings_of_any_length_make_a_record(embed):
     assert_far(embed([longer]), row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 4, 32])
 def test_missing_parts_of_trials(embed, batch_size):
     """Trials in one container, parts missing at random, equal the trials alone."""

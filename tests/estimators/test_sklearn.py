@@ -414,6 +414,7 @@ np.savez(f"{folder}/out.npz", **out)
 """
 
 
+@pytest.mark.slow
 def test_fresh_process(small_checkpoint, tmp_path, no_network):
     """What was pickled here predicts the same elsewhere; no socket is opened."""
     epochs = obvious_epochs(16)

@@ -112,6 +112,7 @@ def conditions(seed):
     return signals, task
 
 
+@pytest.mark.slow
 def test_p_value_is_calibrated_where_labels_hold_for_recordings():
     """No effect, yet windows of one recording are alike: rarely as small as it can be.
 
@@ -189,6 +190,7 @@ def test_permutations_in_two_processes():
     assert np.array_equal(one.permuted, two.permuted) and one.p_value == two.p_value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [trials, diagnoses])
 def test_p_value_is_calibrated(make):
     """On noise, fingerprints or not, it is below 0.2 about one time in five."""

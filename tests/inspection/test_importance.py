@@ -110,7 +110,15 @@ def known(kind, source):
 
 
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
-@pytest.mark.parametrize("kind, source", [("eeg", 4), ("eeg", 15), ("mag", 3), ("grad", 8)])
+@pytest.mark.parametrize(
+    "kind, source",
+    [
+        ("eeg", 4),
+        pytest.param("eeg", 15, marks=pytest.mark.slow),
+        pytest.param("mag", 3, marks=pytest.mark.slow),
+        pytest.param("grad", 8, marks=pytest.mark.slow),
+    ],
+)
 def test_peak_is_at_the_source(method, kind, source):
     """Place, time and band of what tells the classes apart, in samples that were left out."""
     decoder, X, y, source = known(kind, source)
@@ -124,6 +132,7 @@ def test_peak_is_at_the_source(method, kind, source):
     assert max(part.bands, key=part.bands.get) == "alpha"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
 def test_peak_is_at_the_region(method):
     """The same in the brain."""
@@ -177,6 +186,7 @@ def test_bands_are_cut_out():
 # ------------------------------------------------------------------------------------ gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [BrainOFClassifier, BrainOFRegressor])
 def test_credit_sums_up(kind, without_reference, eeg):
     """All credit together is the loss of silence less that of the samples."""
@@ -251,6 +261,7 @@ def test_batches_change_nothing(method, micro_checkpoint, eeg, decoder):
     np.testing.assert_allclose(tables[0]["importance"], tables[1]["importance"], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
 def test_several_modalities(method, micro_checkpoint, eeg):
     """The modality that knows is the one that matters."""

@@ -55,6 +55,7 @@ def test_maps_are_of_samples_left_out_of_the_first_fold(micro_checkpoint, study)
     assert len(found.rows(4)) == len(found.left_out(4)) == 4
 
 
+@pytest.mark.slow
 def test_report_of_a_regressor_of_three_modalities(micro_checkpoint, tmp_path):
     """Predictions in place of a confusion matrix; maps of each modality, a brain among them."""
     X, y, _ = make_paired_signals(4, n_subjects=3, random_state=0)

@@ -111,6 +111,7 @@ def _alpha_left_or_right(n_samples, rng):
     return data, y, position
 
 
+@pytest.mark.slow
 def test_untrained_located_latents_tell_left_from_right():
     """A linear readout of few trials: random latents lose where the rhythm is."""
     score = {"located": [], "random": []}
