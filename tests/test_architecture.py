@@ -275,6 +275,7 @@ def test_versions_agree():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.timeout(600)
 def test_readme_runs():
     """Every Python block of README.rst, one after the other."""
     text = (ROOT / "README.rst").read_text(encoding="utf-8")
@@ -283,8 +284,9 @@ def test_readme_runs():
     names = {}
     for block in blocks:
         exec(re.sub(r"^    ", "", block, flags=re.M), names)
-    assert names["scores"].mean > 0.7, "what a new user sees first should decode"
-    assert len(names["found"].folds) == 8 and len(names["records"]) == 6
+    first = names["found"].scores["Brain-OF"]
+    assert first.mean > 0.7, "what a new user sees first should decode"
+    assert len(names["found"].scores) > 4 and len(names["records"]) == 6
     assert len(names["by_hand"]) == 2 and names["rows"].shape[0] == 6
     assert names["again"].classes_.tolist() == names["tuned"].classes_.tolist()
     assert names["importance"].unit == "nats"
