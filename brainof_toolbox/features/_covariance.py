@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -85,10 +86,9 @@ class Covariance(Block):
     def _columns(self, signals):
         names = self.virtual.names(signals)
         is_fmri = signals.modality == "fmri"
-        pairs = zip(*np.triu_indices(len(names), k=int(is_fmri)), strict=True)
-        pairs = [f"{names[i]} x {names[j]}" for i, j in pairs]
+        pairs = _name_pairs(names, int(is_fmri))
         if is_fmri:
-            return tuple(pairs)
+            return pairs
         return tuple(f"{low:g}-{high:g} Hz {pair}" for low, high in self.bands for pair in pairs)
 
     def _rows(self, signals, weights):
@@ -106,3 +106,10 @@ class Covariance(Block):
             for data in chunks
         ]
         return np.concatenate(rows)
+
+
+@lru_cache(maxsize=8)
+def _name_pairs(names, k):
+    """Name the pairs above the ``k``-th diagonal; there are tens of thousands for fMRI."""
+    pairs = zip(*np.triu_indices(len(names), k=k), strict=True)
+    return tuple(f"{names[i]} x {names[j]}" for i, j in pairs)

@@ -93,8 +93,9 @@ class Evoked(Block):
             line = np.linspace(-0.5, 0.5, n_times)
             slope = line / max((line**2).sum(), np.finfo(float).tiny)  # one volume: no slope
             courses = np.stack([np.full(n_times, 1 / n_times), slope])  # (2, n_times)
-            # (n_samples, n_regions, 2) -> (n_samples, 2, n_places)
-            return (weights @ (signals.data @ courses.T)).swapaxes(1, 2)
+            levels = signals.data @ courses.T  # (n_samples, n_regions, 2)
+            levels = levels if weights is None else weights @ levels
+            return levels.swapaxes(1, 2)  # (n_samples, 2, n_places)
         # In this order the work grows with the channels once, not with the places.
         return weights @ (signals.data @ self._bins(signals).T)  # (n_samples, n_places, n_bins)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from .maps import HEAD_CENTRE, field_map, region_map, spline_map
 
 _FARTHEST = 0.5  # m from the centre of the head: beyond it, positions are not in metres
 _WEAKEST = 1e-4  # network units: below this spread, M/EEG is still in V or T
+_MAX_MAPS = 64  # montages whose matrices are kept
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class VirtualChannels:
         Returns
         -------
         weights : ndarray, shape (n_places, n_channels)
-            For EEG including the average reference, where there is one.
+            For EEG including the average reference, where there is one. Read-only: the matrices
+            of recent montages are kept.
 
         Raises
         ------
@@ -130,24 +133,19 @@ class VirtualChannels:
             If positions are not in metres in the head frame, or there are gradiometers only and
             none has an orientation.
         """
-        if not isinstance(signals, Signals):
-            raise TypeError(
-                f"Features need Signals of one modality, got {type(signals).__name__}. Take the "
-                "parts of a PairedSignals one by one."
-            )
-        ch_pos, places = signals.ch_pos.astype(np.float64), self.positions(signals)
-        self._check_positions(signals, ch_pos)
-        if signals.modality == "fmri":
-            is_own = self.regions == "own"
-            return np.eye(len(places)) if is_own else region_map(ch_pos, places, self.kernel)
-        ch_pos, places = ch_pos - HEAD_CENTRE, places - HEAD_CENTRE
-        if signals.modality == "eeg":
-            return _electrode_map(ch_pos, places, share_a_reference(signals.ch_names))
-        sizes = Preprocessing().unit
-        units = np.array([sizes[kind] / sizes["mag"] for kind in signals.ch_types])
-        is_grad = np.array(signals.ch_types) == "grad"
-        weights = field_map(ch_pos, signals.ch_ori.astype(np.float64), is_grad, units, places)
-        if not weights.any():
+        self.check_montage(signals)
+        if self.keeps_regions(signals):
+            return np.eye(len(signals.ch_names))
+        weights = _make_weights(
+            self,
+            signals.modality,
+            signals.ch_names,
+            signals.ch_types,
+            signals.ch_pos.astype(np.float64).tobytes(),
+            signals.ch_ori.astype(np.float64).tobytes(),
+            self.positions(signals).tobytes(),
+        )
+        if signals.modality == "meg" and not weights.any():
             raise ValueError(
                 "All sensors are gradiometers, and none has an orientation (ch_ori): the "
                 "direction of the derivative, a unit vector."
@@ -176,7 +174,18 @@ class VirtualChannels:
         check_preprocessed(signals)
         return weights @ signals.data
 
-    def _check_positions(self, signals, ch_pos):
+    def keeps_regions(self, signals):
+        """Return whether the virtual channels are the regions themselves."""
+        return signals.modality == "fmri" and self.regions == "own"
+
+    def check_montage(self, signals):
+        """Refuse anything but Signals with positions in metres."""
+        if not isinstance(signals, Signals):
+            raise TypeError(
+                f"Features need Signals of one modality, got {type(signals).__name__}. Take the "
+                "parts of a PairedSignals one by one."
+            )
+        ch_pos = signals.ch_pos.astype(np.float64)
         far = np.linalg.norm(ch_pos - HEAD_CENTRE, axis=1) > _FARTHEST
         if far.any():
             name, place = signals.ch_names[far.argmax()], ch_pos[far.argmax()]
@@ -184,6 +193,25 @@ class VirtualChannels:
                 f"Channel {name!r} lies at {np.round(place, 3).tolist()}, more than {_FARTHEST} "
                 "m from the head. Positions (ch_pos) are in metres, in the head frame."
             )
+
+
+@lru_cache(maxsize=_MAX_MAPS)
+def _make_weights(virtual, modality, ch_names, ch_types, ch_pos, ch_ori, places):
+    """Compute the matrix of a montage; arrays (n, 3) come as the bytes of float64."""
+    arrays = (np.frombuffer(part).reshape(-1, 3) for part in (ch_pos, ch_ori, places))
+    ch_pos, ch_ori, places = arrays
+    if modality == "fmri":
+        weights = region_map(ch_pos, places, virtual.kernel)
+    elif modality == "eeg":
+        is_electrode = share_a_reference(ch_names)
+        weights = _electrode_map(ch_pos - HEAD_CENTRE, places - HEAD_CENTRE, is_electrode)
+    else:
+        sizes = Preprocessing().unit
+        units = np.array([sizes[kind] / sizes["mag"] for kind in ch_types])
+        is_grad = np.array(ch_types) == "grad"
+        weights = field_map(ch_pos - HEAD_CENTRE, ch_ori, is_grad, units, places - HEAD_CENTRE)
+    weights.flags.writeable = False
+    return weights
 
 
 def _electrode_map(ch_pos, places, is_electrode):

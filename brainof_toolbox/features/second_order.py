@@ -34,13 +34,15 @@ def log_powers(data, sfreq, bands):
     return np.log(np.stack(powers, axis=2) + _LINE_FLOOR)
 
 
-def fisher_z(data, weights):
+def fisher_z(data, weights=None):
     """Return Fisher z (n_samples, n_pairs) of samples (n_samples, n_regions, n_times)."""
-    i, j = np.triu_indices(len(weights), k=1)
+    # Pairs are those of places, weights (n_places, n_regions), or of the regions without weights.
+    i, j = np.triu_indices(data.shape[1] if weights is None else len(weights), k=1)
     rows = np.empty((len(data), len(i)), dtype=np.float32)
     for row, sample in zip(rows, data, strict=True):
         series = sample - sample.mean(axis=1, keepdims=True, dtype=np.float64)
-        places = _unit(weights @ _unit(series))  # regions count alike, whatever their amplitude
+        series = _unit(series)  # regions count alike, whatever their amplitude
+        places = series if weights is None else _unit(weights @ series)
         row[:] = np.arctanh(_CEILING * (places @ places.T)[i, j].clip(-1, 1))
     return rows
 

@@ -1,4 +1,4 @@
-"""The quantities that terms of pretraining ask for, by the functions of :mod:`..features`.
+"""The quantities that terms of pretraining predict, by the functions of :mod:`..features`.
 
 Needs scipy, unlike training without terms.
 
@@ -6,8 +6,6 @@ C channels, T time points, V places, Q columns
 """
 
 from __future__ import annotations
-
-from collections import OrderedDict
 
 import numpy as np
 
@@ -21,16 +19,14 @@ from .terms import SPECTRUM
 BANDS = BAND_BANK
 #: Lines of the fine spectrum in Hz: 1 to 45, each 1 Hz wide.
 LINES = tuple((k - 0.5, k + 0.5) for k in range(1, 46))
-_MAX_MAPS = 64  # montages whose maps are kept
 
 
 class Targets:
-    """Quantities of clean samples; maps from montages to places are kept."""
+    """Quantities of clean samples."""
 
     def __init__(self, training):
         self.virtual = VirtualChannels(training.term_places, training.term_regions)
         self.shrinkage = Covariance().shrinkage
-        self._maps = OrderedDict()
 
     def second_order(self, sample):
         """Return log-covariances in bands (EEG, MEG) or Fisher's z (fMRI) of the places, (Q,)."""
@@ -75,15 +71,8 @@ class Targets:
         return self._map(sample) @ sample.data  # (V, T)
 
     def _map(self, sample):
-        """Return the map from channels to places (V, C), computed once for each montage."""
-        layout = (sample.position, sample.orientation, sample.sensor_type)
-        key = (sample.modality, *(np.ascontiguousarray(part).tobytes() for part in layout))
-        if key not in self._maps:
-            self._maps[key] = self.virtual.weights(self._montage(sample))
-        self._maps.move_to_end(key)
-        while len(self._maps) > _MAX_MAPS:
-            self._maps.popitem(last=False)
-        return self._maps[key]
+        """Return the map from channels to places (V, C)."""
+        return self.virtual.weights(self._montage(sample))
 
     @staticmethod
     def _montage(sample):

@@ -467,3 +467,20 @@ def test_what_else_is_refused(windows):
 def test_parameters_out_of_bounds_are_refused(wrong, match):
     with pytest.raises(ValueError, match=match):
         Covariance(**wrong)
+
+
+def test_maps_of_a_montage_are_kept(windows):
+    """The second call gives the same matrix, and another montage its own."""
+    virtual = VirtualChannels()
+    weights = virtual.weights(windows["eeg"])
+    assert virtual.weights(windows["eeg"]) is weights
+    with pytest.raises(ValueError, match="read-only"):
+        weights[0, 0] = 1.0
+    fewer = windows["eeg"].replace(
+        **{
+            name: getattr(windows["eeg"], name)[:-1]
+            for name in ("ch_names", "ch_types", "ch_pos", "ch_ori")
+        },
+        data=windows["eeg"].data[:, :-1],
+    )
+    assert virtual.weights(fewer).shape[1] == weights.shape[1] - 1
