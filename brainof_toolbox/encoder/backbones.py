@@ -22,11 +22,20 @@ from .tokens import batch_tokens, n_pooled, pool
 __all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "load_preprocessing"]
 
 
-class BrainOFBackbone:
+class TokenBackbone:
+    """A network that takes tokens."""
+
+    embeds = "tokens"
+
+    def prepare(self, batch, rows, device):
+        """Turn windows into tokens on a device, one batch per modality in reading order."""
+        return [part.to(device) for part in batch_tokens(batch, rows)]
+
+
+class BrainOFBackbone(TokenBackbone):
     """A Brain-OF network; weights of a bundled checkpoint may stay outside of pickles."""
 
     is_portable = True  # workers can build the network from its configuration and weights
-    embeds = "tokens"
 
     def __init__(self, network, weights, info, manifest, *, is_bundled=False):
         self._network, self.config = network, network.config
@@ -87,28 +96,19 @@ class BrainOFBackbone:
         """Return the number of features of a sample."""
         return n_pooled(self.config, pooling)
 
-    def prepare(self, batch, rows, device):
-        """Turn windows into tokens on a device, one batch per modality."""
-        return [part.to(device) for part in batch_tokens(batch, rows)]
-
     def embed(self, tokens, *, layer, pooling):
         """Embed windows: (n_windows, n_columns)."""
         return pool(self.network(tokens, layer=layer), pooling)
 
 
-class OutputBackbone:
+class OutputBackbone(TokenBackbone):
     """A network with its head: its outputs take the place of pooled latents."""
 
     is_portable = False
     is_bundled = False
-    embeds = "tokens"
 
     def __init__(self, network, config):
         self.network, self.config = network, config
-
-    def prepare(self, batch, rows, device):
-        """Turn windows into tokens on a device, one batch per modality."""
-        return [part.to(device) for part in batch_tokens(batch, rows)]
 
     def embed(self, tokens, *, layer, pooling):
         """Compute outputs of windows: (n_windows, n_outputs)."""

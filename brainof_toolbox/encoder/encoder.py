@@ -31,7 +31,7 @@ from .blocks import (
     parse_features,
 )
 from .parallel import embed_tasks, plan_parallel_tasks
-from .tokens import POOLINGS, batch_tokens
+from .tokens import POOLINGS
 from .windows import SampleMeans, iter_windows
 
 __all__ = ["Encoder", "check_device"]
@@ -237,7 +237,7 @@ class Encoder:
 
     def tokens(self, batch, rows):
         """Turn windows into tokens on the device, one batch per modality in reading order."""
-        return [part.to(self.device) for part in batch_tokens(batch, rows)]
+        return self.backbone.prepare(batch, rows, self.device)
 
     def embed(self, X, *, n_jobs=None, on_error="raise"):
         """Embed samples: rows (n_samples, n_columns) float32, blocks side by side."""
@@ -344,6 +344,13 @@ class Encoder:
         other = copy.copy(self)
         other.features = (LATENTS,)
         other.explicit = ExplicitFeatures(other.features)
+        return other
+
+    def without_latents(self):
+        """Return an encoder of explicit features alone, whose choice it shares with this one."""
+        other = copy.copy(self)
+        other.features = tuple(feature for feature in self.features if feature != LATENTS)
+        other.backbone = None
         return other
 
     def with_explicit(self, explicit):

@@ -127,8 +127,7 @@ class Training(BaseEstimator):
         batches, settings = _read(data), self._settings(data)
         everything = np.arange(len(data.targets))
         train, valid = self._split(data)
-        blocks = data.encoder.embed_windows(batches, data.samples)
-        latents = {"latents": blocks.pop("latents")}
+        latents, blocks = self._embed(data.encoder, batches, data.samples, earlier)
 
         def start(samples):
             # The head is fitted to training samples alone, so that watched ones stay unseen.
@@ -161,7 +160,7 @@ class Training(BaseEstimator):
         everything = np.arange(len(data.targets))
         encoder = data.encoder.only_latents()
         data = replace(data, encoder=encoder, align=None)
-        latents = None if earlier else encoder.embed_windows(batches, data.samples)
+        latents, _ = self._embed(encoder, batches, data.samples, earlier)
         network, matrices = self._start(data, latents, everything, earlier)
         optimizer, rows = make_optimizer(network, settings), []
         if earlier:
@@ -175,6 +174,16 @@ class Training(BaseEstimator):
         history = pd.DataFrame([*rows, {**done, "epoch": len(rows) + 1}])
         subjects, state = _subjects(batches, earlier), optimizer.state_dict()
         return self._finish(data.encoder, network, matrices, subjects, history, state)
+
+    @staticmethod
+    def _embed(encoder, batches, samples, earlier):
+        """Return the latents, which only a first training starts from, and explicit blocks."""
+        if not earlier:
+            blocks = encoder.embed_windows(batches, samples)
+            return {"latents": blocks.pop("latents")}, blocks
+        if not encoder.explicit.features:
+            return None, {}
+        return None, encoder.without_latents().embed_windows(batches, samples)
 
     def _start(self, data, latents, samples, earlier):
         """Return the network before training, and the matrices that LoRA updates."""

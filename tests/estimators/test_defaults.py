@@ -381,3 +381,20 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
     refuse("NaN or Inf")
     weights.write_bytes(safetensors.torch.save({n: t for n, t in state.items() if n != name}))
     refuse("missing tensors 'probe.coef.covariance'")
+
+
+def test_continued_training_embeds_no_latents(small_checkpoint, epochs, y, monkeypatch):
+    """They are only where a first training starts from."""
+    calls, embed = [], backbones.BrainOFBackbone.embed
+
+    def counted(self, *args, **kwargs):
+        calls.append(1)
+        return embed(self, *args, **kwargs)
+
+    monkeypatch.setattr(backbones.BrainOFBackbone, "embed", counted)
+    adaptation = LoRA(rank=2, max_epochs=1, validation_fraction=0.0, warm_start=True)
+    fitted = make(BrainOFClassifier, small_checkpoint, adaptation).fit(epochs, y)
+    assert calls
+    calls.clear()
+    fitted.fit(epochs, y)
+    assert not calls and set(fitted.feature_weights_) == {"network", "covariance", "evoked"}
