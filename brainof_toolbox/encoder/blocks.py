@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._utils.validation import check_option
-from ..features import Block, Covariance, Evoked
+from ..features import Block, Covariance, Evoked, get_blocks
 from ..signals import MODALITIES
 
 __all__ = [
@@ -23,8 +23,7 @@ __all__ = [
 
 AUTO, ALL_EXPLICIT = "auto", "explicit"
 LATENTS = "latents"
-#: Features that need no network.
-EXPLICIT = {"covariance": Covariance, "evoked": Evoked}
+EXPLICIT = get_blocks()  # features that need no network, with their defaults
 _MOST_REGIONS = 450  # of an atlas whose own correlations are columns: some 100,000
 
 
@@ -48,15 +47,14 @@ def is_automatic(features):
 def parse_features(features):
     """Return ``"latents"`` and blocks, in the given order."""
     if is_automatic(features):
-        every = tuple(kind() for kind in EXPLICIT.values())
-        return (LATENTS, *every) if features == AUTO else every
+        return (LATENTS, *EXPLICIT.values()) if features == AUTO else tuple(EXPLICIT.values())
     given = [features] if isinstance(features, (str, Block)) else features
     given = list(given) if isinstance(given, (list, tuple)) else [given]
     known, hint = (LATENTS, *EXPLICIT), "Or 'auto' or 'explicit' alone."
     parsed = [
         f if isinstance(f, Block) else check_option("features", f, known, hint) for f in given
     ]
-    parsed = [f if isinstance(f, Block) or f == LATENTS else EXPLICIT[f]() for f in parsed]
+    parsed = [EXPLICIT.get(f, f) if isinstance(f, str) else f for f in parsed]
     names = [getattr(feature, "name", feature) for feature in parsed]
     if not names or len(set(names)) < len(names):
         raise ValueError(
@@ -140,9 +138,9 @@ class ExplicitFeatures:
 
     def note(self, other):
         """Add what a worker has found about its samples."""
-        self.excluded = tuple(dict.fromkeys((*self.excluded, *other.excluded)))
+        self.excluded = _union(self.excluded, other.excluded)
         self.note_columns(other.columns, other.fixed_places)
-        self.fixed_places = tuple(dict.fromkeys((*self.fixed_places, *other.fixed_places)))
+        self.fixed_places = _union(self.fixed_places, other.fixed_places)
 
     def note_columns(self, columns, fixed_places=None):
         """Fix the columns of blocks, found with their fixed places; refuse others than before."""
@@ -164,7 +162,7 @@ class ExplicitFeatures:
         if not self.is_auto or self.is_fixed:
             return False
         if error.is_own:
-            self.fixed_places = tuple(dict.fromkeys((*self.fixed_places, error.block)))
+            self.fixed_places = _union(self.fixed_places, (error.block,))
         else:
             self.excluded = (*self.excluded, error.block)
         return True
@@ -178,7 +176,7 @@ class ExplicitFeatures:
                     continue
                 sample, signals = signals_for(feature, modality, batch)
                 if self._applies(feature, block, signals):
-                    own = self._with_own_regions(feature, block, signals)
+                    own = self._fit_to_atlas(feature, block, signals)
                     self.note_columns({block: tuple(own.columns(signals))})
                     yield block, sample, own.compute(signals).astype(np.float64)
 
@@ -194,9 +192,7 @@ class ExplicitFeatures:
             used = self.blocks_of(feature)
             for modality, block in zip(self.modalities, self._names(feature), strict=True):
                 if block in used:
-                    is_own = self.is_auto and self._is_fmri(block)
-                    is_own = is_own and block not in self.fixed_places
-                    found[block] = modality, replace(feature, regions="own") if is_own else feature
+                    found[block] = modality, self._with_own_regions(feature, block)
         return found
 
     def fingerprint(self):
@@ -224,15 +220,20 @@ class ExplicitFeatures:
         is_late = self.is_auto and self.is_fixed and block not in self.columns
         return is_late or block in self.excluded
 
-    def _with_own_regions(self, feature, block, signals):
-        """Return an fMRI block with the atlas's own regions, unless there are several atlases."""
-        if not self.is_auto or not self._is_fmri(block) or block in self.fixed_places:
-            return feature
-        if feature.name == Covariance.name and signals.shape[1] > _MOST_REGIONS:
-            if block not in self.columns:
-                self.fixed_places = (*self.fixed_places, block)
-            return feature
-        return replace(feature, regions="own")
+    def _with_own_regions(self, feature, block):
+        """Return an fMRI block with the atlas's own regions, unless it has fixed places."""
+        is_own = self.is_auto and self._is_fmri(block) and block not in self.fixed_places
+        return replace(feature, regions="own") if is_own else feature
+
+    def _fit_to_atlas(self, feature, block, signals):
+        """Return the block for these signals; an atlas that is too large has fixed places."""
+        own = self._with_own_regions(feature, block)
+        is_large = own.name == Covariance.name and signals.shape[1] > _MOST_REGIONS
+        if not is_large or own.regions == feature.regions:
+            return own
+        if block not in self.columns:
+            self.fixed_places = (*self.fixed_places, block)
+        return feature
 
     def _is_fmri(self, block):
         """Return whether the columns of a block are pairs or means of regions."""
@@ -259,6 +260,11 @@ def signals_for(feature, modality, batch):
         sample = np.unique(sample)
         return sample, windows.whole[sample - batch.sample.min()]
     return sample, windows.signals[index]
+
+
+def _union(names, more):
+    """Join names in order, each once."""
+    return tuple(dict.fromkeys((*names, *more)))
 
 
 def _lacks_orientations(signals):
