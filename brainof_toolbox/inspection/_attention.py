@@ -14,7 +14,7 @@ import torch
 from .._utils.validation import check_option
 from ..models.isolate import isolate_torch
 from ._experts import by_modality, encoder_of
-from .maps import CMAP, TITLES, make_axes, make_sensor_info, merge
+from .maps import CMAP, TITLES, make_axes, make_brain_axes, make_sensor_info, merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,20 +219,11 @@ def _draw_scalp(attention, row, kind, ax):
 
 
 def _draw_brains(attention, latents, maps, axes):
-    import matplotlib.pyplot as plt
     from nilearn import plotting
 
     from ..io.regions import head_to_mni
 
-    if axes is None:  # nilearn places its own axes, which no layout may move afterwards
-        _, axes = plt.subplots(
-            1,
-            len(latents),
-            figsize=(4.2 * len(latents), 2.6),
-            gridspec_kw={"left": 0.01, "right": 0.96, "top": 0.86, "bottom": 0.02, "wspace": 0.12},
-            squeeze=False,
-        )
-    axes = make_axes(axes, len(latents), None)
+    axes = make_brain_axes(axes, len(latents), 4.2)
     places = head_to_mni(attention.ch_pos) * 1e3  # mm
     for ax, latent, row in zip(axes, latents, maps):
         plotting.plot_markers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .maps import CMAP, make_axes, make_sensor_info
+from .maps import CMAP, make_axes, make_brain_axes, make_sensor_info
 
 #: Blue and red keep apart for colour-blind readers; white is zero.
 SIGNED = "RdBu_r"
@@ -76,20 +76,11 @@ def _plot_scalps(part, maps, label, axes):
 
 def _plot_brains(part, maps, label, axes):
     """Draw regions in glass brains, the larger the stronger."""
-    import matplotlib.pyplot as plt
     from nilearn import plotting
 
     from ..io.regions import head_to_mni
 
-    if axes is None:  # nilearn places its own axes, which no layout may move afterwards
-        _, axes = plt.subplots(
-            1,
-            len(maps),
-            figsize=(4.5 * len(maps), 2.6),
-            gridspec_kw={"left": 0.01, "right": 0.96, "top": 0.86, "bottom": 0.02, "wspace": 0.12},
-            squeeze=False,
-        )
-    axes = make_axes(axes, len(maps), None)
+    axes = make_brain_axes(axes, len(maps), 4.5)
     places = head_to_mni(part.ch_pos) * 1e3  # mm
     for ax, (name, values) in zip(axes, maps.items(), strict=True):
         is_signed = (values < 0).any()

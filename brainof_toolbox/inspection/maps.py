@@ -212,3 +212,18 @@ def make_axes(axes, count, size):
     if len(axes) != count:
         raise ValueError(f"This figure needs {count} axes, got {len(axes)}.")
     return axes
+
+
+def make_brain_axes(axes, count, width):
+    """Return axes to draw glass brains into, as a list; each is ``width`` inches wide."""
+    import matplotlib.pyplot as plt
+
+    if axes is None:  # nilearn places its own axes, which no layout may move afterwards
+        _, axes = plt.subplots(
+            1,
+            count,
+            figsize=(width * count, 2.6),
+            gridspec_kw={"left": 0.01, "right": 0.96, "top": 0.86, "bottom": 0.02, "wspace": 0.12},
+            squeeze=False,
+        )
+    return make_axes(axes, count, None)
