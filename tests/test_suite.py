@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.lib.sampling import cut_labels
 from benchmarks.suite import conditions, decoders, people, scoring, summary
 from benchmarks.suite.__main__ import main
 from benchmarks.suite.results import Item, Store
@@ -198,11 +199,11 @@ def test_a_quarter_of_the_labels():
     """Both classes keep their share, from few groups; the same seed gives the same samples."""
     y, groups = np.tile(["a", "b"], 40), np.repeat(list("pqrs"), 20)
     train = np.arange(60)
-    kept = conditions.cut_labels(train, y, groups, 0.25, [0, 1])
+    kept = cut_labels(train, y, groups, 0.25, [0, 1])
     assert Counter(y[kept]) == {"a": 8, "b": 8} and set(kept) <= set(train)
     assert len(set(groups[kept])) == 1
-    assert np.array_equal(kept, conditions.cut_labels(train, y, groups, 0.25, [0, 1]))
-    assert len(conditions.cut_labels(train, np.arange(80.0), "none", 0.25, [0, 1])) == 15
+    assert np.array_equal(kept, cut_labels(train, y, groups, 0.25, [0, 1]))
+    assert len(cut_labels(train, np.arange(80.0), "none", 0.25, [0, 1])) == 15
 
 
 # ------------------------------------------------------------------------------ lines and resuming

@@ -33,9 +33,9 @@ STORY_CENTRES = [
 
 
 # ------------------------------------------------------------------------------------- haxby
-def haxby_folder(root, resolution):
-    """Lay the Haxby runs out as a BIDS dataset, with links to the images."""
-    source, func = data_dir() / "fmri-haxby" / "sub-1", root / "sub-1" / "func"
+def haxby_folder(folder, root, resolution):
+    """Lay the runs of fmri-haxby out as a BIDS dataset, with links to the images."""
+    source, func = folder.resolve() / "sub-1", root / "sub-1" / "func"
     func.mkdir(parents=True)
     description = {"Name": "Haxby 2001, subject 1", "BIDSVersion": "1.9.0"}
     (root / "dataset_description.json").write_text(json.dumps(description))
@@ -54,9 +54,8 @@ def haxby_folder(root, resolution):
     return root
 
 
-def haxby_masker(resolution):
+def haxby_masker(folder, resolution):
     """Make a masker of voxels: the brain mask at 25 mm, the bright voxels of the slice."""
-    folder = data_dir() / "fmri-haxby"
     if resolution == "25mm":
         return NiftiMasker(folder / "masks_25mm" / "brain.nii.gz", standardize=None)
     image = nibabel.load(folder / "sub-1" / "sub-1_run-01_res-1slice_bold.nii.gz")
@@ -76,10 +75,11 @@ def describe(samples):
 
 def load_haxby(resolution, shift):
     """Load eight categories of objects, one run left out."""
-    masker = haxby_masker(resolution)
+    folder = data_dir() / "fmri-haxby"
+    masker = haxby_masker(folder, resolution)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        root = haxby_folder(Path(scratch) / "haxby", resolution)
+        root = haxby_folder(folder, Path(scratch) / "haxby", resolution)
         trials = epochs_from_bids(root, datatype="func", shift=shift, masker=masker)
     return DevelopmentSet(
         "fmri-haxby",

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 
 import numpy as np
-import pandas as pd
 from scipy.stats import sem
 
 from benchmarks.lib.decoders import (
@@ -35,6 +34,7 @@ from benchmarks.lib.fmri import (
     series,
 )
 from benchmarks.lib.paired import ALL, COMBINATIONS, LARGE, MISSING, SMALL, load_bids, load_paired
+from benchmarks.lib.sampling import cut_labels
 from benchmarks.lib.sets import LOADERS
 from brainof_toolbox import cross_validate
 from brainof_toolbox.evaluation.cross_validation import fold_weights
@@ -212,7 +212,7 @@ def score_decoding(item, entry):
     splits = task.splits()
     if item.fraction < 1:
         splits = [
-            (cut(train, task.y, task.groups, item.fraction, [item.draw, fold]), test)
+            (cut_labels(train, task.y, task.groups, item.fraction, [item.draw, fold]), test)
             for fold, (train, test) in enumerate(splits)
         ]
     X = task.X
@@ -259,35 +259,6 @@ def score_identification(item, entry):
         "task": "identification",
         "n": [len(values), len(values)],
     }
-
-
-def cut(train, y, groups, fraction, seed):
-    """Select part of the training samples: whole groups, then a part of one more.
-
-    Parameters
-    ----------
-    train : ndarray of int
-        Training samples.
-    y, groups : ndarray
-        Of all samples.
-    fraction : float
-        How many to keep; each class keeps its share.
-    seed : int | list of int
-        Of the order of groups and samples.
-
-    Returns
-    -------
-    kept : ndarray of int
-        Sorted.
-    """
-    rng = np.random.default_rng(seed)
-    order = {group: i for i, group in enumerate(rng.permutation(pd.unique(groups[train])))}
-    kept = []
-    for label in np.unique(y[train]):
-        own = rng.permutation(train[y[train] == label])
-        own = own[np.argsort([order[group] for group in groups[own]], kind="stable")]
-        kept.append(own[: max(2, round(fraction * len(own)))])
-    return np.sort(np.concatenate(kept))
 
 
 def _round(value):

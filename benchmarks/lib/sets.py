@@ -78,7 +78,7 @@ def data_dir():
     folder = os.environ.get("BRAINOF_DATA")
     if not folder or not Path(folder).is_dir():
         raise SystemExit("Set BRAINOF_DATA to the folder of recordings.")
-    return Path(folder)
+    return Path(folder).resolve()
 
 
 def read_split():
@@ -110,10 +110,9 @@ def load_arithmetic():
     return DevelopmentSet(folder.name, task, X, np.array(y), np.array(groups), GroupKFold(4))
 
 
-def load_motor():
-    """Load left against right fist, 0.5 to 3.5 s, one run left out."""
-    folder = data_dir() / "eeg-motor-imagery"
-    epochs, groups = [], []
+def motor_epochs(folder):
+    """Cut left and right fist, 0.5 to 3.5 s; returns the epochs and the run of each."""
+    epochs, runs = [], []
     for path in sorted(folder.glob("*.edf")):
         raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
         mne.datasets.eegbci.standardize(raw)
@@ -123,12 +122,17 @@ def load_motor():
         epochs.append(
             mne.Epochs(raw, events, wanted, 0.5, 3.5, baseline=None, preload=True, verbose="error")
         )
-        groups += [path.stem] * len(epochs[-1])
-    X = mne.concatenate_epochs(epochs, verbose="error")
+        runs += [path.stem] * len(epochs[-1])
+    return mne.concatenate_epochs(epochs, verbose="error"), np.array(runs)
+
+
+def load_motor():
+    """Load left against right fist, one run left out."""
+    folder = data_dir() / "eeg-motor-imagery"
+    X, runs = motor_epochs(folder)
     y = (X.events[:, 2] == X.event_id["right"]).astype(int)
     task = "left against right fist, one run left out"
-    cv = LeaveOneGroupOut()
-    return DevelopmentSet(folder.name, task, X, y, np.array(groups), cv, unit="run")
+    return DevelopmentSet(folder.name, task, X, y, runs, LeaveOneGroupOut(), unit="run")
 
 
 def load_visual():

@@ -8,6 +8,7 @@ import pandas as pd
 
 from brainof_toolbox.io.channels import template_montage
 
+from ..lib.sets import motor_epochs
 from .people import split_groups, split_people, spread
 from .sets import Set, Task
 
@@ -82,18 +83,7 @@ def _names(epochs):
 
 def read_motor(root, part):
     """Read left against right fist; a run is left out."""
-    epochs, runs = [], []
-    for path in sorted((root / "eeg-motor-imagery").glob("*.edf")):
-        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
-        mne.datasets.eegbci.standardize(raw)
-        raw.set_montage(template_montage())
-        events, ids = mne.events_from_annotations(raw, verbose="error")
-        wanted = {"left": ids["T1"], "right": ids["T2"]}
-        epochs.append(
-            mne.Epochs(raw, events, wanted, 0.5, 3.5, baseline=None, preload=True, verbose="error")
-        )
-        runs += [path.stem] * len(epochs[-1])
-    X, runs = mne.concatenate_epochs(epochs, verbose="error"), np.array(runs)
+    X, runs = motor_epochs(root / "eeg-motor-imagery")
     return Task(X, _names(X), runs, split_groups(runs))
 
 

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pandas as pd
-from nilearn.maskers import NiftiMasker
 from nilearn.signal import clean
 
 from brainof_toolbox import Signals, epochs_from_bids, from_roi_timeseries
 
+from ..lib.fmri import STORY_CENTRES, haxby_folder, haxby_masker
 from .people import split_groups, split_people, split_sites
 from .sets import Set, Task
 
-#: Centres in MNI space (mm) of the regions of fmri-story-listening, read off their names: left and
-#: right anterior temporal, posterior temporal, inferior parietal, premotor, inferior frontal.
-STORY_CENTRES = [
-    (-52, 4, -22),
-    (52, 4, -22),
-    (-56, -44, 8),
-    (-48, -56, 30),
-    (-46, 2, 48),
-    (-50, 20, 10),
-]
 STORY_NAMES = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
 
 
@@ -168,35 +156,12 @@ def read_story(root, part, n_volumes=10):
     return Task(X, y, names, splits)
 
 
-def _haxby_folder(source, root):
-    """Lay the runs out as a BIDS dataset, with links to the images."""
-    func = root / "sub-1" / "func"
-    func.mkdir(parents=True)
-    description = {"Name": "Haxby 2001, subject 1", "BIDSVersion": "1.9.0"}
-    (root / "dataset_description.json").write_text(json.dumps(description))
-    names = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
-    for run in range(1, 9):
-        stem, own = f"sub-1_task-objects_run-{run:02d}", f"sub-1_run-{run:02d}"
-        (func / f"{stem}_bold.nii.gz").symlink_to(
-            (source / f"{own}_res-1slice_bold.nii.gz").resolve()
-        )
-        sidecar = {"RepetitionTime": 2.5, "TaskName": "objects"}
-        (func / f"{stem}_bold.json").write_text(json.dumps(sidecar))
-        (func / f"{stem}_events.tsv").write_text((source / f"{own}_events.tsv").read_text())
-        motion = pd.DataFrame(np.loadtxt(source / f"{own}_motion.txt"), columns=names)
-        motion.to_csv(func / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False)
-
-
 def read_haxby(root, part):
     """Read eight categories of objects; a run is left out."""
-    source = root / "fmri-haxby" / "sub-1"
-    image = nibabel.load(source / "sub-1_run-01_res-1slice_bold.nii.gz")
-    mean = image.get_fdata().mean(axis=3)
-    bright = (mean > 0.4 * np.percentile(mean, 95)).astype(np.int8)
-    masker = NiftiMasker(nibabel.Nifti1Image(bright, image.affine), standardize=None)
+    folder = root / "fmri-haxby"
     with tempfile.TemporaryDirectory() as scratch:
-        _haxby_folder(source, Path(scratch) / "haxby")
-        X = epochs_from_bids(Path(scratch) / "haxby", datatype="func", masker=masker)
+        bids = haxby_folder(folder, Path(scratch) / "haxby", "1slice")
+        X = epochs_from_bids(bids, datatype="func", masker=haxby_masker(folder, "1slice"))
     runs = X.metadata["run"].to_numpy(str)
     return Task(X, X.metadata["trial_type"].to_numpy(str), runs, split_groups(runs))
 

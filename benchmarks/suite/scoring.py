@@ -18,7 +18,9 @@ from brainof_toolbox.encoder import Encoder
 from brainof_toolbox.estimators.base import ENCODER_PARAMETERS
 from brainof_toolbox.estimators.precomputed import PrecomputedFeatures
 
-from .conditions import AS_RECORDED, apply_condition, cut_labels
+from ..lib.sampling import cut_labels
+from ..lib.sets import data_dir
+from .conditions import AS_RECORDED, apply_condition
 from .decoders import (
     EVOKED_TANGENT,
     NETWORKS,
@@ -30,7 +32,7 @@ from .decoders import (
 )
 from .people import read_splits
 from .results import Item, Store
-from .sets import SETS, data_dir
+from .sets import SETS
 
 #: Left out under conditions: all decoders would take too long.
 ONLY_AS_RECORDED = ("latents alone", "re-centred", "untrained", EVOKED_TANGENT, *NETWORKS)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -95,14 +93,6 @@ class Set:
     def metric(self):
         """Return the name of the score."""
         return "skill" if self.is_regression else "balanced accuracy"
-
-
-def data_dir():
-    """Return the folder of recordings, from BRAINOF_DATA."""
-    folder = os.environ.get("BRAINOF_DATA")
-    if not folder or not Path(folder).is_dir():
-        raise SystemExit("Set BRAINOF_DATA to the folder of recordings.")
-    return Path(folder).resolve()
 
 
 def _registry():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.lib.scoring import Entry, Item, cut, score_identification
+from benchmarks.lib.sampling import cut_labels
+from benchmarks.lib.scoring import Entry, Item, score_identification
 from benchmarks.lib.store import Store, append_line, read_lines
 from benchmarks.lib.summary import Summary
 
@@ -107,12 +108,12 @@ def test_a_part_of_the_labels_keeps_whole_groups_and_classes():
     groups = np.repeat(list("abcdefgh"), 10)
     y = np.tile([0, 0, 0, 0, 1], 16)
     train = np.arange(80)[groups != "h"]
-    kept = cut(train, y, groups, 0.25, [0, 1])
+    kept = cut_labels(train, y, groups, 0.25, [0, 1])
     assert np.isin(kept, train).all() and np.array_equal(kept, np.unique(kept))
     assert [(y[kept] == label).sum() for label in (0, 1)] == [14, 4]  # a quarter of 56 and of 14
     assert len(set(groups[kept])) == 2  # one whole group and a part of the next
-    assert np.array_equal(kept, cut(train, y, groups, 0.25, [0, 1]))
-    assert not np.array_equal(kept, cut(train, y, groups, 0.25, [1, 1]))
+    assert np.array_equal(kept, cut_labels(train, y, groups, 0.25, [0, 1]))
+    assert not np.array_equal(kept, cut_labels(train, y, groups, 0.25, [1, 1]))
 
 
 def test_results_are_resumed(tmp_path):
