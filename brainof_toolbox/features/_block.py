@@ -108,9 +108,9 @@ class Block:
             If signals are not preprocessed, hold gaps, have positions outside any head, or are of
             a kind that the block does not apply to.
         """
-        self.virtual.check_montage(signals)
+        self.virtual._check_montage(signals)
         # Own regions need no map: its matrix would grow with the square of the voxels.
-        is_mapped = not self.virtual.keeps_regions(signals)
+        is_mapped = not self.virtual._keeps_regions(signals)
         weights = self.virtual.weights(signals) if is_mapped else None
         check_preprocessed(signals)
         obstacle = self._obstacle(signals)

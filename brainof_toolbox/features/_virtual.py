@@ -133,8 +133,8 @@ class VirtualChannels:
             If positions are not in metres in the head frame, or there are gradiometers only and
             none has an orientation.
         """
-        self.check_montage(signals)
-        if self.keeps_regions(signals):
+        self._check_montage(signals)
+        if self._keeps_regions(signals):
             return np.eye(len(signals.ch_names))
         weights = _make_weights(
             self,
@@ -174,11 +174,11 @@ class VirtualChannels:
         check_preprocessed(signals)
         return weights @ signals.data
 
-    def keeps_regions(self, signals):
+    def _keeps_regions(self, signals):
         """Return whether the virtual channels are the regions themselves."""
         return signals.modality == "fmri" and self.regions == "own"
 
-    def check_montage(self, signals):
+    def _check_montage(self, signals):
         """Refuse anything but Signals with positions in metres."""
         if not isinstance(signals, Signals):
             raise TypeError(
