@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["and_more", "join_some"]
+__all__ = ["and_more", "join_some", "name_place"]
 
 
 def and_more(count, limit):
@@ -14,3 +14,13 @@ def join_some(names, limit):
     """Join the first ``limit`` names with commas and count the others."""
     names = list(names)
     return ", ".join(map(str, names[:limit])) + and_more(len(names), limit)
+
+
+def name_place(error, where):
+    """Return an error whose message begins with a place, unless it names the place already."""
+    if where in str(error):
+        return error
+    kind = FileNotFoundError if isinstance(error, FileNotFoundError) else type(error)
+    if kind not in (ValueError, TypeError, FileNotFoundError, OSError, RuntimeError):
+        kind = ValueError
+    return kind(f"{where}: {error}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._utils.files import sha256_of
 from .._utils.logging import warn
-from .._utils.messages import and_more
+from .._utils.messages import and_more, name_place
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
 from .image_checks import MIN_VOLUMES, check_space, describe, is_image
@@ -152,9 +152,7 @@ def _naming(where):
     except (ValueError, TypeError, OSError) as error:
         if where in str(error):
             raise
-        kinds = (FileNotFoundError, OSError, TypeError, ValueError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
-        raise kind(f"{where}: {error}") from error
+        raise name_place(error, where) from error
 
 
 def _read(run, masker, confounds, memory, labels):
