@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["and_more", "join_some", "name_place"]
+from contextlib import contextmanager
+
+__all__ = ["and_more", "describe_errors", "join_some", "name_place"]
 
 
 def and_more(count, limit):
@@ -24,3 +26,14 @@ def name_place(error, where):
     if kind not in (ValueError, TypeError, FileNotFoundError, OSError, RuntimeError):
         kind = ValueError
     return kind(f"{where}: {error}")
+
+
+@contextmanager
+def describe_errors(message, advice=""):
+    """Raise the errors of a reader, which are of any type, as a ValueError with a message."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{message} ({type(error).__name__}: {error}).{advice}") from error

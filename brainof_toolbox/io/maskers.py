@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import describe_errors
 from .._utils.unique import refuse_repeated
 from .._utils.validation import check_number
 from .atlases import ATLAS_NAMES, find_atlas, split_atlas_name
@@ -94,13 +95,8 @@ def _masker_from_path(path):
                 f"names are {', '.join(ATLAS_NAMES)}."
             )
         raise FileNotFoundError(f"No such atlas image: {path}.")
-    try:
+    with describe_errors(f"Cannot read the atlas {path}: damaged or not a volume image"):
         image = nibabel.load(path)
-    except Exception as error:  # nibabel raises anything on a damaged file; it must be named
-        raise ValueError(
-            f"Cannot read the atlas {path}: damaged or not a volume image "
-            f"({type(error).__name__}: {error})."
-        ) from error
     return _masker_from_image(image, f"The atlas {path}", path)
 
 
@@ -122,12 +118,8 @@ def _masker_from_image(image, where, path=None):
 
 
 def _check_labels(image, where):
-    try:
+    with describe_errors(f"{where} cannot be read: truncated or damaged"):
         data = np.asarray(image.dataobj)
-    except Exception as error:
-        raise ValueError(
-            f"{where} cannot be read: truncated or damaged ({type(error).__name__}: {error})."
-        ) from error
     if not np.array_equal(data, np.round(data)):
         raise ValueError(
             f"{where} is 3-D but its values are not whole numbers: it is not an image of labels. "

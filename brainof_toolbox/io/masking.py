@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from .._utils.messages import and_more
-from .image_checks import read_data
+from .._utils.messages import and_more, describe_errors
+from .image_run import read_data
 from .maskers import clone_masker
 from .regions import region_geometry
 
@@ -33,6 +33,12 @@ _CHATTER = re.compile(
 )
 
 
+_ADVICE = (
+    " Check the parameters of the masker; if no voxels are left, check the affines: image, mask "
+    "and atlas must overlap in MNI space."
+)
+
+
 def mask_image(key, image, masker, t_r, confounds, kept, where):
     """Extract the series of one image."""
     # confounds (n_volumes, n_confounds) -> series (n_kept, n_regions), pos (n_regions, 3).
@@ -51,7 +57,7 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
     del data
     sample_mask = None if len(kept) == image.shape[3] else kept
     messages = []
-    with _nilearn_errors(where), _quiet(messages):
+    with describe_errors(f"{where} cannot be masked", _ADVICE), _quiet(messages):
         given = masker
         masker, n_regions = _fit(masker, volumes, t_r)
         series = masker.transform(volumes, confounds=confounds, sample_mask=sample_mask)
@@ -242,21 +248,6 @@ def _flatten_constant(series, varies, names, messages):
 
 def _shorten(names, limit=12):
     return f"{list(names[:limit])}{and_more(len(names), limit)}"
-
-
-@contextmanager
-def _nilearn_errors(where):
-    """Name the image in errors of nilearn."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        text = str(error).strip().rstrip(".")
-        raise ValueError(
-            f"{where} cannot be masked: {text}. Check the parameters of the masker; if no voxels "
-            "are left, check the affines: image, mask and atlas must overlap in MNI space."
-        ) from error
 
 
 @contextmanager

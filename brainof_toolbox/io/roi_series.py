@@ -12,7 +12,7 @@ from .._utils.positions import check_positions
 from .._utils.unique import refuse_repeated
 from ..signals import Signals
 from .bids_names import parse
-from .image_checks import MIN_VOLUMES
+from .image_run import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
 from .t_r import check_seconds

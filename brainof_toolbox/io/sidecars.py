@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from .._utils.messages import describe_errors
 from .._utils.unique import load_json
 from .bids_names import parse, plain_label, stem_of
 
@@ -164,13 +165,8 @@ def merge_sidecars(files):
 
 def read_json_sidecar(file):
     """Read one JSON sidecar."""
-    try:
+    with describe_errors(f"Cannot read the sidecar {file}: damaged or not JSON"):
         values = load_json(Path(file).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"Cannot read the sidecar {file}: damaged or not JSON ({type(error).__name__}: "
-            f"{error})."
-        ) from error
     if not isinstance(values, dict):
         raise ValueError(f"The sidecar {file} must hold a JSON object ({{...}}).")
     return values
