@@ -88,15 +88,11 @@ def from_nifti(
     A masker of regions has no parameters estimated from data, so a fitted one is fitted again to
     each image; a fitted ``NiftiMasker`` keeps its mask.
     """
-    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
-    is_list = isinstance(imgs, (list, tuple)) or is_column
-    items = list(imgs) if is_list else [imgs]
-    if not items:
-        raise ValueError("imgs is empty: no images.")
+    items, is_list = as_images(imgs)
     masker = resolve_masker(masker)
-    tables = _per_image("confounds", confounds, len(items), is_list)
+    tables = per_image("confounds", confounds, len(items), is_list)
     labels = {
-        name: _per_image(name, value, len(items), is_list)
+        name: per_image(name, value, len(items), is_list)
         for name, value in zip(PER_SAMPLE, (subject, session, task, run), strict=True)
     }
     signals, places = [], {}
@@ -114,9 +110,18 @@ def from_nifti(
     return signals if is_list else signals[0]
 
 
+def as_images(imgs):
+    """Return images as a list, and if they were given as one."""
+    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
+    is_list = isinstance(imgs, (list, tuple)) or is_column
+    if is_list and not len(imgs):
+        raise ValueError("imgs is empty: no images.")
+    return list(imgs) if is_list else [imgs], is_list
+
+
 def read_run(run, *, masker=None, confounds=None, memory=None):
     """Read an :class:`~brainof_toolbox.io.image_run.ImageRun` as :func:`from_nifti` reads it."""
-    (confounds,) = _per_image("confounds", confounds, 1, False)
+    (confounds,) = per_image("confounds", confounds, 1, False)
     with _naming(run.where):
         run = run.refreshed()
         signals, messages = _read(run, resolve_masker(masker), confounds, memory, {})
@@ -125,7 +130,7 @@ def read_run(run, *, masker=None, confounds=None, memory=None):
     return signals
 
 
-def _per_image(name, value, n_images, is_list):
+def per_image(name, value, n_images, is_list):
     """Return a list with one entry per image."""
     if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
         if len(value) != n_images:

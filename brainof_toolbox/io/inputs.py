@@ -6,7 +6,6 @@ import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -30,13 +29,13 @@ ACCEPTED = (
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options for options samples."""
+    """Options of reading samples."""
 
     info: object = None  # Channels and sampling rate of arrays
     missing_positions: str = "raise"  # Or "placeholder", for channels without a position
     masker: object = None  # Parcellation of images, as in :func:`~brainof_toolbox.from_nifti`
     memory: object = None  # Cache of masked series
-    # True: an item of a list that cannot be opened is one sample, and the error comes on options
+    # True: an item of a list that cannot be opened is one sample, and the error comes on reading
     keep_broken: bool = False
 
 
@@ -117,42 +116,30 @@ def name_item(item, index):
 
 def _open_item(item, where, options):
     """Check one item, and name its samples, their modalities and their subjects."""
+    images = {"masker": options.masker, "memory": options.memory}
     if is_record(item):
         opened = open_record(item, masker=options.masker)
+        rules = {"missing_positions": options.missing_positions, **images}
         found = tuple(name for name in MODALITIES if item.get(name) is not None)
-        read = partial(_read_record, opened, options)
-        samples = LazySamples(1, read, where, is_recording=True)
+        samples = LazySamples(1, _whole(read_record, opened, **rules), where, is_recording=True)
     elif is_image(item):
         run = open_run(item, masker_t_r=getattr(options.masker, "t_r", None))
-        samples, found = LazySamples(1, partial(_read_image, run, options), where), ("fmri",)
+        samples, found = LazySamples(1, _whole(read_run, run, **images), where), ("fmri",)
     elif isinstance(item, (Signals, PairedSignals)):
-        _check_signals(item, where)
+        for modality, part in as_parts(item).items():
+            check_positions(part.ch_pos, part.ch_names, modality, where=where)
+            is_present = ~find_missing(item)[modality]
+            if is_present.any():
+                check_amplitude(part[is_present], where=where)
         samples, found = LazySamples(len(item), item.__getitem__, where), tuple(as_parts(item))
     else:
         samples, found = _open_recording(load_recording(item), where, options)
     return replace(samples, modalities=found, subjects=subjects_in(item, samples.n_samples))
 
 
-def _read_record(record, options, rows):
-    places = options.missing_positions
-    masks = {"masker": options.masker, "memory": options.memory}
-    return read_record(record, missing_positions=places, **masks)
-
-
-def _read_image(run, options, rows):
-    return read_run(run, masker=options.masker, memory=options.memory)
-
-
-def _read_raw(raw, missing_positions, rows):
-    return from_raw(raw, missing_positions=missing_positions)
-
-
-def _check_signals(signals, where):
-    for modality, part in as_parts(signals).items():
-        check_positions(part.ch_pos, part.ch_names, modality, where=where)
-        is_present = ~find_missing(signals)[modality]
-        if is_present.any():
-            check_amplitude(part[is_present], where=where)
+def _whole(read, item, **options):
+    """Return a reader of an item that is one sample."""
+    return lambda rows: read(item, **options)
 
 
 def _open_recording(item, where, options):
@@ -161,7 +148,7 @@ def _open_recording(item, where, options):
 
     places = options.missing_positions
     if isinstance(item, mne.io.BaseRaw):
-        read = partial(_read_raw, item, places)
+        read = _whole(from_raw, item, missing_positions=places)
         samples = LazySamples(1, read, where, is_recording=True)
     elif isinstance(item, mne.BaseEpochs):
         epochs = item

@@ -204,7 +204,6 @@ def from_array(data, info, *, missing_positions="raise"):
     """
     data = _check_array(data, info)
     is_table = data.ndim == 2
-    _check_channel_count(data.shape, len(info["ch_names"]))
     if is_table:
         data = data[:, None, :]
     fields = {"has_baseline": is_table}
@@ -244,14 +243,11 @@ def _check_array(data, info):
             "tesla: these look like raw counts of the converter. Multiply each channel by its "
             "gain (volt or tesla per count)."
         )
-    return data
-
-
-def _check_channel_count(shape, n_info):
-    is_table, hint = len(shape) == 2, ""
+    shape, n_info, hint = data.shape, len(info["ch_names"]), ""
+    is_table = data.ndim == 2
     n_channels = 1 if is_table else shape[1]
     if n_channels == n_info:
-        return
+        return data
     where = f"2-D, shape {shape}" if is_table else f"axis 1 of shape {shape}"
     if not is_table and shape[2] == n_info:
         hint = (

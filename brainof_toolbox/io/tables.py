@@ -48,9 +48,9 @@ def read_table(path, wanted=(), *, keep_default_na=False):
     except (ValueError, OSError) as error:
         raise ValueError(f"Cannot read {path}: {error}.") from error
     table = table.fillna("n/a").apply(lambda values: values.str.strip())
-    for name in [name for name in find_repeated(head) if name in wanted]:
-        same = [table.iloc[:, i] for i, other in enumerate(head) if other == name]
-        if not all(same[0].equals(other) for other in same[1:]):
+    for name in set(find_repeated(head)) & set(wanted):
+        same = table.iloc[:, [other == name for other in head]]
+        if (same.nunique(axis=1) > 1).any():
             raise ValueError(
                 f"{path} has the column {name!r} more than once, with different values. Keep one "
                 "of them."
