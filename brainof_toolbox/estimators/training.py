@@ -180,6 +180,11 @@ class Training(BaseEstimator):
         """Return the latents, which only a first training starts from, and explicit blocks."""
         if not earlier:
             blocks = encoder.embed_windows(batches, samples)
+            if "latents" not in blocks:
+                raise ValueError(
+                    "The samples are maps of one volume, which train no network: use "
+                    "adaptation='probe'."
+                )
             return {"latents": blocks.pop("latents")}, blocks
         if not encoder.explicit.features:
             return None, {}

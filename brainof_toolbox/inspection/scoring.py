@@ -62,7 +62,7 @@ class Case:
             return self.decide(self.blocks)
         definitions = self.reader.explicit.definitions()
         changed, lost = hide_in_blocks(hidden, definitions, self.batches, len(self.targets))
-        if self.reader.backbone is not None:
+        if self.reader.has_latents:
             latents = self._latents(hidden)
             is_gone = np.isnan(latents[:, :1])
             changed[LATENTS] = np.where(is_gone, self.blocks[LATENTS], latents)

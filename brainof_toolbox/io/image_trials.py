@@ -192,6 +192,8 @@ def _read_run(record, where, masker, memory):
     # the confounds.
     masker.detrend = True
     opened = open_run(record["fmri"], where, t_r=record.get("t_r"), masker_t_r=masker.t_r)
+    if opened.t_r is None:
+        raise ValueError(f"{where} is a map (3-D): trials are cut out of runs (4-D).")
     run = read_run(opened, masker=masker, confounds=record.get("confounds"), memory=memory)
     if len(run.good_segments) > 1:
         raise ValueError(
