@@ -13,15 +13,6 @@ from torch import nn
 
 from .layers import BiasFreeLinear, RMSNorm
 
-__all__ = [
-    "FUSED_FROM",
-    "MAPS_AT_ONCE",
-    "DintAttention",
-    "PlainAttention",
-    "dint_explicit",
-    "dint_fused",
-]
-
 # Tokens from which no map is kept in memory. Measured forward and backward on one core, heads 64
 # wide: explicit 42 ms, fused 54 ms at 16 x 128 tokens; 135 ms and 113 ms at 8 x 256; at 1024 the
 # fused form is 2.5 times faster. Heads 32 wide gain earlier, but nothing in a whole network.
@@ -91,17 +82,6 @@ class DintAttention(nn.Module):
     Two softmax maps are subtracted, which cancels attention noise
     :footcite:p:`ye2024differential`, and the mean row of the first one is added, so that rows sum
     to one again.
-
-    Parameters
-    ----------
-    width : int
-        Width D.
-    n_heads : int
-        Heads H.
-    layer : int
-        Number of the layer, from 1; deeper layers subtract more.
-    eps : float
-        Added under the root of the norm of a head.
     """
 
     def __init__(self, width, n_heads, layer=1, eps=1e-6):
@@ -143,15 +123,7 @@ class DintAttention(nn.Module):
 
 
 class PlainAttention(nn.Module):
-    """Softmax self-attention with as many parameters as DINT: the ablation.
-
-    Parameters
-    ----------
-    width : int
-        Width D.
-    n_heads : int
-        Heads H.
-    """
+    """Softmax self-attention with as many parameters as DINT: the ablation."""
 
     def __init__(self, width, n_heads):
         super().__init__()

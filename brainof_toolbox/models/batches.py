@@ -6,8 +6,6 @@ import dataclasses
 
 import torch
 
-__all__ = ["TensorFields"]
-
 
 class TensorFields:
     """Mixin for dataclasses: applies an operation of tensors to all fields that are tensors."""

@@ -26,21 +26,6 @@ from .isolate import isolate_torch
 from .sizes import check_sizes, wanted_shapes
 from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
 
-__all__ = [
-    "CARD",
-    "FORMAT_VERSION",
-    "UNITS",
-    "WEIGHTS_FOLDER",
-    "Checkpoint",
-    "checkpoint_contents",
-    "describe_checkpoints",
-    "find_bundled",
-    "known_checkpoints",
-    "load_checkpoint",
-    "read_checkpoint_config",
-    "save_checkpoint",
-]
-
 FORMAT_VERSION = 1
 UNITS = {"position": "m", "time": "s", "duration": "s", "sfreq": "Hz", "amplitude": "SI"}
 CONFIG, WEIGHTS, MANIFEST = FILES = ("config.json", "model.safetensors", "manifest.json")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from .._utils.validation import check_fields, check_number, check_option
 
-__all__ = ["MODALITY_CODES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
-
 #: The index of a modality is its code in tokens, weights and corpora. Reading order is another:
 #: :data:`brainof_toolbox.signals.MODALITIES`.
 MODALITY_CODES = ("eeg", "meg", "fmri")

@@ -17,19 +17,11 @@ from torch import nn
 from .config import MODALITY_CODES, SENSOR_TYPES
 from .layers import BiasFreeLinear, Fourier, soft_limit
 
-__all__ = ["DURATION_WAVELENGTHS", "ContentEmbedding", "PlaceEmbedding"]
-
 DURATION_WAVELENGTHS = (2.0, 32.0, 5)  # octaves of the duration in s: from 1 / 16 s to 4096 s
 
 
 class ContentEmbedding(nn.Module):
-    """Content: the samples, their log-amplitude spectrum, and the scale taken out.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    """
+    """Content: the samples, their log-amplitude spectrum, and the scale taken out."""
 
     def __init__(self, config):
         super().__init__()
@@ -100,13 +92,7 @@ def _smoother(patch_size, corner):
 
 
 class PlaceEmbedding(nn.Module):
-    """Embed the context of a patch: position, orientation, sensor type, time, duration, modality.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    """
+    """Embed the context of a patch: where, when, how long, and by which sensor."""
 
     def __init__(self, config):
         super().__init__()

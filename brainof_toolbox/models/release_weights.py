@@ -10,8 +10,6 @@ import torch
 
 from .strict import _some, refuse_nonfinite
 
-__all__ = ["HEAD", "HOW_TO_CONVERT", "PREFIXES", "WRAPPERS", "check_file", "read_state"]
-
 #: Keys under which training scripts keep the weights beside other things.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "app")
 #: What data parallelism and compilation put before each name.

@@ -10,19 +10,6 @@ import torch
 from .._utils.messages import join_some
 from .._utils.unique import load_json
 
-__all__ = [
-    "CODE_KEYS",
-    "FLOATS",
-    "MAX_HEADER",
-    "MAX_JSON",
-    "check_header",
-    "damaged",
-    "read_header",
-    "read_json",
-    "refuse_code",
-    "refuse_nonfinite",
-]
-
 MAX_JSON = 64 * 2**20  # bytes; a manifest may list many hashed subjects
 MAX_HEADER = 100 * 2**20  # bytes, the limit of the safetensors format
 CODE_KEYS = ("auto_map", "_target_", "trust_remote_code", "custom_pipelines", "__reduce__")

@@ -16,8 +16,6 @@ from .._utils.validation import check_number, check_option
 from .batches import TensorFields
 from .config import MODALITY_CODES, SENSOR_TYPES
 
-__all__ = ["LAYOUT", "TokenBatch", "make_tokens"]
-
 #: Fields of a :class:`TokenBatch` that samples of one montage share.
 LAYOUT = ("position", "orientation", "time", "duration", "sensor_type", "modality")
 

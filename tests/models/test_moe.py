@@ -6,8 +6,10 @@ import naive
 import pytest
 import torch
 
+from brainof_toolbox.models import BrainOFConfig
 from brainof_toolbox.models.layers import SwiGLU
-from brainof_toolbox.models.moe import MixtureOfExperts, balance_loss, dense_experts
+from brainof_toolbox.models.moe import MixtureOfExperts, balance_loss
+from brainof_toolbox.models.resampler import FeedForward
 
 
 def _moe(n_experts=4, top_k=1, dtype=torch.float64):
@@ -94,7 +96,8 @@ def test_batch_neighbours_change_nothing():
 
 
 def test_dense_ablation_is_one_swiglu():
-    dense = dense_experts(8, 16, 2)
+    config = BrainOFConfig(width=8, n_heads=2, experts="dense", top_k=2, expert_ratio=2)
+    dense = FeedForward(config).experts
     assert isinstance(dense, SwiGLU)
     assert dense.down.weight.shape == (8, 48)
 
