@@ -99,16 +99,9 @@ class BrainOF(nn.Module):
             if config.read_outs:
                 self.read_outs = build_read_outs(config)
         if random_state is not None:
-            self._allocate()
+            # Some buffers are on the CPU already, with their values.
+            self._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
             self._initialise(torch.Generator("cpu").manual_seed(random_state))
-
-    def _allocate(self):
-        for module in self.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="cpu")))
-            for name, buffer in module.named_buffers(recurse=False):
-                if buffer.is_meta:
-                    setattr(module, name, torch.empty_like(buffer, device="cpu"))
 
     @torch.no_grad()
     def _initialise(self, generator):

@@ -20,7 +20,6 @@ from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
 from ..models.config import MODALITY_CODES, BrainOFConfig
 from ..models.isolate import isolate_torch
-from ._identity import describe_run
 from ._saving import TrainState, load_step, save_step
 from ._stop import StopRequest
 from .config import PretrainingConfig
@@ -36,7 +35,9 @@ from .optim import (
     make_optimizer,
     set_learning_rate,
 )
-from .run_dir import LOG, RunDirectory
+from .process_group import no_sync
+from .rank_state import name_tensors
+from .run_dir import FORMAT_VERSION, LOG, RunDirectory
 from .sampler import Sampler
 from .terms import DESCRIPTION, SECOND_ORDER, follow, with_read_outs
 
@@ -187,9 +188,20 @@ class _Run:
     directory: RunDirectory
 
     def describe(self):
-        return describe_run(
-            self.corpus, self.config, self.training, self.random_state, self.total_steps
-        )
+        """Return what decides the result of the run."""
+        corpus = self.corpus
+        return {
+            "format_version": FORMAT_VERSION,
+            "corpus": {
+                "sha256": corpus.sha256,
+                "n_samples": len(corpus),
+                "datasets": list(corpus.datasets),
+            },
+            "config": self.config.to_dict(),
+            "training": self.training.to_dict(),
+            "random_state": self.random_state,
+            "total_steps": self.total_steps,
+        }
 
     def manifest(self, step):
         corpus = self.corpus
@@ -246,7 +258,7 @@ def _build(run, ranks, is_new):
     module = ranks.wrap(objective, training.strategy, training.precision)
     average = None
     if training.ema_decay is not None:
-        average = MovingAverage(ranks.named_tensors(module), training.ema_decay)
+        average = MovingAverage(name_tensors(module), training.ema_decay)
     return TrainState(model, module, make_optimizer(module, training), average)
 
 
@@ -287,7 +299,7 @@ def _train(run, trained, step, log, bar, stop, ranks):
                 asked = time.perf_counter()
                 batch = next(batches)
                 waited += time.perf_counter() - asked
-                with ranks.no_sync(module, is_last=number == mine[-1]):
+                with no_sync(module, is_last=number == mine[-1]):
                     with torch.autocast(device.type, torch.bfloat16, config.precision == "bf16"):
                         terms = module(*(part.to(device, non_blocking=True) for part in batch))
                     (terms["loss"] / len(mine)).backward()
