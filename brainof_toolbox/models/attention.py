@@ -13,50 +13,21 @@ from torch import nn
 
 from .layers import BiasFreeLinear, RMSNorm
 
-# Tokens from which no map is kept in memory. Measured forward and backward on one core, heads 64
-# wide: explicit 42 ms, fused 54 ms at 16 x 128 tokens; 135 ms and 113 ms at 8 x 256; at 1024 the
-# fused form is 2.5 times faster. Heads 32 wide gain earlier, but nothing in a whole network.
-FUSED_FROM = 256
 # Floats in the maps that one pass holds on a CPU, where they then stay in its cache.
 MAPS_AT_ONCE = 2**19
 
 
-def dint_explicit(query, key, value, lam):
-    """Compute DINT attention with both maps in memory."""
+def dint(query, key, value, lam):
+    """Return ``A1 V - lam A2 V + lam A3 V``, where each row of A3 is the mean row of A1."""
     # query, key (B, 2 H, T, Q), value (B, H, T, W), lam () -> heads (B, H, T, W)
-    n_batch, n_maps, n_tokens, _ = query.shape
-    n_rows = max(1, MAPS_AT_ONCE // (n_maps * n_tokens**2))
-    if query.is_cuda or n_rows >= n_batch:
-        return _dint_maps(query, key, value, lam)
-    parts = zip(query.split(n_rows), key.split(n_rows), value.split(n_rows))
-    return torch.cat([_dint_maps(*part, lam) for part in parts])
-
-
-def _dint_maps(query, key, value, lam):
-    score = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)  # (B, 2H, T, T)
-    heads = score.softmax(-1).unflatten(1, (2, -1)) @ value[:, None]  # (B, 2, H, T, W)
-    return _combine(*heads.unbind(1), lam)
-
-
-def _combine(first, second, lam):
-    """Return ``A1 V - lam A2 V + lam A3 V``, where A3 V is one row for all queries."""
-    return first + lam * (first.mean(-2, keepdim=True) - second)  # (B, H, T, W)
-
-
-def dint_fused(query, key, value, lam):
-    """Compute DINT attention by one fused call; no map is ever in memory."""
-    # Same parameters and result as :func:`dint_explicit`. The values are twice as wide as the
-    # queries, for which there is no fused kernel on CPU: zeros bring queries and keys to their
-    # width.
-    half = query.shape[-1]
-    extra = value.shape[-1] - half
-    both = F.scaled_dot_product_attention(
-        F.pad(query, (0, extra)),
-        F.pad(key, (0, extra)),
-        torch.cat([value, value], dim=1),
-        scale=half**-0.5,
-    )  # (B, 2H, T, W)
-    return _combine(*both.chunk(2, dim=1), lam)
+    n_batch, n_maps, n_tokens, half = query.shape
+    n_rows = n_batch if query.is_cuda else max(1, MAPS_AT_ONCE // (n_maps * n_tokens**2))
+    query, heads = query / math.sqrt(half), []
+    for q, k, v in zip(query.split(n_rows), key.split(n_rows), value.split(n_rows)):
+        maps = (q @ k.transpose(-1, -2)).softmax(-1)  # (n, 2H, T, T)
+        first, second = (maps.unflatten(1, (2, -1)) @ v[:, None]).unbind(1)  # 2 x (n, H, T, W)
+        heads.append(first + lam * (first.mean(-2, keepdim=True) - second))
+    return torch.cat(heads)
 
 
 class DintAttention(nn.Module):
@@ -96,9 +67,7 @@ class DintAttention(nn.Module):
         query = query.view(split).transpose(1, 2)  # (B, 2H, T, Q)
         key = key.view(split).transpose(1, 2)  # (B, 2H, T, Q)
         value = value.view(n_batch, n_tokens, self.n_heads, -1).transpose(1, 2)  # (B, H, T, W)
-        attend = dint_fused if n_tokens >= FUSED_FROM else dint_explicit
-        lam = self.compute_lambda().to(value.dtype)
-        heads = attend(query, key, value, lam)  # (B, H, T, W)
+        heads = dint(query, key, value, self.compute_lambda().to(value.dtype))  # (B, H, T, W)
         heads = self.head_norm(heads) * (1 - self.lam_init)
         return self.out(heads.transpose(1, 2).reshape(n_batch, n_tokens, width))  # (B, T, D)
 

@@ -105,8 +105,9 @@ class PlaceEmbedding(nn.Module):
             self.time = Fourier(*config.time_wavelengths)
             self.duration = Fourier(*DURATION_WAVELENGTHS)
             n_features = 3 * self.position.width + self.time.width + self.duration.width + 3
-            # A cosine and its sine have length 1 together: so long are the features of a token.
-            self.length = math.sqrt((n_features - 3) / 2)
+            # Embedded features have a root mean square of 1: a cosine and its sine together have
+            # length 1.
+            self.gain = math.sqrt(width) / math.sqrt((n_features - 3) / 2)
             self.place = BiasFreeLinear(n_features, width, orthogonal=True)
 
     def initialise(self, generator):
@@ -129,17 +130,13 @@ class PlaceEmbedding(nn.Module):
             ],
             dim=-1,
         ).to(kind.dtype)  # (L, S, F)
-        return kind + self.place(features) * self.gain()  # (L, S, D)
+        return kind + self.place(features) * self.gain  # (L, S, D)
 
     def features(self, position, time):
         """Return the Fourier features of points in space and time."""
         # position (..., 3), time (...) -> features (..., 8 N).
         where = self.position(position).flatten(-2)  # (..., 3 * 2N)
         return torch.cat([where, self.time(time)], dim=-1)
-
-    def gain(self):
-        """Return the factor that brings embedded features to unit root mean square."""
-        return math.sqrt(self.place.out_features) / self.length
 
     def kernel_features(self):
         """List the features of which the log of an attention kernel can be composed."""

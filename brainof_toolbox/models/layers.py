@@ -26,6 +26,11 @@ class BiasFreeLinear(nn.Linear):
     def reset_parameters(self):
         """Draw nothing: the global random state stays untouched."""
 
+    def forward(self, x):
+        """Multiply in the type of the weights."""
+        # x (..., n_in) -> x (..., n_out)
+        return F.linear(x.to(self.weight.dtype), self.weight)
+
     def initialise(self, generator):
         """Fill the weights."""
         if self.orthogonal:

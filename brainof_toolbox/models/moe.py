@@ -55,6 +55,7 @@ class Experts(nn.Module):
     def forward(self, x, counts):
         """Send each run of tokens through its expert."""
         # x (N K, D), counts (E,) -> x (N K, D).
+        x = x.to(self.gate_up.dtype)
         if x.is_cuda and _working_type(x) == torch.bfloat16:
             return self.grouped(x, counts)  # no waiting for the sizes, and all experts at once
         if torch.compiler.is_compiling():
@@ -128,9 +129,8 @@ class MixtureOfExperts(nn.Module):
         order = expert.argsort(stable=True)  # (N K,)
         counts = (expert[:, None] == torch.arange(probability.shape[1], device=x.device)).sum(0)
         sent = flat.index_select(0, order // self.top_k)  # (N K, D)
-        number = torch.arange(len(order), device=x.device)  # (N K,)
-        place = torch.empty_like(order).scatter_(0, order, number)  # where each of them went
-        back = self.experts(sent, counts).index_select(0, place)  # (N K, D)
+        back = self.experts(sent, counts)  # (N K, D)
+        back = torch.empty_like(back).index_copy_(0, order, back)  # as they were before sorting
         out = self.shared(flat)  # (N, D)
         weight = weight.to(back.dtype)
         for k, one in enumerate(back.unflatten(0, weight.shape).unbind(1)):  # K x (N, D)

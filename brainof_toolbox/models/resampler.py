@@ -83,7 +83,7 @@ class CrossAttention(nn.Module):
                 block = weight.detach()[rows]  # (W, D)
                 block *= 0.3
                 for row, (column, strength) in enumerate(chosen):
-                    factor = math.sqrt(strength * math.sqrt(width)) / embedding.gain()
+                    factor = math.sqrt(strength * math.sqrt(width)) / embedding.gain
                     block[row] = columns[:, column] * factor
 
 
