@@ -127,8 +127,8 @@ def pretrain(
     if stop_after is not None:
         check_number("stop_after", stop_after, low=1, high=total_steps, integer=True)
     corpus = Corpus(corpus) if isinstance(corpus, str | os.PathLike) else corpus
-    training = as_training(training)
-    config = with_read_outs(as_model_config(config), training, corpus)
+    training = _as_config("training", {} if training is None else training, PretrainingConfig)
+    config = with_read_outs(_as_model_config(config), training, corpus)
     run = _Run(
         corpus=corpus,
         config=config,
@@ -146,31 +146,23 @@ def pretrain(
         return _start(run, ranks, resume, verbose)
 
 
-def as_model_config(config):
+def _as_model_config(config):
     """Return the shape of the network that a user named."""
-    if isinstance(config, BrainOFConfig):
-        return config
-    fields = {"preset": config} if isinstance(config, str) else config
-    if not isinstance(fields, dict):
-        raise TypeError(
-            f"The parameter 'config' must be the name of a preset, a BrainOFConfig or a dict of "
-            f"its fields, got {type(config).__name__}."
-        )
-    fields = dict(fields)
-    preset = fields.pop("preset", None)
-    return BrainOFConfig.preset(preset, **fields) if preset else BrainOFConfig.from_dict(fields)
+    config = {"preset": config} if isinstance(config, str) else config
+    if isinstance(config, dict) and config.get("preset"):
+        fields = dict(config)
+        return BrainOFConfig.preset(fields.pop("preset"), **fields)
+    return _as_config("config", config, BrainOFConfig)
 
 
-def as_training(training):
-    """Return the configuration of pretraining that a user gave."""
-    if training is None or isinstance(training, PretrainingConfig):
-        return training or PretrainingConfig()
-    if not isinstance(training, dict):
+def _as_config(name, value, kind):
+    """Return a configuration that a user gave, as such or as a dict of its fields."""
+    if not isinstance(value, (kind, dict)):
         raise TypeError(
-            f"The parameter 'training' must be a PretrainingConfig, a dict of its fields or None, "
-            f"got {type(training).__name__}."
+            f"The parameter {name!r} must be a {kind.__name__} or a dict of its fields, got "
+            f"{type(value).__name__}."
         )
-    return PretrainingConfig.from_dict(training)
+    return value if isinstance(value, kind) else kind.from_dict(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,7 +333,7 @@ def _train(run, trained, step, log, bar, stop, ranks):
 
 
 def _average(totals):
-    """Mean of each term over the micro-batches of this process."""
+    """Return the mean of each term over the micro-batches of this process."""
     return {
         name: torch.stack([terms[name].detach().double() for terms in totals]).mean(0)
         for name in totals[0]
