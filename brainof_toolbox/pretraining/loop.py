@@ -152,15 +152,15 @@ def _as_model_config(config):
     if isinstance(config, dict) and config.get("preset"):
         fields = dict(config)
         return BrainOFConfig.preset(fields.pop("preset"), **fields)
-    return _as_config("config", config, BrainOFConfig)
+    return _as_config("config", config, BrainOFConfig, "the name of a preset, ")
 
 
-def _as_config(name, value, kind):
+def _as_config(name, value, kind, others=""):
     """Return a configuration that a user gave, as such or as a dict of its fields."""
     if not isinstance(value, (kind, dict)):
         raise TypeError(
-            f"The parameter {name!r} must be a {kind.__name__} or a dict of its fields, got "
-            f"{type(value).__name__}."
+            f"The parameter {name!r} must be {others}a {kind.__name__} or a dict of its fields, "
+            f"got {type(value).__name__}."
         )
     return value if isinstance(value, kind) else kind.from_dict(value)
 
