@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .._utils.logging import progress
+from ..models.moe import RoutingRecord
 from ..models.optim import is_decayed, warmup_cosine
 from .augment import Augmentation, augment
 from .lora import LowRank
@@ -150,10 +151,11 @@ def _step(network, data, batch, optimizer, schedule, settings, rng):
     if settings.augmentation is not None:
         change = partial(_change, augmentation=settings.augmentation, rng=rng)
     tokens = [part.to(device) for part in gather_tokens(data.batches, batch[:, :2], change)]
-    outputs, balance = network(tokens, return_balance=True)
+    routing = RoutingRecord()
+    outputs = network(tokens, routing)
     value = data.loss(outputs, batch[:, 2], settings.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    (value + _BALANCE * balance).backward()
+    (value + _BALANCE * routing.balance()).backward()
     nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
     optimizer.step()
     schedule.step()

@@ -31,13 +31,13 @@ class Network(nn.Module):
         self.weights = nn.ParameterList(_parameter(weight) for weight, _ in head)
         self.biases = nn.ParameterList(_parameter(bias) for _, bias in head)
 
-    def forward(self, tokens, return_balance=False):
+    def forward(self, tokens, routing=None):
         """Return outputs (B, O) of token batches, one per modality in reading order."""
-        latents, balance = self.backbone(tokens, return_balance=True, layer=self.layer)
+        latents = self.backbone(tokens, routing=routing, layer=self.layer)
         x = (pool(latents, self.pooling) - self.mean) * self.inv_std  # (B, F)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases)):
             x = F.linear(x.relu() if number else x, weight, bias)  # (B, O) at last
-        return (x, balance) if return_balance else x
+        return x
 
 
 def _parameter(values):

@@ -27,7 +27,7 @@ from brainof_toolbox.estimators.finetune import (
 from brainof_toolbox.estimators.network import Network, gather_tokens, predict_outputs
 from brainof_toolbox.io.inputs import count_samples, open_samples
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
-from brainof_toolbox.models.moe import Experts
+from brainof_toolbox.models.moe import Experts, RoutingRecord
 from brainof_toolbox.preprocessing import Preprocessing
 
 #: Not on the way from tokens to outputs: the decoder's part, the embedding of hidden patches, and
@@ -92,8 +92,9 @@ def test_gradients_reach_everything(top_k):
             in_use[name] = torch.zeros(4, dtype=torch.bool)
             module.register_forward_pre_hook(partial(note, in_use[name]))
     index = np.array([(b, row) for b, block in enumerate(blocks) for row in range(len(block))])
-    outputs, balance = network(gather_tokens(blocks, index), return_balance=True)
-    (F.cross_entropy(outputs, torch.arange(16) % 2) + 0.01 * balance).backward()
+    routing = RoutingRecord()
+    outputs = network(gather_tokens(blocks, index), routing)
+    (F.cross_entropy(outputs, torch.arange(16) % 2) + 0.01 * routing.balance()).backward()
     n_experts = 0
     for name, parameter in network.named_parameters():
         if not is_used(name):
