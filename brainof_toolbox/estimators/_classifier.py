@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
@@ -14,6 +16,7 @@ from .targets import ClassTargets
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     """Decode classes from fMRI, EEG and MEG :footcite:p:`guo2026brainof`.
 
@@ -25,13 +28,10 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     %(checkpoint)s
     %(adaptation)s
     %(decoder_parameters)s
+    %(running)s
     class_weight : dict | "balanced" | None
         Weights of the classes in the loss. ``"balanced"``: classes count alike, as in balanced
         accuracy; ``None``: samples count alike.
-    %(batch_size)s
-    %(device)s
-    %(random_state)s
-    %(verbose)s
 
     Attributes
     ----------
@@ -58,42 +58,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     #: ``predict`` gives the class of the largest probability of ``predict_proba``.
     _predicts_most_probable = True
 
-    def __init__(
-        self,
-        checkpoint="brainof-tiny",
-        *,
-        adaptation="probe",
-        features="auto",
-        align=None,
-        pooling="flatten",
-        layer=None,
-        window=None,
-        info=None,
-        masker=None,
-        memory=None,
-        missing_positions="raise",
-        class_weight="balanced",
-        batch_size=32,
-        device="auto",
-        random_state=None,
-        verbose=None,
-    ):
-        self.checkpoint = checkpoint
-        self.adaptation = adaptation
-        self.features = features
-        self.align = align
-        self.pooling = pooling
-        self.layer = layer
-        self.window = window
-        self.info = info
-        self.masker = masker
-        self.memory = memory
-        self.missing_positions = missing_positions
-        self.class_weight = class_weight
-        self.batch_size = batch_size
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    _: KW_ONLY
+    class_weight: dict | str | None = "balanced"
 
     @property
     def classes_(self):

@@ -19,10 +19,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
     %(checkpoint)s
     %(adaptation)s
     %(decoder_parameters)s
-    %(batch_size)s
-    %(device)s
-    %(random_state)s
-    %(verbose)s
+    %(running)s
 
     Attributes
     ----------
@@ -48,41 +45,6 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
 
     _loss_label = "squared error (variance of the target)"
     _targets = NumberTargets
-
-    def __init__(
-        self,
-        checkpoint="brainof-tiny",
-        *,
-        adaptation="probe",
-        features="auto",
-        align=None,
-        pooling="flatten",
-        layer=None,
-        window=None,
-        info=None,
-        masker=None,
-        memory=None,
-        missing_positions="raise",
-        batch_size=32,
-        device="auto",
-        random_state=None,
-        verbose=None,
-    ):
-        self.checkpoint = checkpoint
-        self.adaptation = adaptation
-        self.features = features
-        self.align = align
-        self.pooling = pooling
-        self.layer = layer
-        self.window = window
-        self.info = info
-        self.masker = masker
-        self.memory = memory
-        self.missing_positions = missing_positions
-        self.batch_size = batch_size
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
 
     @available_if(trains_the_network)
     def partial_fit(self, X, y, sample_weight=None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,8 +22,26 @@ from .targets import check_groups, check_targets, check_weight
 from .training import LabelledSamples
 
 
+@dataclass(eq=False, repr=False)
 class SupervisedBrainOF(BaseBrainOF):
     """Fitting to targets, and the ways of adapting; not for direct use."""
+
+    checkpoint: object = "brainof-tiny"
+    _: KW_ONLY
+    adaptation: object = "probe"
+    features: object = "auto"
+    align: str | None = None
+    pooling: str = "flatten"
+    layer: int | None = None
+    window: float | dict | None = None
+    info: object = None
+    masker: object = None
+    memory: object = None
+    missing_positions: str = "raise"
+    batch_size: int = 32
+    device: str = "auto"
+    random_state: object = None
+    verbose: bool | None = None
 
     #: Under scikit-learn's metadata routing these are requested unless the user refuses them.
     __metadata_request__fit = {"groups": True, "sample_weight": True}

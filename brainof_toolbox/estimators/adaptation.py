@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import torch
 from sklearn.base import BaseEstimator, clone
 
@@ -14,6 +16,7 @@ from .training import Training
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class Probe(BaseEstimator):
     """Fit a head on the features of a frozen network.
 
@@ -35,10 +38,9 @@ class Probe(BaseEstimator):
     'mlp'
     """
 
-    trains_network = False
+    head: str = "linear"
 
-    def __init__(self, head="linear"):
-        self.head = head
+    trains_network = False
 
     def _check(self, encoder):
         """Refuse unusable parameters."""
@@ -52,6 +54,7 @@ class Probe(BaseEstimator):
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class LoRA(Training):
     """Train the head and low-rank updates of frozen matrices :footcite:p:`hu2022lora`.
 
@@ -88,40 +91,13 @@ class LoRA(Training):
     8
     """
 
-    has_updates = True
+    rank: int = 32
+    alpha: float = 64.0
+    target_modules: str = "attention"
+    _: KW_ONLY
+    learning_rate: float = 1e-3
 
-    def __init__(
-        self,
-        rank=32,
-        alpha=64.0,
-        target_modules="attention",
-        *,
-        head="linear",
-        max_epochs=10,
-        patience=4,
-        learning_rate=1e-3,
-        layer_decay=0.9,
-        weight_decay=0.05,
-        augmentation="default",
-        label_smoothing=0.1,
-        validation_fraction=0.2,
-        refit=True,
-        warm_start=False,
-    ):
-        self.rank = rank
-        self.alpha = alpha
-        self.target_modules = target_modules
-        self.head = head
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.augmentation = augmentation
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.warm_start = warm_start
+    has_updates = True
 
     def _check(self, encoder):
         """Refuse unusable parameters."""
@@ -149,6 +125,7 @@ class LoRA(Training):
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class FineTuning(Training):
     """Train network and head together, from the probe's head on.
 
@@ -173,34 +150,7 @@ class FineTuning(Training):
     >>> decoder = BrainOFClassifier(adaptation=FineTuning(n_trainable_layers=2))
     """
 
-    def __init__(
-        self,
-        n_trainable_layers=None,
-        *,
-        head="linear",
-        max_epochs=10,
-        patience=4,
-        learning_rate=1e-4,
-        layer_decay=0.9,
-        weight_decay=0.05,
-        augmentation="default",
-        label_smoothing=0.1,
-        validation_fraction=0.2,
-        refit=True,
-        warm_start=False,
-    ):
-        self.n_trainable_layers = n_trainable_layers
-        self.head = head
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.augmentation = augmentation
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.warm_start = warm_start
+    n_trainable_layers: int | None = None
 
     def _check(self, encoder):
         """Refuse unusable parameters, and more layers than are run."""

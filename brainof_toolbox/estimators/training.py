@@ -79,8 +79,21 @@ class LabelledSamples:
         return self.targets.dtype.kind == "i"
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Training(BaseEstimator):
     """Training of the network from the probe's solution on; not for direct use."""
+
+    head: str = "linear"
+    max_epochs: int = 10
+    patience: int = 4
+    learning_rate: float = 1e-4
+    layer_decay: float = 0.9
+    weight_decay: float = 0.05
+    augmentation: Augmentation | str | None = "default"
+    label_smoothing: float = 0.1
+    validation_fraction: float = 0.2
+    refit: bool = True
+    warm_start: bool = False
 
     trains_network = True
     has_updates = False
