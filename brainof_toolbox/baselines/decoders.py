@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_option
-from ..estimators.heads import fit_classification_head, fit_regression_head
+from ..estimators.heads import fit_head
 
 _FLOOR = 1e-7  # of the largest eigenvalue
 
@@ -123,7 +123,7 @@ class LogisticHead(ClassifierMixin, BaseEstimator):
         self.classes_, labels = np.unique(y, return_inverse=True)
         classes = np.arange(len(self.classes_))
         weight = compute_class_weight("balanced", classes=classes, y=labels)
-        self.head_ = fit_classification_head(X, labels, groups, dict(enumerate(weight)))
+        self.head_ = fit_head(X, labels, groups, weight=weight[labels])
         return self
 
     def predict(self, X):
@@ -142,7 +142,7 @@ class RidgeHead(RegressorMixin, BaseEstimator):
 
     def fit(self, X, y, groups=None):
         """Fit; samples of one group stay on one side of every inner split."""
-        self.head_ = fit_regression_head(X, np.asarray(y, dtype=float), groups)
+        self.head_ = fit_head(X, np.asarray(y, dtype=float), groups)
         return self
 
     def predict(self, X):

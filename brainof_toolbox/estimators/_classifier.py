@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -94,7 +95,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         ValueError, TypeError, FileNotFoundError
             If a parameter or an argument is not usable.
         """
-        return self._fit_pass(X, y, sample_weight, classes)
+        return self._fit(X, y, None, sample_weight, is_pass=True, classes=classes)
 
     def _encode_y(self, y, weight, before, *, classes=None, is_pass=False):
         """Return targets, class indices, and weights of samples times those of their classes."""
@@ -165,8 +166,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         scores : ndarray, shape (n_samples,) or (n_samples, n_classes)
             Log odds of the second class for two classes; otherwise one score per class.
         """
-        samples = self._predictable(X)
-        return self.decoder_.decision_function(samples)
+        outputs = self._outputs(X)
+        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -181,8 +182,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         probabilities : ndarray, shape (n_samples, n_classes)
             Rows sum to one; columns as in ``classes_``.
         """
-        samples = self._predictable(X)
-        return self.decoder_.predict_proba(samples)
+        return softmax(self._outputs(X), axis=1)
 
     def predict(self, X):
         """Predict the most probable classes.
@@ -197,5 +197,4 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         labels : ndarray, shape (n_samples,)
             Entries of ``classes_``.
         """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]

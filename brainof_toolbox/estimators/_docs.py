@@ -122,9 +122,6 @@ head : str
     ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units.
 """,
     "training": """
-head : str
-    ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units. Training
-    starts from the head of a probe.
 max_epochs : int
     Largest number of passes over the training data.
 patience : int

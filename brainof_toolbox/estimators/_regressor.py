@@ -73,7 +73,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         ValueError, TypeError, FileNotFoundError
             If a parameter or an argument is not usable.
         """
-        return self._fit_pass(X, y, sample_weight)
+        return self._fit(X, y, None, sample_weight, is_pass=True)
 
     def _encode_y(self, y, weight, before, *, classes=None, is_pass=False):
         """Return targets, standardised numbers, and weights; a continued fit keeps its scale."""
@@ -94,5 +94,4 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         targets : ndarray, shape (n_samples,)
             In the unit of ``y``.
         """
-        samples = self._predictable(X)
-        return self.targets_.decode(self.decoder_.predict_numbers(samples))
+        return self.targets_.decode(self._outputs(X)[:, 0])

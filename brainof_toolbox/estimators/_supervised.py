@@ -13,7 +13,6 @@ from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
 from . import adapters
 from ._docs import fill_estimator_doc
-from ._history import plot_history
 from .adaptation import resolve_adaptation
 from .alignment import subjects_of
 from .base import BaseBrainOF, is_table
@@ -72,34 +71,24 @@ class SupervisedBrainOF(BaseBrainOF):
         ValueError, TypeError, FileNotFoundError
             If a parameter, ``X``, ``y``, ``groups`` or ``sample_weight`` is not usable.
         """
-        adaptation, encoder = self._start()
-        samples = self._samples(X, encoder)
-        y = check_targets(y, count_samples(samples), type(self).__name__)
-        groups = check_groups(groups, len(y))
-        weight = check_weight(sample_weight, len(y))
-        is_warm = getattr(adaptation, "warm_start", False) and hasattr(self, "decoder_")
-        earlier = self.decoder_ if is_warm else None
-        targets, encoded, weight = self._encode_y(y, weight, self.targets_ if is_warm else None)
-        data = LabelledSamples(
-            encoder, samples, encoded, weight, groups, as_seed(self.random_state), self.align
-        )
-        if earlier is not None:
-            earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
-        return self._store(targets, adaptation._adapt(data, earlier))
+        return self._fit(X, y, groups, sample_weight)
 
-    def _fit_pass(self, X, y, sample_weight, classes=None):
-        """Train for one pass over some more samples."""
+    def _fit(self, X, y, groups=None, sample_weight=None, *, is_pass=False, classes=None):
+        """Fit to all samples, or train for one pass over some more."""
         adaptation, encoder = self._start()
-        earlier = getattr(self, "decoder_", None)
-        samples = self._samples(X, None if earlier else encoder)
+        continues = is_pass or getattr(adaptation, "warm_start", False)
+        earlier = getattr(self, "decoder_", None) if continues else None
+        samples = self._samples(X, None if is_pass and earlier else encoder)
         y = check_targets(y, count_samples(samples), type(self).__name__)
-        weight = check_weight(sample_weight, len(y))
+        groups, weight = check_groups(groups, len(y)), check_weight(sample_weight, len(y))
         before = self.targets_ if earlier else None
-        targets, encoded, weight = self._encode_y(y, weight, before, classes=classes, is_pass=True)
-        data = LabelledSamples(encoder, samples, encoded, weight, None, as_seed(self.random_state))
-        if earlier is not None:
-            earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
-        return self._store(targets, adaptation._adapt_once(data, earlier))
+        targets, y, weight = self._encode_y(y, weight, before, classes=classes, is_pass=is_pass)
+        if earlier:
+            adaptation._check_resumable(earlier, encoder, targets.n_outputs)
+        seed = as_seed(self.random_state)
+        data = LabelledSamples(encoder, samples, y, weight, groups, seed, self.align)
+        adapt = adaptation._adapt_once if is_pass else adaptation._adapt
+        return self._store(targets, adapt(data, earlier))
 
     def _start(self):
         """Check the parameters, and load the network."""
@@ -114,10 +103,10 @@ class SupervisedBrainOF(BaseBrainOF):
         self.targets_, self.decoder_, self._encoder = targets, decoder, decoder.encoder
         return self
 
-    def _predictable(self, X):
-        """Return samples for the fitted decoder."""
+    def _outputs(self, X):
+        """Compute the outputs of the fitted decoder (n_samples, n_outputs)."""
         check_is_fitted(self)
-        return self._samples(X)
+        return self.decoder_.outputs(self._samples(X))
 
     def precompute(self, X, groups=None):
         """Compute features once, for many fits on parts of the same samples.
@@ -209,7 +198,22 @@ class SupervisedBrainOF(BaseBrainOF):
             raise ValueError(
                 "There is no history: adaptation='probe' trains no network. Use 'lora' or 'full'."
             )
-        return plot_history(self.history_, self._loss_label, axes)
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
+
+        if axes is None:
+            _, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+        history = self.history_.set_index("epoch")
+        # Okabe and Ito's colours; markers distinguish the lines in grey.
+        axes.plot(history["train_loss"], "o-", color="#0072B2", label="training")
+        watched = history["valid_loss"]
+        if watched.notna().any():
+            axes.plot(watched, "s--", color="#D55E00", label="validation")
+            axes.plot(watched.idxmin(), watched.min(), "*", color="black", ms=12, label="best")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel=self._loss_label)
+        axes.legend(frameon=False)
+        return axes.figure
 
     @isolate_torch()
     def save_adapter(self, directory):

@@ -71,6 +71,7 @@ class LoRA(Training):
         Matrices that are updated: ``"attention"`` of the backbone (2 % of the weights of
         ``"brainof-tiny"``), ``"attention+experts"`` with the experts that all tokens use, or
         ``"attention+resampler"`` with the attention that reads the tokens.
+    %(head)s
     %(training)s
 
     Notes
@@ -137,6 +138,7 @@ class FineTuning(Training):
     n_trainable_layers : int | None
         Train this many of the last layers that are run, the final norm and the head; ``None``
         trains everything.
+    %(head)s
     %(training)s
 
     Notes

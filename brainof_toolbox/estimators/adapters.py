@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,10 +32,9 @@ from ..models.strict import (
 from . import lora
 from .alignment import Alignment
 from .decoders import NETWORK
-from .fusion import FusedClassifier, FusedRegressor
+from .fusion import FusedProbe
 from .heads import N_HIDDEN
 from .network import Network
-from .targets import ClassTargets
 
 FORMAT_VERSION = 1
 DESCRIPTION, WEIGHTS = FILES = ("adapter.json", "adapter.safetensors")
@@ -111,14 +109,13 @@ def load(directory, name, adaptation, encoder, kind, seed, options):
     network = _empty_network(encoder, widths)
     matrices = adaptation._prepare(network, encoder, seed, state["update"])
     network.load_state_dict({**network.state_dict(), **state["head"]})
-    decoder = adaptation._finish(encoder, network, matrices, description["subjects"])
     arrays = {part: {k: t.double().numpy() for k, t in state[part].items()} for part in _PARTS}
     if fields:
-        probe = FusedClassifier if kind is ClassTargets else FusedRegressor
-        fields["probe"] = probe.restore(arrays["probe"], fields["probe"])
+        fields["probe"] = FusedProbe.restore(arrays["probe"], fields["probe"])
     if description["is_aligned"]:
         fields["alignment"] = Alignment(arrays["centre"])
-    return targets, replace(decoder, **fields)
+    subjects = description["subjects"]
+    return targets, adaptation._finish(encoder, network, matrices, subjects, **fields)
 
 
 def _read_fusion(description, encoder, path):

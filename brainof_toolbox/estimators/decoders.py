@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from ..encoder import Encoder
 from .alignment import Alignment
@@ -25,17 +24,6 @@ def embed_blocks(encoder, samples):
     return encoder.embed_blocks(samples)
 
 
-def join_blocks(blocks):
-    """Put blocks side by side: rows (n_samples, n_columns); no sample may lack all of them."""
-    rows = np.hstack(list(blocks.values()))
-    is_empty = np.isnan(rows).all(axis=1)
-    if is_empty.any():
-        raise ValueError(
-            f"Sample {int(is_empty.argmax())} has none of the features {', '.join(blocks)}."
-        )
-    return rows
-
-
 class Decoder:
     """Predictions from outputs (n_samples, n_outputs): logits of classes, or one target."""
 
@@ -47,26 +35,13 @@ class Decoder:
         """Re-centre blocks on each subject, if the training samples were."""
         return blocks if self.alignment is None else self.alignment.apply(blocks, samples)
 
-    def predict_proba(self, samples):
-        """Return class probabilities (n_samples, n_classes)."""
-        return softmax(self.outputs(samples), axis=1)
-
-    def decision_function(self, samples):
-        """Return log odds (n_samples,) for two classes, scores (n_samples, n_classes) for more."""
-        outputs = self.outputs(samples)
-        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
-
-    def predict_numbers(self, samples):
-        """Return standardised targets (n_samples,)."""
-        return self.outputs(samples)[:, 0]
-
 
 @dataclass(frozen=True, eq=False)
 class ProbeDecoder(Decoder):
     """A head on the features of a frozen network."""
 
     encoder: Encoder
-    head: object  # FusedProbe, or JoinedHead
+    head: object  # FusedProbe, or LayeredHead
     alignment: Alignment | None = None
 
     @property
@@ -89,30 +64,11 @@ class ProbeDecoder(Decoder):
 
     def neutral(self, blocks):
         """Return the mean (n_columns,) of each aligned block in training, by name."""
-        return self.head.means(blocks)
+        return self.head.means
 
     def as_network(self):
         """Return network and head as one differentiable network."""
         return make_network(self.encoder, self.head)
-
-
-@dataclass(frozen=True, eq=False)
-class JoinedHead:
-    """A scikit-learn pipeline on all blocks side by side."""
-
-    pipeline: object
-
-    def decision(self, blocks):
-        """Compute logits (n_samples, n_classes), or the target (n_samples, 1)."""
-        rows = join_blocks(blocks)
-        if not hasattr(self.pipeline, "predict_proba"):
-            return self.pipeline.predict(rows)[:, None]
-        return np.log(np.maximum(self.pipeline.predict_proba(rows), np.finfo(float).tiny))
-
-    def means(self, blocks):
-        """Return the mean (n_columns,) of each block in training."""
-        edges = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
-        return dict(zip(blocks, np.split(self.pipeline[0].mean_, edges), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +116,7 @@ class NetworkDecoder(Decoder):
 
     def neutral(self, blocks):
         """Return the mean of each block in training; of the network's outputs, in the blocks."""
-        means = {} if self.probe is None else self.probe.means(blocks)
+        means = {} if self.probe is None else self.probe.means
         return {"latents": np.nanmean(blocks["latents"], axis=0), **means}
 
     def as_network(self):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from .heads import inner_splits
+from .heads import find_span, inner_splits, refuse_others
 
 STRENGTHS = np.logspace(-2, 3, 6)  # inverse penalties; kernels have a mean diagonal of 1
 _WITHOUT_CHOICE = 1.0  # strength where the samples allow no inner splits
@@ -58,9 +58,16 @@ class FusedProbe:
         check_blocks(blocks, {name: len(part.mean) for name, part in self.parts.items()})
         return self.intercept + sum(part.outputs(blocks[k]) for k, part in self.parts.items())
 
-    def means(self, blocks=None):
-        """Collect the mean (d,) of each block in training."""
+    @property
+    def means(self):
+        """Mean (d,) of each block in training."""
         return {name: part.mean for name, part in self.parts.items()}
+
+    def latent_layers(self):
+        """Return means, factors and the linear layer of a probe on latents alone."""
+        refuse_others(self.parts)
+        part = self.parts["latents"]
+        return part.mean, part.rate, [(part.coef, self.intercept)]
 
     def arrays(self):
         """Collect the arrays that predictions need, by name."""
@@ -81,53 +88,27 @@ class FusedProbe:
         return cls(parts, arrays["intercept"], **choices)
 
 
-class FusedClassifier(FusedProbe):
-    """Fused probe of class indices."""
-
-    def predict_proba(self, blocks):
-        """Compute probabilities (n, K)."""
-        return softmax(self.decision(blocks), axis=1)
-
-    def predict(self, blocks):
-        """Predict class indices (n,)."""
-        return self.decision(blocks).argmax(axis=1)
-
-
-class FusedRegressor(FusedProbe):
-    """Fused probe of one target."""
-
-    def predict(self, blocks):
-        """Predict targets (n,)."""
-        return self.decision(blocks)[:, 0]
-
-
-def fit_fused_classifier(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
-    """Fit a probe of class indices ``y`` (n,) to blocks, a dict of arrays (n, d)."""
-    # Members: a logistic regression on each block, and one on all blocks side by side but the
-    # optional ones. Their logits are added, each times a factor of at least 0. Strengths and
-    # factors minimise the log loss in inner folds that leave out whole groups, and a penalty pulls
-    # the factors towards equal ones, those of optional blocks towards 0. Without inner folds,
-    # strengths are 1 and factors those of the penalty.
-    n_samples = check_blocks(blocks)
-    y, weight = np.asarray(y), _check_weight(weight, n_samples)
-    if y.shape != (n_samples,) or y.dtype.kind not in "iu":
-        raise ValueError(f"y must hold {n_samples} class indices, got shape {y.shape}, {y.dtype}.")
-    if len(np.unique(y)) < 2 or not np.array_equal(np.unique(y), np.arange(y.max() + 1)):
-        raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
-    splits = inner_splits(y, groups, is_classification=True)
-    family = LogisticFamily(y, weight)
-    return _fit(FusedClassifier, family, blocks, groups, splits, optional, random_state)
-
-
-def fit_fused_regressor(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
-    """Fit a probe of targets ``y`` (n,): the same with ridge regressions and squared errors."""
-    n_samples = check_blocks(blocks)
-    y, weight = np.asarray(y, dtype=np.float64), _check_weight(weight, n_samples)
-    if y.shape != (n_samples,) or not np.isfinite(y).all():
-        raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
-    splits = inner_splits(y, groups, is_classification=False)
-    family = SquaresFamily(y, weight)
-    return _fit(FusedRegressor, family, blocks, groups, splits, optional, random_state)
+def fit_fused(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
+    """Fit a probe of class indices or of floating-point targets (n,) to blocks, by name (n, d)."""
+    # Members: a logistic (or ridge) regression on each block, and one on all blocks side by side
+    # but the optional ones. Their outputs are added, each times a factor of at least 0. Strengths
+    # and factors minimise the log loss (squared error) in inner folds that leave out whole groups,
+    # and a penalty pulls the factors towards equal ones, those of optional blocks towards 0.
+    # Without inner folds, strengths are 1 and factors those of the penalty.
+    n_samples, y = check_blocks(blocks), np.asarray(y)
+    weight = np.ones(n_samples) if weight is None else np.asarray(weight, dtype=np.float64)
+    if weight.shape != (n_samples,) or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
+        raise ValueError(f"weight must hold {n_samples} numbers of at least 0, not all 0.")
+    if y.shape != (n_samples,) or y.dtype.kind not in "iuf" or not np.isfinite(y).all():
+        raise ValueError(
+            f"y must hold {n_samples} class indices or finite targets, got shape {y.shape}, "
+            f"{y.dtype}."
+        )
+    is_classification, found = y.dtype.kind != "f", np.unique(y)
+    if is_classification and (len(found) < 2 or not np.array_equal(found, np.arange(len(found)))):
+        raise ValueError(f"y must hold every class index from 0 on, got {found[:10]}.")
+    splits = inner_splits(y, groups, is_classification=is_classification)
+    return _fit(make_family(y, weight), blocks, groups, splits, optional, random_state)
 
 
 def check_blocks(blocks, columns=None):
@@ -159,14 +140,7 @@ def check_blocks(blocks, columns=None):
     return n_samples
 
 
-def _check_weight(weight, n_samples):
-    weight = np.ones(n_samples) if weight is None else np.asarray(weight, dtype=np.float64)
-    if weight.shape != (n_samples,) or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-        raise ValueError(f"weight must hold {n_samples} numbers of at least 0, not all 0.")
-    return weight
-
-
-def _fit(kind, family, blocks, groups, splits, optional, random_state):
+def _fit(family, blocks, groups, splits, optional, random_state):
     """Fit every member, choose their factors, and add up what they do to each block."""
     rng = np.random.default_rng(random_state)
     reduced = {name: _Block(np.asarray(X), family.weight, rng) for name, X in blocks.items()}
@@ -194,7 +168,7 @@ def _fit(kind, family, blocks, groups, splits, optional, random_state):
             coefs[name] = coefs[name] + more
     pairs = [(block, coefs[name]) for name, block in reduced.items()]
     shares = _shares(pairs, family.weight)
-    return kind(
+    return FusedProbe(
         parts={k: block.part(family.unit * c) for k, (block, c) in zip(reduced, pairs)},
         intercept=family.origin + family.unit * intercept,
         weights_=dict(zip(reduced, shares, strict=True)),
@@ -263,13 +237,10 @@ def _reduce(take, n, d, rng):
         return None, take(np.arange(n))
     is_small = n <= _MOST_DIRECTIONS
     some = take(np.arange(n) if is_small else np.sort(rng.choice(n, _MOST_DIRECTIONS, False)))
-    power, vectors = eigh(some @ some.T, driver="evd")
-    kept = power > 1e-10 * power[-1]
-    kept[-1] = True  # one direction stays where all samples are equal
-    length = np.sqrt(np.maximum(power[kept], np.finfo(float).tiny))
-    span = some, vectors[:, kept] / length
+    vectors, length = find_span(some)
+    span = some, vectors / length
     if is_small:
-        return span, vectors[:, kept] * length
+        return span, vectors * length
     step = max(1, _CHUNK // d)
     parts = [np.arange(i, min(i + step, n)) for i in range(0, n, step)]
     return span, np.concatenate([(take(i) @ some.T) @ span[1] for i in parts])
@@ -321,6 +292,11 @@ def choose_factors(family, outputs, groups, centre):
 
     bounds = [(0, None)] * n_members
     return minimize(objective, centre, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+
+def make_family(y, weight):
+    """Return the models of class indices or of targets (n,), for weights (n,)."""
+    return (SquaresFamily if y.dtype.kind == "f" else LogisticFamily)(y, weight)
 
 
 class LogisticFamily:
@@ -379,28 +355,3 @@ class SquaresFamily:
         error = outputs - self.y[index, None]
         weight = self.weight[index, None]
         return 0.5 * (weight * error**2).sum(), weight * error
-
-
-def center_by_group(blocks, groups, centre=None):
-    """Move the mean of each group towards a common centre; return the blocks and the centre."""
-    # A group of n samples goes n / (n + 1) of the way: the mean of few is uncertain, and a single
-    # sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
-    # means of the groups; for new groups it is given. Rows of NaN stay; a block that no sample has
-    # has no centre, and stays missing in new groups.
-    check_blocks(blocks, None if centre is None else {k: len(c) for k, c in centre.items()})
-    codes = np.unique(groups, return_inverse=True)[1]
-    members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
-    moved, common = {}, {}
-    for name, X in blocks.items():
-        X = np.array(X)
-        there = [rows[~np.isnan(X[rows, 0])] for rows in members]
-        there = [rows for rows in there if len(rows)]
-        means = [X[rows].mean(axis=0, dtype=np.float64) for rows in there]
-        if centre is None:
-            common[name] = np.mean(means, axis=0) if means else np.full(X.shape[1], np.nan)
-        else:
-            common[name] = centre[name]
-        for rows, mean in zip(there, means, strict=True):
-            X[rows] -= (len(rows) / (len(rows) + 1) * (mean - common[name])).astype(X.dtype)
-        moved[name] = X
-    return moved, common

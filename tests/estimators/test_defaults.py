@@ -23,7 +23,7 @@ from brainof_toolbox import (
 )
 from brainof_toolbox.encoder import Encoder, backbones
 from brainof_toolbox.estimators import FineTuning, LoRA
-from brainof_toolbox.estimators.fusion import fit_fused_classifier
+from brainof_toolbox.estimators.fusion import fit_fused
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
 FAST = {"max_epochs": 1, "augmentation": None}
@@ -172,7 +172,7 @@ def test_alignment_equals_a_naive_twin(small_checkpoint, study):
     encoder = Encoder(small_checkpoint, features=BLOCKS, pooling="mean")
     blocks, centre = moved(encoder.embed_blocks(train), subjects[~is_new])
     index, groups = np.unique(y, return_inverse=True)[1], subjects[~is_new]
-    probe = fit_fused_classifier(blocks, index, groups, optional=("latents",))
+    probe = fit_fused(blocks, index, groups, optional=("latents",))
     names = new.metadata["subject"].to_numpy()
     twin = probe.predict_proba(moved(encoder.embed_blocks(new), names, centre)[0])
     np.testing.assert_allclose(fitted.predict_proba(new), twin, atol=1e-3)
