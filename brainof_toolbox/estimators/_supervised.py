@@ -157,7 +157,9 @@ class SupervisedBrainOF(BaseBrainOF):
     @property
     def head_(self):
         """The head of a probe."""
-        return self._fitted("head")
+        if self.decoder_.network is not None:
+            raise AttributeError("The network was trained: there is no head of a probe.")
+        return self.decoder_.head
 
     @property
     def history_(self):

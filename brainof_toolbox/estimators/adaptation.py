@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator, clone
 from .._utils.validation import check_number, check_option
 from . import lora
 from ._docs import fill_estimator_doc
-from .decoders import ProbeDecoder, embed_blocks
+from .decoders import Decoder
 from .finetune import freeze
+from .precomputed import PrecomputedFeatures
 from .training import Training
 
 
@@ -47,10 +48,12 @@ class Probe(BaseEstimator):
         check_option("head", self.head, ("linear", "mlp"))
 
     def _adapt(self, data, earlier=None):
-        """Fit the head; returns a ProbeDecoder."""
-        blocks = embed_blocks(data.encoder, data.samples)
-        blocks, alignment = data.align_blocks(blocks)
-        return ProbeDecoder(data.encoder, data.fit_head(blocks, self.head), alignment)
+        """Fit the head; returns a Decoder."""
+        encoder, samples = data.encoder, data.samples
+        is_ready = isinstance(samples, PrecomputedFeatures)
+        blocks = samples.blocks_for(encoder) if is_ready else encoder.embed_blocks(samples)
+        blocks, centre = data.align_blocks(blocks)
+        return Decoder(data.encoder, data.fit_head(blocks, self.head), centre)
 
 
 @fill_estimator_doc
@@ -109,19 +112,11 @@ class LoRA(Training):
 
     def _prepare(self, network, encoder, seed, updates=None):
         """Add updates to the matrices of a network; returns the matrices without them."""
-        network.to(encoder.device)
-        found = lora.find_targets(network.backbone, self.target_modules, encoder.layer)
-        matrices = {name: m.weight.detach().cpu().clone() for name, m in found.items()}
-        lora.attach(
-            network.backbone,
-            self.target_modules,
-            self.rank,
-            self.alpha,
-            torch.Generator().manual_seed(seed),
-            n_layers=encoder.layer,
-        )
+        backbone, draw = network.to(encoder.device).backbone, torch.Generator().manual_seed(seed)
+        size = {"rank": self.rank, "alpha": self.alpha, "generator": draw}
+        matrices = lora.attach(backbone, self.target_modules, **size, n_layers=encoder.layer)
         if updates is not None:
-            lora.restore(network.backbone, updates)
+            lora.restore(backbone, updates)
         return matrices
 
 

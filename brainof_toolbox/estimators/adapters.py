@@ -30,8 +30,6 @@ from ..models.strict import (
     refuse_nonfinite,
 )
 from . import lora
-from .alignment import Alignment
-from .decoders import NETWORK
 from .fusion import FusedProbe
 from .heads import N_HIDDEN
 from .network import Network
@@ -44,24 +42,20 @@ _PARTS = ("update", "probe", "centre")
 
 def save(directory, name, adaptation, decoder, targets, options):
     """Write the adapter of a fitted estimator: all of it, or nothing changes."""
-    encoder, probe, alignment = decoder.encoder, decoder.probe, decoder.alignment
+    encoder, centre = decoder.encoder, decoder.centre or {}
     state = {f"update.{key}": tensor for key, tensor in decoder.updates.items()}
     for key, tensor in decoder.network.state_dict().items():
         if not key.startswith("backbone."):
             state[key] = tensor.detach().cpu().contiguous()
-    arrays = {f"probe.{key}": array for key, array in (probe.arrays() if probe else {}).items()}
-    centre = alignment.centre if alignment else {}
+    arrays = {f"probe.{key}": array for key, array in decoder.head.arrays().items()}
     arrays |= {f"centre.{key}": array for key, array in centre.items()}
     state |= {key: torch.tensor(array) for key, array in arrays.items()}
     refuse_nonfinite(state, "the adapter")
-    fusion = None
-    if probe:
-        fusion = {"factors": list(decoder.factors), "shares": decoder.shares}
-        fusion |= {"explicit": encoder.explicit.state(), "probe": probe.choices()}
     description = {
         **_identity(name, adaptation, encoder, options),
-        "fusion": fusion,
-        "is_aligned": alignment is not None,
+        "probe": decoder.head.choices(),
+        "explicit": encoder.explicit.state() if encoder.explicit.features else None,
+        "is_aligned": bool(centre),
         "weights": decoder.base_weights,
         "checkpoint": encoder.checkpoint_info["name"],
         "outputs": targets.to_dict(),
@@ -87,7 +81,7 @@ def _identity(name, adaptation, encoder, options):
 
 
 def load(directory, name, adaptation, encoder, kind, seed, options):
-    """Put an adapter on an encoder's network; returns targets of a kind and a NetworkDecoder."""
+    """Put an adapter on an encoder's network; returns targets of a kind and a Decoder."""
     directory = Path(directory)
     for file in FILES:
         if not (directory / file).is_file():
@@ -100,65 +94,69 @@ def load(directory, name, adaptation, encoder, kind, seed, options):
     refuse_code(description, path)
     _check(description, _identity(name, adaptation, encoder, options), path)
     targets = _read_targets(description["outputs"], kind, name, path)
-    encoder, fields, n_columns = _read_fusion(description, encoder, path)
+    encoder, n_columns = _read_explicit(description, encoder, targets.n_outputs, path)
     hidden = [N_HIDDEN] if adaptation.head == "mlp" else []
     widths = [encoder.backbone.n_columns(encoder.pooling), *hidden, targets.n_outputs]
     shapes = _wanted_shapes(encoder, adaptation, widths)
-    shapes |= _fusion_shapes(n_columns, targets.n_outputs, bool(fields), description["is_aligned"])
+    shapes |= _fusion_shapes(n_columns, targets.n_outputs, description["is_aligned"])
     state = _read(directory / WEIGHTS, shapes)
     network = _empty_network(encoder, widths)
     matrices = adaptation._prepare(network, encoder, seed, state["update"])
     network.load_state_dict({**network.state_dict(), **state["head"]})
     arrays = {part: {k: t.double().numpy() for k, t in state[part].items()} for part in _PARTS}
-    if fields:
-        fields["probe"] = FusedProbe.restore(arrays["probe"], fields["probe"])
+    fields = {"head": FusedProbe.restore(arrays["probe"], description["probe"])}
     if description["is_aligned"]:
-        fields["alignment"] = Alignment(arrays["centre"])
+        fields["centre"] = arrays["centre"]
     subjects = description["subjects"]
     return targets, adaptation._finish(encoder, network, matrices, subjects, **fields)
 
 
-def _read_fusion(description, encoder, path):
-    """Return encoder, fields of a NetworkDecoder, and widths of the blocks of its probe."""
-    fusion = description["fusion"]
-    if fusion is None:
-        return encoder.only_latents(), {}, {}
+def _read_explicit(description, encoder, n_outputs, path):
+    """Return the encoder with its explicit features, and the widths of the blocks of the head."""
     try:
-        explicit = encoder.explicit.with_state(fusion["explicit"])
-        choices, factors = fusion["probe"], tuple(fusion["factors"])
-        n_columns = {block: len(names) for block, names in explicit.columns.items()}
-        for numbers in (*choices.values(), fusion["shares"], dict(enumerate(factors))):
+        if description["explicit"] is None:
+            encoder = encoder.only_latents()
+        else:
+            encoder = encoder.with_explicit(encoder.explicit.with_state(description["explicit"]))
+        columns = encoder.explicit.columns
+        widths = {"latents": n_outputs} | {block: len(names) for block, names in columns.items()}
+        choices = description["probe"]
+        for numbers in choices.values():
             for key, value in numbers.items():
                 check_number(key, value, low=0)
         kinds = {"weights_", "strength_", "factors_"}
-        if set(choices) != kinds or set(choices["weights_"]) != set(n_columns):
+        if set(choices) != kinds or set(choices["weights_"]) != set(widths):
             raise ValueError("its probe is not one of these blocks")
-        if len(factors) != 2 or set(fusion["shares"]) != {NETWORK, *n_columns}:
-            raise ValueError("factors and shares do not fit to these blocks")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path}: the explicit features are damaged ({type(error).__name__}: {error}). Save "
             "the adapter again."
         ) from error
-    fields = {"probe": choices, "factors": factors, "shares": fusion["shares"]}
-    return encoder.with_explicit(explicit), fields, n_columns
+    return encoder, widths
 
 
-def _fusion_shapes(n_columns, n_outputs, has_probe, is_aligned):
-    """List the shapes of the tensors of a probe on explicit features, and of an alignment."""
-    shapes = {"probe.intercept": (n_outputs,)} if has_probe else {}
-    for block, n in n_columns.items():
+def _fusion_shapes(widths, n_outputs, is_aligned):
+    """List the shapes of the tensors of the head on blocks, and of an alignment."""
+    shapes = {"probe.intercept": (n_outputs,)}
+    for block, n in widths.items():
         shapes |= {f"probe.mean.{block}": (n,), f"probe.rate.{block}": (n,)}
         shapes[f"probe.coef.{block}"] = n_outputs, n
-    widths = {**n_columns, "latents": n_outputs} if is_aligned else {}
-    return shapes | {f"centre.{block}": (n,) for block, n in widths.items()}
+        if is_aligned:
+            shapes[f"centre.{block}"] = (n,)
+    return shapes
 
 
 def _check(description, wanted, path):
     """Refuse an adapter of another checkpoint, estimator or other parameters."""
-    missing = {*wanted, "checkpoint", "outputs", "subjects", "fusion", "is_aligned"} - set(
-        description
-    )
+    missing = {
+        *wanted,
+        "checkpoint",
+        "outputs",
+        "subjects",
+        "probe",
+        "explicit",
+        "is_aligned",
+    } - set(description)
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)}: it describes no adapter.")
     for name, value in wanted.items():

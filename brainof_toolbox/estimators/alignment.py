@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .._utils.logging import warn
@@ -11,23 +9,17 @@ from .fusion import check_blocks
 from .precomputed import PrecomputedFeatures
 
 
-@dataclass(frozen=True, eq=False)
-class Alignment:
-    """Move each subject's mean to the centre of the training subjects."""
-
-    centre: dict  # (n_columns,) by block
-
-    def apply(self, blocks, samples):
-        """Move blocks of new samples, which are those of one subject if they carry no names."""
-        n_samples = len(next(iter(blocks.values())))
-        subjects = subjects_of(samples)
-        if subjects is None:
-            warn(
-                f"align='subject': these {n_samples} samples carry no subject and are taken as "
-                "those of one."
-            )
-            subjects = np.zeros(n_samples, dtype=int)
-        return center_by_group(blocks, subjects, self.centre)[0]
+def center_new(blocks, samples, centre):
+    """Centre blocks of new samples, which are those of one subject if they carry no names."""
+    n_samples = len(next(iter(blocks.values())))
+    subjects = subjects_of(samples)
+    if subjects is None:
+        warn(
+            f"align='subject': these {n_samples} samples carry no subject and are taken as those "
+            "of one."
+        )
+        subjects = np.zeros(n_samples, dtype=int)
+    return center_by_group(blocks, subjects, centre)[0]
 
 
 def subjects_of(samples):

@@ -6,7 +6,7 @@ n samples, d columns of a block, r dimensions of their span, K outputs, M member
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
@@ -14,10 +14,10 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import gen_batches
 
-from .heads import find_span, inner_splits, refuse_others
+from .heads import STRENGTHS, find_span, inner_splits, refuse_others
 
-STRENGTHS = np.logspace(-2, 3, 6)  # inverse penalties; kernels have a mean diagonal of 1
 _WITHOUT_CHOICE = 1.0  # strength where the samples allow no inner splits
 _MOST_DIRECTIONS = 1000  # wider blocks are restricted to the span of as many samples
 _PRIOR = 3.0  # how many groups pull the factors of the members towards equal ones
@@ -36,11 +36,8 @@ class Part:
     def outputs(self, X):
         """Compute the share of the block in the outputs (n, K); a row of NaN has none."""
         X = np.asarray(X)
-        step = max(1, _CHUNK // len(self.mean))
-        chunks = [X[i : i + step] for i in range(0, max(len(X), 1), step)]
-        return np.concatenate(
-            [_scale(chunk, self.mean, self.rate) @ self.coef.T for chunk in chunks]
-        )
+        chunks = [X[rows] for rows in _chunks(max(len(X), 1), len(self.mean))]
+        return np.concatenate([_scale(x, self.mean, self.rate) @ self.coef.T for x in chunks])
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,21 @@ class FusedProbe:
     weights_: dict  # name of a block -> share in the spread of the outputs; they sum to 1
     strength_: dict  # name of a member (a block, or "all") -> inverse penalty
     factors_: dict  # name of a member -> factor on its outputs
+
+    @classmethod
+    def of_network(cls, n_outputs, factors=(1.0,), share=1.0, probe=None):
+        """Add outputs of a network, as the block "latents", to a probe's, each times a factor."""
+        probe = probe or cls({}, np.zeros(n_outputs), {}, {}, {})
+        own = Part(np.zeros(n_outputs), np.ones(n_outputs), factors[0] * np.eye(n_outputs))
+        parts = {k: replace(part, coef=factors[1] * part.coef) for k, part in probe.parts.items()}
+        return cls(
+            parts={"latents": own, **parts},
+            intercept=factors[-1] * probe.intercept,
+            weights_={"latents": share} | {k: (1 - share) * w for k, w in probe.weights_.items()},
+            strength_=probe.strength_,
+            factors_={"latents": factors[0]}
+            | {k: factors[1] * factor for k, factor in probe.factors_.items()},
+        )
 
     def decision(self, blocks):
         """Compute the outputs (n, K): logits of the classes, or the target."""
@@ -143,8 +155,8 @@ def check_blocks(blocks, columns=None):
 def _fit(family, blocks, groups, splits, optional, random_state):
     """Fit every member, choose their factors, and add up what they do to each block."""
     rng = np.random.default_rng(random_state)
-    reduced = {name: _Block(np.asarray(X), family.weight, rng) for name, X in blocks.items()}
-    members = {name: block.rows for name, block in reduced.items()}
+    reduced = {k: _reduce_block(np.asarray(X), family.weight, rng) for k, X in blocks.items()}
+    members = {name: rows for name, (*_, rows) in reduced.items()}
     joint = [name for name in reduced if name not in optional]
     if len(joint) > 1:
         beside = np.concatenate([members[k] for k in joint], axis=1) / np.sqrt(len(joint))
@@ -162,14 +174,16 @@ def _fit(family, blocks, groups, splits, optional, random_state):
             coefs[name] = factor * coef
             intercept += factor * offset
     if len(joint) > 1:
-        edges = np.cumsum([reduced[name].rows.shape[1] for name in joint])[:-1]
+        edges = np.cumsum([members[name].shape[1] for name in joint])[:-1]
         shared = np.split(_expand(span, coefs.pop(_ALL)) / np.sqrt(len(joint)), edges, axis=1)
         for name, more in zip(joint, shared, strict=True):
             coefs[name] = coefs[name] + more
-    pairs = [(block, coefs[name]) for name, block in reduced.items()]
-    shares = _shares(pairs, family.weight)
+    shares = _shares([(members[name], coefs[name]) for name in reduced], family.weight)
     return FusedProbe(
-        parts={k: block.part(family.unit * c) for k, (block, c) in zip(reduced, pairs)},
+        parts={
+            name: Part(mean, rate, _expand(span, family.unit * coefs[name]))
+            for name, (mean, rate, span, _) in reduced.items()
+        },
         intercept=family.origin + family.unit * intercept,
         weights_=dict(zip(reduced, shares, strict=True)),
         strength_={k: float(strength) for k, (strength, _) in zip(members, chosen)},
@@ -179,32 +193,16 @@ def _fit(family, blocks, groups, splits, optional, random_state):
 
 def _shares(pairs, weight):
     """Root mean squares of what blocks add to the outputs, divided by their sum."""
-    spread = [float(np.sqrt(weight @ np.square(block.rows @ c.T)).sum()) for block, c in pairs]
+    spread = [float(np.sqrt(weight @ np.square(rows @ c.T)).sum()) for rows, c in pairs]
     total = sum(spread)
     return [part / total if total else 1 / len(pairs) for part in spread]
 
 
-class _Block:
-    """A standardised block in at most as many directions as there are samples."""
-
-    def __init__(self, X, weight, rng):
-        self.mean, self.rate = _standardise(X, weight)
-        self.live = np.flatnonzero(self.rate)
-        if not len(self.live):
-            self.live = np.arange(1)  # a column of zeros
-        mean, n_live = self.mean[self.live], len(self.live)
-        rate = self.rate[self.live]
-
-        def take(index):
-            return _scale(X[index][:, self.live], mean, rate)
-
-        self.span, self.rows = _reduce(take, len(X), n_live, rng)
-
-    def part(self, coef):
-        """Return the map of original columns from that of directions (K, r)."""
-        full = np.zeros((len(coef), len(self.mean)))
-        full[:, self.live] = _expand(self.span, coef)
-        return Part(self.mean, self.rate, full)
+def _reduce_block(X, weight, rng):
+    """Standardise a block; returns means, rates, the span and rows in it, of the power 1."""
+    mean, rate = _standardise(X, weight)
+    span, rows = _reduce(lambda index: _scale(X[index], mean, rate), *X.shape, rng)
+    return mean, rate, span, rows
 
 
 def _standardise(X, weight):
@@ -214,14 +212,18 @@ def _standardise(X, weight):
     if not there.any():
         return mean, scale
     weight = weight[there] / weight[there].sum()
-    step = max(1, _CHUNK // len(X))
-    for i in range(0, X.shape[1], step):
-        some = X[there, i : i + step].astype(np.float64)
-        mean[i : i + step] = weight @ some
-        scale[i : i + step] = np.sqrt(weight @ np.square(some - mean[i : i + step]))
+    for columns in _chunks(X.shape[1], len(X)):
+        some = X[there, columns].astype(np.float64)
+        mean[columns] = weight @ some
+        scale[columns] = np.sqrt(weight @ np.square(some - mean[columns]))
     # A column that varies by rounding alone would become noise of unit size.
     live = scale > np.maximum(1e-6 * np.abs(mean), 1e-9 * scale.max())
     return mean, np.where(live, 1.0, 0.0) / np.where(live, scale * np.sqrt(live.sum()), 1.0)
+
+
+def _chunks(n, width):
+    """Slice ``n`` rows so that ``_CHUNK`` numbers are in double precision at once."""
+    return gen_batches(n, max(1, _CHUNK // width))
 
 
 def _scale(X, mean, rate):
@@ -234,16 +236,14 @@ def _reduce(take, n, d, rng):
     """Give rows (n, d), made by ``take(index)``, in the span of all or of some of them."""
     # A ridge penalty does not see rotations, so that nothing changes where all rows span.
     if d <= min(n, _MOST_DIRECTIONS):
-        return None, take(np.arange(n))
+        return None, take(slice(None))
     is_small = n <= _MOST_DIRECTIONS
-    some = take(np.arange(n) if is_small else np.sort(rng.choice(n, _MOST_DIRECTIONS, False)))
+    some = take(slice(None) if is_small else np.sort(rng.choice(n, _MOST_DIRECTIONS, False)))
     vectors, length = find_span(some)
     span = some, vectors / length
     if is_small:
         return span, vectors * length
-    step = max(1, _CHUNK // d)
-    parts = [np.arange(i, min(i + step, n)) for i in range(0, n, step)]
-    return span, np.concatenate([(take(i) @ some.T) @ span[1] for i in parts])
+    return span, np.concatenate([(take(rows) @ some.T) @ span[1] for rows in _chunks(n, d)])
 
 
 def _expand(span, coef):

@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
-_STRENGTHS = np.logspace(-2, 3, 6)
+STRENGTHS = np.logspace(-2, 3, 6)  # inverse penalties; kernels have a mean diagonal of 1
 _WITHOUT_CHOICE = 2  # strength 1, where the samples allow no inner splits
 _MOST_FOLDS = 5
 N_HIDDEN = 32
@@ -72,7 +72,7 @@ def fit_head(features, y, groups=None, *, kind="linear", weight=None, random_sta
     """Fit class indices or floating-point targets (n_samples,), the penalty chosen inside."""
     # features (n_samples, n_features), groups (n_samples,), weight (n_samples,).
     is_classification = y.dtype.kind != "f"
-    models = [_model(kind, is_classification, 1.0 / s, random_state) for s in _STRENGTHS]
+    models = [_model(kind, is_classification, 1.0 / s, random_state) for s in STRENGTHS]
     splits = inner_splits(y, groups, is_classification=is_classification)
     return _fit_head(features, y, np.ones(len(y)) if weight is None else weight, models, splits)
 

@@ -15,11 +15,11 @@ from .._utils.validation import check_number, check_option
 from ..encoder import Encoder
 from ..models.isolate import isolate_torch
 from . import lora
-from .alignment import Alignment, center_by_group, subjects_of
+from .alignment import center_by_group, subjects_of
 from .augment import Augmentation
-from .decoders import NETWORK, NetworkDecoder
+from .decoders import Decoder
 from .finetune import TrainingData, fit_network, make_optimizer
-from .fusion import choose_factors, fit_fused, make_family
+from .fusion import FusedProbe, choose_factors, fit_fused, make_family
 from .heads import LayeredHead, inner_splits
 from .network import make_network, predict_outputs
 from .precomputed import PrecomputedFeatures
@@ -47,7 +47,7 @@ class LabelledSamples:
         return fit_fused(*parts, optional=("latents",), random_state=self.seed)
 
     def align_blocks(self, blocks):
-        """Re-centre blocks on each subject, if wanted; returns them and the alignment."""
+        """Re-centre blocks on each subject, if wanted; returns them and their centre."""
         if self.align is None:
             return blocks, None
         subjects = subjects_of(self.samples) if self.groups is None else self.groups
@@ -56,8 +56,7 @@ class LabelledSamples:
                 "align='subject' needs the subject of each sample: pass groups= to fit, or "
                 "samples that name their subjects."
             )
-        moved, centre = center_by_group(blocks, subjects)
-        return moved, Alignment(centre)
+        return center_by_group(blocks, subjects)
 
     @property
     def is_classification(self):
@@ -108,7 +107,7 @@ class Training(BaseEstimator):
 
     @isolate_torch()
     def _adapt(self, data, earlier=None):
-        """Train from the probe, or from an earlier NetworkDecoder; returns a NetworkDecoder."""
+        """Train from the probe, or from an earlier Decoder; returns a Decoder."""
         batches, everything = _read(data), np.arange(len(data.targets))
         train, valid = self._split(data)
         latents, blocks = self._embed(data, batches, earlier)
@@ -123,7 +122,7 @@ class Training(BaseEstimator):
             if best := int(history["valid_loss"].idxmin()):
                 training = self._training_data(data, batches, everything)
                 fit_network(network, training, self, n_epochs=best)
-        encoder = data.encoder if "probe" in fusion else data.encoder.only_latents()
+        encoder = data.encoder if blocks else data.encoder.only_latents()
         subjects = _subjects(batches, earlier)
         return self._finish(encoder, network, matrices, subjects, history=history, **fusion)
 
@@ -143,7 +142,8 @@ class Training(BaseEstimator):
                 training.seed += len(rows)
         _, done = fit_network(network, training, self, optimizer, n_epochs=1)
         history = pd.DataFrame([*rows, {**done, "epoch": len(rows) + 1}])
-        fields = {"history": history, "optimizer_state": optimizer.state_dict()}
+        fields = {"head": FusedProbe.of_network(len(network.biases[-1]))}
+        fields |= {"history": history, "optimizer_state": optimizer.state_dict()}
         subjects = _subjects(batches, earlier)
         return self._finish(data.encoder, network, matrices, subjects, **fields)
 
@@ -186,15 +186,15 @@ class Training(BaseEstimator):
         return network, self._prepare(network, data.encoder, data.seed, earlier.updates)
 
     def _finish(self, encoder, network, matrices, subjects, **fields):
-        """Merge what was trained, and return a NetworkDecoder."""
+        """Merge what was trained, and return a Decoder."""
         fields["updates"] = lora.merge(network.backbone) if matrices else None
         fields |= {"matrices": matrices, "base_weights": encoder.backbone.weights}
         network.requires_grad_(True).eval()
         encoder = encoder.with_network(network.backbone, subjects)
-        return NetworkDecoder(encoder, network, **fields)
+        return Decoder(encoder, network=network, **fields)
 
     def _check_resumable(self, decoder, encoder, n_outputs):
-        """Refuse a fitted NetworkDecoder that training cannot continue from."""
+        """Refuse a fitted Decoder that training cannot continue from."""
         network = decoder.network
         found = (network.pooling, network.layer, len(network.biases[-1]))
         wanted = (encoder.pooling, encoder.layer, n_outputs)
@@ -241,13 +241,13 @@ def _subjects(batches, earlier):
 
 
 def _fuse(data, network, batches, blocks, train, valid):
-    """Choose the factors of a network and of a probe on explicit blocks; returns their fields."""
+    """Choose the factors of a network and of a probe on explicit blocks; return fields."""
     # Both members were fitted to ``train``; factors are chosen on ``valid``, as early stopping is.
     outputs = predict_outputs(network, batches, len(data.targets), data.encoder.batch_size)
-    moved, alignment = data.align_blocks({"latents": outputs.numpy(), **blocks})
+    moved, centre = data.align_blocks({"latents": outputs.numpy(), **blocks})
     outputs = moved.pop("latents").astype(np.float64)
     if not moved:
-        return {"alignment": alignment}
+        return {"centre": centre, "head": FusedProbe.of_network(outputs.shape[1])}
     factors = np.full(2, 0.5)
     if len(valid):
         family = make_family(data.targets, data.weight)
@@ -256,14 +256,9 @@ def _fuse(data, network, batches, blocks, train, valid):
         members[:, valid] = outputs[valid], probe.decision(moved)[valid]
         groups = None if data.groups is None else data.groups[valid]
         factors = choose_factors(family, (members - family.origin) / family.unit, groups, factors)
-    probe = data.fit_head(moved, "linear")
-    # Shares are those in the spread of the outputs.
-    spread = [rows.std(axis=0).sum() for rows in (outputs, probe.decision(moved))] * factors
-    own, explicit = spread / spread.sum() if spread.any() else (0.5, 0.5)
-    shares = {name: float(explicit * weight) for name, weight in probe.weights_.items()}
-    return {
-        "alignment": alignment,
-        "probe": probe,
-        "factors": tuple(map(float, factors)),
-        "shares": {NETWORK: float(own), **shares},
-    }
+    probe, factors = data.fit_head(moved, "linear"), [float(factor) for factor in factors]
+    own, explicit = (rows.std(axis=0).sum() for rows in (outputs, probe.decision(moved)))
+    total = factors[0] * own + factors[1] * explicit
+    share = float(factors[0] * own / total) if total else 0.5
+    head = FusedProbe.of_network(outputs.shape[1], factors, share, probe)
+    return {"centre": centre, "head": head}
