@@ -8,10 +8,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import as_seed, check_option
-from ..encoder.blocks import describe_features
 from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
-from . import adapters
+from . import saving
 from ._docs import fill_estimator_doc
 from .adaptation import resolve_adaptation
 from .alignment import subjects_of
@@ -218,10 +217,63 @@ class SupervisedBrainOF(BaseBrainOF):
         return axes.figure
 
     @isolate_torch()
+    def save_pretrained(self, directory, *, backbone="auto"):
+        """Save everything that predictions need, in JSON and safetensors.
+
+        The history of training and the state of its optimiser are not part of it.
+
+        Parameters
+        ----------
+        directory : path-like
+            An existing one, written by this method, is replaced in one step.
+        backbone : str
+            ``"outside"`` saves the name and the sha256 of the checkpoint; ``"inside"`` saves the
+            network, and the directory is then a checkpoint too, which every estimator loads.
+            ``"auto"``: outside for a bundled checkpoint and one of the hub, inside for others and
+            for a network that was fine-tuned as a whole.
+
+        Raises
+        ------
+        ValueError
+            If the network cannot be saved in this way, or the directory holds other files.
+        OSError
+            If the directory cannot be written; what was there before stays.
+        """
+        check_is_fitted(self)
+        saving.save(directory, self, backbone)
+
+    @classmethod
+    @isolate_torch()
+    def from_pretrained(cls, directory, **parameters):
+        """Load what :meth:`save_pretrained` saved.
+
+        Parameters
+        ----------
+        directory : path-like
+            From :meth:`save_pretrained`.
+        **parameters : object
+            ``info``, ``masker``, ``memory``, ``batch_size``, ``device`` and ``verbose``, which
+            are not saved (but the name of an atlas as ``masker``), and ``checkpoint`` where the
+            one of the fit has another name here.
+
+        Returns
+        -------
+        estimator : estimator
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the directory holds no fitted decoder, or its checkpoint is missing.
+        ValueError
+            If it is damaged, of another version or class, or its checkpoint has changed.
+        """
+        return saving.load(cls, directory, parameters)
+
     def save_adapter(self, directory):
         """Save the updates that LoRA trained, the head and the rest of the decoder.
 
-        The checkpoint is not part of it.
+        The checkpoint is not part of it, wherever it is from.
 
         Parameters
         ----------
@@ -241,10 +293,7 @@ class SupervisedBrainOF(BaseBrainOF):
                 f"There is no adapter: save_adapter needs adaptation='lora', got "
                 f"{self.adaptation!r}. For other networks there is save_pretrained."
             )
-        adaptation = resolve_adaptation(self.adaptation)
-        name, features = type(self).__name__, describe_features(self.features)
-        options = {"features": features, "align": self.align}
-        adapters.save(directory, name, adaptation, self.decoder_, self.targets_, options)
+        self.save_pretrained(directory, backbone="outside")
 
     @isolate_torch()
     def load_adapter(self, directory):
@@ -272,11 +321,7 @@ class SupervisedBrainOF(BaseBrainOF):
             raise ValueError(
                 f"load_adapter needs adaptation='lora', this estimator has {self.adaptation!r}."
             )
-        adaptation, encoder = self._start()
-        name, kind, seed = type(self).__name__, self._targets, as_seed(self.random_state)
-        options = {"features": describe_features(self.features), "align": self.align}
-        targets, decoder = adapters.load(directory, name, adaptation, encoder, kind, seed, options)
-        return self._store(targets, decoder)
+        return saving.load_adapter(self, directory)
 
 
 def trains_the_network(estimator):

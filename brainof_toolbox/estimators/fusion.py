@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import gen_batches
 
+from .._utils.validation import check_number
 from .heads import STRENGTHS, find_span, inner_splits, refuse_others
 
 _WITHOUT_CHOICE = 1.0  # strength where the samples allow no inner splits
@@ -91,6 +92,24 @@ class FusedProbe:
     def choices(self):
         """Collect what was chosen, in types that JSON has."""
         return {name: getattr(self, name) for name in ("weights_", "strength_", "factors_")}
+
+    @staticmethod
+    def shapes(widths, n_outputs):
+        """List the shapes of :meth:`arrays` for the widths of blocks, by name."""
+        shapes = {"intercept": (n_outputs,)}
+        for name, n in widths.items():
+            shapes |= {f"mean.{name}": (n,), f"rate.{name}": (n,), f"coef.{name}": (n_outputs, n)}
+        return shapes
+
+    @staticmethod
+    def check_choices(choices, widths):
+        """Refuse other :meth:`choices` than those of a probe of these blocks."""
+        for values in choices.values():
+            for name, value in values.items():
+                check_number(name, value, low=0)
+        kinds = {"weights_", "strength_", "factors_"}
+        if set(choices) != kinds or set(choices["weights_"]) != set(widths):
+            raise ValueError("its probe is not one of these blocks")
 
     @classmethod
     def restore(cls, arrays, choices):

@@ -161,6 +161,36 @@ class LayeredHead:
         edges = np.cumsum(list(self.columns.values()))[:-1]
         return dict(zip(self.columns, np.split(self.mean, edges), strict=True))
 
+    def arrays(self):
+        """Collect the arrays that predictions need, by name."""
+        arrays = {"mean": self.mean, "rate": self.rate}
+        for number, (matrix, offset) in enumerate(self.layers):
+            arrays |= {f"matrix.{number}": matrix, f"offset.{number}": offset}
+        return arrays
+
+    def choices(self):
+        """Collect the widths of blocks, in types that JSON has."""
+        return {"columns": self.columns}
+
+    @staticmethod
+    def shapes(widths, n_outputs):
+        """List the shapes of :meth:`arrays` for the widths of blocks, by name."""
+        n = sum(widths.values())
+        shapes = {"mean": (n,), "rate": (n,), "matrix.0": (N_HIDDEN, n), "offset.0": (N_HIDDEN,)}
+        return shapes | {"matrix.1": (n_outputs, N_HIDDEN), "offset.1": (n_outputs,)}
+
+    @staticmethod
+    def check_choices(choices, widths):
+        """Refuse other :meth:`choices` than those of a head on these blocks."""
+        if list(choices) != ["columns"] or list(choices["columns"].items()) != [*widths.items()]:
+            raise ValueError("its head is not one on these blocks")
+
+    @classmethod
+    def restore(cls, arrays, choices):
+        """Build a head from its :meth:`arrays` and :meth:`choices`."""
+        layers = [(arrays[f"matrix.{number}"], arrays[f"offset.{number}"]) for number in (0, 1)]
+        return cls(choices["columns"], arrays["mean"], arrays["rate"], layers)
+
     def latent_layers(self):
         """Return means, factors and layers of a head on latents alone."""
         refuse_others(self.columns)

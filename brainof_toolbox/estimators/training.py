@@ -187,11 +187,10 @@ class Training(BaseEstimator):
 
     def _finish(self, encoder, network, matrices, subjects, **fields):
         """Merge what was trained, and return a Decoder."""
-        fields["updates"] = lora.merge(network.backbone) if matrices else None
-        fields |= {"matrices": matrices, "base_weights": encoder.backbone.weights}
-        network.requires_grad_(True).eval()
-        encoder = encoder.with_network(network.backbone, subjects)
-        return Decoder(encoder, network=network, **fields)
+        updates = lora.merge(network.backbone) or None
+        fields = {"updates": updates, "base_weights": encoder.backbone.weights, **fields}
+        encoder = encoder.with_network(network.requires_grad_(True).eval().backbone, subjects)
+        return Decoder(encoder, network=network, matrices=matrices, **fields)
 
     def _check_resumable(self, decoder, encoder, n_outputs):
         """Refuse a fitted Decoder that training cannot continue from."""

@@ -288,7 +288,7 @@ def test_adapter_holds_the_explicit_probe(kind, align, small_checkpoint, study, 
     with pytest.raises(ValueError, match="does not apply"):
         other.predict([raw()])
     other.save_adapter(tmp_path / "again")
-    for name in ("adapter.json", "adapter.safetensors"):
+    for name in ("decoder.json", "decoder.safetensors"):
         first, second = ((tmp_path / f / name).read_bytes() for f in ("adapter", "again"))
         assert first == second
     for wrong in ({"features": "latents"}, {"align": "subject" if align is None else None}):
@@ -339,7 +339,7 @@ def test_adapter_with_all_features_is_small(epochs, y, tmp_path):
 def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_path):
     folder = tmp_path / "adapter"
     make(BrainOFClassifier, small_checkpoint, "lora").fit(epochs, y).save_adapter(folder)
-    weights, description = folder / "adapter.safetensors", folder / "adapter.json"
+    weights, description = folder / "decoder.safetensors", folder / "decoder.json"
     good, text = weights.read_bytes(), description.read_text()
 
     def refuse(match):
@@ -354,15 +354,15 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
         place[path[-1]] = value
         description.write_text(json.dumps(content))
 
-    damaged = "adapter.json: the explicit features are damaged"
+    damaged = "decoder.json: the explicit features are damaged"
     for path, value in {
-        ("probe", "factors_"): [1.0],
-        ("probe", "factors_", "covariance"): -1.0,
-        ("probe", "factors_", "evoked"): "1",
-        ("probe", "weights_", "latents"): None,
-        ("probe", "weights_"): {"covariance": 1.0},
-        ("probe", "strength_"): 3,
-        ("probe",): 7,
+        ("head", "factors_"): [1.0],
+        ("head", "factors_", "covariance"): -1.0,
+        ("head", "factors_", "evoked"): "1",
+        ("head", "weights_", "latents"): None,
+        ("head", "weights_"): {"covariance": 1.0},
+        ("head", "strength_"): 3,
+        ("head",): 7,
         ("explicit", "modalities"): ["ecog"],
         ("explicit", "columns", "spectrum"): ["a"],
         ("explicit",): {},
@@ -373,14 +373,14 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
     refuse("missing tensors 'centre.latents'")
     columns = json.loads(text)["explicit"]["columns"]["covariance"]
     change("explicit", "columns", "covariance", value=columns[:-1])
-    refuse("'probe.*.covariance' has shape")
+    refuse("'head.*.covariance' has shape")
     description.write_text(text)
     state = safetensors.torch.load(good)
-    name = "probe.coef.covariance"
+    name = "head.coef.covariance"
     weights.write_bytes(safetensors.torch.save({**state, name: state[name] * np.nan}))
     refuse("NaN or Inf")
     weights.write_bytes(safetensors.torch.save({n: t for n, t in state.items() if n != name}))
-    refuse("missing tensors 'probe.coef.covariance'")
+    refuse("missing tensors 'head.coef.covariance'")
 
 
 def test_continued_training_embeds_no_latents(small_checkpoint, epochs, y, monkeypatch):
