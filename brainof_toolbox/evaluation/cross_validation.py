@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.base import is_regressor
 
 from .._utils.logging import warn_once
+from .docs import fill_evaluation_doc
 from .results import Comparison, points
 from .statistics import sign_flip
 from .task import CrossValidation
@@ -15,6 +16,7 @@ from .task import CrossValidation
 _SUMMARY = ("metric", "mean", "interval", "interval_by", "chance", "n_groups", "p_value")
 
 
+@fill_evaluation_doc
 def cross_validate(
     estimator,
     X,
@@ -38,37 +40,11 @@ def cross_validate(
         ``fit`` if that takes them, so that inner splits respect them too; also through a
         pipeline, through a search of hyper-parameters, ``GridSearchCV(..., cv=GroupKFold(3))``,
         and through other meta-estimators, with scikit-learn's metadata routing on or off.
-    X : object
-        Samples that scikit-learn can index: :class:`mne.Epochs`, a list, records, an array,
-        :class:`~brainof_toolbox.Signals`.
-    y : array-like, shape (n_samples,)
-        Labels or continuous targets.
-    groups : array-like, shape (n_samples,) | "none" | None
-        Subject of each sample; the run or session when there is one subject only. ``None``
-        infers them from ``X``: ``X.groups``, ``X.subject``, a ``subject`` column of
-        ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` treats all samples as
-        independent.
-    cv : int | splitter | iterable of (train, test) | None
-        ``None``: each group once when there are up to 5, else 5 folds of whole groups (fewer
-        where a class has fewer groups), classes balanced as far as groups allow.
-    scoring : str | callable | None
-        ``None``: balanced accuracy for classifiers; mean absolute error (lower is better), the
-        correlation ``r`` and ``r2`` for regressors, of each fold and of all test samples
-        together. Otherwise any scorer of scikit-learn.
-    n_permutations : int
-        Permutations of the labels for a p-value; 0 for none. Labels are permuted over whole
-        groups where each group has one label, else within each group, and over samples without
-        groups. Inside a group, a label that holds for a session, task or run moves with all of
-        its samples, where ``X`` carries these; an array does not, so pass windows of a recording
-        as :class:`~brainof_toolbox.Signals`. Every permutation repeats the whole
-        cross-validation, so 1000 of them take 1000 times as long; a frozen network, as first
-        step of a pipeline or under a probe, is run over all samples only once in any case.
-    random_state : int | None
-        Seed of shuffled folds, of the bootstrap and of permutations.
-    n_jobs : int | None
-        Folds, or permutations, computed in parallel.
-    verbose : bool | None
-        ``True`` shows a progress bar on a terminal.
+    %(samples)s
+    %(groups)s
+    %(cv)s
+    %(scoring)s
+    %(running)s
     return_estimator : bool
         Keep the fitted estimator of each fold in ``scores.estimators``. A frozen network is then
         applied again in every fold.
@@ -133,6 +109,7 @@ def cross_validate(
         )
 
 
+@fill_evaluation_doc
 def compare(
     estimators,
     X,
@@ -153,25 +130,11 @@ def compare(
     ----------
     estimators : dict of str -> estimator
         At least two; with ``baselines=True`` at least one.
-    X : object
-        Samples, as in :func:`cross_validate`.
-    y : array-like, shape (n_samples,)
-        Labels or continuous targets.
-    groups : array-like, shape (n_samples,) | "none" | None
-        Subject of each sample, as in :func:`cross_validate`.
-    cv : int | splitter | iterable of (train, test) | None
-        As in :func:`cross_validate`; splits are made once, for all estimators.
-    scoring : str | callable | None
-        As in :func:`cross_validate`.
-    n_permutations : int
-        Permutations of the labels for a p-value of each estimator against chance, as in
-        :func:`cross_validate`; 0 for none. Paired differences have their p-value in any case.
-    random_state : int | None
-        Seed of shuffled folds, of the bootstrap, of permutations and of drawn sign flips.
-    n_jobs : int | None
-        Folds, or permutations, computed in parallel.
-    verbose : bool | None
-        ``True`` shows progress bars on a terminal.
+    %(samples)s
+    %(groups)s
+    %(cv)s
+    %(scoring)s
+    %(running)s
     baselines : bool
         Add the classical decoders of :func:`brainof_toolbox.baselines.for_data`, with ``info``,
         ``masker`` and ``memory`` of the first estimator.

@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 
 from .._utils.validation import check_number
 from ..evaluation import Scores, cross_validate
+from ..evaluation.docs import fill_evaluation_doc
 from . import _report_figures as figures
 from ._explanation import explain
 
@@ -29,6 +30,7 @@ table.brainof td { overflow-wrap: anywhere; }
 """
 
 
+@fill_evaluation_doc
 def report(
     estimator,
     X,
@@ -55,14 +57,9 @@ def report(
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
         A fitted or unfitted estimator: it is cloned and fitted in each fold.
-    X : object
-        Samples that scikit-learn can index, as for :func:`~brainof_toolbox.cross_validate`.
-    y : array-like, shape (n_samples,)
-        Labels or continuous targets.
-    groups : array-like, shape (n_samples,) | "none" | None
-        Subject of each sample, as for :func:`~brainof_toolbox.cross_validate`.
-    cv : int | splitter | iterable of (train, test) | None
-        Folds, as for :func:`~brainof_toolbox.cross_validate`.
+    %(samples)s
+    %(groups)s
+    %(cv)s
     file : path-like
         File to write, ending in ``.html``.
     title : str | None
@@ -112,7 +109,7 @@ def report(
             return_estimator=True,
         )
         found = Evaluation(X, np.asarray(y), scores)
-        explanation = explain(found, n_mapped)
+        explanation = list(explain(found, n_mapped))
     page = _write(estimator, found, explanation, _count(caught), title)
     page.save(path, overwrite=overwrite, open_browser=False, verbose="error")
     return path
@@ -154,9 +151,6 @@ def _count(caught):
     return texts.value_counts(sort=False)
 
 
-# ------------------------------------------------------------------------------------- the page
-
-
 def _write(estimator, found, explanation, warned, title):
     import matplotlib.pyplot as plt
     import mne
@@ -177,7 +171,7 @@ def _write(estimator, found, explanation, warned, title):
         drawn.append(("Calibration", figures.plot_calibration(scores), "calibration"))
     if len(scores.feature_weights):
         drawn.append(("Weights of features", figures.plot_weights(scores), "weights"))
-    drawn += explanation.draw()
+    drawn += explanation
     for title, figure, tag in drawn:
         # MNE shears figures of 8.7 inches, which are 869.99 pixels.
         figure.set_size_inches(figure.get_size_inches() + 1e-6)

@@ -1,0 +1,123 @@
+"""Texts that docstrings of evaluation and inspection share."""
+
+from __future__ import annotations
+
+from .._utils.docs import fill_doc
+
+DOCS = {
+    "samples": """
+X : object
+    Samples that scikit-learn can index: :class:`mne.Epochs`, a list, records, an array,
+    :class:`~brainof_toolbox.Signals`.
+y : array-like, shape (n_samples,)
+    Labels or continuous targets.
+""",
+    "groups": """
+groups : array-like, shape (n_samples,) | "none" | None
+    Subject of each sample; the run or session when there is one subject only. ``None``
+    infers them from ``X``: ``X.groups``, ``X.subject``, a ``subject`` column of
+    ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` treats all samples as
+    independent.
+""",
+    "cv": """
+cv : int | splitter | iterable of (train, test) | None
+    ``None``: each group once when there are up to 5, else 5 folds of whole groups (fewer
+    where a class has fewer groups), classes balanced as far as groups allow.
+""",
+    "scoring": """
+scoring : str | callable | None
+    ``None``: balanced accuracy for classifiers; mean absolute error (lower is better), the
+    correlation ``r`` and ``r2`` for regressors, of each fold and of all test samples
+    together. Otherwise any scorer of scikit-learn.
+""",
+    "running": """
+n_permutations : int
+    Permutations of the labels for a p-value of each estimator against chance; 0 for none. Labels
+    are permuted over whole groups where each group has one label, else within each group, and over
+    samples without groups. Inside a group, a label that holds for a session, task or run moves
+    with all of its samples, where ``X`` carries these; an array does not, so pass windows of a
+    recording as :class:`~brainof_toolbox.Signals`. Every permutation repeats the whole
+    cross-validation, so 1000 of them take 1000 times as long; a frozen network, as first step of a
+    pipeline or under a probe, is run over all samples only once in any case.
+random_state : int | None
+    Seed of shuffled folds, of the bootstrap, of permutations and of drawn sign flips.
+n_jobs : int | None
+    Folds, or permutations, computed in parallel.
+verbose : bool | None
+    ``True`` shows progress bars on a terminal.
+""",
+    "decoder": """
+estimator : BrainOFClassifier | BrainOFRegressor
+    A fitted estimator, with any adaptation.
+""",
+    "fitted": """
+estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
+    Fitted; its present network is used, fine-tuned or not.
+""",
+    "X": """
+X : object
+    Samples in any accepted form, of one montage per modality. Use left-out samples to map what
+    generalises.
+""",
+    "X_any": """
+X : object
+    Samples in any accepted form; use left-out samples to measure what generalises. Montages and
+    lengths may differ.
+""",
+    "y_or_predicted": """
+y : array-like, shape (n_samples,) | None
+    Targets of the samples. ``None`` takes the estimator's own predictions, from all of the input,
+    as targets.
+""",
+    "bands": """
+bands : dict of str -> (float, float) | None
+    Lower and upper edge in Hz by name. ``None``: theta to gamma for EEG and MEG, three bands
+    of slow fluctuations for fMRI; bands above the Nyquist frequency are left out.
+""",
+    "modality": """
+modality : str | None
+    ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
+""",
+    "block": """
+block : str | None
+    Name of the block; ``None`` where there is only one.
+""",
+    "output": """
+output : str | None
+    One of ``outputs``; ``None`` where there is only one.
+""",
+    "axes": """
+axes : matplotlib.axes.Axes | None
+    Axes to draw in; ``None`` makes a figure.
+
+Returns
+-------
+figure : matplotlib.figure.Figure
+    The figure.
+""",
+    "one_per_modality": """
+axes : sequence of matplotlib.axes.Axes | None
+    One per modality; ``None`` makes a figure.
+
+Returns
+-------
+figure : matplotlib.figure.Figure
+    The figure.
+""",
+    "layout": """
+ch_names : tuple of str
+    Sensors or regions.
+ch_types : tuple of str
+    Their types.
+ch_pos : ndarray, shape (n_channels, 3)
+    Metres, head frame.
+times : ndarray, shape (n_patches,)
+    Centres of the patches in s from the start of a window.
+""",
+    "decoder_errors": """
+TypeError
+    If the estimator is no classifier or regressor.
+""",
+}
+
+fill_evaluation_doc = fill_doc(DOCS)
