@@ -99,7 +99,3 @@ def make_parser():
     add_corpus_commands(commands, [shared])
     add_pretrain_commands(commands, [shared])
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

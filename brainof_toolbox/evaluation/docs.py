@@ -46,10 +46,6 @@ n_jobs : int | None
 verbose : bool | None
     ``True`` shows progress bars on a terminal.
 """,
-    "decoder": """
-estimator : BrainOFClassifier | BrainOFRegressor
-    A fitted estimator, with any adaptation.
-""",
     "fitted": """
 estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
     Fitted; its present network is used, fine-tuned or not.
@@ -58,11 +54,6 @@ estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
 X : object
     Samples in any accepted form, of one montage per modality. Use left-out samples to map what
     generalises.
-""",
-    "X_any": """
-X : object
-    Samples in any accepted form; use left-out samples to measure what generalises. Montages and
-    lengths may differ.
 """,
     "y_or_predicted": """
 y : array-like, shape (n_samples,) | None
@@ -95,15 +86,6 @@ Returns
 figure : matplotlib.figure.Figure
     The figure.
 """,
-    "one_per_modality": """
-axes : sequence of matplotlib.axes.Axes | None
-    One per modality; ``None`` makes a figure.
-
-Returns
--------
-figure : matplotlib.figure.Figure
-    The figure.
-""",
     "layout": """
 ch_names : tuple of str
     Sensors or regions.
@@ -113,10 +95,6 @@ ch_pos : ndarray, shape (n_channels, 3)
     Metres, head frame.
 times : ndarray, shape (n_patches,)
     Centres of the patches in s from the start of a window.
-""",
-    "decoder_errors": """
-TypeError
-    If the estimator is no classifier or regressor.
 """,
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from .._utils.messages import format_table
 from .statistics import correlation, r2
 
 _WIDEST = 32  # letters for the groups left out
@@ -320,14 +321,9 @@ def _readable(folds):
 
 
 def _plain(table):
-    """Format a table as text, words aligned left and numbers right."""
-    columns = []
-    for name in table:
-        cells = [str(name), *table[name].astype(str)]
-        width = max(map(len, cells))
-        is_word = name in ("left out", "estimator", "first", "second", "over")
-        columns.append([cell.ljust(width) if is_word else cell.rjust(width) for cell in cells])
-    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+    """Format a table as text."""
+    words = ("left out", "estimator", "first", "second", "over")
+    return format_table([list(table), *table.itertuples(index=False)], words)
 
 
 def _html(table, caption):

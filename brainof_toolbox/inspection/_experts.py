@@ -89,7 +89,6 @@ def by_modality(batches, batch_size):
                 yield window_tokens(batch, modality, rows), modality
 
 
-@fill_evaluation_doc
 def plot_expert_usage(usage, axes=None):
     """Draw how tokens are distributed: gates by experts, one panel per modality.
 
@@ -97,7 +96,13 @@ def plot_expert_usage(usage, axes=None):
     ----------
     usage : pandas.DataFrame
         From :func:`expert_usage`.
-    %(one_per_modality)s
+    axes : sequence of matplotlib.axes.Axes | None
+        One per modality; ``None`` makes a figure.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The figure.
     """
     modalities = list(dict.fromkeys(usage["modality"]))
     top = usage["share"].max()  # one scale for all panels

@@ -60,7 +60,8 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
 
     Raises
     ------
-    %(decoder_errors)s
+    TypeError
+        If the estimator is no classifier or regressor.
     ValueError
         If it is not fitted, there is one modality only, or ``y`` does not fit ``X``.
 
@@ -99,7 +100,9 @@ def block_contributions(estimator, X, y=None, *, scoring=None):
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
         An estimator fitted with several blocks of features, as by default.
-    %(X_any)s
+    X : object
+        Samples in any accepted form; use left-out samples to measure what generalises. Montages
+        may differ.
     %(y_or_predicted)s
     scoring : str | None
         As for :func:`modality_contributions`.
@@ -112,7 +115,8 @@ def block_contributions(estimator, X, y=None, *, scoring=None):
 
     Raises
     ------
-    %(decoder_errors)s
+    TypeError
+        If the estimator is no classifier or regressor.
     ValueError
         If it is not fitted, there is one block only, or ``y`` does not fit ``X``.
 

@@ -56,7 +56,8 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
 
     Raises
     ------
-    %(decoder_errors)s
+    TypeError
+        If the estimator is no classifier or regressor.
     ValueError
         If it is not fitted or uses other features than latents, samples have several montages,
         or ``y`` does not belong to them.

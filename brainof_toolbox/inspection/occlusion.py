@@ -24,7 +24,8 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
 
     Parameters
     ----------
-    %(decoder)s
+    estimator : BrainOFClassifier | BrainOFRegressor
+        A fitted estimator, with any adaptation.
     %(X)s
     %(y_or_predicted)s
     radius : float
@@ -41,7 +42,8 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
 
     Raises
     ------
-    %(decoder_errors)s
+    TypeError
+        If the estimator is no classifier or regressor.
     ValueError
         If it is not fitted, samples have several montages, or ``y`` does not fit them.
 

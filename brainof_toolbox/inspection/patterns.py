@@ -265,7 +265,8 @@ def patterns(estimator, X):
 
     Raises
     ------
-    %(decoder_errors)s
+    TypeError
+        If the estimator is no classifier or regressor.
     ValueError
         If it is not fitted, uses no explicit features, or outputs do not vary over the samples.
 
