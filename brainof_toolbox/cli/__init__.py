@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 
+from .._utils.logging import kind_of
 from .corpus import add_corpus_commands
 from .decode import add_decode
 from .demo import add_demo
@@ -58,7 +59,7 @@ def main(argv=None):
 def _show(message, shown):
     """Print a warning, unless it differs from an earlier one only in file, names or numbers."""
     text = " ".join(message.split())
-    kind = re.sub(r"\S*[/\\]\S*|\[.*\]|\d", "", text)
+    kind = kind_of(text)
     if kind not in shown:
         shown[kind] = text, set()
         print(f"warning: {text}", file=sys.stderr)

@@ -103,7 +103,8 @@ def _draw(found, title, path):
     FigureCanvasAgg(figure)  # no window, whatever the backend
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (name, comparison) in zip(panels, found.items(), strict=True):
-        comparison.plot(axes).set_title(name)
+        comparison.plot(axes)
+        axes.set_title(name)
     figure.suptitle(title)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

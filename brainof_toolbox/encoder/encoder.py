@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .._utils.logging import progress
+from .._utils.logging import group_warnings, progress
 from .._utils.validation import as_seed, check_number, check_option
 from ..io.images import check_memory
 from ..io.inputs import ReadOptions, count_samples, open_samples
@@ -244,6 +244,7 @@ class Encoder:
         blocks = self.embed_blocks(X, n_jobs=n_jobs, on_error=on_error)
         return np.hstack(list(blocks.values()))
 
+    @group_warnings()
     @isolate_torch()
     def embed_blocks(self, X, *, n_jobs=None, on_error="raise"):
         """Embed samples: a dict of blocks (n_samples, n_columns) float32 by name."""

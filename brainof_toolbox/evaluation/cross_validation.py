@@ -7,7 +7,7 @@ import itertools
 import pandas as pd
 from sklearn.base import is_regressor
 
-from .._utils.logging import warn_once
+from .._utils.logging import group_warnings
 from .docs import fill_evaluation_doc
 from .results import Comparison, points
 from .statistics import sign_flip
@@ -69,14 +69,15 @@ def cross_validate(
 
     Notes
     -----
-    The 95 % interval is a bootstrap over groups, with more than 5 of them and no ``scoring``;
-    else it comes from the folds. Both use Student's t and are widened because folds train on each
-    other's test samples :footcite:p:`nadeau2003inference`. A score of exactly 0 or 1 has the
-    Clopper-Pearson limit for as many groups (or folds). In simulations
-    (``python -m benchmarks.intervals``) intervals hold the expected score in 94 to 99 % of data
-    sets when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one
-    label per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4:
-    the variance between so few subjects is poorly estimated.
+    The 95 % interval is a bootstrap over groups, with more than 5 of them (a jackknife for a
+    ``scoring`` of scikit-learn); else it comes from the folds. It stays within the bounds of the
+    measure. Both use Student's t and are widened because folds train on each other's test samples
+    :footcite:p:`nadeau2003inference`. An accuracy of exactly 0 or 1 has the Clopper-Pearson limit
+    for as many groups (or folds). In simulations (``python -m benchmarks.intervals``) intervals
+    hold the expected score in 94 to 99 % of data sets when labels vary within 4 to 20 subjects,
+    where others hold it in 73 to 96 %. With one label per subject it is 94 to 97 % with 10 or 20
+    subjects, 87 % with 6 and 72 to 78 % with 4: the variance between so few subjects is poorly
+    estimated.
 
     The p-value is ``(1 + n_as_good) / (1 + n_permutations)``
     :footcite:p:`phipson2010permutation`; few groups with one label each have few permutations.
@@ -98,7 +99,7 @@ def cross_validate(
     (0.5, 0.5, 4)
     """
     task = CrossValidation(estimator, X, y, groups, cv, random_state)
-    with warn_once():  # folds repeat each other
+    with group_warnings():  # folds repeat each other
         return task.run(
             estimator,
             scoring,
@@ -172,7 +173,7 @@ def compare(
         raise ValueError("compare got classifiers and regressors: their scores do not compare.")
     first = next(iter(estimators.values()))
     task = CrossValidation(first, X, y, groups, cv, random_state)
-    with warn_once():
+    with group_warnings():
         if baselines:
             from ..baselines import for_data
 

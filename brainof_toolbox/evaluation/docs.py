@@ -7,22 +7,26 @@ from .._utils.docs import fill_doc
 DOCS = {
     "samples": """
 X : object
-    Samples that scikit-learn can index: :class:`mne.Epochs`, a list, records, an array,
-    :class:`~brainof_toolbox.Signals`.
-y : array-like, shape (n_samples,)
-    Labels or continuous targets.
+    Samples: :class:`mne.Epochs`, a list of them (one per subject or montage) whose samples are all
+    their epochs in order, a list of :class:`mne.Evoked`, records, an array,
+    :class:`~brainof_toolbox.Signals`, or anything else that scikit-learn can index.
+y : array-like, shape (n_samples,) | str
+    Labels or continuous targets. A name means a column of ``epochs.metadata`` (or another label
+    that the samples carry), and ``"event"`` the names of events in ``epochs.event_id``.
 """,
     "groups": """
-groups : array-like, shape (n_samples,) | "none" | None
+groups : array-like, shape (n_samples,) | str | None
     Subject of each sample; the run or session when there is one subject only. ``None``
     infers them from ``X``: ``X.groups``, ``X.subject``, a ``subject`` column of
-    ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` treats all samples as
-    independent.
+    ``X.metadata``, ``"subject"`` of each record of a list, ``sub-XX`` in names of files. A name
+    means a column of ``epochs.metadata``; ``"item"`` each item of a list of Epochs, such as one
+    per subject; ``"none"`` treats all samples as independent.
 """,
     "cv": """
 cv : int | splitter | iterable of (train, test) | None
-    ``None``: each group once when there are up to 5, else 5 folds of whole groups (fewer
-    where a class has fewer groups), classes balanced as far as groups allow.
+    ``None``: each group once when there are up to 5, or 7; else 5, 4 or 3 folds with equally
+    many groups, or 5 where no such number divides them (fewer where a class has fewer groups).
+    Classes are balanced as far as groups allow.
 """,
     "scoring": """
 scoring : str | callable | None

@@ -69,6 +69,26 @@ def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
     return float(scores.std() * np.sqrt(n / (n - 1)))
 
 
+def jackknife_error(score, groups):
+    """Return the standard error of a score of all samples: one group left out at a time."""
+    # score(is_kept) -> float, groups (n_samples,).
+    which, names = pd.factorize(groups)
+    values = np.array([score(which != i) for i in range(len(names))])
+    return float(np.sqrt((len(names) - 1) * values.var()))
+
+
+def bounds(scoring):
+    """Return the lowest and highest value of a scorer of scikit-learn, as far as known."""
+    if not isinstance(scoring, str) or scoring.startswith("positive_likelihood"):
+        return -np.inf, np.inf
+    if scoring.startswith("neg_"):
+        return -np.inf, 0.0
+    if scoring in ("r2", "explained_variance") or scoring.startswith("d2_"):
+        return -np.inf, 1.0
+    low = -1.0 if scoring.startswith(("adjusted", "matthews")) else 0.0
+    return low, 1.0
+
+
 def corrected_t_half_width(error, n_units, overlap):
     """Return half the width of a 95 % interval of a cross-validated score."""
     return float(stats.t.ppf(0.975, n_units - 1) * error * np.sqrt(1 + overlap))

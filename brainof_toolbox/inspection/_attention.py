@@ -51,7 +51,7 @@ class LatentAttention:
     channels: np.ndarray
     patches: np.ndarray
 
-    def to_frame(self):
+    def to_dataframe(self):
         """Return all numbers in one table.
 
         Returns

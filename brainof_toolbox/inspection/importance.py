@@ -102,7 +102,7 @@ class Importance:
         """
         return self.parts[choose("modality", modality, self.parts)]
 
-    def to_frame(self):
+    def to_dataframe(self):
         """Return all values in one table.
 
         Returns

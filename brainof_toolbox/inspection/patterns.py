@@ -149,7 +149,7 @@ class Patterns:
         """
         return self.parts[choose("block", block, self.parts)]
 
-    def to_frame(self):
+    def to_dataframe(self):
         """Return all patterns in one table.
 
         Returns
@@ -194,7 +194,7 @@ class Patterns:
         if not len(part.times):
             raise ValueError(
                 f"The block {part.name!r} is no evoked course of EEG or MEG. Use plot() or "
-                "to_frame()."
+                "to_dataframe()."
             )
         maps = part.maps().values()
         data = np.stack([values[self._row(output)] for values in maps], axis=1)

@@ -14,7 +14,8 @@ from sklearn.utils import _safe_indexing
 from .._utils.validation import check_number
 from ..evaluation import Scores, cross_validate
 from ..evaluation.docs import fill_evaluation_doc
-from . import _report_figures as figures
+from ..evaluation.groups import check_target
+from ..io.sample_list import as_samples
 from ._explanation import explain
 
 #: Readable on a phone: figures and tables never push the page wider than the screen.
@@ -108,7 +109,8 @@ def report(
             random_state=random_state,
             return_estimator=True,
         )
-        found = Evaluation(X, np.asarray(y), scores)
+        X = as_samples(X)
+        found = Evaluation(X, check_target(y, X), scores)
         explanation = list(explain(found, n_mapped))
     page = _write(estimator, found, explanation, _count(caught), title)
     page.save(path, overwrite=overwrite, open_browser=False, verbose="error")
@@ -163,14 +165,14 @@ def _write(estimator, found, explanation, warned, title):
     page.add_html(_rows_of(_describe_data(found)), "Data", tags=("data",))
     scores = found.scores
     page.add_html(scores._repr_html_(), "Scores", tags=("scores",))
-    drawn = [("Scores by group", scores.plot().figure, "scores")]
+    drawn = [("Scores by group", scores.plot(), "scores")]
     if found.is_regression:
-        drawn.append(("Predictions", figures.plot_predictions(scores), "predictions"))
+        drawn.append(("Predictions", scores.plot_predictions(), "predictions"))
     else:
-        drawn.append(("Confusion matrix", scores.plot_confusion().figure, "confusion"))
-        drawn.append(("Calibration", figures.plot_calibration(scores), "calibration"))
+        drawn.append(("Confusion matrix", scores.plot_confusion(), "confusion"))
+        drawn.append(("Calibration", scores.plot_calibration(), "calibration"))
     if len(scores.feature_weights):
-        drawn.append(("Weights of features", figures.plot_weights(scores), "weights"))
+        drawn.append(("Weights of features", scores.plot_weights(), "weights"))
     drawn += explanation
     for title, figure, tag in drawn:
         # MNE shears figures of 8.7 inches, which are 869.99 pixels.

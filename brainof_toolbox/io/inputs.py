@@ -13,19 +13,22 @@ import numpy as np
 from .._utils.positions import check_positions
 from ..signals import CHANNEL_TYPES, MODALITIES, PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
+from .averages import epochs_of
 from .bids_recordings import read_bids_recording
 from .image_run import open_run
 from .images import is_image, read_run
 from .labels import subjects_in
 from .recordings import read_recording
 from .records import describe_record, is_record, open_record, read_record
+from .sample_list import SampleList
 from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
 from .splits import describe_later_parts, find_later_parts
 
 ACCEPTED = (
-    "mne.Epochs, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of file paths "
-    "that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, 'subject': '01'}, "
-    "read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with info="
+    "mne.Epochs, mne.Evoked, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of "
+    "file paths that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, 'subject': "
+    "'01'}, read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with "
+    "info="
 )
 
 
@@ -59,6 +62,8 @@ class LazySamples:
 def open_samples(X, options=None):
     """Split ``X`` into lazily read samples."""
     options = options or ReadOptions()
+    if isinstance(X, SampleList):
+        X = X.items
     if _is_column(X) or (isinstance(X, Sequence) and not isinstance(X, (str, bytes))):
         X = list(X)
     if isinstance(X, list):
@@ -147,6 +152,8 @@ def _open_item(item, where, options):
     if isinstance(item, mne.io.BaseRaw):
         read = partial(_read_raw, item, options)
         return LazySamples(1, read, where, is_recording=True, modalities=_modalities(item.info))
+    if isinstance(item, mne.Evoked):
+        item = epochs_of([item], [])
     if isinstance(item, mne.BaseEpochs):
         return _open_epochs(item, where, options)
     raise TypeError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.logging import group_warnings
 from .._utils.validation import check_number, check_option
 from ..signals import PER_SAMPLE, Signals
 from .bids import indices, read_bids
@@ -98,6 +99,7 @@ def group_trials(metadata):
     return np.array(["_".join(row) for row in rows]), f"{varying[-1]}s"
 
 
+@group_warnings()
 def epochs_from_bids(
     root,
     *,
