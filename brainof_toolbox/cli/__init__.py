@@ -36,7 +36,10 @@ exit codes: 0 done, 1 failed (one line on stderr gives the reason), 2 wrong usag
 
 def main(argv=None):
     """Run the command line."""
-    options = make_parser().parse_args(argv)
+    parser = make_parser()
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:  # with the usage of the command, not of all commands
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     shown = {}
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)

@@ -60,10 +60,11 @@ def _print_bundled():
 def _print_checkpoint(path_or_name):
     from dataclasses import asdict
 
+    from ..encoder.backbones import find_checkpoint
     from ..models import load_checkpoint
     from ..models.checkpoint import describe_checkpoints
 
-    checkpoint = load_checkpoint(path_or_name)
+    checkpoint = load_checkpoint(find_checkpoint(path_or_name))
     card = describe_checkpoints().get(checkpoint.name, {}).get("card")
     print(f"checkpoint     {checkpoint.name}\nsha256         {checkpoint.sha256}")
     print(f"parameters     {checkpoint.model.n_parameters():,}")

@@ -40,7 +40,7 @@ def make_network_options():
         help="default: flatten",
     )
     network.add_argument(
-        "--layer", type=int, metavar="N", help="use the latents after N layers (default: all)"
+        "--layer", type=int, metavar="N", help="use the latents after N layers; -1: all (default)"
     )
     network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
     network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")

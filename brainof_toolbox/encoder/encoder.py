@@ -128,7 +128,7 @@ class Encoder:
         self.pooling = check_option("pooling", pooling, POOLINGS)
         self.layer = layer
         if layer is not None:
-            check_number("layer", layer, low=0, integer=True)
+            check_number("layer", layer, integer=True)
         self.window = _check_window(window)
         check_option("missing_positions", missing_positions, ("raise", "placeholder"))
         if masker is not None:
@@ -146,7 +146,7 @@ class Encoder:
         if LATENTS in self.features:
             seed = as_seed(random_state) if checkpoint is None else None
             self.backbone, self.preprocessing = load_backbone(checkpoint, seed)
-            self.backbone.check_layer(self.layer)
+            self.layer = self.backbone.check_layer(self.layer)
             self.checkpoint_info = self.backbone.info
             self.manifest = self.backbone.manifest
             return

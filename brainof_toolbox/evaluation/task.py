@@ -30,7 +30,7 @@ from sklearn.utils.validation import _num_samples
 from .._utils.logging import progress
 from .._utils.validation import check_number
 from ..io.inputs import check_parts
-from ..io.labels import infer_recording_labels, infer_subjects
+from ..io.labels import infer_data_sets, infer_recording_labels, infer_subjects
 from ..io.sample_list import SampleList, as_samples
 from . import statistics as st
 from .fitting import (
@@ -66,6 +66,7 @@ class CrossValidation:
         self.random_state = random_state
         self.is_regression = is_regressor(estimator)
         self.groups = check_groups(groups, X, n_samples)
+        self.datasets = infer_data_sets(X)
         self.subjects, self.recording_labels = infer_subjects(X), infer_recording_labels(X)
         if isinstance(X, SampleList):
             self.recording_labels["item"] = X.item_numbers
@@ -297,7 +298,7 @@ class CrossValidation:
         return (
             ()
             if frozen is None or who is None
-            else find_pretraining_subjects(frozen, in_order(who[tested]))
+            else find_pretraining_subjects(frozen, in_order(who[tested]), self.datasets)
         )
 
     def _permuted(self, estimator, X, scoring, n_permutations, n_jobs, verbose):
@@ -390,7 +391,8 @@ def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
         kept = _predict(estimator, task.classes, X_test, bool(keep), scoring is not None)
     if keep:
         who = task.groups if task.subjects is None else task.subjects
-        seen = () if who is None else find_pretraining_subjects(estimator, in_order(who[test]))
+        named = () if who is None else in_order(who[test])
+        seen = find_pretraining_subjects(estimator, named, task.datasets)
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         kept |= {"seen": seen, "feature_weights": getattr(last, "feature_weights_", None)}
         kept["estimator"] = estimator if "estimator" in keep else None

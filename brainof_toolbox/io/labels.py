@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..signals import PER_SAMPLE, PairedSignals
-from .bids_names import find_label
+from .bids_names import find_label, name_data_set
 from .sample_list import SampleList
 
 
@@ -23,6 +24,21 @@ def infer_recording_labels(X):
     # -> recording_labels (n_samples,).
     found = {name: _named_by_all(X, name) for name in PER_SAMPLE if name != "subject"}
     return {name: values for name, values in found.items() if values is not None}
+
+
+def infer_data_sets(X):
+    """Return the names of the BIDS data sets that records, paths and epochs of files are of."""
+    items = X.items if isinstance(X, SampleList) else X
+    if isinstance(items, str | pd.DataFrame | np.ndarray) or not isinstance(items, Sequence):
+        return ()
+    files = {}
+    for item in items:
+        for value in item.values() if isinstance(item, dict) else [item]:
+            value = getattr(value, "fpath", getattr(value, "filename", value))
+            if isinstance(value, str | os.PathLike):
+                files[os.path.dirname(value)] = None
+    names = {name_data_set(folder): None for folder in files}
+    return tuple(name for name in names if name is not None)
 
 
 def subjects_in(item, n_samples):
