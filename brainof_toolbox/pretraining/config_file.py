@@ -67,7 +67,7 @@ def add_run_options(parser):
     resume.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the newest valid checkpoint; a finished run, if total_steps is larger now",
+        help="go on from the newest valid checkpoint; after the end with a larger total_steps",
     )
     resume.add_argument(
         "--resume-or-begin",

@@ -147,9 +147,8 @@ class RunDirectory:
         if list_steps(self.checkpoints):
             raise FileExistsError(
                 errno.EEXIST,
-                "There is a pretraining run already: continue it with resume=True (--resume of brainof "
-                "pretrain), or choose "
-                "another output_dir",
+                "There is a pretraining run already: continue it with resume=True (--resume of "
+                "brainof pretrain), or choose another output_dir",
                 str(self.path),
             )
         # A run that was stopped before its first checkpoint holds nothing worth keeping.

@@ -463,7 +463,7 @@ def test_only_the_latest_are_kept(tmp_path):
 
 
 def test_a_finished_run_goes_on_with_more_steps(tmp_path):
-    """Along the schedule of the longer run, from the weights it ended with; not from its middle."""
+    """From the weights it ended with, along the longer schedule; not from its middle."""
     first = pretrain_micro(tmp_path / "run", 2)
     with pytest.raises(ValueError, match="total_steps: 2 -> 1"):
         pretrain_micro(tmp_path / "run", 1, resume=True)
