@@ -7,7 +7,8 @@ from .._utils.docs import fill_doc
 DOCS = {
     "checkpoint": """
 checkpoint : path-like | str | ReleasedBrainOF | None
-    Name of a bundled checkpoint, a checkpoint directory, or ``"hf://owner/name@revision"``.
+    Name of a bundled checkpoint, a checkpoint directory, the folder of a pretraining run (its
+    latest checkpoint), or ``"hf://owner/name@revision"``.
     ``"brainof-tiny"`` comes with the package; its model card describes the training
     (``brainof info``). :func:`~brainof_toolbox.models.load_release` wraps the authors' weights.
     ``None``: untrained weights drawn from ``random_state``, with a warning.
@@ -52,8 +53,8 @@ pooling : str
 """,
     "layer": """
 layer : int | None
-    Use the latents after this many layers of the backbone: 0 before the first, ``None`` after
-    the last. A grid search can choose it.
+    Use the latents after this many layers of the backbone: 0 before the first, ``None`` or -1
+    after the last, -2 before the last. A grid search can choose it.
 """,
     "window": """
 window : float | dict of str -> float | None

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.logging import group_warnings
 from .._utils.validation import as_seed, check_option
 from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
@@ -45,6 +46,7 @@ class SupervisedBrainOF(BaseBrainOF):
     __metadata_request__fit = {"groups": True, "sample_weight": True}
     __metadata_request__partial_fit = {"sample_weight": True}
 
+    @group_warnings()
     @fill_estimator_doc
     def fit(self, X, y, groups=None, sample_weight=None):
         """Fit to samples with targets.
