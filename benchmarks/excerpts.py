@@ -18,14 +18,15 @@ from brainof_toolbox.io.channels import template_montage
 from .lib.sets import data_dir
 from .suite.people import read_splits
 
-_TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+# Cz of the source has three to ten times the level of its neighbours.
+_TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 _MORE = "FCz C1 C2 CPz PO7 PO8 POz Oz".split()
 _MOTOR = [f"{row}{at}" for row in ("FC", "C", "CP") for at in "5 3 1 z 2 4 6".split()]
 _FLAT = (4, 9, 11)  # parcels outside the field of view of some people
 
 
 def cut_pictures(root, out):
-    """Cut epochs of the visual task: 27 electrodes, 128 Hz, steps of 0.1 µV."""
+    """Cut epochs of the visual task: 26 electrodes, 128 Hz, steps of 0.1 µV."""
     folder, parts = root / "eeg-visual-object", []
     left_out = read_splits()[folder.name]["earlier"]
     table = pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")

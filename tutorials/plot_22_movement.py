@@ -4,7 +4,7 @@ Left or right fist: decoding a rhythm within one subject
 
 One person opens and closes the left or the right fist. Movements suppress the mu rhythm over the
 opposite hand area. The page maps this in the recordings, decodes the side with whole runs left
-out, and shows a case in which a classical decoder is the better choice.
+out, and shows how little 45 trials can decide between decoders.
 """
 
 # %%
@@ -52,7 +52,7 @@ maps = {
 for panel, (title, values) in zip(axes, maps.items()):
     mask = np.isin(epochs.ch_names, ["C3", "C4"])
     picture, _ = mne.viz.plot_topomap(
-        values, epochs.info, axes=panel, show=False, cmap="RdBu_r", vlim=(-5, 5), mask=mask
+        values, epochs.info, axes=panel, show=False, cmap="RdBu_r", vlim=(-3, 3), mask=mask
     )
     panel.set_title(title)
 _ = plt.colorbar(picture, ax=axes, shrink=0.7, label="8 to 13 Hz, dB")
@@ -96,11 +96,12 @@ print(
 # %%
 # Which decoder
 # -------------
-# Within one subject and one cap, spatial filters that are fitted to the two classes (common
-# spatial patterns) are made for this effect, and need no fixed places. The latents of the network
-# alone are near chance, because they hardly represent left against right (:doc:`/features`). With
-# 45 movements and three runs, none of the differences is significant: three runs have no paired
-# p-value below 0.25. See :doc:`/which_decoder`.
+# The map has the expected form: power falls over C4 with the left fist, over C3 with the right.
+# Most decoders are above chance in every run. Which of them is best cannot be decided: three runs
+# have no paired p-value below 0.25, and the order changes with the electrodes. Here, with 27 of
+# them over the motor cortex and the average reference, the default decoder has the highest mean.
+# In the suite, with all 64 and the same trials, common spatial patterns have 0.69 and the default
+# 0.62 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
 #
 # References
 # ----------

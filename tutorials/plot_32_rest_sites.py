@@ -35,7 +35,8 @@ people.groupby("site").agg(
 # The scanner in the raw data
 # ---------------------------
 # Mean correlation of every two regions, regions in the order of their networks. Left, the mean of
-# all people. Middle and right, the difference of two sites and of women and men, on one scale.
+# all people. Middle and right, the difference of two sites and of women and men, on one scale:
+# the scanners differ in broad stripes, women and men hardly.
 order = np.argsort(parcels["network"].to_numpy(), kind="stable")
 networks = parcels["network"].to_numpy()[order]
 connectivity = np.array([np.corrcoef(series[who][order]) for who in people.index])
@@ -102,7 +103,7 @@ years
 # %%
 # Beside a classical decoder
 # --------------------------
-# On the same folds. Few groups give wide intervals: three sites.
+# On the same folds. The network gets no weight: latents have a share of 0.
 from brainof_toolbox import compare
 
 decoders = {"Brain-OF": BrainOFClassifier(), "no network": decoder}
