@@ -45,7 +45,13 @@ extensions = [
     "command_help",
     "plain_summaries",
 ]
-exclude_patterns = ["_build", "_templates", "generated/backreferences", "**/GALLERY_HEADER.rst"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    "data",
+    "generated/backreferences",
+    "**/GALLERY_HEADER.rst",
+]
 templates_path = ["_templates"]
 root_doc = "index"
 default_role = "code"
