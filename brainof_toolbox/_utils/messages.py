@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-__all__ = ["and_more", "describe_errors", "join_some", "name_place"]
+__all__ = ["and_more", "describe_errors", "format_table", "join_some", "name_place"]
 
 
 def and_more(count, limit):
@@ -37,3 +37,14 @@ def describe_errors(message, advice=""):
         raise
     except Exception as error:
         raise ValueError(f"{message} ({type(error).__name__}: {error}).{advice}") from error
+
+
+def format_table(rows, words):
+    """Format rows of cells, the first of them titles; columns of ``words`` are aligned left."""
+    columns = []
+    for title, *cells in zip(*rows, strict=True):
+        cells = [str(cell) for cell in (title, *cells)]
+        width = max(map(len, cells))
+        align = str.ljust if title in words else str.rjust
+        columns.append([align(cell, width) for cell in cells])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))

@@ -25,6 +25,19 @@ def read_averages(path, allow_maxshield, notes):
             f"{sum(others.values())} of {len(evokeds)} data sets are no averages and are "
             f"left out: {counts}."
         )
+    return epochs_of(averages, notes)
+
+
+def epochs_of(averages, notes):
+    """Return averages as epochs, one each; append warnings to ``notes``."""
+    import mne
+
+    for evoked in averages:
+        if evoked.kind not in _SIGNALS:
+            raise ValueError(
+                f"The Evoked {evoked.comment!r} is no average, but of kind {evoked.kind!r}. "
+                "Leave it out."
+            )
     _check_alike(averages)
     return mne.EpochsArray(
         [evoked.data for evoked in averages],

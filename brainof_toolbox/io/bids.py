@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.logging import warn
+from .._utils.logging import group_warnings, warn
 from .._utils.validation import check_option
 from ..signals import PER_SAMPLE
 from .bids_files import (
@@ -159,6 +159,7 @@ def _as_text(value):
         return repr(value)
 
 
+@group_warnings()
 def read_bids(
     root,
     *,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.logging import group_warnings
 from .bad_spans import leave_out_channels
 from .bids import read_bids
 from .bids_events import Dropped, choose_events, common_duration, find_events, read_events
@@ -16,6 +17,7 @@ from .image_trials import cut_runs
 from .trials import Trials, check_span, make_metadata, refuse_together
 
 
+@group_warnings()
 def epochs_from_bids(
     root,
     *,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.logging import group_warnings
 from ..signals import PER_SAMPLE
 from .bids_events import Dropped, choose_events, read_events
 from .bids_names import parse
@@ -18,6 +19,7 @@ from .trials import Trials, check_span, make_metadata, refuse_together
 _MIN_VOLUMES = 2
 
 
+@group_warnings()
 def epochs_from_nifti(
     imgs,
     events,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.files import sha256_of
-from .._utils.logging import warn
+from .._utils.logging import group_warnings, warn
 from .._utils.messages import and_more, name_place
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
@@ -26,6 +26,7 @@ __all__ = ["MAX_VOXELS", "from_nifti", "is_image", "read_run"]
 _NOT_IN_KEY = ("memory", "memory_level", "verbose", "reports", "n_jobs", "cmap")
 
 
+@group_warnings()
 def from_nifti(
     imgs,
     *,

@@ -13,17 +13,20 @@ from .._utils.messages import name_place
 from .._utils.positions import check_positions
 from ..signals import CHANNEL_TYPES, MODALITIES, PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
+from .averages import epochs_of
 from .image_run import open_run
 from .images import is_image, read_run
 from .labels import subjects_in
 from .records import describe_record, is_record, load_recording, open_record, read_record
+from .sample_list import SampleList
 from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
 from .splits import describe_later_parts, find_later_parts
 
 ACCEPTED = (
-    "mne.Epochs, mne.io.Raw, a 4-D or 3-D image, Signals, PairedSignals, a list of them, of paths "
-    "that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, 'subject': '01'}, "
-    "read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with info="
+    "mne.Epochs, mne.Evoked, mne.io.Raw, a 4-D or 3-D image, Signals, PairedSignals, a list of "
+    "them, of file paths that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, "
+    "'subject': '01'}, read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, "
+    "n_times) with info="
 )
 
 
@@ -57,7 +60,7 @@ class LazySamples:
 def open_samples(X, options=None):
     """Split ``X`` into lazily read samples."""
     options = options or ReadOptions()
-    X = _as_list(X)
+    X = _as_list(X.items if isinstance(X, SampleList) else X)
     if isinstance(X, list):
         if X and isinstance(X[0], LazySamples):
             return X
@@ -150,8 +153,8 @@ def _open_recording(item, where, options):
     if isinstance(item, mne.io.BaseRaw):
         read = _whole(from_raw, item, missing_positions=places)
         samples = LazySamples(1, read, where, is_recording=True)
-    elif isinstance(item, mne.BaseEpochs):
-        epochs = item
+    elif isinstance(item, (mne.BaseEpochs, mne.Evoked)):
+        epochs = epochs_of([item], []) if isinstance(item, mne.Evoked) else item
         if not getattr(epochs, "_bad_dropped", True):
             epochs = epochs.copy().drop_bad(verbose="error")
         n_epochs = len(epochs)

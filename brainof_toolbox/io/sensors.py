@@ -13,6 +13,7 @@ from .._utils.validation import check_number
 from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
 from .amplitude import Levels, raise_error
+from .averages import epochs_of
 from .bad_spans import good_spans, leave_out_channels
 from .channels import pick_channels, sensor_geometry
 from .edf import stated_highpass
@@ -24,16 +25,18 @@ def from_epochs(epochs, *, missing_positions="raise"):
 
     Parameters
     ----------
-    epochs : mne.BaseEpochs
-        Epochs, loaded or on disk. They are not changed.
+    epochs : mne.BaseEpochs | mne.Evoked | list of these
+        Epochs, loaded or on disk, or averages. They are not changed.
     missing_positions : str
         ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
         placeholder positions by their order.
 
     Returns
     -------
-    signals : Signals | PairedSignals
+    signals : Signals | PairedSignals | list of these
         Shape (n_epochs, n_channels, n_times), SI units; paired when EEG and MEG are both there.
+        One sample for an average. For a list, all samples in order if items share montage, rate
+        and length; else one entry per item.
 
     Raises
     ------
@@ -49,6 +52,15 @@ def from_epochs(epochs, *, missing_positions="raise"):
     >>> from_epochs(make_epochs(n_epochs=4, n_channels=8))
     <Signals | eeg, 4 samples x 8 channels (eeg) x 256 times at 128 Hz, 2 s>
     """
+    import mne
+
+    if isinstance(epochs, list | tuple):
+        parts = [from_epochs(one, missing_positions=missing_positions) for one in epochs]
+        is_plain = all(isinstance(part, Signals) for part in parts)
+        is_alike = is_plain and len({part.signature for part in parts}) == 1
+        return Signals.concatenate(parts) if is_alike else parts
+    if isinstance(epochs, mne.Evoked):
+        epochs = epochs_of([epochs], [])
     return read_epochs(epochs, missing_positions=missing_positions)
 
 
