@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .._utils.files import replace_file
-from .._utils.logging import progress, warn
+from .._utils.logging import group_warnings, progress, warn
 from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
@@ -30,6 +30,7 @@ from .recording_writer import read_part
 _PACKAGES = ("brainof_toolbox", "mne", "nilearn", "numpy", "scipy")
 
 
+@group_warnings()
 def build_corpus(
     sources,
     directory,

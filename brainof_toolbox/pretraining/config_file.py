@@ -65,7 +65,9 @@ def add_run_options(parser):
     parser.add_argument("config", metavar="CONFIG", help="TOML file of the run")
     resume = parser.add_mutually_exclusive_group()
     resume.add_argument(
-        "--resume", action="store_true", help="go on from the newest valid checkpoint"
+        "--resume",
+        action="store_true",
+        help="go on from the newest valid checkpoint; after the end with a larger total_steps",
     )
     resume.add_argument(
         "--resume-or-begin",

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.subjects import add_data_set
 from .._utils.validation import check_option
 from ..models.config import MODALITY_CODES
 from .format import (
@@ -76,7 +77,7 @@ class Corpus:
     window : dict
         Longest sample: ``"eeg"`` and ``"meg"`` in s, ``"fmri"`` in volumes.
     datasets, subjects, licences : tuple of str
-        Names of the datasets, hashes of the subjects, licences; each once.
+        Names of the datasets, hashes of the subjects with their dataset, licences; each once.
     skipped : list of dict
         ``"dataset"``, ``"name"`` and ``"reason"`` of recordings that could not be used.
     n_empty_windows : int
@@ -309,7 +310,8 @@ class Corpus:
         self.entries = tuple(entries)
         self._first = np.cumsum([0, *(entry.n_samples for entry in self.entries)])
         self.datasets = _unique(entry.dataset for entry in self.entries)
-        self.subjects = tuple(sorted(_unique(entry.subject for entry in self.entries)))
+        named = [entry for entry in self.entries if entry.subject is not None]
+        self.subjects = tuple(sorted({add_data_set(e.subject, e.dataset) for e in named}))
         self.licences = tuple(sorted(_unique(entry.licence for entry in self.entries)))
 
     @staticmethod

@@ -70,7 +70,9 @@ def pretrain(
     A resumed run must have the same corpus, network, seed, length and configuration. Free are
     ``save_every``, ``device``, and of ``training``: ``compile``, ``checkpoint_activations``,
     ``strategy``, ``save_average``, ``n_workers``, ``log_every``, ``keep_latest_k``,
-    ``max_loss_ratio`` and ``tensorboard``.
+    ``max_loss_ratio`` and ``tensorboard``. A run that has ended can be resumed with a larger
+    ``total_steps``: it goes on along the learning rates of the longer run, which are higher than
+    those it ended with, so that its result is not that of a run of this length from the start.
 
     Parameters
     ----------

@@ -88,6 +88,12 @@ def latest_checkpoint(output_dir):
     return find_latest(output_dir).path
 
 
+def is_run(path):
+    """Return whether a folder is that of a pretraining run, rather than a checkpoint."""
+    path = Path(path)
+    return (path / CHECKPOINTS).is_dir() and not (path / FILES[0]).exists()
+
+
 def find_latest(output_dir):
     """Find the newest checkpoint that is whole, and read its record."""
     folder = Path(os.path.abspath(output_dir)) / CHECKPOINTS
@@ -102,7 +108,8 @@ def find_latest(output_dir):
     raise FileNotFoundError(
         errno.ENOENT,
         f"A valid checkpoint of a pretraining run is needed here, found {found}. Name the "
-        f"output_dir of a run that has saved, or start afresh with resume=False in another one",
+        f"output_dir of a run that has saved, or begin a new one without resume=True (--resume of "
+        f"brainof pretrain)",
         str(folder),
     )
 
@@ -152,8 +159,8 @@ class RunDirectory:
         if list_steps(self.checkpoints):
             raise FileExistsError(
                 errno.EEXIST,
-                "There is a pretraining run already: continue it with resume=True, or choose "
-                "another output_dir",
+                "There is a pretraining run already: continue it with resume=True (--resume of "
+                "brainof pretrain), or choose another output_dir",
                 str(self.path),
             )
         # A run that was stopped before its first checkpoint holds nothing worth keeping.
@@ -180,7 +187,10 @@ class RunDirectory:
 
     def _resume(self, run):
         saved = find_latest(self.path)
-        differences = list_differences(saved.record["run"], run)
+        before = saved.record["run"]
+        if saved.step == before["total_steps"] < run["total_steps"]:
+            before = {**before, "total_steps": run["total_steps"]}  # a finished run goes on
+        differences = list_differences(before, run)
         if differences:
             raise ValueError(
                 f"The run in {self.path} cannot be resumed, as it was started with other "
