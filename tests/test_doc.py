@@ -19,7 +19,7 @@ import brainof_toolbox
 ROOT = Path(__file__).resolve().parent.parent
 DOC = ROOT / "doc"
 PAGES = sorted(DOC.glob("*.rst"))
-SCRIPTS = [*sorted((ROOT / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]
+SCRIPTS = sorted(p for f in ("tutorials", "examples") for p in (ROOT / f).rglob("plot_*.py"))
 ROOMS = ("datasets", "estimators", "evaluation", "features", "inspection", "io", "models")
 ROOMS += ("baselines", "pretraining")
 WITH_EXAMPLES = sorted(
@@ -109,7 +109,7 @@ def test_scripts_have_a_title_and_text(path):
 
 def test_numbers_of_scripts_are_unique():
     for folder in ("tutorials", "examples"):
-        numbers = [path.name[5:7] for path in SCRIPTS if path.parent.name == folder]
+        numbers = [path.name[5:7] for path in SCRIPTS if path.relative_to(ROOT).parts[0] == folder]
         assert numbers and len(numbers) == len(set(numbers))
 
 

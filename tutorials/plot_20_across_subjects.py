@@ -14,6 +14,8 @@ shuffled.
 # Simulated: 40 s of EEG per subject, blocks of rest and task, cut into windows of 2 s. Subjects
 # differ in the size of the head and in the strength and frequency of their rhythms. ``metadata``
 # holds the subject of each window; all functions below use it.
+
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 import mne
 import numpy as np

@@ -50,6 +50,7 @@ decoders["LoRA"] = lora.fit(*train, groups=subject[~is_test])
 # %%
 # Losses by epoch; epoch 0 is the frozen network. The weights with the lowest validation loss are
 # kept.
+# sphinx_gallery_thumbnail_number = 2
 _ = lora.plot_history()
 
 # %%

@@ -123,9 +123,6 @@ head : str
     ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units.
 """,
     "training": """
-head : str
-    ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units. Training
-    starts from the head of a probe.
 max_epochs : int
     Largest number of passes over the training data.
 patience : int
@@ -159,10 +156,11 @@ X : object
 }
 #: Parameters of the way from samples to rows, in the order of the signatures.
 _WAY = ("pooling", "layer", "window", "info", "masker", "memory", "missing_positions")
-for _title, _first in (
-    ("encoder_parameters", ("features",)),
-    ("decoder_parameters", ("features_auto", "align")),
+for _title, _names in (
+    ("encoder_parameters", ("features", *_WAY)),
+    ("decoder_parameters", ("features_auto", "align", *_WAY)),
+    ("running", ("batch_size", "device", "random_state", "verbose")),
 ):
-    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in (*_first, *_WAY))
+    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in _names)
 
 fill_estimator_doc = fill_doc(DOCS)

@@ -58,9 +58,7 @@ def _labels_in(item, n_samples, name):
 def _named_by_all(X, name):
     """Return a label of each sample; None unless every sample has it."""
     values = named(X, name)
-    if values is None or len(values) == 0 or pd.isna(values).any():
-        return None
-    return values
+    return None if values is None or len(values) == 0 or pd.isna(values).any() else values
 
 
 def named(X, name="subject"):

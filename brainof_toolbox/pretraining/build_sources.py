@@ -148,7 +148,7 @@ def _expand(source, where, bids):
 def _of_object(item, where, dataset):
     import mne
 
-    from ..io.image_checks import is_image
+    from ..io.images import is_image
     from ..io.records import describe_record, is_record
     from ..signals import PairedSignals, Signals
 

@@ -26,7 +26,20 @@ from .._utils.files import remove, replace_file, sha256_of
 from .._utils.logging import warn
 from .._utils.unique import load_json
 from ..models.checkpoint import FILES
-from ._identity import FORMAT_VERSION, list_differences
+
+FORMAT_VERSION = 1
+#: Fields of the configuration that change no result, or that may change underway.
+FREE = (
+    "compile",
+    "checkpoint_activations",
+    "strategy",
+    "save_average",
+    "n_workers",
+    "log_every",
+    "keep_latest_k",
+    "max_loss_ratio",
+    "tensorboard",
+)
 
 RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
 RECORD = "training.json"
@@ -238,3 +251,22 @@ def _delete(path):
     gone = path.with_name(f".{path.name}.removing")
     os.rename(path, gone)
     remove(gone)
+
+
+def list_differences(old, new, name=""):
+    """Compare two descriptions of runs."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        if name == "training." and key in FREE:
+            continue
+        one, other = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += list_differences(one, other, f"{name}{key}.")
+        elif one != other:
+            found.append(f"{name}{key}: {_short(one)} -> {_short(other)}")
+    return found
+
+
+def _short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

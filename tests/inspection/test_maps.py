@@ -8,7 +8,7 @@ import pytest
 
 from brainof_toolbox.datasets import make_info
 from brainof_toolbox.inspection.importance import Importance, PartImportance
-from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.atlases import default_parcellation
 from brainof_toolbox.io.regions import mni_to_head
 from brainof_toolbox.io.sensors import from_array
 

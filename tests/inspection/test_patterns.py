@@ -16,7 +16,7 @@ from brainof_toolbox import (
 from brainof_toolbox.datasets import make_epochs, make_study
 from brainof_toolbox.features import Covariance
 from brainof_toolbox.inspection import patterns
-from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.atlases import default_parcellation
 from brainof_toolbox.io.sensors import from_array
 
 EXPLICIT = {"features": "explicit"}
