@@ -60,9 +60,9 @@ X : object
     generalises.
 """,
     "y_or_predicted": """
-y : array-like, shape (n_samples,) | None
-    Targets of the samples. ``None`` takes the estimator's own predictions, from all of the input,
-    as targets.
+y : array-like, shape (n_samples,) | str | None
+    Targets of the samples, or the name of a column of ``epochs.metadata``. ``None`` takes the
+    estimator's own predictions, from all of the input, as targets.
 """,
     "bands": """
 bands : dict of str -> (float, float) | None
