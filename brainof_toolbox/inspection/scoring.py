@@ -15,7 +15,9 @@ from .._utils.validation import choose
 from ..encoder.blocks import LATENTS
 from ..encoder.windows import SampleMeans
 from ..estimators.targets import check_targets
+from ..evaluation.groups import check_target
 from ..io.inputs import count_samples
+from ..io.sample_list import as_samples
 from ..models import BrainOFConfig
 from ..signals import MODALITIES
 from .hiding import has_input, hide_in_batch, hide_in_blocks, take_tokens
@@ -132,6 +134,7 @@ def prepare(estimator, X, y, *, is_one_montage=True):
     reader, samples = decoder.reader, encoder.samples(X)
     batches = list(encoder.windows(samples))
     if y is not None:
+        y = check_target(y, as_samples(X))
         y = check_targets(y, count_samples(samples), type(estimator).__name__)
         targets = estimator.targets_.encode(y)
     if is_one_montage:
