@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from contextlib import contextmanager
@@ -11,17 +12,18 @@ from contextvars import ContextVar
 logger = logging.getLogger("brainof_toolbox")
 #: Packages skipped when a warning is attributed to a line of the user.
 _BETWEEN = ("brainof_toolbox", "contextlib", "joblib", "sklearn", "tqdm")
-#: Warnings emitted since :func:`warn_once` began; None outside of it.
-_EMITTED = ContextVar("emitted", default=None)
+#: Warnings collected since :func:`group_warnings` began; None outside of it.
+_GROUP = ContextVar("group", default=None)
+#: What differs between warnings of one kind: paths, lists, quoted names, numbers.
+_PARTICULAR = re.compile(r"\S*[/\\]\S*|\[[^\]]*\]|(?<!\w)'[^']*'(?!\w)|\d")
 
 
 def warn(message, category=RuntimeWarning):
     """Emit a warning at the user's line, the first outside this and the skipped packages."""
-    emitted = _EMITTED.get()
-    if emitted is not None:
-        if message in emitted:
-            return
-        emitted.add(message)
+    group = _GROUP.get()
+    if group is not None and group.sink == _sink() and _action(message, category) != "error":
+        group.add(message, category)
+        return
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and _root(frame) in _BETWEEN:
         frame, level = frame.f_back, level + 1
@@ -29,17 +31,51 @@ def warn(message, category=RuntimeWarning):
 
 
 @contextmanager
-def warn_once():
-    """Emit each warning of the package once within this context."""
-    # Python's own filter is reset whenever a library changes the filters.
-    if _EMITTED.get() is not None:
+def group_warnings():
+    """Emit one warning of each kind when the context ends, with the number of the others."""
+    if _GROUP.get() is not None:
         yield
         return
-    token = _EMITTED.set(set())
+    group = _Group()
+    token = _GROUP.set(group)
     try:
         yield
     finally:
-        _EMITTED.reset(token)
+        _GROUP.reset(token)
+        for (_, category), (first, *others) in group.found.items():
+            count = f"{len(others)} more warning{'s' if len(others) > 1 else ''} of this kind"
+            warn(f"{first} (and {count})" if others else first, category)
+
+
+class _Group:
+    """Warnings by kind, each text once."""
+
+    def __init__(self):
+        self.found, self.sink = {}, _sink()
+
+    def add(self, message, category):
+        if _action(message, category) != "ignore":
+            texts = self.found.setdefault((kind_of(message), category), [])
+            if message not in texts:
+                texts.append(message)
+
+
+def kind_of(message):
+    """Return a warning without what is particular to a file, a channel or a number."""
+    return _PARTICULAR.sub("", " ".join(message.split()))
+
+
+def _sink():
+    """Return what shows warnings now: a nested recorder gets them at once."""
+    return warnings.showwarning, getattr(warnings, "_showwarnmsg_impl", None)
+
+
+def _action(message, category):
+    """Return what the filters do with a warning of this package."""
+    for action, text, kind, module, _ in warnings.filters:
+        if module is None and issubclass(category, kind) and (not text or text.match(message)):
+            return action
+    return "default"
 
 
 def _root(frame):

@@ -26,6 +26,13 @@ def check_option(parameter, value, allowed, extra=""):
     return value
 
 
+def choose(parameter, value, allowed):
+    """Return ``value`` if it is one of ``allowed``; None means the only one."""
+    if value is None and len(allowed) > 1:
+        raise ValueError(f"Name the {parameter}: there are {', '.join(allowed)}.")
+    return check_option(parameter, next(iter(allowed)) if value is None else value, tuple(allowed))
+
+
 def check_number(parameter, value, *, low=None, high=None, integer=False, low_open=False):
     """Return ``value`` if it is a finite number within its bounds, else raise."""
     kind = numbers.Integral if integer else numbers.Real

@@ -10,7 +10,9 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.unique import refuse_repeated
+from ..evaluation.groups import event_names
 from ..io.bids_names import subject_of
+from ..io.sample_list import SampleList
 from .options import is_bids_root, read_root, read_trials, refuse_reader_options, time_span
 
 
@@ -132,25 +134,13 @@ def _read(file, options):
 
 
 def _read_epochs(files, options):
-    from ..io import from_epochs
-    from ..signals import Signals
-
-    parts, y, sources = [], [], []
+    X, sources = [], []
     for file in files:
-        epochs = cut_epochs(file, options)
-        refuse_repeated(epochs.event_id.values(), f"{file}: names of events share codes")
-        names = {code: name for name, code in epochs.event_id.items()}
-        parts.append(from_epochs(epochs, missing_positions=options.missing_positions))
-        y.extend(names[code] for code in epochs.events[:, 2])
-        sources.extend([file] * len(epochs))
+        X.append(cut_epochs(file, options))
+        refuse_repeated(X[-1].event_id.values(), f"{file}: names of events share codes")
+        sources += [file] * len(X[-1])
     groups, grouping = groups_of(sources, options.groups)
-    if len(parts) == 1:
-        X = parts[0]
-    elif all(isinstance(p, Signals) for p in parts) and len({p.signature for p in parts}) == 1:
-        X = Signals.concatenate(parts)
-    else:
-        X = [part[i] for part in parts for i in range(len(part))]
-    return DecodingData(X, np.array(y), groups, grouping)
+    return DecodingData(X, event_names(SampleList(X)), groups, grouping)
 
 
 def cut_epochs(file, options):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .decode import decoder_name, format_scores, score
 from .decoding_data import DecodingData
-from .options import add_checkpoint_option
+from .options import add_checkpoint_option, add_command
 
 _FISTS = {"T1": "left", "T2": "right"}
 #: Modalities of the simulated recordings by their heading.
@@ -18,15 +18,18 @@ VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmr
 
 def add_demo(commands, parents):
     """Add the command to the parsers of commands."""
-    demo = commands.add_parser(
-        "demo", parents=parents, help="decode example recordings and draw the scores"
+    demo = add_command(
+        commands,
+        "demo",
+        lambda options: run_demo(options.data, options.figure, options.checkpoint),
+        parents,
+        help="decode example recordings and draw the scores",
     )
     demo.add_argument(
         "--data", help="folder of EEG recordings (default: BRAINOF_DATA, else simulated)"
     )
     demo.add_argument("--figure", default="brainof_demo.png", help="file for the figure")
     add_checkpoint_option(demo)
-    demo.set_defaults(run=lambda found: run_demo(found.data, found.figure, found.checkpoint))
 
 
 def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", show=print):
@@ -100,7 +103,8 @@ def _draw(found, title, path):
     FigureCanvasAgg(figure)  # no window, whatever the backend
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (name, comparison) in zip(panels, found.items(), strict=True):
-        comparison.plot(axes).set_title(name)
+        comparison.plot(axes)
+        axes.set_title(name)
     figure.suptitle(title)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

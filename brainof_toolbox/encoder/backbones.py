@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 
 import safetensors.torch
 import torch
@@ -17,6 +18,7 @@ from ..models import BrainOF, BrainOFConfig, load_checkpoint
 from ..models.checkpoint import find_bundled, known_checkpoints, read_checkpoint_config
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
+from ..pretraining.run_dir import is_run, latest_checkpoint
 from .tokens import batch_tokens, n_pooled, pool
 
 __all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "load_preprocessing"]
@@ -87,10 +89,12 @@ class BrainOFBackbone(TokenBackbone):
         return state
 
     def check_layer(self, layer):
-        """Refuse a layer that the network does not have."""
-        if layer is not None:
-            high = self.config.n_layers
-            check_number("layer", layer, low=0, high=high, integer=True)
+        """Return the number of layers to use, None for all; negative ones count from the last."""
+        if layer in (None, -1):
+            return None
+        n_layers = self.config.n_layers
+        check_number("layer", layer, low=-n_layers - 1, high=n_layers, integer=True)
+        return layer + n_layers + 1 if layer < 0 else layer
 
     def n_columns(self, pooling):
         """Return the number of features of a sample."""
@@ -129,7 +133,7 @@ class ReleasedBackbone:
 
     def check_layer(self, layer):
         """Refuse any layer but the last."""
-        if layer is not None:
+        if layer not in (None, -1):
             raise ValueError("Released weights are used whole: they need layer=None.")
 
     def n_columns(self, pooling):
@@ -164,6 +168,7 @@ def load_backbone(checkpoint, seed):
         info = {"name": None, "sha256": None, "step": 0, "parameters": network.n_parameters()}
         info |= {"corpus": "none (untrained)", "licence": None}
         return BrainOFBackbone(network, f"untrained, seed {seed}", info, {}), Preprocessing()
+    checkpoint = find_checkpoint(checkpoint)
     loaded = load_checkpoint(checkpoint)
     manifest = loaded.manifest
     info = {
@@ -179,10 +184,17 @@ def load_backbone(checkpoint, seed):
     return backbone, _parse_preprocessing(loaded.preprocessing, loaded.name)
 
 
+def find_checkpoint(checkpoint):
+    """Return the latest checkpoint of the folder of a pretraining run; others as they are."""
+    is_path = isinstance(checkpoint, str | os.PathLike)
+    return latest_checkpoint(checkpoint) if is_path and is_run(checkpoint) else checkpoint
+
+
 def load_preprocessing(checkpoint):
     """Return the preprocessing that a checkpoint expects, without loading its weights."""
     if checkpoint is None or isinstance(checkpoint, ReleasedBrainOF):
         return Preprocessing()
+    checkpoint = find_checkpoint(checkpoint)
     _, values = read_checkpoint_config(checkpoint)
     return _parse_preprocessing(values, checkpoint)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .._utils.logging import progress
+from .._utils.logging import group_warnings, progress
 from .._utils.validation import as_seed, check_number, check_option
 from ..io.images import check_memory
 from ..io.inputs import ReadOptions, count_samples, open_samples
@@ -128,7 +128,7 @@ class Encoder:
         self.pooling = check_option("pooling", pooling, POOLINGS)
         self.layer = layer
         if layer is not None:
-            check_number("layer", layer, low=0, integer=True)
+            check_number("layer", layer, integer=True)
         self.window = _check_window(window)
         check_option("missing_positions", missing_positions, ("raise", "placeholder"))
         if masker is not None:
@@ -146,7 +146,7 @@ class Encoder:
         if LATENTS in self.features:
             seed = as_seed(random_state) if checkpoint is None else None
             self.backbone, self.preprocessing = load_backbone(checkpoint, seed)
-            self.backbone.check_layer(self.layer)
+            self.layer = self.backbone.check_layer(self.layer)
             self.checkpoint_info = self.backbone.info
             self.manifest = self.backbone.manifest
             return
@@ -244,6 +244,7 @@ class Encoder:
         blocks = self.embed_blocks(X, n_jobs=n_jobs, on_error=on_error)
         return np.hstack(list(blocks.values()))
 
+    @group_warnings()
     @isolate_torch()
     def embed_blocks(self, X, *, n_jobs=None, on_error="raise"):
         """Embed samples: a dict of blocks (n_samples, n_columns) float32 by name."""

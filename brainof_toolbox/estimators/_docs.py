@@ -7,7 +7,8 @@ from .._utils.docs import fill_doc
 DOCS = {
     "checkpoint": """
 checkpoint : path-like | str | ReleasedBrainOF | None
-    Name of a bundled checkpoint, a checkpoint directory, or ``"hf://owner/name@revision"``.
+    Name of a bundled checkpoint, a checkpoint directory, the folder of a pretraining run (its
+    latest checkpoint), or ``"hf://owner/name@revision"``.
     ``"brainof-tiny"`` comes with the package; its model card describes the training
     (``brainof info``). :func:`~brainof_toolbox.models.load_release` wraps the authors' weights.
     ``None``: untrained weights drawn from ``random_state``, with a warning.
@@ -52,8 +53,8 @@ pooling : str
 """,
     "layer": """
 layer : int | None
-    Use the latents after this many layers of the backbone: 0 before the first, ``None`` after
-    the last. A grid search can choose it.
+    Use the latents after this many layers of the backbone: 0 before the first, ``None`` or -1
+    after the last, -2 before the last. A grid search can choose it.
 """,
     "window": """
 window : float | dict of str -> float | None
@@ -122,9 +123,6 @@ head : str
     ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units.
 """,
     "training": """
-head : str
-    ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units. Training
-    starts from the head of a probe.
 max_epochs : int
     Largest number of passes over the training data.
 patience : int
@@ -158,10 +156,11 @@ X : object
 }
 #: Parameters of the way from samples to rows, in the order of the signatures.
 _WAY = ("pooling", "layer", "window", "info", "masker", "memory", "missing_positions")
-for _title, _first in (
-    ("encoder_parameters", ("features",)),
-    ("decoder_parameters", ("features_auto", "align")),
+for _title, _names in (
+    ("encoder_parameters", ("features", *_WAY)),
+    ("decoder_parameters", ("features_auto", "align", *_WAY)),
+    ("running", ("batch_size", "device", "random_state", "verbose")),
 ):
-    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in (*_first, *_WAY))
+    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in _names)
 
 fill_estimator_doc = fill_doc(DOCS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -12,6 +14,7 @@ from .base import BaseBrainOF
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainOF):
     """Embed fMRI, EEG and MEG with a frozen Brain-OF network :footcite:p:`guo2026brainof`.
 
@@ -76,42 +79,24 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     (4, 128)
     """
 
-    _is_frozen = True  # evaluation applies it once to all samples
+    checkpoint: object = "brainof-tiny"
+    _: KW_ONLY
+    features: object = "latents"
+    pooling: str = "flatten"
+    layer: int | None = None
+    window: float | dict | None = None
+    info: object = None
+    masker: object = None
+    memory: object = None
+    missing_positions: str = "raise"
+    on_error: str = "raise"
+    batch_size: int = 32
+    device: str = "auto"
+    n_jobs: int | None = None
+    random_state: object = None
+    verbose: bool | None = None
 
-    def __init__(
-        self,
-        checkpoint="brainof-tiny",
-        *,
-        features="latents",
-        pooling="flatten",
-        layer=None,
-        window=None,
-        info=None,
-        masker=None,
-        memory=None,
-        missing_positions="raise",
-        on_error="raise",
-        batch_size=32,
-        device="auto",
-        n_jobs=None,
-        random_state=None,
-        verbose=None,
-    ):
-        self.checkpoint = checkpoint
-        self.features = features
-        self.pooling = pooling
-        self.layer = layer
-        self.window = window
-        self.info = info
-        self.masker = masker
-        self.memory = memory
-        self.missing_positions = missing_positions
-        self.on_error = on_error
-        self.batch_size = batch_size
-        self.device = device
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
+    _is_frozen = True  # evaluation applies it once to all samples
 
     def fit(self, X, y=None):
         """Load the network; nothing is estimated from the data.

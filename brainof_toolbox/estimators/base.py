@@ -70,8 +70,7 @@ class BaseBrainOF(BaseEstimator):
     def save_pretrained(self, directory):
         """Save the backbone as a checkpoint that every estimator loads.
 
-        The directory gets the architecture, the preprocessing, the weights and the manifest; a
-        classifier's or regressor's head is not part of it (pickle the estimator for that).
+        The directory gets the architecture, the preprocessing, the weights and the manifest.
 
         Parameters
         ----------

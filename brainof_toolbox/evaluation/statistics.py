@@ -22,17 +22,12 @@ def balanced_accuracy(y, predicted):
 
 
 def mean_over_folds(y, predicted):
-    """Return the balanced accuracy of a whole cross-validation."""
-    recall = {}
-    for labels, guesses in zip(y, predicted, strict=True):
-        for label in np.unique(labels):
-            right = (guesses[labels == label] == label).mean()
-            recall.setdefault(label, []).append(right)
-    if all(len(found) == len(y) for found in recall.values()):
-        return float(
-            np.mean([balanced_accuracy(*fold) for fold in zip(y, predicted, strict=True)])
-        )
-    return float(np.mean([np.mean(found) for found in recall.values()]))
+    """Return the mean over classes of their mean recall in the folds that test them."""
+    recall = [
+        {label: (guesses[labels == label] == label).mean() for label in np.unique(labels)}
+        for labels, guesses in zip(y, predicted, strict=True)
+    ]
+    return float(pd.DataFrame(recall).mean().mean())
 
 
 def correlation(y, predicted):
@@ -72,6 +67,26 @@ def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
     scores = recall.sum(axis=1) / is_drawn.sum(axis=1)
     # Drawing n of n is too narrow by sqrt(1 - 1/n).
     return float(scores.std() * np.sqrt(n / (n - 1)))
+
+
+def jackknife_error(score, groups):
+    """Return the standard error of a score of all samples: one group left out at a time."""
+    # score(is_kept) -> float, groups (n_samples,).
+    which, names = pd.factorize(groups)
+    values = np.array([score(which != i) for i in range(len(names))])
+    return float(np.sqrt((len(names) - 1) * values.var()))
+
+
+def bounds(scoring):
+    """Return the lowest and highest value of a scorer of scikit-learn, as far as known."""
+    if not isinstance(scoring, str) or scoring.startswith("positive_likelihood"):
+        return -np.inf, np.inf
+    if scoring.startswith("neg_"):
+        return -np.inf, 0.0
+    if scoring in ("r2", "explained_variance") or scoring.startswith("d2_"):
+        return -np.inf, 1.0
+    low = -1.0 if scoring.startswith(("adjusted", "matthews")) else 0.0
+    return low, 1.0
 
 
 def corrected_t_half_width(error, n_units, overlap):

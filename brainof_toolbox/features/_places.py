@@ -1,100 +1,33 @@
-"""Places in the head frame, in mm; written by ``tests/features/make_places.py``."""
+"""Places of virtual channels in the head frame."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 
-#: Electrodes of MNE's 10-05 template; the first 16 are a set of their own.
-_ELECTRODES = """
-F7 -72 73 26
-F3 -52 87 79
-Fz -1 93 103
-F4 50 87 77
-F8 71 75 25
-T7 -86 15 31
-C3 -67 23 105
-Cz -1 28 140
-C4 65 24 104
-T8 83 15 31
-P7 -74 -42 41
-P3 -55 -44 100
-Pz -2 -45 127
-P4 54 -44 101
-P8 71 -42 41
-Oz -2 -83 61
-Fp1 -31 115 28
-Fp2 28 115 28
-FC5 -79 51 63
-FC1 -36 62 118
-FC2 33 62 117
-FC6 78 52 63
-CP5 -82 -13 73
-CP1 -37 -11 133
-CP2 36 -11 133
-CP6 81 -13 73
-PO7 -57 -66 48
-PO3 -39 -67 82
-PO4 35 -68 82
-PO8 54 -66 48
-O1 -32 -81 55
-O2 28 -80 55
-"""
+#: Name (of electrodes), x, y and z in mm; written by ``tests/features/make_places.py``.
+FILE = Path(__file__).resolve().parent.parent / "weights" / "virtual-places.tsv"
 
-#: Centres of grey matter in nilearn's MNI152 template, in mirrored pairs, each far from those
-#: before it, so that a beginning of the list covers the brain too.
-_REGIONS = """
--10 8 84  6 8 84  -36 -38 -10  32 -38 -10  -12 96 24  8 95 24  -60 27 16
-56 27 16  -12 -60 67  8 -60 67  -40 67 73  37 67 73  -62 -21 57  58 -22 57
--11 -2 27  8 -2 27  -10 47 21  7 46 21  -58 22 80  55 22 80  -32 -23 103
-28 -24 103  -49 67 26  46 67 26  -26 -49 29  22 -49 29  -10 44 103  6 44 103
--49 -12 20  45 -12 20  -11 87 70  8 87 70  -14 39 56  10 39 56  -9 -23 55
-5 -23 55  -39 17 41  35 17 41  -35 25 -4  32 25 -4  -11 -20 -16  7 -20 -16
--43 -51 54  39 -52 54  -29 11 108  26 11 108  -58 43 57  54 43 57  -35 88 43
-32 88 43  -33 -44 80  29 -44 80  -9 -23 88  5 -23 88  -9 76 45  6 76 45
--54 -24 87  50 -24 87  -42 47 9  39 47 9  -10 -41 11  6 -41 11  -40 -0 88
-36 -1 88  -62 18 49  59 17 49  -8 58 70  5 57 70  -18 -1 52  14 -1 52
--52 -1 63  48 -2 63  -36 55 41  33 54 41  -16 -11 115  12 -11 115  -28 -18 27
-24 -18 27  -45 36 91  41 36 91  -32 -51 7  28 -51 7  -10 23 108  7 23 108
--68 -2 44  64 -3 44  -62 -23 36  58 -24 36  -29 68 21  26 67 21  -12 -43 52
-8 -43 52  -11 -38 73  7 -38 73  -28 -65 53  24 -65 53  -28 40 29  25 40 29
--12 18 59  9 18 59  -29 48 96  25 48 96  -30 -18 -10  26 -19 -10  -10 6 9
-6 6 9  -50 -43 37  46 -43 37  -37 13 12  33 13 12  -25 -30 45  21 -31 45
--10 31 34  6 31 34  -48 15 100  44 14 100  -60 8 14  56 7 14  -50 -40 70
-46 -40 70  -47 73 46  44 73 46  -15 50 40  11 50 40  -43 43 69  39 43 69
--19 -65 35  14 -66 35  -13 -35 29  9 -35 29  -10 64 14  7 64 14  -47 -24 -3
-43 -24 -3  -11 75 84  7 75 84  -10 -7 96  7 -7 96  -8 26 85  5 26 85
--22 -8 10  18 -8 10  -29 89 25  26 89 25  -61 5 84  57 4 84  -30 4 26
-26 4 26  -44 28 27  41 28 27  -54 54 42  51 54 42  -11 -40 95  7 -40 95
--26 27 11  22 27 11  -11 -20 19  8 -20 19  -46 -39 6  42 -40 6  -12 6 113
-8 6 113  -28 -34 19  24 -34 19  -28 62 85  25 62 85  -11 61 95  8 61 95
--8 44 81  5 44 81  -52 20 2  48 20 2  -11 -25 2  7 -25 2  -21 98 40
-18 98 40  -10 95 54  7 95 54  -27 89 58  23 89 58  -33 -6 107  29 -6 107
--65 17 29  61 16 29  -26 77 75  23 77 75  -59 33 41  55 32 41  -64 -6 25
-61 -7 25  -19 -48 -4  15 -49 -4  -13 -20 38  9 -20 38  -37 -18 87  34 -18 87
--50 60 61  47 60 61  -9 -12 75  5 -12 75  -12 12 42  8 12 42  -31 29 98
-27 28 98  -13 -26 106  9 -26 106  -63 29 64  59 29 64  -37 -59 35  33 -59 35
--64 11 64  60 10 64  -29 33 44  26 33 44  -40 -45 22  36 -45 22  -8 71 29
-5 71 29  -38 -21 12  34 -21 12  -14 14 22  10 14 22  -10 -7 -2  6 -7 -2
--11 -63 49  6 -63 49  -17 -34 -11  13 -34 -11  -46 -29 29  42 -29 29  -41 52 25
-37 52 25  -53 41 23  50 40 23  -10 -51 33  6 -51 33  -16 -56 13  12 -56 13
--15 -50 83  11 -51 83  -45 55 83  41 54 83  -31 40 -1  27 40 -1  -32 -54 68
-28 -54 68  -52 -35 51  48 -35 51  -44 82 28  40 81 28  -55 -10 48  51 -10 48
--44 16 84  41 16 84  -37 78 61  34 77 61  -21 34 110  18 34 110  -27 24 26
-24 23 26  -55 7 36  52 6 36  -29 -8 39  25 -9 39  -8 71 59  5 71 59
--11 83 15  7 83 15  -60 -15 77  56 -15 77  -26 -37 94  22 -37 94  -50 -25 66
-46 -26 66  -26 48 16  22 48 16  -42 -34 89  38 -34 89  -54 -26 17  50 -26 17
--49 37 1  46 36 1  -51 -7 95  47 -8 95  -8 90 37  5 90 37  -43 8 56
-39 8 56  -19 -30 63  15 -30 63  -42 40 42  39 39 42  -38 -3 15  34 -4 15
--44 25 53  40 24 53  -65 -6 65  62 -6 65  -54 41 77  50 40 77
-"""
+
+@lru_cache(maxsize=1)
+def _read():
+    rows = [line.split("\t") for line in FILE.read_text(encoding="utf-8").splitlines()]
+    return [row[0] for row in rows], np.array([row[1:] for row in rows], dtype=float) / 1e3
 
 
 def electrode_places(n_places):
     """Return names, and positions (n_places, 3) in m, of virtual EEG channels."""
-    rows = [line.split() for line in _ELECTRODES.split("\n") if line][:n_places]
-    return tuple(row[0] for row in rows), np.array([row[1:] for row in rows], dtype=float) / 1e3
+    # Electrodes of MNE's 10-05 template; the first 16 are a set of their own.
+    names, places = _read()
+    return tuple(names[:n_places]), places[:n_places].copy()
 
 
 def region_places(n_places):
     """Return positions (n_places, 3) in m of the centres of virtual regions."""
-    return np.array(_REGIONS.split(), dtype=float).reshape(-1, 3)[:n_places] / 1e3
+    # Centres of grey matter in nilearn's MNI152 template, in mirrored pairs, each far from those
+    # before it, so that a beginning of the list covers the brain too.
+    names, places = _read()
+    start = names.index("")
+    return places[start : start + n_places].copy()

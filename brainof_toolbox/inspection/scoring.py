@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.validation import choose
 from ..encoder.blocks import LATENTS
 from ..encoder.windows import SampleMeans
 from ..estimators.targets import check_targets
@@ -162,6 +163,13 @@ def one_montage(batches):
                     "pick the channels that all share and cut samples to one length."
                 )
     return found
+
+
+def one_modality(batches, modality):
+    """Find the one montage of a modality that samples have; None means the only one."""
+    present = {n for batch in batches for n in batch.windows if not batch.is_missing[n].all()}
+    found = {name: signals for name, signals in one_montage(batches).items() if name in present}
+    return found[choose("modality", modality, found)]
 
 
 def _words(signals):

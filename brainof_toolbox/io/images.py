@@ -6,17 +6,17 @@ import inspect
 import os
 import warnings
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.files import sha256_of
-from .._utils.logging import warn
-from .._utils.messages import and_more
+from .._utils.logging import group_warnings, warn
+from .._utils.messages import and_more, name_place
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
-from .image_checks import MIN_VOLUMES, check_space, describe, is_image
-from .image_run import open_run
+from .image_run import MIN_VOLUMES, check_space, describe, is_image, open_run
 from .masking import MAX_VOXELS, is_voxelwise, mask_image
 from .regions import resolve_masker
 
@@ -26,6 +26,7 @@ __all__ = ["MAX_VOXELS", "from_nifti", "is_image", "read_run"]
 _NOT_IN_KEY = ("memory", "memory_level", "verbose", "reports", "n_jobs", "cmap")
 
 
+@group_warnings()
 def from_nifti(
     imgs,
     *,
@@ -88,15 +89,11 @@ def from_nifti(
     A masker of regions has no parameters estimated from data, so a fitted one is fitted again to
     each image; a fitted ``NiftiMasker`` keeps its mask.
     """
-    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
-    is_list = isinstance(imgs, (list, tuple)) or is_column
-    items = list(imgs) if is_list else [imgs]
-    if not items:
-        raise ValueError("imgs is empty: no images.")
+    items, is_list = as_images(imgs)
     masker = resolve_masker(masker)
-    tables = _per_image("confounds", confounds, len(items), is_list)
+    tables = per_image("confounds", confounds, len(items), is_list)
     labels = {
-        name: _per_image(name, value, len(items), is_list)
+        name: per_image(name, value, len(items), is_list)
         for name, value in zip(PER_SAMPLE, (subject, session, task, run), strict=True)
     }
     signals, places = [], {}
@@ -114,9 +111,18 @@ def from_nifti(
     return signals if is_list else signals[0]
 
 
+def as_images(imgs):
+    """Return images as a list, and if they were given as one."""
+    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
+    is_list = isinstance(imgs, (list, tuple)) or is_column
+    if is_list and not len(imgs):
+        raise ValueError("imgs is empty: no images.")
+    return list(imgs) if is_list else [imgs], is_list
+
+
 def read_run(run, *, masker=None, confounds=None, memory=None):
     """Read an :class:`~brainof_toolbox.io.image_run.ImageRun` as :func:`from_nifti` reads it."""
-    (confounds,) = _per_image("confounds", confounds, 1, False)
+    (confounds,) = per_image("confounds", confounds, 1, False)
     with _naming(run.where):
         run = run.refreshed()
         signals, messages = _read(run, resolve_masker(masker), confounds, memory, {})
@@ -125,23 +131,19 @@ def read_run(run, *, masker=None, confounds=None, memory=None):
     return signals
 
 
-def _per_image(name, value, n_images, is_list):
+def per_image(name, value, n_images, is_list):
     """Return a list with one entry per image."""
     if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
         if len(value) != n_images:
             raise ValueError(f"{name} has {len(value)} entries but there are {n_images} images.")
         return list(value)
-    is_for_all = value is None or name != "confounds" or _is_word(value)
-    if not is_for_all and n_images > 1:
+    is_word = isinstance(value, str) and value in FMRIPREP
+    if name == "confounds" and value is not None and not is_word and n_images > 1:
         raise ValueError(
             f"confounds is one table but there are {n_images} images: give a list with one entry "
             "per image."
         )
     return [value] * n_images
-
-
-def _is_word(value):
-    return isinstance(value, str) and value in FMRIPREP
 
 
 @contextmanager
@@ -152,9 +154,7 @@ def _naming(where):
     except (ValueError, TypeError, OSError) as error:
         if where in str(error):
             raise
-        kinds = (FileNotFoundError, OSError, TypeError, ValueError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
-        raise kind(f"{where}: {error}") from error
+        raise name_place(error, where) from error
 
 
 def _read(run, masker, confounds, memory, labels):
@@ -171,7 +171,8 @@ def _read(run, masker, confounds, memory, labels):
             f"{MIN_VOLUMES}."
         )
     series, names, pos, messages = _cached(memory, image, path, masker, t_r, values, kept, where)
-    given = {name: str(label) for name, label in labels.items() if label is not None}
+    labels = run.entities | {name: str(v) for name, v in labels.items() if v is not None}
+    gaps = np.flatnonzero(np.diff(kept) != 1) + 1  # between volumes that are contiguous
     signals = Signals(
         data=series.T[None],
         sfreq=1.0 / t_r,
@@ -180,18 +181,11 @@ def _read(run, masker, confounds, memory, labels):
         ch_types=("bold",) * len(names),
         ch_pos=pos,
         onset=[kept[0] * t_r],
-        good_segments=_segments(kept),
+        good_segments=pairwise([0, *gaps.tolist(), len(kept)]),
         is_locked=False,
-        **{name: ({**run.entities, **given}.get(name),) for name in PER_SAMPLE},
+        **{name: (labels.get(name),) for name in PER_SAMPLE},
     )
     return signals, messages
-
-
-def _segments(kept):
-    """Return the spans of kept volumes that are contiguous in the run."""
-    gaps = np.flatnonzero(np.diff(kept) != 1) + 1
-    edges = [0, *gaps.tolist(), len(kept)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
 
 
 # ------------------------------------------------------------------------------------------- cache
@@ -223,30 +217,18 @@ def _cached(memory, image, path, masker, t_r, confounds, kept, where):
 def _key(image, path, masker, t_r, confounds, kept):
     """Hash everything that the series depend on: contents, not names or dates of files."""
     import joblib
+    import nibabel
     import nilearn
 
-    parameters = {
-        name: _content(value)
-        for name, value in masker.get_params(deep=False).items()
-        if name not in _NOT_IN_KEY
-    }
+    parameters = masker.get_params(deep=False)
+    parameters = {k: _content(v) for k, v in parameters.items() if k not in _NOT_IN_KEY}
     if is_voxelwise(masker) and masker.__sklearn_is_fitted__():
         parameters["mask_img_"] = _content(masker.mask_img_)
+    names = [holder.filename for holder in image.file_map.values() if holder.filename]
+    is_on_disk = path is not None and nibabel.is_proxy(image.dataobj)
+    content = [sha256_of(name) for name in names] if is_on_disk else _content(image)
     parts = (type(masker).__name__, parameters, t_r, confounds, kept, nilearn.__version__)
-    return joblib.hash((_image_content(image, path), *parts), hash_name="sha1")
-
-
-def _image_content(image, path):
-    if path is None or not _is_on_disk(image):
-        return _content(image)
-    holders = [holder.filename for holder in image.file_map.values()]
-    return [sha256_of(name) for name in holders if name and Path(name).is_file()]
-
-
-def _is_on_disk(image):
-    from nibabel import is_proxy
-
-    return is_proxy(image.dataobj)
+    return joblib.hash((content, *parts), hash_name="sha1")
 
 
 def _content(value):

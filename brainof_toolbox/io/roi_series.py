@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import join_some
 from .._utils.positions import check_positions
 from .._utils.unique import refuse_repeated
 from ..signals import Signals
 from .bids_names import parse
-from .image_checks import MIN_VOLUMES
+from .image_run import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
 from .t_r import check_seconds
@@ -105,18 +107,17 @@ def from_roi_timeseries(
         _read_item(item, _describe(item, i if is_list else None), len(atlas[1]), variable)
         for i, item in enumerate(items)
     ]
-    counts = [len(values) for values, *_ in runs]
+    n_samples = sum(len(values) for values, *_ in runs)
     who = {"subject": subject, "session": session, "task": task, "run": run}
-    who = {name: _per_sample(name, value, sum(counts)) for name, value in who.items()}
-    signals, first = [], 0
-    for item, (values, names, where), count in zip(items, runs, counts, strict=True):
-        own = _bids_entities(item)
-        fields = {
-            name: tuple(own.get(name) if v is None else v for v in value[first : first + count])
-            for name, value in who.items()
-        }
-        first += count
-        signals.append(_build(values, names, where, atlas, ch_names, t_r, fields))
+    who = {name: iter(_per_sample(name, value, n_samples)) for name, value in who.items()}
+    signals = []
+    for item, (values, names, where) in zip(items, runs, strict=True):
+        own = parse(Path(item).with_suffix(""))[0] if isinstance(item, (str, os.PathLike)) else {}
+        labels = {}
+        for name, given in who.items():
+            given = islice(given, len(values))
+            labels[name] = [own.get(name) if label is None else label for label in given]
+        signals.append(_build(values, names, where, atlas, ch_names, t_r, labels))
     return signals if is_list else signals[0]
 
 
@@ -208,7 +209,7 @@ def _describe(item, index):
 
 def _read_item(item, where, n_rois, variable):
     """Return values (n_samples, n_rois, n_volumes), names or None, and the name in messages."""
-    names = None
+    values, names = item, None
     if isinstance(item, (str, os.PathLike)):
         values, names = read_roi_table(item, n_rois=n_rois, variable=variable)
     elif _is_frame(item):
@@ -221,12 +222,6 @@ def _read_item(item, where, n_rois, variable):
             "n_volumes) or (n_rois, n_volumes), DataFrames (volumes x regions), paths of tables, "
             "and lists of these."
         )
-    else:
-        values = item
-    return _as_numbers(values, where), names, where
-
-
-def _as_numbers(values, where):
     try:
         values = np.asarray(values)
         if values.dtype.kind == "O":
@@ -240,10 +235,10 @@ def _as_numbers(values, where):
             f"{where} must be (n_samples, n_rois, n_volumes) or (n_rois, n_volumes), got shape "
             f"{values.shape}."
         )
-    return values if values.ndim == 3 else values[None]
+    return values if values.ndim == 3 else values[None], names, where
 
 
-def _build(values, names, where, atlas, ch_names, t_r, fields):
+def _build(values, names, where, atlas, ch_names, t_r, labels):
     atlas_names, pos = atlas
     n_rois, n_volumes = values.shape[1:]
     if ch_names is not None:
@@ -261,16 +256,9 @@ def _build(values, names, where, atlas, ch_names, t_r, fields):
             f"minimum is {MIN_VOLUMES}."
         )
     _check_values(values, names, where)
-    return Signals(
-        data=values,
-        sfreq=1.0 / t_r,
-        modality="fmri",
-        ch_names=names,
-        ch_types=("bold",) * n_rois,
-        ch_pos=pos,
-        is_locked=False,
-        **fields,
-    )
+    montage = {"ch_names": names, "ch_types": ("bold",) * n_rois, "ch_pos": pos}
+    recording = {"sfreq": 1.0 / t_r, "modality": "fmri", "is_locked": False}
+    return Signals(data=values, **recording, **montage, **labels)
 
 
 def _raise_count(where, shape, n_expected, what, pos):
@@ -295,12 +283,10 @@ def _check_values(values, names, where):
     if is_bad.any():
         counts = is_bad.sum(axis=(0, 2))
         total = values.shape[0] * values.shape[2]
-        listed = ", ".join(
-            f"{names[i]!r} ({counts[i]} of {total})" for i in np.flatnonzero(counts)[:10]
-        )
+        listed = [f"{names[i]!r} ({counts[i]} of {total})" for i in np.flatnonzero(counts)]
         raise ValueError(
-            f"{where}: NaN or infinite values in region {listed}. Interpolate these volumes or "
-            "leave the region out."
+            f"{where}: NaN or infinite values in region {join_some(listed, 10)}. Interpolate "
+            "these volumes or leave the region out."
         )
     is_flat = np.all(values == values[:, :, :1], axis=2)  # (n_samples, n_rois)
     if is_flat.all(axis=1).any():
@@ -318,9 +304,3 @@ def _per_sample(name, value, n_samples):
     if len(value) != n_samples:
         raise ValueError(f"{name} has {len(value)} entries but there are {n_samples} samples.")
     return value
-
-
-def _bids_entities(item):
-    if not isinstance(item, (str, os.PathLike)):
-        return {}
-    return parse(Path(item).with_suffix(""))[0]

@@ -10,6 +10,8 @@ import errno
 import json
 import math
 
+import numpy as np
+
 from .._utils.files import replace_file
 from .._utils.validation import soft_import
 from ..models.config import MODALITY_CODES
@@ -55,8 +57,7 @@ class Log:
         of_modality = sums["terms"].setdefault(modality, {"n_steps": 0})
         of_modality["n_steps"] += 1
         for name, value in terms.items():
-            value = value if isinstance(value, float) else value.tolist()
-            of_modality[name] = _plus(of_modality.get(name), value)
+            of_modality[name] = (np.asarray(value) + of_modality.get(name, 0.0)).tolist()
         counts = {"n_steps": 1, "norm": norm, "samples": size[0], "tokens": size[1]}
         for name, value in {**counts, "seconds": seconds, "waited": waited}.items():
             sums[name] += value
@@ -139,14 +140,6 @@ def _no_sums():
     return {"terms": {}, **dict.fromkeys(names, 0)}
 
 
-def _plus(one, other):
-    if one is None:
-        return other
-    if isinstance(other, list):
-        return [a + b for a, b in zip(one, other)]
-    return one + other
-
-
 def _make_line(step, sums, rate, epochs):
     """Return means by term and modality, and speeds."""
     seconds = max(sums["seconds"], 1e-9)
@@ -161,7 +154,7 @@ def _make_line(step, sums, rate, epochs):
         if count:
             line.setdefault("n_steps", {})[modality] = count
         for name, value in of_modality.items():
-            mean = [v / count for v in value] if isinstance(value, list) else value / count
+            mean = (np.asarray(value) / count).tolist()
             line.setdefault(_NAMES.get(name, name), {})[modality] = mean
     line["samples_per_second"] = sums["samples"] / seconds
     line["tokens_per_second"] = sums["tokens"] / seconds

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.config import MODALITY_CODES
-from ..models.moe import RoutingRecord, balance_loss
+from ..models.moe import RoutingRecord
 from ..models.tokens import TokenBatch
 from .batch import from_patches, to_tokens
 from .config import PretrainingConfig
@@ -21,7 +20,6 @@ from .corruption import corrupt, fourier_axis
 from .terms import term_losses, terms_of
 
 CHANGE = "change"  # what a batch of terms changed in the latents, for their moving mean
-N_GROUPS = 2 ** len(MODALITY_CODES)  # of the balance loss: which modalities a sample read
 
 
 class Objective(nn.Module):
@@ -80,10 +78,7 @@ class Objective(nn.Module):
         if self.config.spectrum_weight:
             logged["spectrum"] = self._spectrum_loss(grid, latents, routing)
             loss = loss + self.config.spectrum_weight * logged["spectrum"]
-        balance, load, entropy = gate_terms(routing, error.device)
-        logged["balance"], loss = balance, loss + self.config.balance_weight * balance
-        logged = {name: term.detach() for name, term in logged.items()}
-        return {"loss": loss, **logged, "load": load, "entropy": entropy}
+        return self._with_gates(loss, logged, routing)
 
     def _term_loss(self, batch):
         """Sum the terms of a batch; also the mean change of its latents (M, D)."""
@@ -91,10 +86,14 @@ class Objective(nn.Module):
         losses, change = term_losses(self.model, batch, self.config, self.dataset_mean, routing)
         weights = terms_of(self.config, batch.modality)
         loss = sum(weights[name] * losses[name] for name in losses)
-        balance, load, entropy = gate_terms(routing, change.device)
+        return self._with_gates(loss, losses, routing) | {CHANGE: change}
+
+    def _with_gates(self, loss, terms, routing):
+        """Add the balance loss, and what is logged of the gates."""
+        balance, load, entropy = gate_terms(routing, loss.device)
         loss = loss + self.config.balance_weight * balance
-        logged = {name: term.detach() for name, term in (losses | {"balance": balance}).items()}
-        return {"loss": loss, **logged, "load": load, "entropy": entropy, CHANGE: change}
+        logged = {name: term.detach() for name, term in (terms | {"balance": balance}).items()}
+        return {"loss": loss, **logged, "load": load, "entropy": entropy}
 
     def _spectrum_loss(self, grid, latents, routing):
         """Ask for the spectra of all channels, and compare."""
@@ -173,21 +172,19 @@ def select_tokens(tokens, index):
 def gate_terms(routing, device):
     """Compute the balance loss and the logged statistics of the gates of one modality."""
     # -> balance (), load (E,), entropy ().
-    routing = list(routing)
     if not routing:
         nothing = torch.zeros((), device=device)
         return nothing, torch.zeros(0, device=device), nothing
-    balance, load, entropy = [], [], []
+    load, entropy = [], []
     with torch.autocast(device.type, enabled=False):
-        for probability, chosen, group, is_counted in routing:
-            balance.append(balance_loss(probability, chosen, group, is_counted, N_GROUPS))
+        for probability, chosen, _, is_counted in routing:
             probability = probability.detach()
             weight = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
             weight = (weight / weight.sum())[..., None]  # (B, T, 1)
             sent = F.one_hot(chosen, probability.shape[-1]).float().mean(-2)  # (B, T, E)
             load.append((sent * weight).sum((0, 1)))  # (E,)
             entropy.append((torch.special.entr(probability) * weight).sum())
-        return tuple(torch.stack(terms).mean(0) for terms in (balance, load, entropy))
+        return routing.balance(), torch.stack(load).mean(0), torch.stack(entropy).mean()
 
 
 def _smooth_l1(error):

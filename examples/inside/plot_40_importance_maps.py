@@ -64,4 +64,4 @@ patterns(explicit, samples[40:]).plot("covariance")
 # image, and ``plot()`` draws a glass brain.
 evoked = gradients.to_evoked()
 print(evoked)
-gradients.to_frame().query("kind == 'channel'").nlargest(5, "importance")
+gradients.to_dataframe().query("kind == 'channel'").nlargest(5, "importance")

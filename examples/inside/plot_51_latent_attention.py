@@ -37,5 +37,5 @@ centres = [seen.channels[-1] @ seen.ch_pos for seen in (eeg, fmri)]
 # %%
 # All values are in one table. These are the electrodes with the most attention of the three
 # latents; shares over all electrodes add up to one.
-table = eeg.to_frame().query("kind == 'channel' and block == 1 and latent in @shown")
+table = eeg.to_dataframe().query("kind == 'channel' and block == 1 and latent in @shown")
 table.sort_values("share", ascending=False).groupby("latent").head(2).round(2)

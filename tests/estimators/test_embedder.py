@@ -29,15 +29,17 @@ def embed(X, *checkpoint, **kwargs):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "mean+std", "flatten"])
-def test_rows_are_rows(pooling):
+def test_rows_are_rows(pooling, small_checkpoint):
     """Neither repetition, batch size, order nor neighbours change a row."""
     epochs, order = noise_epochs(9), np.random.default_rng(0).permutation(9)
-    rows = embed(epochs, pooling=pooling)
-    np.testing.assert_array_equal(embed(epochs, pooling=pooling), rows)
-    one = embed(epochs, pooling=pooling, batch_size=1)
+    checkpoint = "brainof-tiny" if pooling == "flatten" else small_checkpoint
+    rows = embed(epochs, checkpoint, pooling=pooling)
+    np.testing.assert_array_equal(embed(epochs, checkpoint, pooling=pooling), rows)
+    one = embed(epochs, checkpoint, pooling=pooling, batch_size=1)
     np.testing.assert_allclose(one, rows, **CLOSE)
-    np.testing.assert_allclose(embed(epochs[order], pooling=pooling), rows[order], **CLOSE)
-    alone = np.concatenate([embed(epochs[i], pooling=pooling) for i in range(9)])
+    shuffled = embed(epochs[order], checkpoint, pooling=pooling)
+    np.testing.assert_allclose(shuffled, rows[order], **CLOSE)
+    alone = np.concatenate([embed(epochs[i], checkpoint, pooling=pooling) for i in range(9)])
     np.testing.assert_allclose(alone, rows, **CLOSE)
     # what all this compares with does differ.
     assert (np.abs(rows[1:] - rows[0]).max(axis=1) > 1e-2).all()
@@ -230,7 +232,7 @@ def test_labels_in_epochs_do_not_leak(small_checkpoint):
     """Labels in metadata, event codes and annotations of noise decode at chance."""
     import pandas as pd
 
-    epochs = noise_epochs(80, seed=3)
+    epochs = noise_epochs(48, seed=3)
     y = epochs.events[:, 2]
     epochs.metadata = pd.DataFrame({"label": y, "again": np.array(["left", "right"])[y - 1]})
     onsets = epochs.events[:, 0] / epochs.info["sfreq"]
@@ -241,7 +243,7 @@ def test_labels_in_epochs_do_not_leak(small_checkpoint):
 
 def test_labels_in_recordings_do_not_leak(small_checkpoint):
     """Labels in a stimulus channel and in annotations of noise decode at chance."""
-    rng, y = np.random.default_rng(1), np.arange(60) % 2
+    rng, y = np.random.default_rng(1), np.arange(36) % 2
     recordings = []
     for label in y:
         noise = mne.io.RawArray(
@@ -255,7 +257,7 @@ def test_labels_in_recordings_do_not_leak(small_checkpoint):
 
 def test_leak_detector_works(small_checkpoint):
     """Guards the two tests above: a label in one EEG channel is found at once."""
-    epochs = noise_epochs(80, seed=3)
+    epochs = noise_epochs(48, seed=3)
     y = epochs.events[:, 2]
     epochs._data[:, 0] *= 3.0 ** y[:, None]
     scores = cross_val_score(BrainOFClassifier(small_checkpoint), epochs, y, cv=3)

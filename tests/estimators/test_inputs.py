@@ -19,11 +19,11 @@ CLOSE = {"rtol": 0, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
-def embed():
-    """Rows of any X, of the bundled weights."""
+def embed(small_checkpoint):
+    """Rows of any X, of small weights."""
 
     def embed(X, **kwargs):
-        return BrainOFEmbedder(**kwargs).fit_transform(X)
+        return BrainOFEmbedder(small_checkpoint, **kwargs).fit_transform(X)
 
     return embed
 
@@ -45,7 +45,7 @@ def test_forms_of_epochs(embed):
     """Epochs, lists of one-epoch Epochs, arrays, Signals and objects: the same rows."""
     epochs = noise_epochs(6)
     rows = embed(epochs)
-    assert rows.shape == (6, 128 * 128) and rows.dtype == np.float32 and np.isfinite(rows).all()
+    assert rows.shape == (6, 16 * 32) and rows.dtype == np.float32 and np.isfinite(rows).all()
     singles = [epochs[i] for i in range(6)]
     column = np.empty(6, dtype=object)
     column[:] = singles
@@ -66,7 +66,7 @@ def test_forms_of_recordings(embed, tmp_path):
     """Raw, loaded or on disk, lists, paths in any container: the same finite rows."""
     recordings = [raw(0), raw(1, duration=3.0)]
     rows = embed(recordings)
-    assert rows.shape == (2, 128 * 128) and np.isfinite(rows).all()
+    assert rows.shape == (2, 16 * 32) and np.isfinite(rows).all()
     assert_close(embed(recordings[0]), rows[:1])
     assert_close(embed([from_raw(recording) for recording in recordings]), rows)
     paths = [tmp_path / "one_raw.fif", tmp_path / "two_raw.fif"]
@@ -105,7 +105,7 @@ def test_two_dimensional(embed):
     X = noise_epochs(5).get_data()[:, 0]
     info = mne.create_info(["x"], 128.0, "eeg")
     rows = embed(X, info=info)
-    assert rows.shape == (5, 128 * 128)
+    assert rows.shape == (5, 16 * 32)
     assert_close(embed(X.tolist(), info=info), rows)
     assert_close(embed(pd.DataFrame(X, columns=[f"t{i}" for i in range(128)]), info=info), rows)
     assert_far(embed(2 * X, info=info), rows)
@@ -142,14 +142,14 @@ def test_mixed_montages(embed):
     ]
     together = embed(items)
     alone = np.concatenate([embed(item) for item in items])
-    assert together.shape == (10, 128 * 128)
+    assert together.shape == (10, 16 * 32)
     assert_close(together, alone)
 
 
 def test_features_are_as_many_for_every_input(embed):
     """Number of features is the same for every input type: one n_features."""
     info = noise_epochs(1).info
-    for pooling, n in (("mean", 128), ("mean+std", 256), ("flatten", 128 * 128)):
+    for pooling, n in (("mean", 32), ("mean+std", 64), ("flatten", 16 * 32)):
         for X in (
             noise_epochs(1),
             noise_epochs(1, kind="meg"),

@@ -18,7 +18,7 @@ import torch
 from joblib._parallel_backends import ThreadingBackend
 from simulated import atlas, bold, noise_epochs, raw
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import KFold, cross_val_predict, cross_validate
 from sklearn.pipeline import make_pipeline
 
 from brainof_toolbox import (
@@ -211,7 +211,7 @@ def run_forking(checkpoint, folder, backend, names, timeout):
 @needs_fork
 def test_forked_processes_embed(small_checkpoint, tmp_path):
     """After torch has used several threads, its forked copies finish, with the same rows."""
-    names = ["paths", "epochs", "lists of epochs", "pool", "fork", "probe"]
+    names = ["paths", "pool", "fork", "probe"]
     found = run_forking(small_checkpoint, tmp_path, "multiprocessing", names, 120)
     assert list(found) == names and max(found.values()) < 1e-5
 
@@ -266,6 +266,17 @@ def test_cross_validation_in_workers(small_checkpoint, paths):
     two = cross_val_predict(decoder, paths, y, n_jobs=2, **options)
     decoder.set_params(brainofembedder__n_jobs=None)
     np.testing.assert_allclose(two, cross_val_predict(decoder, paths, y, **options), atol=1e-4)
+
+
+def test_folds_in_two_processes(small_checkpoint):
+    """Two processes, the same scores."""
+    epochs = noise_epochs(20)
+    y, cv = epochs.events[:, 2], KFold(4)
+    classifier = BrainOFClassifier(small_checkpoint, features="latents", pooling="mean")
+    one = cross_validate(classifier, epochs, y, cv=cv, scoring="neg_log_loss")
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        two = cross_validate(classifier, epochs, y, cv=cv, scoring="neg_log_loss", n_jobs=2)
+    np.testing.assert_allclose(one["test_score"], two["test_score"], atol=1e-5)
 
 
 # ---------------------------------------------------------------------- broken recordings

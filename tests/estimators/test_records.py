@@ -30,12 +30,12 @@ CLOSE = {"rtol": 0, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
-def embed():
-    """Rows of any X, of the bundled weights, images through the atlas of eight blocks."""
+def embed(small_checkpoint):
+    """Rows of any X, of small weights, images through the atlas of eight blocks."""
 
     def embed(X, masker="atlas", **kwargs):
         masker = atlas() if isinstance(masker, str) else masker
-        return BrainOFEmbedder(masker=masker, **kwargs).fit_transform(X)
+        return BrainOFEmbedder(small_checkpoint, masker=masker, **kwargs).fit_transform(X)
 
     return embed
 
@@ -65,7 +65,7 @@ def test_forms_of_images(embed, tmp_path):
     image, path = bold(), tmp_path / "sub-01_bold.nii.gz"
     nibabel.save(image, path)
     row = embed(image)
-    assert row.shape == (1, 128 * 128) and np.isfinite(row).all()
+    assert row.shape == (1, 16 * 32) and np.isfinite(row).all()
     signals = from_nifti(image, masker=atlas())
     for X in ([image], [path], [str(path)], signals, [signals], [{"fmri": path}]):
         np.testing.assert_allclose(embed(X), row, **CLOSE)
@@ -169,7 +169,7 @@ def test_level_of_a_trial_is_signal(embed):
 def test_lacking_a_modality_changes_no_other_row(embed, records):
     """Rows are finite, and each equals the row of that record alone."""
     rows = embed(records)
-    assert rows.shape == (3, 128 * 128) and np.isfinite(rows).all()
+    assert rows.shape == (3, 16 * 32) and np.isfinite(rows).all()
     for record, row in zip(records, rows, strict=True):
         np.testing.assert_allclose(embed([record])[0], row, **CLOSE)
     np.testing.assert_allclose(embed(records[::-1])[::-1], rows, **CLOSE)
@@ -358,7 +358,8 @@ def test_window_of_an_unknown_modality(embed):
 
 def test_simulated_recordings_are_samples():
     """What the simulation returns goes into an estimator, and names its subjects."""
-    made = make_paired_recordings(4, duration=20.0, n_meg=6, missing=0.3, random_state=0)
+    options = {"duration": 20.0, "montage": 8, "n_meg": 6, "missing": 0.3, "voxel_size": 16}
+    made = make_paired_recordings(4, random_state=0, **options)
     scores = cross_validate(BrainOFClassifier(pooling="mean"), made, made.labels)
     assert scores.n_groups == 4 and scores.predictions["group"].tolist() == list(made.subject)
     rows = BrainOFEmbedder().fit_transform(made)

@@ -182,7 +182,7 @@ def test_any_adaptation(parameters, study, micro_checkpoint):
     decoder.fit(X[~is_test], y[~is_test], groups=subject[~is_test])
     few = np.flatnonzero(is_test)[:6]
     found = occlusion_importance(decoder, X[few], y[few], bands={"alpha": (8, 13)})
-    assert np.isfinite(found.to_frame()["importance"]).all()
+    assert np.isfinite(found.to_dataframe()["importance"]).all()
     assert (found.part().channels != 0).all()
     table = block_contributions(decoder, X[is_test], y[is_test])
     assert list(table["block"]) == ["latents", "covariance", "evoked"]

@@ -106,7 +106,7 @@ def known(kind, source):
     X, y, source = regions(source) if kind == "fmri" else focal(kind, source)
     decoder = fitted("brainof-tiny", X, y)
     assert (decoder.predict(X[32:]) == y[32:]).mean() > 0.8  # guard
-    return decoder, X[32:44], y[32:44], source
+    return decoder, X[32:38], y[32:38], source
 
 
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
@@ -150,25 +150,26 @@ def test_hiding_is_dropping(features, without_reference, eeg):
     """A channel's importance is the loss of predictions from recordings that lack it."""
     X, y = eeg
     decoder = fitted(without_reference, X, y, features=features)
-    found = occlusion_importance(decoder, X[32:], y[32:])
-    plain = log_loss(y[32:], decoder.predict_proba(X[32:]))
+    X, y = X[32:38], y[32:38]
+    found = occlusion_importance(decoder, X, y)
+    plain = log_loss(y, decoder.predict_proba(X))
     for channel in (0, 4, 18):
         keep = np.delete(np.arange(19), channel)
-        fewer = X[32:].replace(
-            data=X[32:].data[:, keep],
+        fewer = X.replace(
+            data=X.data[:, keep],
             ch_names=tuple(X.ch_names[i] for i in keep),
             ch_types=tuple(X.ch_types[i] for i in keep),
             ch_pos=X.ch_pos[keep],
             ch_ori=X.ch_ori[keep],
         )
-        naive = log_loss(y[32:], decoder.predict_proba(fewer)) - plain
+        naive = log_loss(y, decoder.predict_proba(fewer)) - plain
         assert found.part().channels[channel] == pytest.approx(naive, abs=1e-4)
 
 
 def test_hiding_neighbours_too(micro_checkpoint, eeg, decoder):
     """With a radius that reaches everything, every channel costs the same."""
     X, y = eeg
-    found = occlusion_importance(decoder, X[32:], y[32:], radius=1.0)
+    found = occlusion_importance(decoder, X[32:38], y[32:38], radius=1.0)
     np.testing.assert_allclose(found.part().channels, found.part().channels[0], atol=1e-6)
 
 
@@ -243,9 +244,9 @@ def test_trained_networks(method, adaptation, micro_checkpoint, eeg):
     X, y = eeg
     kind = {"lora": LoRA, "full": FineTuning}[adaptation]
     how = kind(max_epochs=1, head="mlp")
-    decoder = fitted(micro_checkpoint, X, y, adaptation=how, layer=1)
+    decoder = fitted(micro_checkpoint, X[:16], y[:16], adaptation=how, layer=1)
     found = method(decoder, X[32:36], **kwargs_of(method))
-    assert np.isfinite(found.to_frame()["importance"]).all()
+    assert np.isfinite(found.to_dataframe()["importance"]).all()
     assert found.n_samples == 4 and found.unit == "nats"
 
 
@@ -254,9 +255,9 @@ def test_batches_change_nothing(method, micro_checkpoint, eeg, decoder):
     """However many windows go together."""
     X, y = eeg
     tables = []
-    for batch_size in (32, 5):
+    for batch_size in (32, 3):
         decoder.set_params(batch_size=batch_size)
-        tables.append(method(decoder, X[32:40], y[32:40], **kwargs_of(method)).to_frame())
+        tables.append(method(decoder, X[32:37], y[32:37], **kwargs_of(method)).to_dataframe())
     decoder.set_params(batch_size=32)
     np.testing.assert_allclose(tables[0]["importance"], tables[1]["importance"], atol=1e-4)
 
@@ -272,7 +273,7 @@ def test_several_modalities(method, micro_checkpoint, eeg):
     decoder = fitted(micro_checkpoint, pairs, y)
     found = method(decoder, pairs[32:], y[32:], **kwargs_of(method))
     assert set(found.parts) == {"eeg", "meg"}
-    assert found.to_frame()["importance"].notna().all()
+    assert found.to_dataframe()["importance"].notna().all()
     if method is occlusion_importance:  # gradients also credit what is merely not silent
         best = [found.part(name).channels.max() for name in ("eeg", "meg")]
         assert best[0] > best[1]

@@ -16,7 +16,7 @@ from brainof_toolbox import (
 from brainof_toolbox.datasets import make_epochs, make_study
 from brainof_toolbox.features import Covariance
 from brainof_toolbox.inspection import patterns
-from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.atlases import default_parcellation
 from brainof_toolbox.io.sensors import from_array
 
 EXPLICIT = {"features": "explicit"}
@@ -134,7 +134,7 @@ def test_equals_one_regression_per_column(mu):
     slopes = [np.polyfit(odds, column, 1)[0] for column in rows[:, :50].T]
     part = found.part("covariance")
     np.testing.assert_allclose(part.values[0, :50], slopes, rtol=1e-3, atol=1e-6)
-    frame = found.to_frame()
+    frame = found.to_dataframe()
     assert list(frame.columns) == ["block", "class", "name", "pattern"]
     assert len(frame) == sum(len(p.columns) for p in found.parts.values())
     names = decoder.encoder_.feature_names()

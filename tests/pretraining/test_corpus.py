@@ -15,12 +15,12 @@ from corpus_files import rewrite_row
 from recordings import make_signals, make_windows
 from test_training_law import ABSENT, run_without
 
+from benchmarks.lib.write_corpus import write_corpus
 from brainof_toolbox import Preprocessing
 from brainof_toolbox.models import config
 from brainof_toolbox.preprocessing import Windows, preprocess
 from brainof_toolbox.pretraining import Corpus, corpus, format
 from brainof_toolbox.pretraining.recording_writer import RecordingWriter, encode
-from brainof_toolbox.pretraining.write import write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..preprocessing import Preprocessing, Windows
-from ..signals import Signals
-from .build_folder import BuildFolder, writing
-from .corpus import Corpus
-from .format import RECORDINGS
-from .recording_writer import RecordingWriter
+from brainof_toolbox.preprocessing import Preprocessing, Windows
+from brainof_toolbox.pretraining.build_folder import BuildFolder, writing
+from brainof_toolbox.pretraining.build_sources import Recording
+from brainof_toolbox.pretraining.corpus import Corpus
+from brainof_toolbox.pretraining.format import RECORDINGS
+from brainof_toolbox.pretraining.recording_writer import RecordingWriter
+from brainof_toolbox.signals import Signals
 
 WINDOW = {"eeg": 10.0, "meg": 2.0, "fmri": 320}
 
@@ -33,14 +34,14 @@ def write_corpus(directory, items, *, preprocessing=None, dtype="int16"):
             writer = RecordingWriter(build.stem(key), build.corpus / RECORDINGS, dtype)
             writer.append(windows, float("inf"))
             parts.append(writer.finish())
-            sources.append({"dataset": dataset, "licence": licence, "name": key})
+            sources.append(Recording(None, key, dataset, licence))
         build.finish(
             parts,
             sources,
             {
                 "preprocessing": (preprocessing or Preprocessing()).to_dict(),
                 "window": WINDOW,
-                "datasets": {source["dataset"]: {} for source in sources},
+                "datasets": {source.dataset: {} for source in sources},
                 "request": None,
                 "versions": {},
             },
