@@ -140,14 +140,9 @@ class Records(Sequence):
 
 def indices(key, n_items):
     """Convert a slice, mask, index array or scikit-learn's ``(key, ...)`` to indices."""
-    if isinstance(key, tuple):  # scikit-learn's X[key, ...]
-        key = key[0]
-    return np.arange(n_items)[key if isinstance(key, slice) else _as_index(key)]
-
-
-def _as_index(key):
-    key = np.asarray(key)
-    return key if key.size else key.astype(int)
+    key = key[0] if isinstance(key, tuple) else key  # scikit-learn's X[key, ...]
+    key = key if isinstance(key, slice) else np.asarray(key)
+    return np.arange(n_items)[key if isinstance(key, slice) or key.size else key.astype(int)]
 
 
 def _as_text(value):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import group_warnings
+from .._utils.validation import per_item
 from ..signals import PER_SAMPLE
 from .bids_events import Dropped, choose_events, read_events
 from .bids_names import parse, plain_label
 from .image_run import describe, image_path, open_run
-from .images import as_images, per_image, read_run
+from .images import as_images, confounds_per_image, read_run
 from .regions import resolve_masker
 from .trials import Trials, check_span, make_metadata, refuse_together
 
@@ -107,8 +108,8 @@ def epochs_from_nifti(
     for item, table in zip(items, tables, strict=True):
         _check_names(item, table)
     given = dict(zip(PER_SAMPLE, (subject, session, task, run), strict=True))
-    given = {k: per_image(k, value, len(items), is_list) for k, value in given.items()}
-    confounds = per_image("confounds", confounds, len(items), is_list)
+    given = {k: per_item(k, value, len(items), "images") for k, value in given.items()}
+    confounds = confounds_per_image(confounds, len(items), is_list)
     records = []
     for i, item in enumerate(items):
         path = image_path(item)
