@@ -195,7 +195,7 @@ DAMAGE = {
 }
 TENSORS = {
     "missing": (lambda s: s.pop("head.intercept"), "missing tensors 'head.intercept'"),
-    "extra": (lambda s: s.update(x=s["head.intercept"].clone()), "unknown tensors 'x'"),
+    "extra": (lambda s: s.update(x=s["head.intercept"].clone()), "unexpected tensors 'x'"),
     "misshaped": (lambda s: s.update({"head.intercept": s["head.intercept"][:1]}), "has shape"),
     "not finite": (lambda s: s["head.intercept"].fill_(np.nan), "NaN or Inf"),
 }
