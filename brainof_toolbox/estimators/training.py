@@ -153,8 +153,8 @@ class Training(BaseEstimator):
         expected = seconds * self.max_epochs * n_passes / (n_train + n_valid)
         if expected > MANY_SECONDS or data.encoder.verbose:
             inform(
-                f"Fine-tuning on {n_train} samples: at most {self.max_epochs} epochs{again}; at "
-                f"most about {describe_seconds(expected)} on {data.encoder.device}.",
+                f"Fine-tuning on {n_train} samples: epochs up to {self.max_epochs}{again}; at most "
+                f"about {describe_seconds(expected)} on {data.encoder.device}.",
                 data.encoder.verbose,
             )
 
