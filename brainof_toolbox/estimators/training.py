@@ -153,7 +153,7 @@ class Training(BaseEstimator):
         expected = seconds * self.max_epochs * n_passes / (n_train + n_valid)
         if expected > MANY_SECONDS or data.encoder.verbose:
             inform(
-                f"Fine-tuning on {n_train} samples: epochs up to {self.max_epochs}{again}; at most "
+                f"Fine-tuning on {n_train} samples, max_epochs={self.max_epochs}{again}: at most "
                 f"about {describe_seconds(expected)} on {data.encoder.device}.",
                 data.encoder.verbose,
             )
