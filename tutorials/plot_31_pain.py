@@ -74,7 +74,8 @@ _ = axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 1.17), nco
 # -----------------
 # Ten volumes of each block, from 4 s after its start. :func:`~brainof_toolbox.from_roi_timeseries`
 # takes the positions of the regions in metres. ``has_baseline=True`` states that the level of a
-# block is relative to its run, so that it is used as a feature.
+# block is relative to its run, so that it is used as a feature. Subjects are named with
+# their data set, as in the manifest of the weights: a warning would name those trained on.
 #
 # With images in place of series, ``epochs_from_bids`` cuts blocks by ``events.tsv``
 # (:ref:`sphx_glr_auto_tutorials_plot_30_fmri.py`).
@@ -94,7 +95,7 @@ def cut(chosen, n_volumes=10, delay=4.0):
         blocks = np.stack([whole[:, at : at + n_volumes] for at in first])
         positions = parcels[["x", "y", "z"]].to_numpy() * 1e-3
         part = from_roi_timeseries(
-            blocks, t_r=T_R, roi_positions=positions, subject=f"fmri-connattractor-pain-{who}"
+            blocks, t_r=T_R, roi_positions=positions, subject=f"fmri-connattractor-pain-{who[4:]}"
         )
         parts.append(part.replace(has_baseline=True))
         rows.append(own)

@@ -73,7 +73,7 @@ signals = from_roi_timeseries(
     np.stack(list(series.values())),
     t_r=2.5,
     roi_positions=positions,
-    subject=[f"fmri-rpn-rest-{who}" for who in people.index],
+    subject=[f"fmri-rpn-rest-{who[4:]}" for who in people.index],
 )
 decoder = BrainOFClassifier(features="explicit")
 sex, age = people["sex"].to_numpy(), people["age"].to_numpy(float)
