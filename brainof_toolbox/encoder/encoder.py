@@ -72,7 +72,8 @@ class Encoder:
     random_state : int | RandomState | None
         Seed of untrained weights (``checkpoint=None``).
     verbose : bool | None
-        ``True`` shows a progress bar.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Attributes
     ----------
@@ -160,7 +161,7 @@ class Encoder:
         self.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
         self.n_at_once = max(self.batch_size, 32)  # samples that are read together
         check_device(device)
-        self._device, self.verbose = device, bool(verbose)
+        self._device, self.verbose = device, verbose
         self.read_options = replace(self.read_options, info=info)
         return self
 

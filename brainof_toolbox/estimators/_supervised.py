@@ -16,6 +16,7 @@ from ._docs import fill_estimator_doc
 from .adaptation import resolve_adaptation
 from .alignment import subjects_of
 from .base import BaseBrainOF, is_table
+from .finetune import Interrupted
 from .precomputed import PrecomputedFeatures
 from .targets import check_groups, check_targets, check_weight
 from .training import LabelledSamples
@@ -89,7 +90,12 @@ class SupervisedBrainOF(BaseBrainOF):
         seed = as_seed(self.random_state)
         data = LabelledSamples(encoder, samples, y, weight, groups, seed, self.align)
         adapt = adaptation._adapt_once if is_pass else adaptation._adapt
-        return self._store(targets, adapt(data, earlier))
+        try:
+            return self._store(targets, adapt(data, earlier))
+        except Interrupted as error:
+            if error.decoder is not None:
+                self._store(targets, error.decoder)
+            raise
 
     def _start(self):
         """Check the parameters, and load the network."""

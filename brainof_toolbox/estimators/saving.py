@@ -260,19 +260,17 @@ def _check_backbone(encoder, description, path):
 
 def _read_blocks(encoder, kind, description, n_outputs, path):
     """Return the encoder with its explicit features, and the widths of the blocks of the head."""
-    widths = {}
-    if encoder.backbone is not None:
-        is_trained = description["is_trained"]
-        widths["latents"] = (
-            n_outputs if is_trained else encoder.backbone.n_columns(encoder.pooling)
-        )
     try:
         if description["explicit"] is None:
             encoder = encoder.only_latents() if encoder.explicit.features else encoder
         else:
             encoder = encoder.with_explicit(encoder.explicit.with_state(description["explicit"]))
         columns = encoder.explicit.columns
-        widths |= {block: len(names) for block, names in columns.items()}
+        widths = {block: len(names) for block, names in columns.items()}
+        if encoder.has_latents:
+            is_trained = description["is_trained"]
+            n_columns = n_outputs if is_trained else encoder.backbone.n_columns(encoder.pooling)
+            widths[LATENTS] = n_columns
         kind.check_choices(description["head"], widths)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(

@@ -370,7 +370,7 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
         change(*path, value=value)
         refuse(damaged)
     change("is_aligned", value=True)
-    refuse("missing tensors 'centre.latents'")
+    refuse("missing tensors 'centre.")
     columns = json.loads(text)["explicit"]["columns"]["covariance"]
     change("explicit", "columns", "covariance", value=columns[:-1])
     refuse("'head.*.covariance' has shape")

@@ -408,7 +408,7 @@ def test_refit_with_the_other_adaptation(small_checkpoint, tmp_path):
     y = epochs.events[:, 2]
     classifier = make(small_checkpoint, max_epochs=1).fit(epochs, y)
     classifier.set_params(adaptation="probe").fit(epochs, y)
-    assert not hasattr(classifier.decoder_, "network") and not hasattr(classifier, "history_")
+    assert classifier.decoder_.network is None and not hasattr(classifier, "history_")
     expected = make(small_checkpoint, adaptation="probe").fit(epochs, y).predict_proba(epochs)
     np.testing.assert_array_equal(classifier.predict_proba(epochs), expected)
     classifier.save_pretrained(tmp_path / "plain")
