@@ -63,7 +63,9 @@ def assert_battery_passes(estimator):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [*KINDS[:2], pytest.param(BrainOFRegressor, marks=pytest.mark.slow)]
+)
 def test_common_checks(kind, small_checkpoint):
     """The full battery on one-channel series; more than 40 checks run and pass (K2, K4, R45)."""
     info = mne.create_info(1, 100.0, "eeg")
