@@ -187,6 +187,7 @@ def test_sessions_of_one_subject_are_left_out(monkeypatch):
     assert decoding_data._read_bids("root", options).groups == "none"
 
 
+@pytest.mark.slow
 def test_decode_events_of_eeg(state_root, micro, capsys):
     command = ["decode", str(state_root), "--datatypes", "eeg", "--event-id", "rest", "task"]
     assert main([*command, "--tmax", "8", *micro]) == 0
