@@ -78,6 +78,7 @@ values = signals.data[0][order]
 z = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
 _, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
 picture = axes.imshow(z, cmap="gray", vmin=-2.5, vmax=2.5, aspect="auto", interpolation="nearest")
+axes.set_title("Series of 246 regions")
 axes.set(xlabel="volume (1 s each)", ylabel="region, from back to front")
 _ = plt.colorbar(picture, label="standard deviations")
 
@@ -134,7 +135,7 @@ found = compare(
     trials,
     state,
 )
-_ = found.plot()
+_ = found.plot().set_title("Rest or task, subjects left out")
 found
 
 # %%

@@ -65,9 +65,10 @@ for label, chosen, colour, style in (
     axes.plot(after, mean, style, color=colour, label=label)
     axes.fill_between(after, mean - error, mean + error, color=colour, alpha=0.2)
 axes.axvspan(0, 12.5, color="0.9", zorder=-1)
-axes.annotate("heat", (6, -0.45), ha="center")
+axes.annotate("heat", (6, -0.37), ha="center")
 axes.set(xlabel="time from the start of the block (s)", ylabel="insula (z), mean and s.e.")
-_ = axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 1.17), ncols=2)
+axes.set_title("Insula after the start of heat")
+_ = axes.legend(frameon=False, loc="upper left")
 
 # %%
 # Blocks as samples
