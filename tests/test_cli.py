@@ -112,7 +112,7 @@ def test_decode_names_untrained_weights(folder, capsys):
         assert 0 <= _mean(capsys.readouterr().out, name) <= 1
 
 
-@pytest.mark.parametrize("adaptation", ["lora", "full"])
+@pytest.mark.parametrize("adaptation", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_decode_by_fine_tuning(adaptation, folder, micro, capsys):
     command = ["decode", str(folder / "some-epo.fif"), "--no-baselines", *micro]
     assert main([*command, "--adaptation", adaptation, "--max-epochs", "1"]) == 0

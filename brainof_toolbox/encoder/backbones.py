@@ -19,7 +19,7 @@ from ..models.checkpoint import find_bundled, known_checkpoints, read_checkpoint
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
 from ..pretraining.run_dir import is_run, latest_checkpoint
-from .tokens import batch_tokens, n_pooled, pool
+from .tokens import batch_tokens, n_pooled, pool, refuse_maps
 
 __all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "load_preprocessing"]
 
@@ -143,6 +143,8 @@ class ReleasedBackbone:
     def prepare(self, batch, rows, device):
         """List the arrays of the modalities that each window has."""
         # They stay on the CPU, where the authors' transform takes them.
+        for windows in batch.windows.values():
+            refuse_maps(windows.signals)
         return [
             [
                 windows.signals.data[batch.rows[name][row]]

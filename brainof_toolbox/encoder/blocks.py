@@ -122,7 +122,7 @@ class ExplicitFeatures:
         other.modalities = tuple(name for name in MODALITIES if name in state["modalities"])
         if list(other.modalities) != state["modalities"]:
             raise ValueError(f"modalities {state['modalities']!r}")
-        known = [name for feature in self.features for name in other._names(feature)]
+        known = [LATENTS, *(n for feature in self.features for n in other._names(feature))]
         unknown = {*columns, *state["excluded"], *state["fixed_places"]} - set(known)
         if unknown or set(columns) & set(state["excluded"]):
             raise ValueError(f"blocks {sorted(unknown) or 'both used and excluded'}")

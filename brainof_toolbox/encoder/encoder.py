@@ -187,6 +187,11 @@ class Encoder:
         return self.network
 
     @property
+    def has_latents(self):
+        """Whether latents are embedded: they are asked for, and the samples are no maps."""
+        return self.backbone is not None and LATENTS not in self.explicit.excluded
+
+    @property
     def n_columns(self):
         """Number of columns of :meth:`embed`; of explicit features known after the first call."""
         return len(self.feature_names())
@@ -196,7 +201,8 @@ class Encoder:
         names = []
         for feature in self.features:
             if feature == LATENTS:
-                names += [f"latents {i}" for i in range(self.backbone.n_columns(self.pooling))]
+                n_columns = self.backbone.n_columns(self.pooling) if self.has_latents else 0
+                names += [f"latents {i}" for i in range(n_columns)]
                 continue
             blocks = self.explicit.blocks_of(feature)
             if not blocks and not self.explicit.is_fixed:
@@ -291,7 +297,7 @@ class Encoder:
 
     def _embed_batch(self, batch):
         """Yield block, samples (n,) and rows (n, n_columns) of some windows."""
-        if self.backbone is not None:
+        if self.has_latents:
             device = next(self.network.parameters()).device
             for start in range(0, len(batch), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(batch)))
@@ -304,7 +310,9 @@ class Encoder:
         """Order the blocks; those that none of these samples has are NaN."""
         found = {}
         for feature in self.features:
-            names = [LATENTS] if feature == LATENTS else self.explicit.blocks_of(feature)
+            names = [LATENTS] * self.has_latents
+            if feature != LATENTS:
+                names = self.explicit.blocks_of(feature)
             if not names and not self.explicit.is_auto:
                 raise ValueError(
                     f"The block {feature.name!r} cannot be computed from these samples: "

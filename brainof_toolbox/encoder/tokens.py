@@ -9,9 +9,18 @@ import numpy as np
 import torch
 
 from ..models import make_tokens
+from .blocks import LATENTS, ColumnsDifferError
 from .windows import SampleMeans
 
-__all__ = ["POOLINGS", "average_over_windows", "batch_tokens", "n_pooled", "pool", "window_tokens"]
+__all__ = [
+    "POOLINGS",
+    "average_over_windows",
+    "batch_tokens",
+    "n_pooled",
+    "pool",
+    "refuse_maps",
+    "window_tokens",
+]
 
 POOLINGS = ("mean", "mean+std", "flatten")
 
@@ -30,6 +39,16 @@ def n_pooled(config, pooling):
     return config.width * {"mean": 1, "mean+std": 2, "flatten": config.n_latents}[pooling]
 
 
+def refuse_maps(signals):
+    """Raise if samples of fMRI are maps of one volume; automatic features are then others."""
+    if signals.modality == "fmri" and signals.shape[2] == 1:
+        raise ColumnsDifferError(
+            LATENTS,
+            "The samples are maps of one volume, but the network is trained on series and has no "
+            "latents of them. Use features='auto' or 'evoked', and adaptation='probe'.",
+        )
+
+
 def batch_tokens(batch, rows):
     """Make tokens of some windows, one batch per modality in reading order."""
     present = [name for name in batch.windows if not batch.is_missing[name][rows].all()]
@@ -44,6 +63,7 @@ def window_tokens(batch, modality, rows, change=None):
     if change is not None:
         data, is_dropped = change(data, signals)
         is_missing = is_missing | is_dropped  # (n_windows, n_channels)
+    refuse_maps(signals)
     tokens = make_tokens(
         data,
         signals.sfreq,

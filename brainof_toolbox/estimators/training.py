@@ -170,6 +170,11 @@ class Training(BaseEstimator):
         if not encoder.features:
             return None, {}
         blocks = encoder.embed_windows(batches, data.samples)
+        if not earlier and "latents" not in blocks:
+            raise ValueError(
+                "The samples are maps of one volume, which train no network: use "
+                "adaptation='probe'."
+            )
         return {"latents": blocks.pop("latents", None)}, blocks
 
     def _start(self, data, latents, samples, earlier):

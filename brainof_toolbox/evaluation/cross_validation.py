@@ -69,8 +69,8 @@ def cross_validate(
 
     Notes
     -----
-    The 95 % interval is a bootstrap over groups, with more than 5 of them (a jackknife for a
-    ``scoring`` of scikit-learn); else it comes from the folds. It stays within the bounds of the
+    The 95 % interval is a jackknife over groups, with more than 5 of them (not for a ``scoring``
+    that is a plain function); else it comes from the folds. It stays within the bounds of the
     measure. Both use Student's t and are widened because folds train on each other's test samples
     :footcite:p:`nadeau2003inference`. An accuracy of exactly 0 or 1 has the Clopper-Pearson limit
     for as many groups (or folds). In simulations (``python -m benchmarks.intervals``) intervals

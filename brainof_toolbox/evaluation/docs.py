@@ -24,8 +24,8 @@ groups : array-like, shape (n_samples,) | str | None
 """,
     "cv": """
 cv : int | splitter | iterable of (train, test) | None
-    ``None``: each group once when there are up to 5, or 7; else 5, 4 or 3 folds with equally
-    many groups, or 5 where no such number divides them (fewer where a class has fewer groups).
+    ``None``: each group once when there are up to 7; else 5, 4 or 3 folds with equally many
+    groups, or 5 where no such number divides them (fewer where a class has fewer groups).
     Classes are balanced as far as groups allow.
 """,
     "scoring": """
@@ -44,7 +44,7 @@ n_permutations : int
     cross-validation, so 1000 of them take 1000 times as long; a frozen network, as first step of a
     pipeline or under a probe, is run over all samples only once in any case.
 random_state : int | None
-    Seed of shuffled folds, of the bootstrap, of permutations and of drawn sign flips.
+    Seed of shuffled folds, of permutations and of drawn sign flips.
 n_jobs : int | None
     Folds, or permutations, computed in parallel.
 verbose : bool | None
@@ -60,9 +60,9 @@ X : object
     generalises.
 """,
     "y_or_predicted": """
-y : array-like, shape (n_samples,) | None
-    Targets of the samples. ``None`` takes the estimator's own predictions, from all of the input,
-    as targets.
+y : array-like, shape (n_samples,) | str | None
+    Targets of the samples, or the name of a column of ``epochs.metadata``. ``None`` takes the
+    estimator's own predictions, from all of the input, as targets.
 """,
     "bands": """
 bands : dict of str -> (float, float) | None

@@ -9,7 +9,6 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import r2_score
 
-N_BOOTSTRAP = 2000
 _N_FLIPS = 10000
 _ROUNDING = 1e-12  # scores that differ by less are equal
 
@@ -44,29 +43,6 @@ def r2(y, predicted):
     if len(y) < 2 or np.ptp(y) == 0:
         return np.nan
     return float(r2_score(y, predicted))
-
-
-def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
-    """Return the standard error of the pooled score: a bootstrap over groups."""
-    # y, predicted (n_samples,), groups (n_samples,).
-    which, names = pd.factorize(groups)
-    n = len(names)
-    if is_regression:
-        right, total = np.abs(y - predicted)[:, None], np.ones((len(y), 1))
-    else:
-        total = (y[:, None] == np.unique(y)).astype(float)  # (n, n_classes)
-        right = total * (y == predicted)[:, None]
-    by_group = np.zeros((2, n, total.shape[1]))
-    np.add.at(by_group[0], which, right)
-    np.add.at(by_group[1], which, total)
-    rng = np.random.default_rng(random_state)
-    counts = rng.multinomial(n, [1 / n] * n, size=N_BOOTSTRAP)
-    right, total = counts @ by_group[0], counts @ by_group[1]  # (n_bootstrap, n_classes)
-    is_drawn = total > 0
-    recall = np.divide(right, total, out=np.zeros_like(right), where=is_drawn)
-    scores = recall.sum(axis=1) / is_drawn.sum(axis=1)
-    # Drawing n of n is too narrow by sqrt(1 - 1/n).
-    return float(scores.std() * np.sqrt(n / (n - 1)))
 
 
 def jackknife_error(score, groups):

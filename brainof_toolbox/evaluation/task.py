@@ -43,7 +43,8 @@ from .fitting import (
 from .groups import check_groups, check_target, in_order
 from .results import Scores
 
-_FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
+_FEW_GROUPS = 5  # up to here intervals come from folds
+_LEFT_OUT_ALONE = 7  # up to here each group is a fold
 #: MNE's epochs lose their data where two threads take some of them at once.
 _INDEXING = threading.Lock()
 
@@ -87,7 +88,7 @@ class CrossValidation:
             kind = KFold if self.is_regression else StratifiedKFold
             return kind(n_folds or 5, shuffle=True, random_state=seed)
         n_groups = len(set(self.groups))
-        if n_folds is None and (n_groups <= _FEW_GROUPS or n_groups == 7):  # 7 divide badly
+        if n_folds is None and n_groups <= _LEFT_OUT_ALONE:
             return LeaveOneGroupOut()
         if n_folds is None:
             most = 5
@@ -257,7 +258,7 @@ class CrossValidation:
         by, n_units, error = "folds", len(scores), np.nan
         overlap = folds["n_test"].sum() / folds["n_train"].mean()
         if n_groups > _FEW_GROUPS and len(set(predictions["group"])) > 1 and scorer is not None:
-            error = self._error_by_groups(predictions, scoring, scorer)
+            error = st.jackknife_error(scorer, predictions["group"])
         if np.isfinite(error):
             by, n_units = "groups", len(set(predictions["group"]))
             overlap = len(set(predictions["sample"])) / folds["n_train"].mean()
@@ -280,16 +281,6 @@ class CrossValidation:
             "chance": float(folds["chance"].mean()),
             "n_groups": n_groups,
         }
-
-    def _error_by_groups(self, predictions, scoring, scorer):
-        """Return the standard error of the score of all test samples: a bootstrap or jackknife."""
-        if scoring is not None:
-            return st.jackknife_error(scorer, predictions["group"])
-        return st.bootstrap_error(
-            *(predictions[name].to_numpy() for name in ("y", "predicted", "group")),
-            is_regression=self.is_regression,
-            random_state=self.random_state,
-        )
 
     def _seen_by(self, frozen):
         """Return test subjects that the frozen part of the estimator was trained on."""

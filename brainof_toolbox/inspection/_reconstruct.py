@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 
 from .._utils.validation import as_seed, check_number, check_option
@@ -64,6 +65,21 @@ class Reconstruction:
         """Squared error of hidden values relative to that of predicting zero."""
         error = np.square(self.reconstructed - self.original)[self.is_hidden].sum()
         return float(error / np.square(self.original)[self.is_hidden].sum())
+
+    def to_dataframe(self):
+        """Return all values in one table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``window, channel, time`` (s) ``original, corrupted, reconstructed,
+            is_hidden``, one row per value.
+        """
+        window, channel, time = (i.ravel() for i in np.indices(self.original.shape))
+        arrays = ("original", "corrupted", "reconstructed", "is_hidden")
+        where = {"window": window, "channel": np.array(self.ch_names, dtype=object)[channel]}
+        values = {name: getattr(self, name).ravel() for name in arrays}
+        return pd.DataFrame({**where, "time": time / self.sfreq, **values})
 
     def plot(self, sample=0, channels=None, axes=None):
         """Draw time courses, spectrum and topography, original against reconstruction.

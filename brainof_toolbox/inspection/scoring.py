@@ -15,7 +15,9 @@ from .._utils.validation import choose
 from ..encoder.blocks import LATENTS
 from ..encoder.windows import SampleMeans
 from ..estimators.targets import check_targets
+from ..evaluation.groups import check_target
 from ..io.inputs import count_samples
+from ..io.sample_list import as_samples
 from ..models import BrainOFConfig
 from ..signals import MODALITIES
 from .hiding import has_input, hide_in_batch, hide_in_blocks, take_tokens
@@ -63,7 +65,7 @@ class Case:
             return self.decide(self.blocks)
         definitions = self.reader.explicit.definitions()
         changed, lost = hide_in_blocks(hidden, definitions, self.batches, len(self.targets))
-        if self.reader.backbone is not None:
+        if self.reader.has_latents:
             latents = self._latents(hidden)
             is_gone = np.isnan(latents[:, :1])
             changed[LATENTS] = np.where(is_gone, self.blocks[LATENTS], latents)
@@ -132,6 +134,7 @@ def prepare(estimator, X, y, *, is_one_montage=True):
     reader, samples = decoder.reader, encoder.samples(X)
     batches = list(encoder.windows(samples))
     if y is not None:
+        y = check_target(y, as_samples(X))
         y = check_targets(y, count_samples(samples), type(estimator).__name__)
         targets = estimator.targets_.encode(y)
     if is_one_montage:

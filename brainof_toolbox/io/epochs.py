@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import group_warnings
+from .bad_spans import leave_out_channels
 from .bids import read_bids
 from .bids_events import Dropped, choose_events, common_duration, find_events, read_events
 from .bids_files import DATATYPES
@@ -88,6 +89,8 @@ def epochs_from_bids(
     Warns
     -----
     RuntimeWarning
+        If channels are left out for bad spans of their own, as by :func:`from_raw`.
+    RuntimeWarning
         Once, with counts: events without onset (``n/a``), in bad spans or across gaps, in gaps,
         or beyond the ends of the recording are left out.
 
@@ -139,6 +142,9 @@ def _cut_raw(raw, table, record, event_id, span, baseline, dropped):
     import mne
 
     sfreq, name = raw.info["sfreq"], Path(raw.filenames[0]).name
+    info, annotations = leave_out_channels(raw)
+    raw.info["bads"] = info["bads"]
+    raw.set_annotations(annotations, emit_warning=False)
     onset, is_lost = place_times(raw, table["onset"].to_numpy())
     dropped.add("where the recording has no data", is_lost.sum(), name)
     table, onset = table[~is_lost], onset[~is_lost]

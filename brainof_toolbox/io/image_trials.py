@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.logging import group_warnings
 from ..signals import PER_SAMPLE
 from .bids_events import Dropped, choose_events, read_events
 from .bids_names import parse
@@ -18,6 +19,7 @@ from .trials import Trials, check_span, make_metadata, refuse_together
 _MIN_VOLUMES = 2
 
 
+@group_warnings()
 def epochs_from_nifti(
     imgs,
     events,
@@ -192,6 +194,8 @@ def _read_run(record, where, masker, memory):
     # the confounds.
     masker.detrend = True
     opened = open_run(record["fmri"], where, t_r=record.get("t_r"), masker_t_r=masker.t_r)
+    if opened.t_r is None:
+        raise ValueError(f"{where} is a map (3-D): trials are cut out of runs (4-D).")
     run = read_run(opened, masker=masker, confounds=record.get("confounds"), memory=memory)
     if len(run.good_segments) > 1:
         raise ValueError(

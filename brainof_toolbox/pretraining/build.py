@@ -243,9 +243,9 @@ def _lock(file, folder):
 def _build_all(build, recordings, keys, options, n_jobs, on_error, verbose):
     """Build the recordings that are not done; return one part, or reason of a skip, for each."""
     files = build.corpus / RECORDINGS
-    items = {key: read_part(build.stem(key), files, options.dtype) for key in keys}
+    items = {key: read_part(build.parts / key, files, options.dtype) for key in keys}
     rest = [pair for pair in zip(recordings, keys, strict=True) if items[pair[1]] is None]
-    calls = [(recording, build.stem(key), files, options) for recording, key in rest]
+    calls = [(recording, build.parts / key, files, options) for recording, key in rest]
     outcomes = _run(calls, n_jobs)
     bar = progress(
         zip(rest, outcomes, strict=True),

@@ -221,7 +221,9 @@ def _start(run, ranks, resume, verbose):
         if saved.step >= run.last:
             return saved.path
     else:
-        run.directory.begin(described, ranks)
+        if ranks.is_main:
+            run.directory.begin(described)
+        ranks.barrier()
     trained = _build(run, ranks, is_new=saved is None)
     log = Log(run.directory.path / LOG if ranks.is_main else None, run.training)
     step = 0

@@ -214,7 +214,9 @@ def test_smoothing_is_of_the_training_loss(small_checkpoint, epochs, y):
     """What is watched is the plain loss; smoothing makes predictions less sure."""
     how = {"adaptation": "full", "max_epochs": 3, "learning_rate": 5e-3, "batch_size": 8}
     sure, unsure = (
-        adapted(BrainOFClassifier, small_checkpoint, label_smoothing=value, **how).fit(epochs, y)
+        adapted(
+            BrainOFClassifier, small_checkpoint, label_smoothing=value, refit=False, **how
+        ).fit(epochs, y)
         for value in (0.0, 0.4)
     )
     assert sure.history_["valid_loss"][0] == unsure.history_["valid_loss"][0]
@@ -305,7 +307,8 @@ def test_warm_start_goes_on(kind, how, small_checkpoint, epochs, y):
     second = again.fit(epochs, y).history_
     assert second["valid_loss"][0] == pytest.approx(first["valid_loss"].min(), abs=1e-5)
     assert second["valid_loss"].min() <= second["valid_loss"][0] <= first["valid_loss"][0]
-    cold = adapted(kind, small_checkpoint, **how).fit(epochs, y).fit(epochs, y).history_
+    cold = adapted(kind, small_checkpoint, refit=False, **how)
+    cold = cold.fit(epochs, y).fit(epochs, y).history_
     assert cold["valid_loss"][0] == pytest.approx(first["valid_loss"][0])
 
 

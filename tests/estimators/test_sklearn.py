@@ -306,7 +306,7 @@ def test_cross_val_score_on_signals(small_checkpoint):
     epochs = obvious_epochs(24, kind="eeg+meg")
     paired, y = from_epochs(epochs), epochs.events[:, 2]
     assert isinstance(paired, PairedSignals)
-    decoder, cv = BrainOFClassifier(small_checkpoint, **FAST), StratifiedKFold(3)
+    decoder, cv = BrainOFClassifier(small_checkpoint, **FAST), StratifiedKFold(2)
     found = [
         cross_val_predict(decoder, X, y, cv=cv)
         for X in (paired, paired.by_modality["eeg"], epochs)

@@ -392,7 +392,7 @@ def test_jackknife_of_a_mean_is_its_standard_error():
 
 
 @pytest.mark.parametrize(
-    "n_groups, sizes", [(4, 1), (6, 2), (7, 1), (8, 2), (9, 3), (10, 2), (12, 3), (20, 4)]
+    "n_groups, sizes", [(4, 1), (6, 1), (7, 1), (8, 2), (9, 3), (10, 2), (12, 3), (20, 4)]
 )
 @pytest.mark.parametrize("estimator", [DummyClassifier(), Ridge()], ids=["classes", "numbers"])
 def test_folds_have_equally_many_groups(n_groups, sizes, estimator):

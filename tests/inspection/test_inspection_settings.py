@@ -20,14 +20,18 @@ from brainof_toolbox.inspection import (
 )
 
 FUNCTIONS = {
-    "gradients": lambda model, X, y: gradient_importance(model, X, y, n_steps=1).parts["eeg"].grid,
+    "gradients": lambda model, X, y: (
+        gradient_importance(model, X[:3], y[:3], n_steps=1).parts["eeg"].grid
+    ),
     "occlusion": lambda model, X, y: (
-        occlusion_importance(model, X, y, bands={}).parts["eeg"].channels
+        occlusion_importance(model, X[:3], y[:3], bands={}).parts["eeg"].channels
     ),
     "attention": lambda model, X, y: latent_attention(model, X).channels,
     "experts": lambda model, X, y: expert_usage(model, X)["probability"],
     "reconstruction": lambda model, X, y: reconstruct(model, X).reconstructed,
-    "contributions": lambda model, X, y: modality_contributions(model, X, y)["contribution"],
+    "contributions": lambda model, X, y: modality_contributions(model, X[:3], y[:3])[
+        "contribution"
+    ],
     "blocks": lambda model, X, y: block_contributions(model, X, y)["contribution"],
     "patterns": lambda model, X, y: patterns(model, X).part("covariance").values,
 }
