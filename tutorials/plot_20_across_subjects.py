@@ -73,7 +73,7 @@ scores
 
 # %%
 # One point is one subject. The interval is that of the mean over subjects.
-_ = scores.plot().set_title("Subjects left out")
+_ = scores.plot().suptitle("Subjects left out")
 
 # %%
 # Comparison with a classical decoder
@@ -96,7 +96,7 @@ found = compare(
     state,
     groups=epochs.metadata["subject"],
 )
-_ = found.plot().set_title("Beside a classical decoder")
+_ = found.plot().suptitle("Beside a classical decoder")
 found
 
 # %%

@@ -75,7 +75,7 @@ found = compare(decoders, moved, side, groups=moved_run, baselines=True)
 found
 
 # %%
-_ = found.plot().set_title("Left or right fist, runs left out")
+_ = found.plot().suptitle("Left or right fist, runs left out")
 
 # %%
 # As a paper would report it

@@ -12,8 +12,8 @@ response.
 # ------
 # Simulated, so that nothing is downloaded: eight subjects, two runs of 160 s each, alternating
 # blocks of rest and task, voxels of 8 mm. They are written as a small BIDS folder, which stores
-# onsets and repetition times; without BIDS, a list of paths can be used for everything but the
-# trials.
+# onsets and repetition times; without BIDS, a list of paths can be used, and
+# :func:`~brainof_toolbox.epochs_from_nifti` cuts trials by tables of events.
 import tempfile
 from pathlib import Path
 
@@ -135,7 +135,7 @@ found = compare(
     trials,
     state,
 )
-_ = found.plot().set_title("Rest or task, subjects left out")
+_ = found.plot().suptitle("Rest or task, subjects left out")
 found
 
 # %%

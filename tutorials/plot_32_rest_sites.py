@@ -109,7 +109,7 @@ from brainof_toolbox import compare
 
 decoders = {"Brain-OF": BrainOFClassifier(), "no network": decoder}
 found = compare(decoders, signals, sex, groups=site, baselines=True)
-_ = found.plot().set_title("Sex, sites left out")
+_ = found.plot().suptitle("Sex, sites left out")
 found
 
 # %%
