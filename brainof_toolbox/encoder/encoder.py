@@ -31,7 +31,7 @@ from .blocks import (
     parse_features,
 )
 from .parallel import embed_tasks, plan_parallel_tasks
-from .tokens import POOLINGS
+from .pooling import POOLINGS
 from .windows import SampleMeans, iter_windows
 
 __all__ = ["Encoder", "check_device"]
@@ -52,7 +52,8 @@ class Encoder:
         all that apply to the first samples that are embedded; ``"explicit"``: all of these but the
         latents.
     pooling : str
-        ``"flatten"``, ``"mean"`` or ``"mean+std"`` over the latents.
+        ``"auto"``, ``"compact"``, ``"flatten"``, ``"mean"`` or ``"mean+std"``; ``"auto"`` is
+        ``"compact"`` where the network has read-outs of the samples' modalities.
     layer : int | None
         Layers of the network that are run; ``None``: all.
     window : float | dict of str -> float | None
@@ -112,7 +113,7 @@ class Encoder:
         checkpoint="brainof-tiny",
         *,
         features=LATENTS,
-        pooling="flatten",
+        pooling="auto",
         layer=None,
         window=None,
         info=None,
@@ -147,6 +148,7 @@ class Encoder:
             seed = as_seed(random_state) if checkpoint is None else None
             self.backbone, self.preprocessing = load_backbone(checkpoint, seed)
             self.backbone.check_layer(self.layer)
+            self.pooling = self.backbone.check_pooling(self.pooling, self.layer)
             self.checkpoint_info = self.backbone.info
             self.manifest = self.backbone.manifest
             return
@@ -187,6 +189,22 @@ class Encoder:
         return self.network
 
     @property
+    def pooler(self):
+        """The form of the latents as rows, for the modalities of the first samples."""
+        return self.backbone.pooling(self.pooling, self.explicit.modalities)
+
+    def scale_parts(self):
+        """Return the numbers of columns of latents that share a scale; None: each has its own."""
+        sizes = self.pooler.sizes
+        return None if sizes is None else (sum(sizes.values()),)
+
+    def note_modalities(self, samples):
+        """Fix the modalities of lazily read samples, unless they are fixed."""
+        self.explicit.note_modalities(samples)
+        if self.backbone is not None:
+            self.pooler  # noqa: B018 (raises where the network has no read-outs of a modality)
+
+    @property
     def n_columns(self):
         """Number of columns of :meth:`embed`; of explicit features known after the first call."""
         return len(self.feature_names())
@@ -196,7 +214,7 @@ class Encoder:
         names = []
         for feature in self.features:
             if feature == LATENTS:
-                names += [f"latents {i}" for i in range(self.backbone.n_columns(self.pooling))]
+                names += [f"latents {name}" for name in self.backbone.columns(self.pooler)]
                 continue
             blocks = self.explicit.blocks_of(feature)
             if not blocks and not self.explicit.is_fixed:
@@ -217,7 +235,7 @@ class Encoder:
             "missing_positions": self.read_options.missing_positions,
         }
         if self.backbone is not None:
-            found |= {"weights": self.backbone.weights, "pooling": self.pooling}
+            found |= {"weights": self.backbone.weights, "pooling": self.pooler.label}
             found["layer"] = self.layer
             if self.backbone.config is not None:
                 found["architecture"] = self.backbone.config.to_dict()
@@ -266,7 +284,7 @@ class Encoder:
 
     def _fix_blocks(self, embed, samples):
         """Embed samples, again without what they do not share, and order the blocks."""
-        self.explicit.note_modalities(samples)
+        self.note_modalities(samples)
         while True:
             self.explicit.start()
             try:
@@ -295,7 +313,7 @@ class Encoder:
             for start in range(0, len(batch), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(batch)))
                 inputs = self.backbone.prepare(batch, rows, device)
-                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooling)
+                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
                 yield LATENTS, batch.sample[rows], values.double().cpu().numpy()
         yield from self.explicit.compute(batch)
 
@@ -344,6 +362,7 @@ class Encoder:
         other = copy.copy(self)
         other.features = (LATENTS,)
         other.explicit = ExplicitFeatures(other.features)
+        other.explicit.modalities = self.explicit.modalities
         return other
 
     def without_latents(self):

@@ -65,7 +65,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         adaptation="probe",
         features="auto",
         align=None,
-        pooling="flatten",
+        pooling="auto",
         layer=None,
         window=None,
         info=None,

@@ -46,9 +46,12 @@ features : str | sequence of str
 """,
     "pooling": """
 pooling : str
-    Form of the latents as one vector: ``"flatten"`` keeps them side by side, and with them what
-    is local in space and time; ``"mean"`` averages them; ``"mean+std"`` adds their standard
-    deviation.
+    Form of the latents as one vector. ``"compact"``: the predictions of the read-outs that the
+    network was pretrained with, side by side (at most 512 numbers of a modality). ``"flatten"``
+    keeps the latents side by side, and with them what is local in space and time; ``"mean"``
+    averages them; ``"mean+std"`` adds their standard deviation. ``"auto"``: ``"compact"`` where
+    all layers are run and the network has read-outs of every modality of the samples given to
+    ``fit``, else ``"flatten"``.
 """,
     "layer": """
 layer : int | None

@@ -83,7 +83,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         checkpoint="brainof-tiny",
         *,
         features="latents",
-        pooling="flatten",
+        pooling="auto",
         layer=None,
         window=None,
         info=None,
@@ -140,8 +140,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
                 "got 0."
             )
         encoder = self._make_encoder()
-        samples = self._samples(X, encoder, keep_broken=self.on_error != "raise")
-        encoder.explicit.note_modalities(samples)
+        self._samples(X, encoder, keep_broken=self.on_error != "raise")
         self._encoder = encoder
         return self
 
@@ -173,7 +172,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         return self.encoder_.embed(samples, n_jobs=self.n_jobs, on_error=self.on_error)
 
     def get_feature_names_out(self, input_features=None):
-        """Name the columns: numbered latents, or block and column of explicit features.
+        """Name the columns: numbered latents, or read-out or block and column.
 
         Parameters
         ----------
@@ -183,11 +182,16 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         Returns
         -------
         names : ndarray of str, shape (n_features,)
-            Unique names. Those of explicit features are known after the first ``transform``.
+            Unique names, such as ``"brainofembedder0"``, ``"second_order_0"`` of a read-out (of
+            several modalities ``"eeg_second_order_0"``) or ``"covariance ..."``. Those of explicit
+            features are known after the first ``transform``.
         """
         check_is_fitted(self)
-        if self.encoder_.explicit.features:
-            return np.asarray(self.encoder_.feature_names(), dtype=object)
+        encoder = self.encoder_
+        if encoder.explicit.features:
+            return np.asarray(encoder.feature_names(), dtype=object)
+        if encoder.pooler.sizes is not None:
+            return np.asarray(encoder.pooler.columns(), dtype=object)
         return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):

@@ -56,7 +56,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         adaptation="probe",
         features="auto",
         align=None,
-        pooling="flatten",
+        pooling="auto",
         layer=None,
         window=None,
         info=None,

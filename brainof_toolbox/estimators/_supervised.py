@@ -72,6 +72,8 @@ class SupervisedBrainOF(BaseBrainOF):
         adaptation, encoder = self._start()
         earlier = getattr(self, "decoder_", None)
         samples = self._samples(X, None if earlier else encoder)
+        if earlier:
+            encoder = encoder.with_explicit(earlier.encoder.explicit)
         y = check_targets(y, count_samples(samples), type(self).__name__)
         weight = check_weight(sample_weight, len(y))
         before = self.targets_ if earlier else None

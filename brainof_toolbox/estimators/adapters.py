@@ -59,9 +59,10 @@ def save(directory, name, adaptation, decoder, targets, options):
     fusion = None
     if probe:
         fusion = {"factors": list(decoder.factors), "shares": decoder.shares}
-        fusion |= {"explicit": encoder.explicit.state(), "probe": probe.choices()}
+        fusion["probe"] = probe.choices()
     description = {
         **_identity(name, adaptation, encoder, options),
+        "explicit": encoder.explicit.state(),
         "fusion": fusion,
         "is_aligned": alignment is not None,
         "weights": decoder.base_weights,
@@ -104,7 +105,7 @@ def load(directory, name, adaptation, encoder, kind, seed, options):
     targets = _read_targets(description["outputs"], kind, name, path)
     encoder, fields, n_columns = _read_fusion(description, encoder, path)
     hidden = [N_HIDDEN] if adaptation.head == "mlp" else []
-    widths = [encoder.backbone.n_columns(encoder.pooling), *hidden, targets.n_outputs]
+    widths = [len(encoder.backbone.columns(encoder.pooler)), *hidden, targets.n_outputs]
     shapes = _wanted_shapes(encoder, adaptation, widths)
     shapes |= _fusion_shapes(n_columns, targets.n_outputs, bool(fields), description["is_aligned"])
     state = _read(directory / WEIGHTS, shapes)
@@ -124,10 +125,11 @@ def load(directory, name, adaptation, encoder, kind, seed, options):
 def _read_fusion(description, encoder, path):
     """Return encoder, fields of a NetworkDecoder, and widths of the blocks of its probe."""
     fusion = description["fusion"]
-    if fusion is None:
-        return encoder.only_latents(), {}, {}
+    encoder = encoder if fusion else encoder.only_latents()
     try:
-        explicit = encoder.explicit.with_state(fusion["explicit"])
+        explicit = encoder.explicit.with_state(description["explicit"])
+        if not fusion:
+            return encoder.with_explicit(explicit), {}, {}
         choices, factors = fusion["probe"], tuple(fusion["factors"])
         n_columns = {block: len(names) for block, names in explicit.columns.items()}
         for numbers in (*choices.values(), fusion["shares"], dict(enumerate(factors))):
@@ -159,9 +161,15 @@ def _fusion_shapes(n_columns, n_outputs, has_probe, is_aligned):
 
 def _check(description, wanted, path):
     """Refuse an adapter of another checkpoint, estimator or other parameters."""
-    missing = {*wanted, "checkpoint", "outputs", "subjects", "fusion", "is_aligned"} - set(
-        description
-    )
+    missing = {
+        *wanted,
+        "checkpoint",
+        "outputs",
+        "subjects",
+        "explicit",
+        "fusion",
+        "is_aligned",
+    } - set(description)
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)}: it describes no adapter.")
     for name, value in wanted.items():
@@ -208,7 +216,7 @@ def _empty_network(encoder, widths):
     """Make a network of the right shape with a head of zeros."""
     head = [(np.zeros((m, n)), np.zeros(m)) for n, m in pairwise(widths)]
     backbone, ones = copy.deepcopy(encoder.token_network), np.ones(widths[0])
-    return Network(backbone, encoder.pooling, 0 * ones, ones, head, encoder.layer)
+    return Network(backbone, encoder.pooler, 0 * ones, ones, head, encoder.layer)
 
 
 def _read(path, shapes):

@@ -15,7 +15,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from .heads import inner_splits
+from .heads import inner_splits, share_scales
 
 STRENGTHS = np.logspace(-2, 3, 6)  # inverse penalties; kernels have a mean diagonal of 1
 _WITHOUT_CHOICE = 1.0  # strength where the samples allow no inner splits
@@ -101,13 +101,16 @@ class FusedRegressor(FusedProbe):
         return self.decision(blocks)[:, 0]
 
 
-def fit_fused_classifier(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
+def fit_fused_classifier(
+    blocks, y, groups=None, weight=None, *, optional=(), parts=None, random_state=0
+):
     """Fit a probe of class indices ``y`` (n,) to blocks, a dict of arrays (n, d)."""
     # Members: a logistic regression on each block, and one on all blocks side by side but the
     # optional ones. Their logits are added, each times a factor of at least 0. Strengths and
     # factors minimise the log loss in inner folds that leave out whole groups, and a penalty pulls
     # the factors towards equal ones, those of optional blocks towards 0. Without inner folds,
-    # strengths are 1 and factors those of the penalty.
+    # strengths are 1 and factors those of the penalty. Columns are standardised, those of one
+    # entry of ``parts[name]`` (numbers of columns) together.
     n_samples = check_blocks(blocks)
     y, weight = np.asarray(y), _check_weight(weight, n_samples)
     if y.shape != (n_samples,) or y.dtype.kind not in "iu":
@@ -116,10 +119,12 @@ def fit_fused_classifier(blocks, y, groups=None, weight=None, *, optional=(), ra
         raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
     splits = inner_splits(y, groups, is_classification=True)
     family = LogisticFamily(y, weight)
-    return _fit(FusedClassifier, family, blocks, groups, splits, optional, random_state)
+    return _fit(FusedClassifier, family, blocks, groups, splits, optional, parts, random_state)
 
 
-def fit_fused_regressor(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
+def fit_fused_regressor(
+    blocks, y, groups=None, weight=None, *, optional=(), parts=None, random_state=0
+):
     """Fit a probe of targets ``y`` (n,): the same with ridge regressions and squared errors."""
     n_samples = check_blocks(blocks)
     y, weight = np.asarray(y, dtype=np.float64), _check_weight(weight, n_samples)
@@ -127,7 +132,7 @@ def fit_fused_regressor(blocks, y, groups=None, weight=None, *, optional=(), ran
         raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
     splits = inner_splits(y, groups, is_classification=False)
     family = SquaresFamily(y, weight)
-    return _fit(FusedRegressor, family, blocks, groups, splits, optional, random_state)
+    return _fit(FusedRegressor, family, blocks, groups, splits, optional, parts, random_state)
 
 
 def check_blocks(blocks, columns=None):
@@ -166,10 +171,13 @@ def _check_weight(weight, n_samples):
     return weight
 
 
-def _fit(kind, family, blocks, groups, splits, optional, random_state):
+def _fit(kind, family, blocks, groups, splits, optional, parts, random_state):
     """Fit every member, choose their factors, and add up what they do to each block."""
-    rng = np.random.default_rng(random_state)
-    reduced = {name: _Block(np.asarray(X), family.weight, rng) for name, X in blocks.items()}
+    rng, parts = np.random.default_rng(random_state), parts or {}
+    reduced = {
+        name: _Block(np.asarray(X), family.weight, parts.get(name), rng)
+        for name, X in blocks.items()
+    }
     members = {name: block.rows for name, block in reduced.items()}
     joint = [name for name in reduced if name not in optional]
     if len(joint) > 1:
@@ -213,8 +221,8 @@ def _shares(pairs, weight):
 class _Block:
     """A standardised block in at most as many directions as there are samples."""
 
-    def __init__(self, X, weight, rng):
-        self.mean, self.rate = _standardise(X, weight)
+    def __init__(self, X, weight, parts, rng):
+        self.mean, self.rate = _standardise(X, weight, parts)
         self.live = np.flatnonzero(self.rate)
         if not len(self.live):
             self.live = np.arange(1)  # a column of zeros
@@ -233,7 +241,7 @@ class _Block:
         return Part(self.mean, self.rate, full)
 
 
-def _standardise(X, weight):
+def _standardise(X, weight, parts):
     """Means, and rates that give live columns together the power 1, without rows of NaN."""
     there = ~np.isnan(X[:, 0]) & (weight > 0)
     mean, scale = np.zeros(X.shape[1]), np.zeros(X.shape[1])
@@ -247,7 +255,8 @@ def _standardise(X, weight):
         scale[i : i + step] = np.sqrt(weight @ np.square(some - mean[i : i + step]))
     # A column that varies by rounding alone would become noise of unit size.
     live = scale > np.maximum(1e-6 * np.abs(mean), 1e-9 * scale.max())
-    return mean, np.where(live, 1.0, 0.0) / np.where(live, scale * np.sqrt(live.sum()), 1.0)
+    scale, n_parts = share_scales(np.where(live, scale, 0.0), parts)
+    return mean, np.where(live, 1.0, 0.0) / np.where(live, scale * np.sqrt(n_parts), 1.0)
 
 
 def _scale(X, mean, rate):

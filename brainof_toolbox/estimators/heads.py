@@ -30,8 +30,12 @@ class StandardizeAndProject(TransformerMixin, BaseEstimator):
     A ridge penalty is invariant to rotations, so a penalised head gives the same predictions on
     at most ``n_samples`` projected features as on tens of thousands of original ones. Features
     are divided by the root of their number, so that one grid of strengths fits every pooling.
-    NaN (a modality that a sample lacks) counts as the training mean.
+    NaN (a modality that a sample lacks) counts as the training mean. Features of one ``parts``
+    entry, side by side, share a scale; ``None``: each has its own.
     """
+
+    def __init__(self, parts=None):
+        self.parts = parts
 
     def fit(self, X, y=None, weight=None):
         """Estimate means, scales and directions from features X (n_samples, n_features)."""
@@ -45,8 +49,9 @@ class StandardizeAndProject(TransformerMixin, BaseEstimator):
         scale = np.sqrt(np.average(np.square(X - self.mean_), axis=0, weights=weight))
         # A feature that varies by rounding alone would be blown up to noise of unit size.
         constant = scale <= 1e-6 * np.maximum(np.abs(self.mean_), 1e-3)
+        scale, n_parts = share_scales(np.where(constant, 0.0, scale), self.parts)
         scale[constant] = np.inf
-        self.scale_ = scale * np.sqrt(max(np.count_nonzero(~constant), 1))
+        self.scale_ = scale * np.sqrt(max(n_parts, 1))
         Z = (X - self.mean_) / self.scale_
         self.components_ = None
         if Z.shape[0] < Z.shape[1]:
@@ -66,8 +71,26 @@ class StandardizeAndProject(TransformerMixin, BaseEstimator):
         return Z if self.components_ is None else Z @ self.components_.T
 
 
+def share_scales(scale, parts):
+    """Give the columns of each part the root of their total power; count parts with any."""
+    # scale (n_columns,) is 0 for constant columns; parts: number of columns of each, side by side.
+    if parts is None:
+        return scale, np.count_nonzero(scale)
+    starts = np.cumsum([0, *parts[:-1]])
+    joint = np.sqrt(np.add.reduceat(np.square(scale), starts))
+    return np.repeat(joint, parts), np.count_nonzero(joint)
+
+
 def fit_classification_head(
-    features, y, groups=None, class_weight=None, *, kind="linear", weight=None, random_state=0
+    features,
+    y,
+    groups=None,
+    class_weight=None,
+    *,
+    kind="linear",
+    weight=None,
+    parts=None,
+    random_state=0,
 ):
     """Logistic regression or a small network, its penalty chosen by inner cross-validation."""
     # features (n_samples, n_features), y (n_samples,), groups (n_samples,), weight (n_samples,).
@@ -79,10 +102,12 @@ def fit_classification_head(
     else:
         models = [_network(MLPClassifier, strength, random_state) for strength in _STRENGTHS]
     splits = inner_splits(y, groups, is_classification=True)
-    return _fit_head(features, y, weight, models, _log_losses, splits)
+    return _fit_head(features, y, weight, models, _log_losses, splits, parts)
 
 
-def fit_regression_head(features, y, groups=None, *, kind="linear", weight=None, random_state=0):
+def fit_regression_head(
+    features, y, groups=None, *, kind="linear", weight=None, parts=None, random_state=0
+):
     """Ridge regression or a small network, its penalty chosen by inner cross-validation."""
     # features (n_samples, n_features), y (n_samples,), groups (n_samples,), weight (n_samples,).
     weight = np.ones(len(y)) if weight is None else weight
@@ -91,7 +116,7 @@ def fit_regression_head(features, y, groups=None, *, kind="linear", weight=None,
     else:
         models = [_network(MLPRegressor, strength, random_state) for strength in _STRENGTHS]
     splits = inner_splits(y, groups, is_classification=False)
-    return _fit_head(features, y, weight, models, _squared_errors, splits)
+    return _fit_head(features, y, weight, models, _squared_errors, splits, parts)
 
 
 def _network(kind, strength, random_state):
@@ -105,9 +130,9 @@ def _network(kind, strength, random_state):
     )
 
 
-def _fit_head(features, y, weight, models, losses, splits):
+def _fit_head(features, y, weight, models, losses, splits, parts):
     """Choose one of the models, fit it to all samples, and put the projection before it."""
-    scaler = StandardizeAndProject().fit(features, weight=weight)
+    scaler = StandardizeAndProject(parts).fit(features, weight=weight)
     Z = scaler.transform(features)
     with warnings.catch_warnings():
         # A small network that is stopped early generalises as well.

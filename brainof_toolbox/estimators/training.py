@@ -25,6 +25,9 @@ from .heads import fit_classification_head, fit_regression_head, inner_splits
 from .network import make_network
 from .precomputed import PrecomputedFeatures
 
+#: Factors of latents in a fused probe without evidence, by pooling; explicit blocks have 1.
+PRIOR_FACTORS = {"compact": 1, "flatten": 0, "mean": 0, "mean+std": 0}
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSamples:
@@ -46,10 +49,16 @@ class LabelledSamples:
         groups = None if self.groups is None else self.groups[rows]
         features, targets = join_blocks(blocks)[rows], self.targets[rows]
         weight = self.weight[rows]
-        seed = self.seed
-        return JoinedHead(
-            fit(features, targets, groups, kind=head, weight=weight, random_state=seed)
-        )
+        options = {"parts": self._parts_of(blocks), "random_state": self.seed}
+        return JoinedHead(fit(features, targets, groups, kind=head, weight=weight, **options))
+
+    def _parts_of(self, blocks):
+        """Return the numbers of columns that share a scale, of blocks side by side, or None."""
+        own = self.encoder.scale_parts() if "latents" in blocks else None
+        if own is None:
+            return None
+        parts = [own if k == "latents" else (1,) * X.shape[1] for k, X in blocks.items()]
+        return tuple(n for part in parts for n in part)
 
     def fit_probe(self, blocks, rows=slice(None)):
         """Fit a fused probe to some of the samples."""
@@ -57,7 +66,11 @@ class LabelledSamples:
         some = {name: block[rows] for name, block in blocks.items()}
         groups = None if self.groups is None else self.groups[rows]
         weight = self.weight[rows]
-        options = {"optional": ("latents",), "random_state": self.seed}
+        options = {"random_state": self.seed}
+        if "latents" in blocks:
+            is_optional = not PRIOR_FACTORS[self.encoder.pooler.name]
+            options["optional"] = ("latents",) * is_optional
+            options["parts"] = {"latents": self.encoder.scale_parts()}
         return fit(some, self.targets[rows], groups, weight, **options)
 
     def align_blocks(self, blocks):
@@ -220,8 +233,8 @@ class Training(BaseEstimator):
     def _check_resumable(self, decoder, encoder, n_outputs):
         """Return a fitted NetworkDecoder, if training can continue from it."""
         network = decoder.network
-        found = (network.pooling, network.layer, len(network.biases[-1]))
-        wanted = (encoder.pooling, encoder.layer, n_outputs)
+        found = (network.pooling.label, network.layer, len(network.biases[-1]))
+        wanted = (encoder.pooler.label, encoder.layer, n_outputs)
         if found != wanted:
             raise ValueError(
                 f"The fitted network has (pooling, layer, outputs) {found}, now {wanted} are "
