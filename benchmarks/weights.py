@@ -28,6 +28,7 @@ from brainof_toolbox.models import BrainOF, load_checkpoint, save_checkpoint
 
 from .lib.sets import data_dir
 from .lib.store import append_line, read_lines
+from .suite.people import read_splits
 from .suite.scoring import pool_lines, score_estimator
 from .suite.sets import SETS
 from .suite.summary import count, difference, interval, pool
@@ -51,7 +52,7 @@ def make_untrained(name, like, folder):
 
 
 def embed_forms(checkpoint, task, is_trained):
-    """Return an encoder and features of a task for each form, from one pass over the samples.
+    """Return the features of a task for each form, from one pass over the samples.
 
     Parameters
     ----------
@@ -112,9 +113,10 @@ def run(checkpoints, sets, path, people, show=print):
     done = {(row["set"], row["sha256"], row["people"]) for row in read_lines(path)}
     for name in sets:
         todo = {k: c for k, c in checkpoints.items() if (name, c["sha256"], people) not in done}
-        if not todo:
-            continue
         entry = SETS[name]
+        has_people = people == "development" or "test" in read_splits().get(entry.folder, {})
+        if not todo or not has_people:
+            continue
         task = entry.read(None if entry.folder is None else data_dir(), people)
         for title, about in todo.items():
             start = time.perf_counter()

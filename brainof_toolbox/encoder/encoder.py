@@ -196,7 +196,7 @@ class Encoder:
     def scale_parts(self):
         """Return the numbers of columns of latents that share a scale; None: each has its own."""
         sizes = self.pooler.sizes
-        return None if sizes is None else (sum(sizes.values()),)
+        return None if sizes is None else tuple(sizes.values())
 
     def note_modalities(self, samples):
         """Fix the modalities of lazily read samples, unless they are fixed."""

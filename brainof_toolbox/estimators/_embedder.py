@@ -60,9 +60,12 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     autocast, default device and type, precision of products, kernels of attention. All of these
     are restored afterwards.
 
-    *Several modalities.* Explicit features of samples with several modalities are one block for
-    each, such as ``"eeg_covariance"``; the samples given to ``fit`` fix which. Rows are NaN where
-    a sample lacks the modality, and where a recording of EEG or MEG has no ``"evoked"``.
+    *Several modalities.* Latents are shared by the modalities of a sample. With
+    ``pooling="compact"`` the read-outs of each modality stand side by side; those of a modality
+    that a sample lacks are 0, their mean in pretraining. Explicit features are one block for each
+    modality, such as ``"eeg_covariance"``. Rows are NaN where a sample lacks the modality, and
+    where a recording of EEG or MEG has no ``"evoked"``. The samples given to ``fit`` fix the
+    modalities of read-outs and explicit features.
 
     References
     ----------
