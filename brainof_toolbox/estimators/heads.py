@@ -130,7 +130,7 @@ def _network(kind, strength, random_state):
     )
 
 
-def _fit_head(features, y, weight, models, losses, splits, parts):
+def _fit_head(features, y, weight, models, losses, splits, parts=None):
     """Choose one of the models, fit it to all samples, and put the projection before it."""
     scaler = StandardizeAndProject(parts).fit(features, weight=weight)
     Z = scaler.transform(features)

@@ -353,26 +353,26 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
 
     damaged = "adapter.json: the explicit features are damaged"
     for path, value in {
-        ("factors",): [1.0],
-        ("factors", 0): -1.0,
-        ("factors", 1): "1",
-        ("shares", "network"): None,
-        ("probe", "weights_"): {"covariance": 1.0},
-        ("probe", "strength_"): 3,
+        ("fusion", "factors"): [1.0],
+        ("fusion", "factors", 0): -1.0,
+        ("fusion", "factors", 1): "1",
+        ("fusion", "shares", "network"): None,
+        ("fusion", "probe", "weights_"): {"covariance": 1.0},
+        ("fusion", "probe", "strength_"): 3,
         ("explicit", "modalities"): ["ecog"],
         ("explicit", "columns", "spectrum"): ["a"],
         ("explicit",): {},
     }.items():
-        change("fusion", *path, value=value)
+        change(*path, value=value)
         refuse(damaged)
     change("fusion", value=7)
     refuse(damaged)
     change("fusion", value=None)
-    refuse("unknown tensors")
+    refuse(damaged)
     change("is_aligned", value=True)
     refuse("missing tensors 'centre.covariance'")
-    columns = json.loads(text)["fusion"]["explicit"]["columns"]["covariance"]
-    change("fusion", "explicit", "columns", "covariance", value=columns[:-1])
+    columns = json.loads(text)["explicit"]["columns"]["covariance"]
+    change("explicit", "columns", "covariance", value=columns[:-1])
     refuse("'probe.*.covariance' has shape")
     description.write_text(text)
     state = safetensors.torch.load(good)
