@@ -166,7 +166,7 @@ def tabulate(rows, titles):
         own = {}
         for key in list(there)[1:]:
             pair = difference(there[first], there[key])
-            own[key] = _text(*(pair[part] for part in PARTS))
+            own[key] = _text(*(pair[part] for part in PARTS), "+")
             if first == keys[0]:
                 pairs.setdefault(key, {})[name] = pair
         differences.append({"set": name, "first": first, **own})
@@ -174,14 +174,14 @@ def tabulate(rows, titles):
     for key, own in pairs.items():
         found = pool(own)
         if found is not None:
-            text = _text(*(found[part] for part in PARTS))
+            text = _text(*(found[part] for part in PARTS), "+")
             means.append({"first": keys[0], "against": key, "mean difference": text})
             means[-1]["sets"] = found["n_sets"]
     return tuple(pd.DataFrame(table) for table in (scores, differences, means))
 
 
-def _text(value, low, high):
-    return f"{value:.3f} [{low:.2f} {high:.2f}]"
+def _text(value, low, high, sign=""):
+    return f"{value:{sign}.3f} [{low:{sign}.2f} {high:{sign}.2f}]"
 
 
 def main(arguments=None):
