@@ -35,9 +35,9 @@ def make_network_options():
     add_checkpoint_option(network)
     network.add_argument(
         "--pooling",
-        default="flatten",
-        choices=("flatten", "mean", "mean+std"),
-        help="default: flatten",
+        default="auto",
+        choices=("auto", "compact", "flatten", "mean", "mean+std"),
+        help="default: auto, which is compact where the weights have read-outs, else flatten",
     )
     network.add_argument(
         "--layer", type=int, metavar="N", help="use the latents after N layers; -1: all (default)"

@@ -48,9 +48,12 @@ features : str | sequence of str
 """,
     "pooling": """
 pooling : str
-    Form of the latents as one vector: ``"flatten"`` keeps them side by side, and with them what
-    is local in space and time; ``"mean"`` averages them; ``"mean+std"`` adds their standard
-    deviation.
+    Form of the latents as one vector. ``"compact"``: the predictions of the read-outs that the
+    network was pretrained with, side by side (at most 512 numbers of a modality). ``"flatten"``
+    keeps the latents side by side, and with them what is local in space and time; ``"mean"``
+    averages them; ``"mean+std"`` adds their standard deviation. ``"auto"``: ``"compact"`` where
+    all layers are run and the network has read-outs of every modality of the samples given to
+    ``fit``, else ``"flatten"``.
 """,
     "layer": """
 layer : int | None
@@ -150,8 +153,8 @@ warm_start : bool
 """,
     "X": """
 X : object
-    :class:`mne.Epochs`, :class:`mne.Evoked`, :class:`mne.io.Raw`, a 4-D image or 3-D map, a list of
-    these, of file paths or of records (:func:`~brainof_toolbox.read_bids`, or dicts like
+    :class:`mne.Epochs`, :class:`mne.Evoked`, :class:`mne.io.Raw`, a 4-D image or 3-D map, a list
+    of these, of file paths or of records (:func:`~brainof_toolbox.read_bids`, or dicts like
     ``{"eeg": raw, "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
     :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
 """,
