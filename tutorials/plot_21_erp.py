@@ -89,7 +89,7 @@ found = compare(decoders, epochs, order, groups=subject, baselines=True)
 found
 
 # %%
-_ = found.plot()
+_ = found.plot().suptitle("First or second picture, people left out")
 
 # %%
 # The shares of the features, averaged over folds: the evoked course has the largest, and the

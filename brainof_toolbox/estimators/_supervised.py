@@ -31,7 +31,7 @@ class SupervisedBrainOF(BaseBrainOF):
     adaptation: object = "probe"
     features: object = "auto"
     align: str | None = None
-    pooling: str = "flatten"
+    pooling: str = "auto"
     layer: int | None = None
     window: float | dict | None = None
     info: object = None
@@ -81,6 +81,8 @@ class SupervisedBrainOF(BaseBrainOF):
         continues = is_pass or getattr(adaptation, "warm_start", False)
         earlier = getattr(self, "decoder_", None) if continues else None
         samples = self._samples(X, None if is_pass and earlier else encoder)
+        if earlier:
+            encoder = encoder.with_explicit(earlier.encoder.explicit)
         y = check_targets(y, count_samples(samples), type(self).__name__)
         groups, weight = check_groups(groups, len(y)), check_weight(sample_weight, len(y))
         before = self.targets_ if earlier else None

@@ -198,4 +198,4 @@ def _distance_from_head(name, n_layers):
     parts = name.split(".")
     if parts[1] == "layers":
         return max(n_layers - int(parts[2]), 1)
-    return 1 if "norm" in parts[1] else n_layers + 1
+    return 1 if parts[1] in ("norm", "read_outs") else n_layers + 1

@@ -26,6 +26,9 @@ from .heads import LayeredHead, inner_splits
 from .network import make_network, predict_outputs
 from .precomputed import PrecomputedFeatures
 
+#: Factors of latents in a fused probe without evidence, by pooling; explicit blocks have 1.
+PRIOR_FACTORS = {"compact": 1, "flatten": 0, "mean": 0, "mean+std": 0}
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSamples:
@@ -46,7 +49,8 @@ class LabelledSamples:
         parts = some, self.targets[rows], groups, self.weight[rows]
         if head == "mlp":
             return LayeredHead.fit(*parts, random_state=self.seed)
-        return fit_fused(*parts, optional=("latents",), random_state=self.seed)
+        is_optional = "latents" in blocks and not PRIOR_FACTORS[self.encoder.pooler.name]
+        return fit_fused(*parts, optional=("latents",) * is_optional, random_state=self.seed)
 
     def align_blocks(self, blocks):
         """Re-centre blocks on each subject, if wanted; returns them and their centre."""
@@ -232,8 +236,8 @@ class Training(BaseEstimator):
     def _check_resumable(self, decoder, encoder, n_outputs):
         """Refuse a fitted Decoder that training cannot continue from."""
         network = decoder.network
-        found = (network.pooling, network.layer, len(network.biases[-1]))
-        wanted = (encoder.pooling, encoder.layer, n_outputs)
+        found = (network.pooling.label, network.layer, len(network.biases[-1]))
+        wanted = (encoder.pooler.label, encoder.layer, n_outputs)
         if found != wanted:
             raise ValueError(
                 f"The fitted network has (pooling, layer, outputs) {found}, now {wanted} are "

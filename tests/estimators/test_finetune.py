@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._utils.subjects import hash_subject
+from brainof_toolbox.encoder.pooling import Pooling
 from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.estimators import FineTuning, finetune, training
 from brainof_toolbox.estimators.finetune import (
@@ -59,8 +60,9 @@ def make_parts(checkpoint, X, n_outputs=2, pooling="flatten"):
     n_features = {"flatten": 512, "mean": 32}[pooling]
     ones = np.ones(n_features)
     weight, bias = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
+    form = Pooling(pooling, model.config)
     network = Network(
-        copy.deepcopy(model), pooling, 0 * ones, n_features**-0.5 * ones, [(weight, bias)]
+        copy.deepcopy(model), form, 0 * ones, n_features**-0.5 * ones, [(weight, bias)]
     )
     return network, blocks
 
