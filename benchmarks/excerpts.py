@@ -37,7 +37,7 @@ def cut_pictures(root, out):
         epochs = mne.read_epochs(path, verbose="error").pick([*_TEN_TWENTY, *_MORE])
         epochs.resample(128, verbose="error")
         names = {code: condition for condition, code in epochs.event_id.items()}
-        columns = {"subject": f"{folder.name}-{name}", "group": table["group"][name]}
+        columns = {"subject": f"{folder.name}-{name[4:]}", "group": table["group"][name]}
         columns["picture"] = [names[code] for code in epochs.events[:, 2]]
         epochs.metadata = pd.DataFrame(columns)
         parts.append(epochs)

@@ -218,7 +218,8 @@ def _long_segments(signals, preprocessing, is_table):
     shortest, unit = preprocessing.min_duration * signals.sfreq, "time point"
     minimum = f"{shortest / signals.sfreq:.4g} s"
     if signals.modality == "fmri":  # a z-score needs more volumes than a standardised trial
-        shortest, unit = 2 if signals.has_baseline else 10, "volume"
+        # A map has one volume.
+        shortest, unit = min(2, signals.shape[2]) if signals.has_baseline else 10, "volume"
     elif is_table:
         shortest = 2
     if n_times < shortest:

@@ -140,31 +140,24 @@ def test_no_work_or_warning_at_import(path):
     assert not calls, f"{_name(path)} calls {calls} at import"
 
 
-def test_import_is_lazy():
-    """The door opens without torch, mne or nilearn; reading data opens it without torch."""
+def test_import_is_lazy_and_opens_no_socket():
+    """Each name loads what it needs, and none of them connects anywhere."""
     code = """
-import sys
+import socket, sys
+def refuse(*args, **kwargs):
+    raise AssertionError(f"a socket was opened: {args}")
+socket.socket.connect = socket.socket.connect_ex = refuse
 import brainof_toolbox
 heavy = [name for name in ("torch", "mne", "nilearn", "sklearn", "pandas") if name in sys.modules]
 assert not heavy, heavy
 for name in brainof_toolbox.__all__:
     assert name in dir(brainof_toolbox)
+brainof_toolbox.cross_validate, brainof_toolbox.Scores
+assert "torch" not in sys.modules and "matplotlib" not in sys.modules
 brainof_toolbox.from_raw, brainof_toolbox.Preprocessing, brainof_toolbox.datasets.make_raw
 assert "torch" not in sys.modules
 brainof_toolbox.models.BrainOF
 assert "torch" in sys.modules and "nilearn" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-
-
-def test_import_opens_no_socket():
-    """Nothing connects anywhere while every public name is imported."""
-    code = """
-import socket
-def refuse(*args, **kwargs):
-    raise AssertionError(f"a socket was opened: {args}")
-socket.socket.connect = socket.socket.connect_ex = refuse
-import brainof_toolbox
 for name in brainof_toolbox.__all__:
     getattr(brainof_toolbox, name)
 """

@@ -61,7 +61,11 @@ def test_weights_are_named(options, name, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "checkpoint"), [({}, "brainof-tiny"), ({"checkpoint": None}, None)]
+    ("arguments", "checkpoint"),
+    [
+        ({}, "brainof-tiny"),
+        pytest.param({"checkpoint": None}, None, marks=pytest.mark.slow),
+    ],
 )
 def test_scores_of_subjects(arguments, checkpoint, tmp_path, monkeypatch):
     """Each modality alone, then all; dummy decoders stand in for the folds."""

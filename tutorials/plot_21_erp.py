@@ -71,8 +71,8 @@ difference.plot_topomap(
 _ = axes[2].set_title("second - first\n0.2 to 0.4 s, -5 to 5 µV")
 
 # %%
-# The first responses are alike. From 0.2 to 0.4 s a first picture has a positive response over the
-# back of the head that a second picture lacks.
+# The first responses are alike. From 0.2 to 0.4 s the response to a first picture is more positive
+# over the back of the head, and more negative at the front.
 #
 # Decoding single trials
 # ----------------------
@@ -89,7 +89,7 @@ found = compare(decoders, epochs, order, groups=subject, baselines=True)
 found
 
 # %%
-_ = found.plot()
+_ = found.plot().suptitle("First or second picture, people left out")
 
 # %%
 # The shares of the features, averaged over folds: the evoked course has the largest, and the

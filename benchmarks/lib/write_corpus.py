@@ -31,7 +31,7 @@ def write_corpus(directory, items, *, preprocessing=None, dtype="int16"):
                 log_scale = np.zeros((n_samples, n_channels), np.float32)
                 windows = Windows(windows, np.arange(n_samples), log_scale)
             key = f"{number:08d}"
-            writer = RecordingWriter(build.stem(key), build.corpus / RECORDINGS, dtype)
+            writer = RecordingWriter(build.parts / key, build.corpus / RECORDINGS, dtype)
             writer.append(windows, float("inf"))
             parts.append(writer.finish())
             sources.append(Recording(None, key, dataset, licence))

@@ -152,7 +152,7 @@ class CrossValidation:
         if not callable(scoring) and not return_estimator:
             estimator, X, frozen = embed_once(estimator, X, self.groups)
         keep = ("outputs", "estimator") if return_estimator else ("outputs",)
-        jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
+        jobs = progress(self.splits, description="Folds", enabled=verbose)
         done = Parallel(n_jobs=n_jobs)(
             delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring, keep)
             for train, test in jobs
@@ -288,7 +288,7 @@ class CrossValidation:
         if not n_permutations:
             return np.empty(0)
         seeds = np.random.SeedSequence(self.random_state).spawn(n_permutations)
-        jobs = progress(seeds, description="Permutations", enabled=bool(verbose))
+        jobs = progress(seeds, description="Permutations", enabled=verbose)
         return np.array(
             Parallel(n_jobs=n_jobs)(
                 delayed(_run_permutation)(estimator, self, X, seed, scoring) for seed in jobs

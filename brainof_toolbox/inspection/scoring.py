@@ -65,7 +65,7 @@ class Case:
             return self.decide(self.blocks)
         definitions = self.reader.explicit.definitions()
         changed, lost = hide_in_blocks(hidden, definitions, self.batches, len(self.targets))
-        if self.reader.backbone is not None:
+        if self.reader.has_latents:
             latents = self._latents(hidden)
             is_gone = np.isnan(latents[:, :1])
             changed[LATENTS] = np.where(is_gone, self.blocks[LATENTS], latents)
@@ -100,7 +100,7 @@ class Case:
                         inputs = backbone.prepare(batch, rows, device)
                     else:
                         inputs = [part.to(device) for part in take_tokens(batch, rows, hidden)]
-                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooling)
+                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooler)
                     means.add(batch.sample[rows], values.double().cpu().numpy())
         if means.total is None:
             return np.full_like(self.blocks[LATENTS], np.nan)

@@ -11,7 +11,7 @@ _COMPANIONS = {".vhdr": (".eeg", ".vmrk", ".dat"), ".set": (".fdt",)}
 
 
 def absent_files(path):
-    """List the files of a recording whose content is not on this machine."""
+    """List the files of a recording that have no content on this machine."""
     path = Path(path)
     files = [path, *map(path.with_suffix, _COMPANIONS.get(path.suffix.lower(), ()))]
     if "_split-" in path.name:

@@ -18,7 +18,7 @@ from .t_r import resolve_t_r
 
 #: Fewest volumes of a run that can be used.
 MIN_VOLUMES = 10
-ACCEPTED = "4-D images: .nii, .nii.gz (NIfTI), .img/.hdr (Analyze, NIfTI pair), .mgz"
+ACCEPTED = "4-D runs and 3-D maps: .nii, .nii.gz (NIfTI), .img/.hdr (Analyze, NIfTI pair), .mgz"
 _ENDINGS = (".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz", ".mgz", ".mgh", ".gii")
 #: Corners of a box around the brain in MNI space, in mm.
 _BRAIN_BOX = np.array([[-75.0, -110.0, -75.0], [75.0, 80.0, 85.0]])
@@ -32,11 +32,11 @@ _OWN_SPACES = ("t1w", "t2w", "anat", "individual", "native", "orig", "scanner", 
 class ImageRun:
     """Checked image with its repetition time, passed from the check to the reader."""
 
-    image: object  # nibabel image; the data of a file are read when needed and not kept
+    image: object  # 4-D run or 3-D map; the data of a file are read when needed and not kept
     path: Path | None
     where: str  # Name in messages
     entities: dict  # Of the BIDS name
-    t_r: float  # In seconds
+    t_r: float | None  # In seconds; None for a map
     notes: list  # Warnings about the repetition time, emitted when the data are read
     stamps: dict  # Size and time of the files that were read, by path
     arguments: dict  # Of open_run
@@ -54,8 +54,12 @@ def open_run(item, where=None, *, t_r=None, masker_t_r=None):
     where = describe(item) if where is None else where
     path = image_path(item)
     image = _open_image(item, where)
-    files = [] if path is None else sidecar_files(path)
-    t_r, notes = resolve_t_r(image, where=where, files=files, t_r=t_r, masker_t_r=masker_t_r)
+    files = [] if path is None or image.ndim == 3 else sidecar_files(path)
+    notes = []
+    if image.ndim == 3:
+        t_r = None
+    else:
+        t_r, notes = resolve_t_r(image, where=where, files=files, t_r=t_r, masker_t_r=masker_t_r)
     stamps = {}
     if isinstance(item, (str, os.PathLike)):  # an image that the user opened is not opened here
         # Header and data may be apart.
@@ -128,18 +132,18 @@ def _open_image(item, where):
 
 def _check_shape(image, where):
     shape = tuple(int(n) for n in image.shape)
-    if len(shape) != 4:
-        hint = "; nilearn.image.concat_imgs puts single volumes together" * (len(shape) == 3)
+    if len(shape) not in (3, 4):
         raise ValueError(
-            f"{where} is {len(shape)}-D, shape {shape}: 4-D expected (x, y, z, volumes). Pass a "
-            f"run: volumes over time{hint}."
+            f"{where} is {len(shape)}-D, shape {shape}: 4-D (x, y, z, volumes) or 3-D expected. "
+            "Pass a run, volumes over time, or a map."
         )
     if 0 in shape:
         raise ValueError(f"{where} is empty: shape {shape}.")
-    if shape[3] < MIN_VOLUMES:
+    if len(shape) == 4 and shape[3] < MIN_VOLUMES:
         raise ValueError(
             f"{where} has {shape[3]} volume{'s' * (shape[3] != 1)}, shape {shape}; the minimum "
-            f"is {MIN_VOLUMES}."
+            f"is {MIN_VOLUMES}. Maps (betas, contrasts) are 3-D images, one each: "
+            "list(nilearn.image.iter_img(img))."
         )
     if np.dtype(image.get_data_dtype()).kind not in "fiub":
         raise ValueError(
@@ -178,10 +182,11 @@ def check_space(image, where, space=None):
 
 
 def read_data(image, where):
-    """Read the values of an image; NaN become 0."""
+    """Read the values of an image; NaN become 0. A map has one volume."""
     # -> data (n_x, n_y, n_z, n_volumes), is_bad (n_x, n_y, n_z) or None.
     with describe_errors(f"Cannot read the data of {where}: truncated or damaged"):
         data = np.asarray(image.dataobj, dtype=np.float32)
+    data = data[..., None] if data.ndim == 3 else data
     is_bad = None
     with np.errstate(invalid="ignore", over="ignore"):
         is_finite = np.isfinite(data.sum(dtype=np.float64))

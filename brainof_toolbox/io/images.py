@@ -14,6 +14,7 @@ import numpy as np
 from .._utils.files import sha256_of
 from .._utils.logging import group_warnings, warn
 from .._utils.messages import and_more, name_place
+from .._utils.validation import per_item
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
 from .image_run import MIN_VOLUMES, check_space, describe, is_image, open_run
@@ -39,13 +40,14 @@ def from_nifti(
     task=None,
     run=None,
 ):
-    """Read fMRI images as time series of regions, one sample per image.
+    """Read fMRI images as series of regions: one sample per run or map.
 
     Parameters
     ----------
     imgs : path-like | Niimg-like | list
-        4-D images in MNI space: NIfTI, Analyze or MGH files or nibabel images. They are not
-        changed. A list is read one by one; only the series are kept in memory.
+        Images in MNI space: NIfTI, Analyze or MGH files or nibabel images. They are not
+        changed. A list is read one by one; only the series are kept in memory. A 4-D image is a
+        run; a 3-D image is a map (betas or contrasts of a first-level model).
     masker : None | str | path-like | Niimg-like | nilearn masker
         The regions: ``None`` for the default parcellation, the name of an atlas, an atlas image,
         or a ``NiftiLabelsMasker``, ``NiftiMapsMasker``, ``NiftiSpheresMasker`` or ``NiftiMasker``
@@ -68,15 +70,17 @@ def from_nifti(
     -------
     signals : Signals | list of Signals
         One sample of shape (1, n_regions, n_volumes) per image, values as returned by the
-        masker, ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ.
+        masker, ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ. A map has
+        one volume, ``sfreq = 1`` and ``has_baseline=True``.
 
     Raises
     ------
     FileNotFoundError
         If a file does not exist; broken datalad links are reported as such.
     ValueError
-        If an image is damaged, not 4-D, shorter than 10 volumes or zero, its repetition time is
-        unknown or impossible, confounds do not fit, or no region has data.
+        If an image is damaged, neither 4-D nor 3-D, shorter than 10 volumes or zero, its
+        repetition time is unknown or impossible, confounds do not fit or are given for a map, or
+        no region has data.
     TypeError
         If an item is not an image.
 
@@ -86,14 +90,19 @@ def from_nifti(
     that names them; constant ones are kept with a warning. NaN voxels count as 0, as in nilearn,
     with a warning if they lie in a region.
 
+    Of a map the masker gives the mean of each region, or its weight of each map: parameters that
+    act over time (``standardize``, ``detrend``, filters) do not apply. Estimators use these values
+    as features (block ``"evoked"``). Latents and correlations do not exist for a single volume:
+    ``features="auto"`` leaves them out, and ``features="latents"`` is an error.
+
     A masker of regions has no parameters estimated from data, so a fitted one is fitted again to
     each image; a fitted ``NiftiMasker`` keeps its mask.
     """
     items, is_list = as_images(imgs)
     masker = resolve_masker(masker)
-    tables = per_image("confounds", confounds, len(items), is_list)
+    tables = confounds_per_image(confounds, len(items), is_list)
     labels = {
-        name: per_image(name, value, len(items), is_list)
+        name: per_item(name, value, len(items), "images")
         for name, value in zip(PER_SAMPLE, (subject, session, task, run), strict=True)
     }
     signals, places = [], {}
@@ -122,7 +131,7 @@ def as_images(imgs):
 
 def read_run(run, *, masker=None, confounds=None, memory=None):
     """Read an :class:`~brainof_toolbox.io.image_run.ImageRun` as :func:`from_nifti` reads it."""
-    (confounds,) = per_image("confounds", confounds, 1, False)
+    (confounds,) = confounds_per_image(confounds, 1, False)
     with _naming(run.where):
         run = run.refreshed()
         signals, messages = _read(run, resolve_masker(masker), confounds, memory, {})
@@ -131,14 +140,12 @@ def read_run(run, *, masker=None, confounds=None, memory=None):
     return signals
 
 
-def per_image(name, value, n_images, is_list):
-    """Return a list with one entry per image."""
-    if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
-        if len(value) != n_images:
-            raise ValueError(f"{name} has {len(value)} entries but there are {n_images} images.")
-        return list(value)
+def confounds_per_image(value, n_images, is_list):
+    """Return a list with the confounds of each image."""
+    if isinstance(value, (list, tuple)) and (is_list or len(value) == 1):
+        return per_item("confounds", value, n_images, "images")
     is_word = isinstance(value, str) and value in FMRIPREP
-    if name == "confounds" and value is not None and not is_word and n_images > 1:
+    if value is not None and not is_word and n_images > 1:
         raise ValueError(
             f"confounds is one table but there are {n_images} images: give a list with one entry "
             "per image."
@@ -163,11 +170,15 @@ def _read(run, masker, confounds, memory, labels):
     for note in run.notes:
         warn(note)
     check_space(image, where, run.entities.get("space"))
-    values, kept = read_confounds(confounds, image.shape[3], where=where, path=path)
-    kept = np.arange(image.shape[3]) if kept is None else np.asarray(kept)
-    if len(kept) < MIN_VOLUMES:
+    is_map = t_r is None
+    if is_map and confounds is not None:
+        raise ValueError(f"{where} is a map (3-D): confounds are for runs (4-D).")
+    n_volumes = 1 if is_map else image.shape[3]
+    values, kept = read_confounds(confounds, n_volumes, where=where, path=path)
+    kept = np.arange(n_volumes) if kept is None else np.asarray(kept)
+    if len(kept) < min(MIN_VOLUMES, n_volumes):
         raise ValueError(
-            f"{where}: confounds leave {len(kept)} of {image.shape[3]} volumes; the minimum is "
+            f"{where}: confounds leave {len(kept)} of {n_volumes} volumes; the minimum is "
             f"{MIN_VOLUMES}."
         )
     series, names, pos, messages = _cached(memory, image, path, masker, t_r, values, kept, where)
@@ -175,20 +186,20 @@ def _read(run, masker, confounds, memory, labels):
     gaps = np.flatnonzero(np.diff(kept) != 1) + 1  # between volumes that are contiguous
     signals = Signals(
         data=series.T[None],
-        sfreq=1.0 / t_r,
+        sfreq=1.0 / (t_r or 1.0),
         modality="fmri",
         ch_names=names,
         ch_types=("bold",) * len(names),
         ch_pos=pos,
-        onset=[kept[0] * t_r],
+        onset=[kept[0] * (t_r or 1.0)],
         good_segments=pairwise([0, *gaps.tolist(), len(kept)]),
-        is_locked=False,
+        has_baseline=is_map,
+        is_locked=is_map,
         **{name: (labels.get(name),) for name in PER_SAMPLE},
     )
     return signals, messages
 
 
-# ------------------------------------------------------------------------------------------- cache
 def check_memory(memory):
     """Raise if ``memory`` is not a cache."""
     is_folder = memory is None or isinstance(memory, (str, os.PathLike))

@@ -23,10 +23,10 @@ from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
 from .splits import describe_later_parts, find_later_parts
 
 ACCEPTED = (
-    "mne.Epochs, mne.Evoked, mne.io.Raw, a 4-D image, Signals, PairedSignals, a list of them, of "
-    "file paths that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, 'subject': "
-    "'01'}, read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, n_times) with "
-    "info="
+    "mne.Epochs, mne.Evoked, mne.io.Raw, a 4-D or 3-D image, Signals, PairedSignals, a list of "
+    "them, of file paths that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, "
+    "'subject': '01'}, read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, "
+    "n_times) with info="
 )
 
 

@@ -19,11 +19,13 @@ from .regions import maps_in_mask, region_geometry
 MAX_VOXELS = 4096
 #: A region is missing if a smaller share of its voxels has data.
 _LEAST_COVERAGE = 0.01
-#: Parameters of maskers that change values, but not which voxels they come from.
-_CLEANING = (
-    *("smoothing_fwhm", "standardize", "detrend", "high_variance_confounds", "low_pass"),
-    *("high_pass", "dtype", "strategy", "clean_args", "runs"),
+#: Parameters of maskers that act over time.
+_TEMPORAL = (
+    *("standardize", "detrend", "high_variance_confounds", "low_pass", "high_pass"),
+    *("clean_args", "runs"),
 )
+#: Parameters of maskers that change values, but not which voxels they come from.
+_CLEANING = (*_TEMPORAL, "smoothing_fwhm", "dtype", "strategy")
 #: Warnings of nilearn about its own steps, and those given here with names of regions. Others,
 #: also reworded ones, are passed on.
 _CHATTER = re.compile(
@@ -48,16 +50,19 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
     low, high = data.min(axis=3), data.max(axis=3)
     facts = [(low != 0) | (high != 0), high > low]  # has data, varies
     facts += [] if is_bad is None else [is_bad]
-    if not facts[1].any():
+    is_map = image.ndim == 3
+    if not is_map and not facts[1].any():
         raise ValueError(f"{where}: no voxel varies over time.")
     facts = np.stack(facts, axis=3).astype(np.float32)
     volumes, facts = (_reorient(Nifti1Image(x, image.affine), masker) for x in (data, facts))
     del data
-    sample_mask = None if len(kept) == image.shape[3] else kept
+    sample_mask = None if len(kept) == volumes.shape[3] else kept
     messages = []
     with describe_errors(f"{where} cannot be masked", _ADVICE), _quiet(messages):
         given = masker
         masker, n_regions = _fit(masker, volumes, t_r)
+        if is_map:
+            masker.set_params(**_defaults(masker, _TEMPORAL))
         series = masker.transform(volumes, confounds=confounds, sample_mask=sample_mask)
         names, pos = region_geometry(masker)
         shares = _shares(masker, facts)
@@ -76,7 +81,8 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
     names = tuple(name for name, is_there in zip(names, found, strict=True) if is_there)
     if n_regions > len(names):
         messages.append(_describe_missing(given, n_regions, names, absent))
-    _flatten_constant(series, shares[1], names, messages)
+    if not is_map:
+        _flatten_constant(series, shares[1], names, messages)
     if is_bad is not None and (shares[2] > 0).any():
         listed = _shorten(names, shares[2] > 0)
         messages.append(
@@ -149,7 +155,7 @@ def _drop_empty_spheres(masker, volumes):
     volume = volumes.slicer[..., :1]  # cannot be filtered
 
     def extract(seeds):
-        plain = clone_masker(masker, **_without_cleaning(masker)).set_params(seeds=seeds)
+        plain = clone_masker(masker, **_defaults(masker, _CLEANING)).set_params(seeds=seeds)
         plain.fit(volumes).transform(volume)
 
     try:
@@ -172,15 +178,15 @@ def _shares(masker, facts):
     """Return the share of each region's voxels where a fact is true (n_facts, n_regions)."""
     if hasattr(masker, "maps_img_"):
         return _shares_in_maps(masker, facts)
-    masker.set_params(**_without_cleaning(masker))
+    masker.set_params(**_defaults(masker, _CLEANING))
     masker.clean_args_ = {}
     return np.atleast_2d(masker.transform(facts))
 
 
-def _without_cleaning(masker):
-    """Return parameters with which a masker only averages over voxels."""
+def _defaults(masker, names):
+    """Return the default values of parameters, which change nothing."""
     parameters = inspect.signature(type(masker)).parameters
-    return {name: parameters[name].default for name in _CLEANING if name in parameters}
+    return {name: parameters[name].default for name in names if name in parameters}
 
 
 def _shares_in_maps(masker, facts):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .._utils.messages import join_some
 from .._utils.unique import find_repeated
+from .._utils.validation import check_option
 from ..signals import PER_SAMPLE
 from .bids_files import check_root
 from .bids_names import plain_label
 from .tables import MISSING, as_targets, entity_columns, matching_rows, read_table, take_values
 
 
-def read_participants(root, column, records):
+def read_participants(root, column, records, on_missing="raise"):
     """Read a target per record from ``participants.tsv``.
 
     Parameters
@@ -22,26 +23,32 @@ def read_participants(root, column, records):
         ``participants.tsv`` does not have it.
     records : Records | sequence of dict
         Records of :func:`read_bids`; each needs its ``"subject"``.
+    on_missing : str
+        ``"raise"`` refuses records of a subject (or session) that is not in the table or has no
+        value (``n/a``); ``"drop"`` leaves them out.
 
     Returns
     -------
     y : ndarray, shape (n_records,)
         float64 if all values in use are numbers, also if they code categories; else str, with a
         warning if some are numbers (``"89+"``).
+    records : Records | list of dict
+        The records that are left, in order. Only returned with ``on_missing="drop"``.
 
     Raises
     ------
     FileNotFoundError
         If the dataset or its ``participants.tsv`` does not exist.
     ValueError
-        If the column does not exist, a subject (or session) is not in the table or has no value
-        (``n/a``), or rows of one record differ; the message names them.
+        If the column does not exist, a value is missing (with ``"drop"``: all are), or rows of
+        one record differ; the message names them.
 
     Notes
     -----
     ``participants.tsv`` has one row per subject. Of several, the row with the ``session_id`` (or
     ``session``, ``task``, ``run``) of the record is used.
     """
+    check_option("on_missing", on_missing, ("raise", "drop"))
     root = check_root(root)
     path = root / "participants.tsv"
     if not path.is_file():
@@ -68,6 +75,11 @@ def read_participants(root, column, records):
     found = take_values(table, column, wanted, path)
     if is_by_session:
         found = [v if "session" in item else None for item, v in zip(who, found, strict=True)]
+    kept = [i for i, value in enumerate(found) if value is not None and value not in MISSING]
+    if on_missing == "drop" and kept:
+        y = as_targets([found[i] for i in kept], column, path)
+        is_list = isinstance(records, (list, tuple))
+        return y, [records[i] for i in kept] if is_list else records[kept]
     names = [f"sub-{_name_of(item)}" for item in who]
     absent = [name for name, value in zip(names, found, strict=True) if value is None]
     if absent:
@@ -107,6 +119,6 @@ def _join(names):
 
 
 _ADVICE = (
-    "Leave these records out: records[mask], for example with "
+    "Leave these records out: on_missing='drop', or records[mask], for example with "
     "mask = [subject not in (...) for subject in records.subject]."
 )

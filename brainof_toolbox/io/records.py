@@ -19,7 +19,7 @@ from .sensors import from_epochs, from_raw
 #: Keys of a record: recordings by modality, options of the fMRI run, labels.
 RECORD_KEYS = (*MODALITIES, "confounds", "t_r", *PER_SAMPLE)
 _FORMS = {
-    "fmri": "a 4-D image, the path of one, or Signals",
+    "fmri": "a 4-D or 3-D image, the path of one, or Signals",
     "eeg": "an mne.io.Raw, Epochs with one epoch, the path of a recording, a BIDSPath or Signals",
 }
 _FORMS["meg"] = _FORMS["eeg"]

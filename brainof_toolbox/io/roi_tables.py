@@ -16,7 +16,7 @@ ENDINGS = (*_TEXT, ".mat", ".npy")
 
 def read_roi_table(path, *, n_rois, variable=None):
     """Read the table of region time series of one run."""
-    # -> values (n_rois, n_volumes).
+    # -> values (n_volumes, n_rois), names of the regions or None.
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -28,19 +28,11 @@ def read_roi_table(path, *, n_rois, variable=None):
         raise FileNotFoundError(f"No such table: {path}.")
     if variable is not None and ending != ".mat":
         raise ValueError(f"variable={variable!r} is for .mat files; {path} is not one.")
-    names = None
-    if ending in _TEXT:
-        values, names = _read_text(path)
-        values = values.T
-    else:
-        values = _read_mat(path, variable, n_rois) if ending == ".mat" else _read_npy(path)
-    if names is None and values.shape[0] != n_rois and values.shape[1] == n_rois:
-        values = values.T
-    return values, names
-
-
-def _read_text(path):
-    """Read values (n_volumes, n_columns), and the names in the first line or None."""
+    if ending == ".mat":
+        return _read_mat(path, variable, n_rois), None
+    if ending == ".npy":
+        with describe_errors(f"Cannot read {path}: damaged or not an array"):
+            return np.load(path, allow_pickle=False), None
     table, names = read_numbers(path)
     refuse_repeated(names or (), f"{path} has regions")
     words = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "iuf"]
@@ -81,14 +73,3 @@ def _read_mat(path, variable, n_rois):
     listed = ", ".join(f"{name!r} {value.shape}" for name, value in matrices.items()) or "none"
     asked = "several matrices" if variable is None else f"no matrix {variable!r}"
     raise ValueError(f"{path} holds {asked}: choose with variable= among {listed}.")
-
-
-def _read_npy(path):
-    with describe_errors(f"Cannot read {path}: damaged or not an array"):
-        values = np.load(path, allow_pickle=False)
-    if values.ndim != 2:
-        raise ValueError(
-            f"{path} must hold one run (n_rois, n_volumes), got shape {values.shape}. Pass the "
-            "array itself for several runs."
-        )
-    return values

@@ -14,13 +14,10 @@ from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
 from .amplitude import Levels, raise_error
 from .averages import epochs_of
+from .bad_spans import good_spans, leave_out_channels
 from .channels import pick_channels, sensor_geometry
 from .edf import stated_highpass
 from .edf_gaps import check_gaps
-
-#: Contiguous data are read in segments of at most this many seconds, which bounds the memory for
-#: double precision copies.
-_LONGEST_SEGMENT = 600.0
 
 
 def from_epochs(epochs, *, missing_positions="raise"):
@@ -46,7 +43,7 @@ def from_epochs(epochs, *, missing_positions="raise"):
     ValueError
         If no epoch or no channel is left, positions are missing, values are not finite,
         amplitudes are impossible for their unit, or the epochs are read from a discontinuous EDF+
-        or BDF+ file whose gaps are not marked.
+        or BDF+ file with gaps that are not marked.
 
     Examples
     --------
@@ -122,7 +119,9 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     raw : mne.io.BaseRaw
         Recording, loaded or on disk. It is not changed, nor loaded as a whole in double precision.
         Spans annotated ``BAD...`` are left out. Filters do not cross them, nor the boundaries
-        annotated ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision).
+        annotated ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision). Where spans
+        are bad in some channels only (``ch_names`` of the annotations), either these channels or
+        the spans are left out, whichever keeps more data (channels x time).
     window : float | None
         Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
     missing_positions : str
@@ -140,7 +139,12 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     ValueError
         If all spans or all channels are bad, positions are missing, values are not
         finite, amplitudes are impossible for their unit, or the recording is of a discontinuous
-        EDF+ or BDF+ file whose gaps are not marked.
+        EDF+ or BDF+ file with gaps that are not marked.
+
+    Warns
+    -----
+    RuntimeWarning
+        If channels are left out for their bad spans; the message names them.
 
     Notes
     -----
@@ -160,7 +164,8 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     if window is not None:
         check_number("window", window, low=1 / sfreq)
     check_gaps(raw)
-    spans = good_spans(raw)
+    info, annotations = leave_out_channels(raw)
+    spans = good_spans(raw, annotations)
     segments = list(pairwise(np.cumsum([0, *(b - a for a, b in spans)]).tolist()))
 
     def read(picks):
@@ -171,7 +176,7 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
         return data
 
     fields = {"good_segments": segments, "onset": [spans[0][0] / sfreq], "is_locked": False}
-    signals = _build(raw.info, read, fields, missing_positions, raw=raw)
+    signals = _build(info, read, fields, missing_positions, raw=raw)
     if window is None:
         return signals
     parts = {name: _cut(part, window, spans) for name, part in as_parts(signals).items()}
@@ -300,37 +305,3 @@ def _build(
         levels = levels or Levels(len(data))
         levels.add(parts[modality], first, where="The data", is_table=is_table)
     return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
-
-
-def good_spans(raw):
-    """Return the contiguous good spans of a recording."""
-    n_times, sfreq = len(raw.times), raw.info["sfreq"]
-    if n_times == 0:
-        raise ValueError(f"The recording holds no time points: {raw!r}.")
-    is_bad = np.zeros(n_times, dtype=bool)
-    cuts = {0, n_times}
-    for annotation in raw.annotations:
-        word = annotation["description"].lower()
-        is_joint = word == "boundary" or word.startswith("new segment")  # EEGLAB, BrainVision
-        if not (is_joint or word.startswith(("bad", "edge"))):
-            continue
-        start = (annotation["onset"] - raw.first_time) * sfreq
-        # The duration of a boundary is that of removed data.
-        stop = start if is_joint else start + annotation["duration"] * sfreq
-        # All time points that overlap the span; 1e-3 of one is rounding.
-        start = int(np.clip(np.floor(start + 1e-3), 0, n_times))
-        stop = int(np.clip(np.ceil(stop - 1e-3), start, n_times))
-        cuts.update((start, stop))
-        if word.startswith("bad"):
-            is_bad[start:stop] = True
-    if is_bad.all():
-        raise ValueError(
-            f"All of the recording's {n_times / sfreq:.4g} s is annotated as BAD: no data are "
-            "left. Check raw.annotations."
-        )
-    spans = []
-    for start, stop in pairwise(sorted(cuts)):
-        if not is_bad[start]:
-            n_parts = -(-(stop - start) // int(_LONGEST_SEGMENT * sfreq))
-            spans += pairwise(np.linspace(start, stop, n_parts + 1).astype(int).tolist())
-    return spans

@@ -14,7 +14,7 @@ from .._utils.messages import describe_errors
 from .._utils.unique import load_json
 from .bids_names import parse, plain_label, stem_of
 
-#: Sidecars whose space is that of their own coordinates.
+#: Sidecars with a space of their own: that of their coordinates.
 _WITH_SPACE = ("electrodes", "coordsystem")
 _LEVELS = re.compile(r"func|eeg|meg|(ses|sub)-.+")
 
@@ -83,7 +83,7 @@ def _only_best(files, suffix, path):
 
 
 def _applicable(path, suffix, extension, *, base=None, names_in=names_in):
-    """List sidecars whose entities the recording has, by folder; the most specific come last."""
+    """List sidecars that apply to a recording, by folder; the most specific come last."""
     path = Path(path)
     path = path.parent.absolute() / path.name  # datalad links are not followed
     entities, own_suffix = _parse_plain(path)

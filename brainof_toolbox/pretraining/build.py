@@ -95,7 +95,8 @@ def build_corpus(
         ``"skip"`` leaves recordings out that cannot be used, and names them in the corpus;
         ``"raise"`` stops.
     verbose : bool | None
-        Show a progress bar; by default on a terminal only.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Returns
     -------
@@ -243,15 +244,15 @@ def _lock(file, folder):
 def _build_all(build, recordings, keys, options, n_jobs, on_error, verbose):
     """Build the recordings that are not done; return one part, or reason of a skip, for each."""
     files = build.corpus / RECORDINGS
-    items = {key: read_part(build.stem(key), files, options.dtype) for key in keys}
+    items = {key: read_part(build.parts / key, files, options.dtype) for key in keys}
     rest = [pair for pair in zip(recordings, keys, strict=True) if items[pair[1]] is None]
-    calls = [(recording, build.stem(key), files, options) for recording, key in rest]
+    calls = [(recording, build.parts / key, files, options) for recording, key in rest]
     outcomes = _run(calls, n_jobs)
     bar = progress(
         zip(rest, outcomes, strict=True),
         total=len(rest),
         description="Building",
-        enabled=verbose is not False,
+        enabled=verbose,
     )
     warned = {}
     try:

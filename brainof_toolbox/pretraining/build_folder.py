@@ -53,10 +53,6 @@ class BuildFolder:
         for left in self.parts.glob("*-*"):  # unfinished files of a killed build
             left.unlink()
 
-    def stem(self, key):
-        """Return the path of a part without its ending."""
-        return self.parts / key
-
     def finish(self, items, sources, header, dtype):
         """Write index and header; ``items`` are parts, or dicts with the ``reason`` of a skip."""
         index, used = self._write_index(items, sources)

@@ -6,7 +6,6 @@ as one that was not, but for the clock.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 
@@ -15,6 +14,7 @@ import numpy as np
 from .._utils.files import replace_file
 from .._utils.validation import soft_import
 from ..models.config import MODALITY_CODES
+from .run_dir import explain_write_error
 
 SMOOTHING = 0.98  # of the running mean that a loss is compared with
 MIN_STEPS = 10  # of a modality, before its loss may be called a spike
@@ -73,22 +73,13 @@ class Log:
         line = _make_line(step, self._sums, rate, epochs)
         self._sums = _no_sums()
         if self.path is not None:
-            self._append(json.dumps(line) + "\n")
+            advice = "Make room; the run can be resumed from its latest checkpoint"
+            with explain_write_error(self.path, "The log could not be written", advice):
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
         if self._has_board:
             self._write_board(step, line)
         return line
-
-    def _append(self, text):
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise OSError(
-                error.errno or errno.EIO,
-                f"The log could not be written ({error.strerror or error}). Make room; the run "
-                f"can be resumed from its latest checkpoint",
-                str(self.path),
-            ) from error
 
     def _write_board(self, step, line):
         if self._writer is None:

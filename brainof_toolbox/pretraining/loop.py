@@ -97,7 +97,8 @@ def pretrain(
     training : PretrainingConfig | dict | None
         Configuration of the training; ``None`` is the default.
     verbose : bool | None
-        Show a progress bar; ``None`` on a terminal only.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Returns
     -------
@@ -221,7 +222,9 @@ def _start(run, ranks, resume, verbose):
         if saved.step >= run.last:
             return saved.path
     else:
-        run.directory.begin(described, ranks)
+        if ranks.is_main:
+            run.directory.begin(described)
+        ranks.barrier()
     trained = _build(run, ranks, is_new=saved is None)
     log = Log(run.directory.path / LOG if ranks.is_main else None, run.training)
     step = 0
@@ -234,7 +237,7 @@ def _start(run, ranks, resume, verbose):
         total=run.total_steps,
         initial=step,
         description="Pretraining",
-        enabled=verbose is not False and ranks.is_main,
+        enabled=verbose if ranks.is_main else False,
     )
     with contextlib.closing(log), contextlib.closing(bar), StopRequest() as stop:
         return _train(run, trained, step, log, bar, stop, ranks)

@@ -25,25 +25,15 @@ CHANGE = "change"  # what a batch of terms changed in the latents, for their mov
 class Objective(nn.Module):
     """Compute the loss of pretraining :footcite:p:`guo2026brainof`.
 
-    1. Components of the signal are removed, along time for EEG and MEG, across the ordered regions
-    at each time point for fMRI (:func:`.corruption.corrupt`). 2. Patches of what remains are
-    hidden. 3. The latents read the visible patches, and the decoder predicts all patches of the
-    sample. 4. Predictions are compared with the original signal: on hidden patches in time, and on
-    removed components in frequency. ``loss = (1 - frequency_weight) * time + frequency_weight *
-    frequency``, both Smooth L1 (of unit beta), averaged within each sample, then over samples.
+    Components of the signal are removed (:func:`.corruption.corrupt`), and patches of what remains
+    are hidden. The latents read the visible patches, and the decoder predicts all patches of the
+    sample. ``loss = (1 - frequency_weight) * time + frequency_weight * frequency``: Smooth L1 (of
+    unit beta) of the hidden patches and of the removed components, averaged within each sample,
+    then over samples; the mean balance loss of the experts is added.
 
-    With ``spectrum_weight`` a third term asks for the strength of rhythms, which has no phase and
-    can be guessed where a waveform cannot: Smooth L1 on the log-amplitude spectrum of each channel
-    of the original signal, averaged over its patches. This term is ours.
-
-    The balance loss of the experts is added, averaged over all gates.
-
-    With ``masked_tokens="drop"`` hidden patches are not given to the encoder at all, which is the
-    same as marking them as padding, and less work; with ``"embed"`` a learned embedding stands in
-    their place, so that the network sees where something is hidden. This choice is ours.
-
-    A :class:`.terms.TermBatch` is not reconstructed: its loss is the weighted sum of the terms of
-    its modality, which are ours, and the balance loss.
+    Ours are the term of ``spectrum_weight`` (the log-amplitude spectrum of each channel, which has
+    no phase and can be guessed where a waveform cannot), not giving hidden patches to the encoder
+    (``masked_tokens="drop"``), and batches of terms (:mod:`.terms`), which are not reconstructed.
     """
 
     def __init__(self, model, config=None, dataset_mean=None):

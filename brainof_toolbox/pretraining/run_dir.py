@@ -43,6 +43,10 @@ FREE = (
 
 RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
 RECORD = "training.json"
+_ADVICE = (
+    "The run cannot write there",
+    "Choose a writable output_dir with enough space",
+)
 _STEP = re.compile(r"step-(\d{8,})")
 _LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
 
@@ -150,13 +154,8 @@ class RunDirectory:
         self.path = Path(os.path.abspath(path))
         self.checkpoints = self.path / CHECKPOINTS
 
-    def begin(self, run, ranks):
-        """Make the directory of a new run; every process must take part."""
-        if ranks.is_main:
-            self._begin(run)
-        ranks.barrier()
-
-    def _begin(self, run):
+    def begin(self, run):
+        """Make the directory of a new run."""
         if list_steps(self.checkpoints):
             raise FileExistsError(
                 errno.EEXIST,
@@ -171,7 +170,7 @@ class RunDirectory:
                 f"There is a {LOG} of another origin: choose another output_dir",
                 str(self.path),
             )
-        with self._explain_write_error():
+        with explain_write_error(self.path, *_ADVICE):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             (self.path / LOG).unlink(missing_ok=True)
             self._clear_up()
@@ -198,7 +197,7 @@ class RunDirectory:
                 f"settings (old -> new): {'; '.join(differences)}. Give it the old ones, or "
                 f"another output_dir."
             )
-        with self._explain_write_error():
+        with explain_write_error(self.path, *_ADVICE):
             self._clear_up()
             for path in list_steps(self.checkpoints):
                 if _number(path) > saved.step:
@@ -233,17 +232,15 @@ class RunDirectory:
             if _LEFT_OVER.fullmatch(path.name):
                 remove(path)
 
-    @contextlib.contextmanager
-    def _explain_write_error(self):
-        try:
-            yield
-        except OSError as error:
-            raise OSError(
-                error.errno or errno.EIO,
-                f"The run cannot write there ({error.strerror or error}). Choose a writable "
-                f"output_dir with enough space",
-                str(self.path),
-            ) from error
+
+@contextlib.contextmanager
+def explain_write_error(path, problem, advice):
+    """Add the problem and advice to errors of the system."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{problem} ({error.strerror or error}). {advice}"
+        raise OSError(error.errno or errno.EIO, text, str(path)) from error
 
 
 def _delete(path):

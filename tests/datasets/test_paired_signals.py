@@ -90,24 +90,32 @@ def _scores(X, y, groups):
     }
 
 
-def test_separate_views_add_up():
+@pytest.fixture(scope="module")
+def separate():
+    """Samples of separate views."""
+    return make_paired_signals(40, n_subjects=6, random_state=2)
+
+
+def test_separate_views_add_up(separate):
     """Each modality alone is well above chance and well below all of them together."""
-    scores = _scores(*make_paired_signals(40, n_subjects=6, random_state=2))
+    scores = _scores(*separate)
     together = scores.pop("all")
     assert min(scores.values()) > 0.65 and max(scores.values()) < 0.9
     assert together > max(scores.values()) + 0.03
 
 
+@pytest.mark.slow
 def test_without_effect_nothing_is_found():
     scores = _scores(*make_paired_signals(40, n_subjects=6, effect_size=0.0, random_state=2))
     assert max(abs(score - 0.5) for score in scores.values()) < 0.12
 
 
-def test_meg_does_not_see_the_view_of_eeg():
+def test_meg_does_not_see_the_view_of_eeg(separate):
     """Alpha of the separate views: EEG tells the states apart by it, MEG does not."""
-    X, y, groups = make_paired_signals(40, n_subjects=6, modalities=["eeg", "meg"], random_state=2)
+    X, y, groups = separate
     t = {}
-    for name, part in X.by_modality.items():
+    for name in ("eeg", "meg"):
+        part = X.by_modality[name]
         freqs, power = welch(part.data, part.sfreq, nperseg=256)
         alpha = np.log(power[..., (freqs >= 8) & (freqs <= 12.5)].mean(axis=(1, 2)))
         alpha -= np.array([alpha[groups == group].mean() for group in groups])

@@ -318,6 +318,7 @@ def test_compare_finds_what_is_there(global_rng_untouched):
     assert same.differences["p_value"].item() == 1.0
 
 
+@pytest.mark.slow
 def test_compare_is_calibrated():
     """Two equally blind classifiers differ at 5 % about one time in twenty."""
     small = 0

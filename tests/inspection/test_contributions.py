@@ -20,7 +20,8 @@ from brainof_toolbox.inspection.contributions import shapley
 
 @pytest.fixture(scope="module")
 def pairs():
-    return make_paired_signals(6, n_subjects=4, effect_size=2.0, random_state=2)
+    options = {"montage": 16, "n_meg": 12}
+    return make_paired_signals(6, n_subjects=4, effect_size=2.0, random_state=2, **options)
 
 
 @pytest.fixture(scope="module")

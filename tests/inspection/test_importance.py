@@ -68,7 +68,7 @@ def regions(source=13, n_samples=48, seed=0):
     near = np.linalg.norm(places - places[source], axis=1)
     swing = np.sin(2 * np.pi * np.arange(64) * 2.0 * 0.05)
     data[y == 1] += 4 * np.exp(-0.5 * (near / 0.02) ** 2)[:, None] * swing
-    return from_roi_timeseries(data, t_r=2.0, roi_positions=places), y, source
+    return from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places), y, source
 
 
 def fitted(checkpoint, X, y, kind=BrainOFClassifier, **kwargs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from torch_settings import SETTINGS, current_settings
+from torch_settings import SETTINGS, SIMILAR, current_settings
 
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_epochs, make_paired_signals
@@ -20,14 +20,18 @@ from brainof_toolbox.inspection import (
 )
 
 FUNCTIONS = {
-    "gradients": lambda model, X, y: gradient_importance(model, X, y, n_steps=1).parts["eeg"].grid,
+    "gradients": lambda model, X, y: (
+        gradient_importance(model, X[:3], y[:3], n_steps=1).parts["eeg"].grid
+    ),
     "occlusion": lambda model, X, y: (
-        occlusion_importance(model, X, y, bands={}).parts["eeg"].channels
+        occlusion_importance(model, X[:3], y[:3], bands={}).parts["eeg"].channels
     ),
     "attention": lambda model, X, y: latent_attention(model, X).channels,
     "experts": lambda model, X, y: expert_usage(model, X)["probability"],
     "reconstruction": lambda model, X, y: reconstruct(model, X).reconstructed,
-    "contributions": lambda model, X, y: modality_contributions(model, X, y)["contribution"],
+    "contributions": lambda model, X, y: modality_contributions(model, X[:3], y[:3])[
+        "contribution"
+    ],
     "blocks": lambda model, X, y: block_contributions(model, X, y)["contribution"],
     "patterns": lambda model, X, y: patterns(model, X).part("covariance").values,
 }
@@ -57,13 +61,18 @@ def two(micro_checkpoint):
     return BrainOFClassifier(micro_checkpoint, pooling="mean").fit(X, y), X, y
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [SETTINGS.keys() - SIMILAR, pytest.param(SIMILAR, marks=pytest.mark.slow)],
+    ids=["main", "similar"],
+)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_findings_do_not_depend_on_settings(name, one, latents, two):
+def test_findings_do_not_depend_on_settings(name, settings, one, latents, two):
     """Under each setting the same is found, and the setting stays."""
     case = {"contributions": two, "gradients": latents}.get(name, one)
     wanted = FUNCTIONS[name](*case)
-    for setting in SETTINGS.values():
-        with setting():
+    for setting in settings:
+        with SETTINGS[setting]():
             before = current_settings()
             found = FUNCTIONS[name](*case)
             assert current_settings() == before

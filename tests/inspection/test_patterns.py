@@ -89,7 +89,7 @@ def test_correlated_regions_are_strong(features):
     data, places, y = regions()
     rng, hubs = np.random.default_rng(1), [5, 20, 33]
     data[np.ix_(y == 1, hubs)] += 1.5 * rng.standard_normal((24, 1, 60))
-    X = from_roi_timeseries(data, t_r=2.0, roi_positions=places)
+    X = from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places)
     found = patterns(BrainOFClassifier(features=features).fit(X, y), X)
     part = found.part("covariance")
     maps = part.maps()
@@ -109,7 +109,7 @@ def test_regions_of_trials():
     data, places, y = regions(12)
     data[y == 1, 7] += 1.0
     data[y == 1, 30] += np.linspace(-1.5, 1.5, 12)
-    X = from_roi_timeseries(data, t_r=2.0, roi_positions=places)
+    X = from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places)
     X = X.replace(has_baseline=True, is_locked=True)
     found = patterns(BrainOFClassifier(**EXPLICIT).fit(X, y), X)
     maps = found.part("evoked").maps()
@@ -147,7 +147,7 @@ def test_several_classes_and_numbers(micro_checkpoint):
     y = np.arange(48) % 3
     for label in (1, 2):
         data[y == label, 7 * label] += 1.5
-    X = from_roi_timeseries(data, t_r=2.0, roi_positions=places)
+    X = from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places)
     X = X.replace(has_baseline=True, is_locked=True)
     decoder = BrainOFClassifier(micro_checkpoint, pooling="mean").fit(X, y)
     found = patterns(decoder, X)

@@ -81,7 +81,7 @@ def test_what_does_not_apply_is_left_out(features, micro_checkpoint, study, tmp_
 def test_warnings_are_told(study, tmp_path):
     """What was warned about while it was made stands at the end."""
     X, y = study
-    estimator = BrainOFClassifier(None, pooling="mean")
+    estimator = BrainOFClassifier(None, features="latents", pooling="mean")
     path = report(estimator, X, y, file=tmp_path / "r.html", n_mapped=0, title="Untrained")
     text = path.read_text()
     assert "has untrained weights" in text and "Untrained" in text

@@ -144,10 +144,10 @@ def compare(ranks, folder):
             (folder / "step").mkdir(exist_ok=True)
             run.ranks.save_shards(folder / "step", *run.state)
         run.train(HALF, N_STEPS).write(folder, f"{parallel}-mixed")
-        Run(ranks, "single", parallel).train(0, N_STEPS).write(folder, f"{parallel}-single")
+        Run(ranks, "single", parallel).train(0, HALF).write(folder, f"{parallel}-single")
         run = Run(ranks, "mixed", parallel)
         with starved(run.micro_batch):
-            run.train(0, N_STEPS).write(folder, f"{parallel}-starved")
+            run.train(0, HALF).write(folder, f"{parallel}-starved")
         run = Run(ranks, "mixed", parallel)
         ranks.restore(half, *run.state)
         run.train(HALF, N_STEPS).write(folder, f"{parallel}-resumed")

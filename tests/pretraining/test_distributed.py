@@ -40,10 +40,10 @@ def alone(tmp_path_factory):
     run = Run(ALONE).train(0, HALF)
     run.write(folder, "single-half")
     run.train(HALF, N_STEPS).write(folder, "mixed")
-    Run(ALONE, "single").train(0, N_STEPS).write(folder, "single")
+    Run(ALONE, "single").train(0, HALF).write(folder, "single")
     run = Run(ALONE)
     with starved(run.micro_batch):
-        run.train(0, N_STEPS).write(folder, "starved")
+        run.train(0, HALF).write(folder, "starved")
     return folder
 
 

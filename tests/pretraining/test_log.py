@@ -171,7 +171,7 @@ def test_smoothing_is_a_centred_mean_that_keeps_constants():
     assert np.array_equal(smooth_curve(values[:3]), values[:3])
 
 
-@pytest.mark.parametrize("log_every, network", [(1, {}), (6, {}), (1, {"experts": "dense"})])
+@pytest.mark.parametrize("log_every, network", [(1, {}), (6, {"experts": "dense"})])
 def test_curves_of_any_run(tmp_path, log_every, network):
     """Many lines, one line, no experts; drawn without a window, and not blank."""
     from fakes import MICRO
