@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.lib.store import read_lines
-from benchmarks.lib.tables import csv_table, slug, write_below
+from benchmarks.lib.tables import csv_link, csv_table, slug, write_below
 
 HERE = Path(__file__).resolve().parent
 DOC = HERE.parent / "doc"
@@ -107,25 +107,14 @@ def label(name, lines):
     return name if len(lines) == 1 else f"{name} ({len(lines)} seeds)"
 
 
-def section(title, found, names, page):
-    """Return both tables of a question, or a line where nothing was run."""
+def links(title, found, names, page):
+    """Write both tables of a question; return links, or a line where nothing was run."""
     names = [name for name in names if name in found]
-    text = f"{title}\n{'-' * len(title)}\n\n"
     if not set(names) - set(ALWAYS):
-        return text + "Not run yet.\n"
-    scores = csv_table(
-        score_rows(found, names),
-        "Balanced accuracy, flat / mean pooling",
-        page,
-        f"{slug(title)}_scores",
-    )
-    losses = csv_table(
-        hidden_rows(found, names),
-        "Loss on hidden patches over that of predicting zero",
-        page,
-        f"{slug(title)}_losses",
-    )
-    return f"{text}{scores}\n{losses}"
+        return f"* {title}: not run yet\n"
+    scores = csv_link(score_rows(found, names), f"{title}: scores", page, f"{slug(title)}_scores")
+    losses = csv_link(hidden_rows(found, names), f"{title}: losses", page, f"{slug(title)}_losses")
+    return scores + losses
 
 
 def main():
@@ -138,14 +127,13 @@ def main():
     found = read_runs(options.lines, options.steps)
     in_questions = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
     questions = {**QUESTIONS, OTHERS: sorted(set(found) - in_questions)}
-    parts = [
-        section(title, found, [*ALWAYS, *names], options.out) for title, names in questions.items()
-    ]
-    noise = noise_rows(found)
+    parts, noise = [], noise_rows(found)
     if noise is not None:
-        at = list(QUESTIONS).index("DINT attention, or plain")
         title = "Balanced accuracy, white noise added to test samples alone"
-        parts[at] += "\n" + csv_table(noise, title, options.out, "noise")
+        parts.append(csv_table(noise, title, options.out, "noise"))
+    parts += [
+        links(title, found, [*ALWAYS, *names], options.out) for title, names in questions.items()
+    ]
     parts.append(".. footbibliography::\n")
     write_below(DOC / "ablations.rst", "ablations.py", parts, options.out)
 

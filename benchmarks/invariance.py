@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupKFold
 
 from benchmarks.lib.development_tasks import decode, pooled
 from benchmarks.lib.invariance_figure import plot
-from benchmarks.lib.tables import csv_table, name_weights, slug, write_below
+from benchmarks.lib.tables import csv_link, csv_table, name_weights, slug, write_below
 from benchmarks.lib.variations import all_axes
 from brainof_toolbox import BrainOFEmbedder
 
@@ -110,7 +110,7 @@ def axis_table(rows, names, page):
             row[column] = " / ".join(f"{both.loc[name, column]:.3f}" for name in names)
         table.append(row)
     name = rows["axis"].iloc[0]
-    return csv_table(pd.DataFrame(table), name, page, slug(name))
+    return csv_link(pd.DataFrame(table), name, page, slug(name))
 
 
 def summarise(table, names, page):

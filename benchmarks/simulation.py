@@ -6,7 +6,6 @@ Run ``BRAINOF_DATA=... python -m benchmarks.simulation``; it writes
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from scipy.io import loadmat
 from scipy.signal import welch
 
 from benchmarks.lib.sets import data_dir
+from benchmarks.lib.tables import csv_link, write_below
 from brainof_toolbox import from_nifti
 from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.io.channels import template_montage
@@ -27,7 +27,6 @@ import matplotlib.pyplot as plt  # noqa: E402 (after the backend)
 from matplotlib.ticker import FormatStrFormatter, NullFormatter  # noqa: E402
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
-MARKER = ".. The table below is written by benchmarks/simulation.py."
 TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 T_R, N_VOLUMES, N_REGIONS = 0.72, 416, 94
 REAL, SIMULATED = "real", "simulated"
@@ -229,14 +228,18 @@ def tabulate(measured):
 
 def write(rows, path):
     """Replace what follows the marker in the documentation."""
-    lines = [MARKER, "", ".. list-table:: Real and simulated, means over people"]
-    lines += ["   :header-rows: 1", "", "   * - quantity", "     - real", "     - simulated"]
-    for words, values in rows:
-        lines += [f"   * - {words}"]
-        lines += [f"     - {values[source]:.2g}" for source in (REAL, SIMULATED)]
-    text = path.read_text(encoding="utf-8")
-    head = re.split(re.escape(MARKER), text)[0]
-    path.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    table = pd.DataFrame(
+        [
+            {
+                "quantity": words,
+                "real": f"{values[REAL]:.2g}",
+                "simulated": f"{values[SIMULATED]:.2g}",
+            }
+            for words, values in rows
+        ]
+    )
+    title = "The numbers: real and simulated, means over people"
+    write_below(path, "simulation.py", [csv_link(table, title, path, "means")])
 
 
 def main():

@@ -96,12 +96,9 @@ class Preprocessing:
     min_sfreq: float = 64.0
 
     def __post_init__(self):
-        check_number("preprocessing.sfreq", self.sfreq, low=0, high=MAX_SFREQ, low_open=True)
-        for name in ("clip", "min_duration", "min_sfreq"):
-            check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
-        for name in ("highpass", "notch"):
-            if getattr(self, name) is not None:
-                check_number(f"preprocessing.{name}", getattr(self, name), low=0, low_open=True)
+        numbers = {name: getattr(self, name) for name in ("clip", "min_duration", "min_sfreq")}
+        optional = {"highpass": self.highpass, "notch": self.notch}
+        numbers |= {name: value for name, value in optional.items() if value is not None}
         check_option("preprocessing.reference", self.reference, ("average", None))
         check_option("preprocessing.scaling", self.scaling, ("fixed", "robust"))
         for name, keys in (("unit", ("eeg", "mag", "grad")), ("window", MODALITIES)):
@@ -111,8 +108,10 @@ class Preprocessing:
                     f"preprocessing.{name} must be a dict with the keys {list(keys)}, "
                     f"got {values!r}."
                 )
-            for key, value in values.items():
-                check_number(f"preprocessing.{name}[{key!r}]", value, low=0, low_open=True)
+            numbers |= {f"{name}[{key!r}]": value for key, value in values.items()}
+        check_number("preprocessing.sfreq", self.sfreq, low=0, high=MAX_SFREQ, low_open=True)
+        for name, value in numbers.items():
+            check_number(f"preprocessing.{name}", value, low=0, low_open=True)
 
     def to_dict(self):
         """Return all parameters as JSON-ready values.
@@ -206,8 +205,7 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
                 f"The sampling rate of {signals.sfreq:g} Hz is below {preprocessing.min_sfreq:g} "
                 "Hz: activity above half of it is missing."
             )
-        signals = _filter_and_resample(signals, preprocessing)
-        signals, log_scale = _scale(signals, preprocessing)
+        signals, log_scale = _scale(_filter_and_resample(signals, preprocessing), preprocessing)
     window = preprocessing.window[signals.modality] if window is None else window
     cut, sample = cut_windows(signals, window)
     whole = signals if signals.is_locked and len(cut) > len(signals) else None
@@ -217,30 +215,24 @@ def preprocess(signals, preprocessing, *, window=None, is_table=False):
 def _long_segments(signals, preprocessing, is_table):
     """Drop good segments below the minimum duration; raise if none is left."""
     n_times = max(stop - start for start, stop in signals.good_segments)
-    is_fmri = signals.modality == "fmri"
-    shortest = 2 if is_table else preprocessing.min_duration * signals.sfreq
-    if is_fmri:  # a z-score needs more volumes than a trial of a standardised run
-        shortest = 2 if signals.has_baseline else 10
+    shortest, unit = preprocessing.min_duration * signals.sfreq, "time point"
+    minimum = f"{shortest / signals.sfreq:.4g} s"
+    if signals.modality == "fmri":  # a z-score needs more volumes than a standardised trial
+        # A map has one volume.
+        shortest, unit = min(2, signals.shape[2]) if signals.has_baseline else 10, "volume"
+    elif is_table:
+        shortest = 2
     if n_times < shortest:
-        unit = "volume" if is_fmri else "time point"
-        minimum = f"{shortest / signals.sfreq:.4g} s"
-        if is_table or is_fmri:
+        if isinstance(shortest, int):
             minimum = f"{shortest} {unit}s"
-        words = f"{n_times} {unit}{'s' if n_times != 1 else ''}"
-        words += f", n_features = {n_times}" if is_table else ""
+        words = f"{n_times} {unit}{'s' * (n_times != 1)}"
+        words += f", n_features = {n_times}" * is_table
         raise ValueError(
             f"A sample's longest good segment lasts {n_times / signals.sfreq:.4g} s "
             f"({words}); the minimum duration is {minimum}."
         )
     kept = tuple(s for s in signals.good_segments if s[1] - s[0] >= shortest)
     return signals._derive(good_segments=kept)
-
-
-def _filter_length(preprocessing, sfreq):
-    """Return the length in time points of MNE's default high-pass FIR filter."""
-    # 3.3 / transition bandwidth
-    low = preprocessing.highpass
-    return 3.3 / min(max(0.25 * low, 2.0), low) * sfreq
 
 
 def _filter_and_resample(signals, preprocessing):
@@ -254,9 +246,8 @@ def _filter_and_resample(signals, preprocessing):
         data[:, :, slice(*segments[-1])] = piece
         at += piece.shape[2]
     # Not checked for NaN here: the scaled data are, and a NaN cannot get lost in between.
-    return signals._derive(
-        data=data[:, :, :at], sfreq=preprocessing.sfreq, good_segments=tuple(segments)
-    )
+    segments, sfreq = tuple(segments), preprocessing.sfreq
+    return signals._derive(data=data[:, :, :at], sfreq=sfreq, good_segments=segments)
 
 
 def _clean(data, signals, preprocessing):
@@ -271,7 +262,9 @@ def _clean(data, signals, preprocessing):
     options = {"copy": False, "n_jobs": 1, "verbose": "error"}
     low = preprocessing.highpass
     if low is not None:
-        if n_times >= _filter_length(preprocessing, sfreq) and low < sfreq / 2:
+        # MNE's default FIR filter: its length is 3.3 / transition bandwidth.
+        length = 3.3 / min(max(0.25 * low, 2.0), low) * sfreq
+        if n_times >= length and low < sfreq / 2:
             data = mne.filter.filter_data(data, sfreq, low, None, **options)
         elif not signals.has_baseline:
             data -= _offset(data, is_filtered=signals.highpass >= 0.99 * low)

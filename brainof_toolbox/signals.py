@@ -111,9 +111,15 @@ class Signals:
 
     def _convert_fields(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen)
-        data = _as_float32(self.data)
+        data = np.asarray(self.data)
+        if data.dtype.kind not in "fiu":
+            raise ValueError(f"data must be real numbers, got dtype {data.dtype}.")
+        if data.ndim != 3:
+            raise ValueError(
+                f"data must be (n_samples, n_channels, n_times), got shape {data.shape}."
+            )
         n_samples, n_channels, n_times = data.shape
-        put("data", data)
+        put("data", data.astype(np.float32, copy=False))
         put("sfreq", check_number("sfreq", self.sfreq, low=0, low_open=True))
         check_option("modality", self.modality, MODALITIES)
         put("ch_names", tuple(str(name) for name in self.ch_names))
@@ -131,19 +137,17 @@ class Signals:
 
     def _check_fields(self):
         n_samples, n_channels, n_times = self.data.shape
-        for name in ("ch_names", "ch_types"):
-            if len(getattr(self, name)) != n_channels:
+        self._refuse_empty()
+        lengths = dict.fromkeys(("ch_names", "ch_types"), (n_channels, "channels"))
+        lengths |= dict.fromkeys((*PER_SAMPLE, "onset"), (n_samples, "samples"))
+        for name, (length, what) in lengths.items():
+            if len(getattr(self, name)) != length:
                 raise ValueError(
-                    f"data has {n_channels} channels but {name} has {len(getattr(self, name))}."
+                    f"data has {length} {what} but {name} has {len(getattr(self, name))}."
                 )
         check_unique_names(self.ch_names)
         for ch_type in set(self.ch_types):
             check_option("ch_types", ch_type, CHANNEL_TYPES[self.modality], f"({self.modality})")
-        for name in (*PER_SAMPLE, "onset"):
-            if len(getattr(self, name)) != n_samples:
-                raise ValueError(
-                    f"data has {n_samples} samples but {name} has {len(getattr(self, name))}."
-                )
         segments = self.good_segments
         ends = [0, *(end for _, end in segments)]
         spans = zip(segments, ends[:-1], strict=True)
@@ -152,6 +156,12 @@ class Signals:
         if ends[-1] > n_times:
             raise ValueError(
                 f"good_segments end at {ends[-1]} but data has {n_times} time points."
+            )
+
+    def _refuse_empty(self):
+        if 0 in self.shape:
+            raise ValueError(
+                f"data is empty: shape {self.shape} (n_samples, n_channels, n_times)."
             )
 
     @property
@@ -184,12 +194,10 @@ class Signals:
     def __getitem__(self, key):
         """Select samples: an integer, slice, mask or array; ``[key, ...]`` means the same."""
         key = _sample_key(key, len(self))
-        per_sample = {
-            name: tuple(np.array(getattr(self, name), object)[key]) for name in PER_SAMPLE
-        }
-        data = self.data[key]
-        _refuse_empty(data)
-        return self._derive(data=data, onset=self.onset[key], **per_sample)
+        labels = {name: tuple(np.array(getattr(self, name), object)[key]) for name in PER_SAMPLE}
+        selected = self._derive(data=self.data[key], onset=self.onset[key], **labels)
+        selected._refuse_empty()
+        return selected
 
     def __repr__(self):
         n_samples, n_channels, n_times = self.shape
@@ -221,13 +229,12 @@ class Signals:
 
     def _derive(self, **changes):
         """Return a copy with changed fields that are valid by construction; nothing is checked."""
-        names = [field.name for field in fields(self)]
-        unknown = [name for name in changes if name not in names]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        unknown = [name for name in changes if name not in values]
         if unknown:
-            raise TypeError(f"Signals has no field {unknown}; its fields are {names}.")
+            raise TypeError(f"Signals has no field {unknown}; its fields are {list(values)}.")
         copy = object.__new__(Signals)
-        for name in names:
-            object.__setattr__(copy, name, changes.get(name, getattr(self, name)))
+        copy.__dict__.update(values | changes)
         return copy
 
     @staticmethod
@@ -259,15 +266,13 @@ class Signals:
                 "Signals.concatenate needs one montage, one rate and one length; "
                 "keep unequal recordings as a list of Signals."
             )
-        per_sample = {
+        labels = {
             name: tuple(chain.from_iterable(getattr(item, name) for item in items))
             for name in PER_SAMPLE
         }
-        return items[0]._derive(
-            data=np.concatenate([item.data for item in items]),
-            onset=np.concatenate([item.onset for item in items]),
-            **per_sample,
-        )
+        data = np.concatenate([item.data for item in items])
+        onset = np.concatenate([item.onset for item in items])
+        return items[0]._derive(data=data, onset=onset, **labels)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -383,49 +388,29 @@ def check_finite(data, ch_names):
         if np.isfinite(data.sum(dtype=np.float64)):  # one pass: any NaN or Inf survives a sum
             return
     bad = (~np.isfinite(data)).sum(axis=(0, 2))
-    if not bad.any():
-        return
-    total = data.shape[0] * data.shape[2]
-    named = [f"{ch_names[i]!r} ({bad[i]} of {total} values)" for i in np.flatnonzero(bad)]
-    raise ValueError(
-        f"NaN or infinite values in channel {join_some(named, 10)}. Interpolate or drop "
-        "these channels (info['bads']), or annotate the span as BAD."
-    )
-
-
-def _as_float32(data):
-    data = np.asarray(data)
-    if data.dtype.kind not in "fiu":
-        raise ValueError(f"data must be real numbers, got dtype {data.dtype}.")
-    if data.ndim != 3:
-        raise ValueError(f"data must be (n_samples, n_channels, n_times), got shape {data.shape}.")
-    _refuse_empty(data)
-    return data.astype(np.float32, copy=False)
-
-
-def _refuse_empty(data):
-    if 0 in data.shape:
-        raise ValueError(f"data is empty: shape {data.shape} (n_samples, n_channels, n_times).")
+    if bad.any():
+        total = data.shape[0] * data.shape[2]
+        named = [f"{ch_names[i]!r} ({bad[i]} of {total} values)" for i in np.flatnonzero(bad)]
+        raise ValueError(
+            f"NaN or infinite values in channel {join_some(named, 10)}. Interpolate or drop "
+            "these channels (info['bads']), or annotate the span as BAD."
+        )
 
 
 def _as_vectors(name, values, n_channels):
     values = np.ascontiguousarray(values, dtype=np.float32)
     if values.shape != (n_channels, 3):
         raise ValueError(f"{name} must have shape ({n_channels}, 3), got {values.shape}.")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} has NaN or infinite entries in rows {_bad_rows(values)}.")
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise ValueError(f"{name} has NaN or infinite entries in rows {bad.tolist()}.")
     return values
-
-
-def _bad_rows(values):
-    return np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
 
 
 def _sample_key(key, n_samples):
     """Convert an index of samples, also scikit-learn's ``[key, ...]``, to an array or slice."""
     if isinstance(key, tuple):
-        rest = [k for k in key[1:] if k is not Ellipsis and k != slice(None)]
-        if rest:
+        if any(k is not Ellipsis and k != slice(None) for k in key[1:]):
             raise IndexError(
                 "Signals are indexed along the samples only: signals[i] or signals[i, ...]."
             )

@@ -27,8 +27,10 @@ def cut_windows(signals, duration):
         return signals, np.arange(n_samples)
     data = np.stack([signals.data[:, :, s : s + length] for s in starts], axis=1)
     sample = np.repeat(np.arange(n_samples), len(starts))
-    onset = (signals.onset[:, None] + np.array(starts) / signals.sfreq).ravel()
-    return _rewindow(signals, data, sample, onset), sample
+    fields = {name: tuple(getattr(signals, name)[i] for i in sample) for name in PER_SAMPLE}
+    fields["onset"] = (signals.onset[:, None] + np.array(starts) / signals.sfreq).ravel()
+    fields["data"] = data.reshape(-1, *data.shape[2:])
+    return signals._derive(good_segments=((0, length),), is_locked=False, **fields), sample
 
 
 def pair_windows(samples, is_missing):
@@ -49,15 +51,6 @@ def pair_windows(samples, is_missing):
         within = np.minimum(place * count[sample] // n_pairs[sample], count[sample] - 1)
         rows[name] = (np.cumsum(count) - count)[sample] + within
     return rows, sample
-
-
-def _rewindow(signals, data, sample, onset):
-    labels = {name: tuple(getattr(signals, name)[i] for i in sample) for name in PER_SAMPLE}
-    data = data.reshape(-1, *data.shape[2:])
-    segments = ((0, data.shape[2]),)
-    return signals._derive(
-        data=data, onset=onset, good_segments=segments, is_locked=False, **labels
-    )
 
 
 def _window_length(lengths, n_times):

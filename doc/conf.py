@@ -22,9 +22,9 @@ for _room in ("datasets", "evaluation", "inspection", "io", "models", "pretraini
     import_module(f"brainof_toolbox.{_room}")
 
 # What was made from scripts and names that are gone would be pages without a place.
-for _made in (*HERE.glob("auto_*/plot_*.rst"), *HERE.glob("generated/*.rst")):
-    _script = HERE.parent / _made.parent.name.removeprefix("auto_") / f"{_made.stem}.py"
-    if not _script.is_file():
+for _made in (*HERE.glob("auto_*/**/plot_*.rst"), *HERE.glob("generated/*.rst")):
+    _script = HERE.parent / str(_made.relative_to(HERE)).removeprefix("auto_")
+    if not _script.with_suffix(".py").is_file():
         _made.unlink()
 
 # ---------------------------------------------------------------- the project
@@ -45,7 +45,13 @@ extensions = [
     "command_help",
     "plain_summaries",
 ]
-exclude_patterns = ["_build", "_templates", "generated/backreferences", "**/GALLERY_HEADER.rst"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    "data",
+    "generated/backreferences",
+    "**/GALLERY_HEADER.rst",
+]
 templates_path = ["_templates"]
 root_doc = "index"
 default_role = "code"
@@ -96,10 +102,12 @@ def _skip_inherited(app, what, name, member, skip, options):
 
 # ---------------------------------------------------------------- gallery
 
+_THEMES = ("eeg_meg", "fmri", "modalities", "inside", "pretraining", "interoperability")
 sphinx_gallery_conf = {
     "examples_dirs": ["../tutorials", "../examples"],
     "gallery_dirs": ["auto_tutorials", "auto_examples"],
     "filename_pattern": r"[\\/]plot_",
+    "subsection_order": [f"../examples/{theme}" for theme in _THEMES],
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("brainof_toolbox",),
@@ -126,7 +134,8 @@ html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
-_ALONE = "index install user_guide model command_line faq glossary citing contributing changes"
+_ALONE = "index install user_guide which_decoder reporting model command_line faq glossary citing"
+_ALONE += " contributing changes"
 html_sidebars = {page: [] for page in _ALONE.split()}  # nothing below them to list
 html_theme_options = {
     "logo": {"text": "brainof_toolbox"},

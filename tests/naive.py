@@ -7,7 +7,7 @@ import math
 import torch
 
 
-def dint(query1, key1, query2, key2, value, lam, is_padding=None):
+def dint(query1, key1, query2, key2, value, lam):
     """One head of DINT attention with its three maps.
 
     Parameters
@@ -18,8 +18,6 @@ def dint(query1, key1, query2, key2, value, lam, is_padding=None):
         Values.
     lam : torch.Tensor | float
         Weight of the second and third map.
-    is_padding : torch.Tensor, shape (T,) | None
-        True where there is no token.
 
     Returns
     -------
@@ -27,20 +25,16 @@ def dint(query1, key1, query2, key2, value, lam, is_padding=None):
         The head before its norm, and ``A1 - lam A2 + lam A3``.
     """
     n_tokens, width = query1.shape
-    valid = range(n_tokens) if is_padding is None else torch.where(~is_padding)[0].tolist()
 
     def softmax_map(query, key):
         rows = []
         for i in range(n_tokens):
-            weights = [torch.exp(query[i] @ key[j] / math.sqrt(width)) for j in valid]
-            row = [torch.zeros((), dtype=query.dtype)] * n_tokens
-            for j, weight in zip(valid, weights):
-                row[j] = weight / sum(weights)
-            rows.append(torch.stack(row))
+            weights = [torch.exp(query[i] @ key[j] / math.sqrt(width)) for j in range(n_tokens)]
+            rows.append(torch.stack([weight / sum(weights) for weight in weights]))
         return torch.stack(rows)
 
     first, second = softmax_map(query1, key1), softmax_map(query2, key2)
-    mean_row = sum(first[i] for i in valid) / len(valid)
+    mean_row = sum(first) / n_tokens
     third = torch.stack([mean_row] * n_tokens)
     whole_map = first - lam * second + lam * third
     return whole_map @ value, whole_map

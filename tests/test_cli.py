@@ -235,6 +235,16 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert stop.value.code == 2 and "usage: brainof" in capsys.readouterr().err
 
 
+def test_unknown_options_show_the_usage_of_their_command(capsys):
+    for command in (["embed", "a.fif", "-o", "x.csv"], ["corpus", "info", "c"], ["pretrain", "r"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, "--no-such-option"])
+        text = capsys.readouterr().err
+        name = " ".join(word for word in command[:2] if word in ("embed", "corpus", "info"))
+        assert stop.value.code == 2 and f"usage: brainof {name or 'pretrain'} " in text
+        assert "unrecognized arguments: --no-such-option" in text
+
+
 def test_help_as_a_process():
     environment = {**os.environ, "COLUMNS": "100"}
     done = subprocess.run(

@@ -12,6 +12,8 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import brainof_toolbox
@@ -19,7 +21,7 @@ import brainof_toolbox
 ROOT = Path(__file__).resolve().parent.parent
 DOC = ROOT / "doc"
 PAGES = sorted(DOC.glob("*.rst"))
-SCRIPTS = [*sorted((ROOT / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]
+SCRIPTS = sorted(p for f in ("tutorials", "examples") for p in (ROOT / f).rglob("plot_*.py"))
 ROOMS = ("datasets", "estimators", "evaluation", "features", "inspection", "io", "models")
 ROOMS += ("baselines", "pretraining")
 WITH_EXAMPLES = sorted(
@@ -109,7 +111,7 @@ def test_scripts_have_a_title_and_text(path):
 
 def test_numbers_of_scripts_are_unique():
     for folder in ("tutorials", "examples"):
-        numbers = [path.name[5:7] for path in SCRIPTS if path.parent.name == folder]
+        numbers = [path.name[5:7] for path in SCRIPTS if path.relative_to(ROOT).parts[0] == folder]
         assert numbers and len(numbers) == len(set(numbers))
 
 
@@ -158,6 +160,21 @@ def test_prose_is_plain(path):
         for word in REFUSED.finditer(line)
     ]
     assert not found, "\n".join(found)
+
+
+def test_scores_on_pages_are_those_of_the_tables():
+    """Each "score [low, high]" of the page on choosing a decoder is in a table of the suite."""
+    number = r"([+-]?\d\.\d{2,3})"
+    text = (DOC / "which_decoder.rst").read_text(encoding="utf-8")
+    shown = re.findall(rf"{number}\s+\[{number},\s+{number}\]", text)
+    scores = pd.read_csv(DOC / "tables" / "suite_scores.csv")[["score", "low", "high"]]
+    others = pd.read_csv(DOC / "tables" / "suite_others.csv")["mean difference"]
+    known = np.vstack([scores.to_numpy(), others.str.findall(number).tolist()]).astype(float)
+    assert len(shown) > 30
+    for triple in shown:
+        half_digit = 0.51 * 10.0 ** -len(triple[0].partition(".")[2])
+        distance = np.abs(known - np.array(triple, dtype=float)).max(axis=1).min()
+        assert distance <= half_digit, f"{triple} is in no table"
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=_name)

@@ -14,6 +14,8 @@ the comparison with a classical decoder.
 # alternating blocks of rest and task. In task blocks alpha and mu rhythms are lower, and beta and
 # theta higher. It is an ordinary :class:`mne.io.Raw`; for your own recording, write ``raw =
 # mne.io.read_raw("sub-01_eeg.edf")``, and see the end of this page for public ones.
+
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -89,7 +91,7 @@ scores
 # Each small point is one block that was left out, the large one their mean with its interval. A
 # block has one label only, so its score is the share of its windows that were classified
 # correctly.
-_ = scores.plot()
+_ = scores.plot().suptitle("Blocks left out")
 
 # %%
 # A classical decoder
@@ -98,7 +100,7 @@ _ = scores.plot()
 # by block. Arrays are passed here, because the classical pipeline consists of parts of
 # :mod:`mne.decoding`; ``info`` then describes the channels for the network.
 # ``compare(..., baselines=True)`` adds ready-made classical decoders (see
-# :ref:`sphx_glr_auto_examples_plot_12_baselines.py`).
+# :ref:`sphx_glr_auto_examples_eeg_meg_plot_12_baselines.py`).
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -118,7 +120,7 @@ found = compare(
     state,
     groups=block,
 )
-_ = found.plot()
+_ = found.plot().suptitle("Beside a classical decoder")
 found
 
 # %%

@@ -14,6 +14,8 @@ shuffled.
 # Simulated: 40 s of EEG per subject, blocks of rest and task, cut into windows of 2 s. Subjects
 # differ in the size of the head and in the strength and frequency of their rhythms. ``metadata``
 # holds the subject of each window; all functions below use it.
+
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -71,7 +73,7 @@ scores
 
 # %%
 # One point is one subject. The interval is that of the mean over subjects.
-_ = scores.plot()
+_ = scores.plot().suptitle("Subjects left out")
 
 # %%
 # Comparison with a classical decoder
@@ -94,7 +96,7 @@ found = compare(
     state,
     groups=epochs.metadata["subject"],
 )
-_ = found.plot()
+_ = found.plot().suptitle("Beside a classical decoder")
 found
 
 # %%
@@ -126,6 +128,7 @@ axes.axvline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (0.5, 1.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks([0, 1], list(leak))
 axes.set(xlim=(0, 1.03), ylim=(1.5, -0.5))
+axes.set_title("Leakage between windows of one subject")
 axes.set(xlabel="balanced accuracy of random labels (10 draws)")
 leak.mean().round(2)
 

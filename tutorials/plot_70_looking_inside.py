@@ -99,14 +99,16 @@ _ = after.plot_bands()
 #
 # Related examples
 # ----------------
-# * :ref:`Gradients <sphx_glr_auto_examples_plot_40_importance_maps.py>` instead of occlusion, for
-#   all channels at once, and both as an :class:`mne.Evoked` or an image.
+# * :ref:`Gradients <sphx_glr_auto_examples_inside_plot_40_importance_maps.py>` instead of
+#   occlusion, for all channels at once, and both as an :class:`mne.Evoked` or an image.
 # * :ref:`Contributions of modalities
-#   <sphx_glr_auto_examples_plot_52_modality_contributions.py>`.
-# * Inside the network: :ref:`experts <sphx_glr_auto_examples_plot_50_expert_usage.py>`,
-#   :ref:`attention of the latents <sphx_glr_auto_examples_plot_51_latent_attention.py>`,
-#   :ref:`reconstructions <sphx_glr_auto_examples_plot_53_reconstruct.py>`.
-# * All on :ref:`one page <sphx_glr_auto_examples_plot_54_report.py>`, with scores and warnings.
+#   <sphx_glr_auto_examples_modalities_plot_52_modality_contributions.py>`.
+# * Inside the network:
+#   :ref:`experts <sphx_glr_auto_examples_pretraining_plot_50_expert_usage.py>`,
+#   :ref:`attention of the latents <sphx_glr_auto_examples_inside_plot_51_latent_attention.py>`,
+#   :ref:`reconstructions <sphx_glr_auto_examples_pretraining_plot_53_reconstruct.py>`.
+# * All on :ref:`one page <sphx_glr_auto_examples_inside_plot_54_report.py>`, with scores and
+#   warnings.
 #
 # The same on public recordings
 # -----------------------------

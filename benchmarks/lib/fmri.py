@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 from nilearn.decoding import Decoder
 from nilearn.maskers import NiftiMasker
+from scipy.io import loadmat
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import LeaveOneGroupOut
 
 from benchmarks.lib.sets import DevelopmentSet, data_dir, read_split
 from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, from_roi_timeseries
 from brainof_toolbox.baselines.channels import ChannelFeatures, SharedChannels
+from brainof_toolbox.io.bids_names import subject_of
 
 #: Centres in MNI space (mm) of the six regions of fmri-story-listening, read off the names (left
 #: and right anterior temporal, posterior temporal, inferior parietal, premotor, inferior frontal):
@@ -80,7 +82,7 @@ def load_haxby(resolution, shift):
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         root = haxby_folder(folder, Path(scratch) / "haxby", resolution)
-        trials = epochs_from_bids(root, datatype="func", shift=shift, masker=masker)
+        trials = epochs_from_bids(root, datatypes="func", shift=shift, masker=masker)
     return DevelopmentSet(
         "fmri-haxby",
         f"eight categories, {resolution}, shift {shift:g} s, one run left out",
@@ -153,8 +155,9 @@ def load_rest():
     centres = pd.read_csv(data_dir() / "atlas-mni" / "AAL2_centroids.csv")[:94]
     files = sorted((data_dir() / "fmri-hcp-rest").glob("*_bold.mat"))
     runs = from_roi_timeseries(
-        files,
+        [loadmat(file)["tc"].T for file in files],
         t_r=0.72,
+        subject=[subject_of(file) for file in files],
         roi_positions=centres[["x", "y", "z"]].to_numpy() * 1e-3,
         ch_names=centres["name"].tolist(),
     )

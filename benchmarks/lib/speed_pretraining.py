@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.lib.write_corpus import write_corpus
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.pretraining import PretrainingConfig
 from brainof_toolbox.pretraining.loader import read_microbatches
 from brainof_toolbox.pretraining.objective import Objective
 from brainof_toolbox.pretraining.optim import make_optimizer
 from brainof_toolbox.pretraining.sampler import Sampler
-from brainof_toolbox.pretraining.write import write_corpus
 from brainof_toolbox.signals import Signals
 
 

@@ -30,6 +30,11 @@ def csv_table(table, title, page, name=None):
     return f".. csv-table:: {title}\n   :file: {file}\n   :header-rows: 1\n"
 
 
+def csv_link(table, title, page, name):
+    """Write a table of a page; return a line of a list that links to it."""
+    return f"* :download:`{title} <{write_csv(table, page, name)}>`\n"
+
+
 def slug(words):
     """Return words as a part of a file name."""
     kept = "".join(letter if letter.isalnum() else " " for letter in words.lower())

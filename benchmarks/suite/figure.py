@@ -1,15 +1,19 @@
-"""Draw a column per set, a point per group."""
+"""Draw a line per set: the default decoder, its interval, and every classical decoder."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .decoders import DEFAULT
+from .decoders import DEFAULT, is_classical
 from .sets import SETS
+from .summary import interval
+
+_MODALITIES = {"eeg": "EEG", "meg": "MEG", "fmri": "fMRI", None: "simulated"}
+_BLUE, _GREY = "#0072B2", "#444444"
 
 
 def draw_figure(summary):
-    """Draw the default decoder and the best classical one of each set.
+    """Draw the default decoder beside all classical ones on each set.
 
     Parameters
     ----------
@@ -19,31 +23,56 @@ def draw_figure(summary):
     Returns
     -------
     figure : matplotlib.figure.Figure
-        Points are groups, bars the pooled scores, dashes chance.
+        Diamonds are pooled scores of the default decoder with 95 % intervals over groups, dots
+        those of classical decoders, dashes chance.
     """
     from matplotlib.figure import Figure
 
     names = [name for name in SETS if summary.decoders(name)]
-    figure = Figure(figsize=(max(4.0, 0.75 * len(names)), 4.5), layout="constrained")
+    names.sort(key=lambda name: list(_MODALITIES).index(_modality(name)))
+    figure = Figure(figsize=(8.5, 0.3 * len(names) + 1.3), layout="constrained")
     axes = figure.add_subplot()
-    for column, name in enumerate(names):
-        there = summary.decoders(name)
-        kinds = ((DEFAULT, -0.2, "C0"), (summary.best_classical(name), 0.2, "C1"))
-        for decoder, shift, colour in kinds:
-            if decoder not in there:
-                continue
-            counts = there[decoder]
-            at = column + shift + np.linspace(-0.12, 0.12, len(counts.names))
-            shown = np.clip(counts.by_group, -1, 1)
-            axes.plot(at, shown, ".", color=colour, alpha=0.35, markersize=5)
-            ends = column + shift - 0.16, column + shift + 0.16
-            axes.plot(ends, [counts.score] * 2, color=colour, linewidth=2)
-        axes.plot([column - 0.4, column + 0.4], [SETS[name].chance] * 2, "k:", linewidth=1)
-    axes.plot([], [], ".-", color="C0", label="default")
-    axes.plot([], [], ".-", color="C1", label="best classical")
-    axes.legend(loc="lower right", frameon=False)
-    marked = [name if SETS[name].is_claimed else f"{name} *" for name in names]
-    axes.set_xticks(range(len(names)), marked, rotation=60, ha="right")
-    axes.set_ylabel("balanced accuracy, or skill (age)")
-    axes.set_ylim(-0.25 if any(SETS[name].is_regression for name in names) else -0.02, 1.02)
+    for row, name in enumerate(names):
+        _draw_set(axes, row, name, summary.decoders(name))
+    axes.errorbar(
+        [], [], [], fmt="D", color=_BLUE, label="BrainOFClassifier(), with 95 % interval"
+    )
+    axes.plot([], [], "o", color=_GREY, markerfacecolor="none", markersize=7, label="classical")
+    axes.plot([], [], "|", color="black", markersize=12, label="chance")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel("balanced accuracy (age: skill)")
+    axes.set_xlim(-0.45 if any(SETS[name].is_regression for name in names) else 0.0, 1.0)
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
     return figure
+
+
+def _draw_set(axes, row, name, there):
+    """Draw one line."""
+    if row % 2:
+        axes.axhspan(row - 0.5, row + 0.5, color="#F5F5F5", zorder=-2)
+    classical = [counts.score for other, counts in there.items() if is_classical(other)]
+    at = np.full(len(classical), row)
+    axes.plot(classical, at, "o", color=_GREY, markerfacecolor="none", markersize=7, zorder=4)
+    axes.plot([SETS[name].chance], [row], "|", color="black", markersize=12)
+    if DEFAULT in there:
+        score, (low, high) = there[DEFAULT].score, interval(there[DEFAULT])
+        ends = [[max(score - low, 0)], [max(high - score, 0)]]
+        axes.errorbar([score], [row], xerr=ends, fmt="D", color=_BLUE, markersize=6, zorder=3)
+
+
+def _modality(name):
+    """Return the first word of the folder."""
+    folder = SETS[name].folder
+    return folder and folder.split("-")[0]
+
+
+def _label(name):
+    """Return modality and contrast of a set."""
+    contrast = SETS[name].title.partition(";")[0].removeprefix("simulated, ").partition(",")[0]
+    mark = "" if SETS[name].is_claimed else " *"
+    return f"{_MODALITIES[_modality(name)]}: {contrast} ({name}){mark}"

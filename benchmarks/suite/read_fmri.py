@@ -42,7 +42,7 @@ def read_tumour(root, part):
     X, names = [], []
     for name, series in _series(folder / "task-rest_atlas-DK68_timeseries.npz").items():
         t_r = float(people["repetition_time"][name])
-        series = clean(series.T, standardize="zscore_sample", high_pass=0.01, t_r=t_r).T
+        series = clean(series.T, standardize="zscore_sample", high_pass=0.01, t_r=t_r)
         X.append(from_roi_timeseries(series, t_r=t_r, roi_positions=centres, subject=name))
         names.append(name)
     y, names = people["group"][names].to_numpy(str), np.array(names)
@@ -55,7 +55,7 @@ def read_injury(root, part):
     series = _series(folder / "task-rest_atlas-Schaefer1000_timeseries.npz")
     centres = _centres(folder / "parcels.tsv")[::5]
     names = np.array([key.split("_")[0] for key in series])
-    values = np.stack([one[::5] for one in series.values()])
+    values = np.stack([one[::5].T for one in series.values()])
     X = from_roi_timeseries(values, t_r=2.0, roi_positions=centres, subject=list(names))
     y = _people(folder)["group"][names].to_numpy(str)
     return Task(X, y, names, split_people(folder.name, y, names, 5, part))
@@ -73,7 +73,7 @@ def _rest_of_sites(root, column):
         series |= _series(path)
     people = people.loc[[name for name in series if name in people.index]]
     X = [
-        from_roi_timeseries(series[name][keep], t_r=2.5, roi_positions=centres, subject=name)
+        from_roi_timeseries(series[name][keep].T, t_r=2.5, roi_positions=centres, subject=name)
         for name in people.index
     ]
     return X, people
@@ -113,10 +113,10 @@ def read_pain(root, part, n_volumes=10, delay=4.0, t_r=2.0):
         whole = series.get(f"{who}_run-{run}")
         if whole is None:
             continue
-        whole = clean(whole[keep].T, standardize="zscore_sample", high_pass=0.01, t_r=t_r).T
+        whole = clean(whole[keep].T, standardize="zscore_sample", high_pass=0.01, t_r=t_r)
         first = np.round((own["onset"] + delay) / t_r).astype(int).to_numpy()
-        is_whole = first + n_volumes <= whole.shape[1]
-        blocks = np.stack([whole[:, at : at + n_volumes] for at in first[is_whole]])
+        is_whole = first + n_volumes <= len(whole)
+        blocks = np.stack([whole[at : at + n_volumes] for at in first[is_whole]])
         parts.append(from_roi_timeseries(blocks, t_r=t_r, roi_positions=centres, subject=who))
         y += list(np.where(own["temperature"][is_whole] > 44.3, "higher", "lower"))
         names += [who] * is_whole.sum()
@@ -131,10 +131,10 @@ def read_story(root, part, n_volumes=10):
     values, rates, names = [], [], []
     for path in sorted(folder.glob("*/*_rois-6mm_timecourses.txt")):
         who = path.parent.name
-        whole = clean(np.loadtxt(path), standardize="zscore_sample").T
+        whole = clean(np.loadtxt(path), standardize="zscore_sample")
         rate = np.loadtxt(path.parent / f"{who}_rate.txt")
-        starts = np.arange(0, whole.shape[1] - n_volumes + 1, n_volumes)
-        values += [whole[:, at : at + n_volumes] for at in starts]
+        starts = np.arange(0, len(whole) - n_volumes + 1, n_volumes)
+        values += [whole[at : at + n_volumes] for at in starts]
         rates.append([rate[at : at + n_volumes].mean() for at in starts])
         names += [who] * len(starts)
     # The story is one: its windows have the same label for everybody.
@@ -161,7 +161,7 @@ def read_haxby(root, part):
     folder = root / "fmri-haxby"
     with tempfile.TemporaryDirectory() as scratch:
         bids = haxby_folder(folder, Path(scratch) / "haxby", "1slice")
-        X = epochs_from_bids(bids, datatype="func", masker=haxby_masker(folder, "1slice"))
+        X = epochs_from_bids(bids, datatypes="func", masker=haxby_masker(folder, "1slice"))
     runs = X.metadata["run"].to_numpy(str)
     return Task(X, X.metadata["trial_type"].to_numpy(str), runs, split_groups(runs))
 

@@ -117,6 +117,18 @@ def _pooled(summary):
     return "\n".join(lines)
 
 
+def list_scores(summary):
+    """Return a row per set and decoder: its score and 95 % interval over groups."""
+    rows = []
+    for name in SETS:
+        for decoder, counts in summary.decoders(name).items():
+            low, high = interval(counts)
+            row = {"set": _mark(name), "decoder": decoder, "score": counts.score}
+            row |= {"low": low, "high": high, "chance": SETS[name].chance}
+            rows.append(row | {"groups": len(counts.names), "unit": SETS[name].unit})
+    return rows
+
+
 def list_conditions(summary):
     """Return a row per set and condition beside the recordings as they are."""
     rows = []
@@ -149,11 +161,13 @@ def write_pages(summary, folder):
         "suite_sets": list_sets(summary),
         "suite_others": list_others(summary),
         "suite_conditions": list_conditions(summary),
+        "suite_scores": list_scores(summary),
     }
     for name, rows in tables.items():
         frame = pd.DataFrame(rows).dropna(axis=1, how="all").fillna("-")
-        frame.loc[:, (frame != "-").any()].to_csv(folder / "tables" / f"{name}.csv", index=False)
-    draw_figure(summary).savefig(folder / "suite.png", dpi=100)
+        frame = frame.loc[:, (frame != "-").any()]
+        frame.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.3f")
+    draw_figure(summary).savefig(folder / "suite.png", dpi=120)
 
 
 def _every_decoder(summary):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 
@@ -9,15 +10,19 @@ __all__ = ["fill_doc"]
 
 
 def fill_doc(table):
-    """Make a decorator that replaces lines ``%(name)s`` of a docstring by ``table[name]``."""
+    """Make a decorator that replaces lines ``%(name)s`` of docstrings by ``table[name]``."""
 
     def replace(match):
         text = textwrap.dedent(table[match[2]]).strip("\n")
         return textwrap.indent(text, match[1])
 
     def fill(thing):
-        if thing.__doc__ is not None:  # python -OO has none
-            thing.__doc__ = re.sub(r"^( *)%\((\w+)\)s$", replace, thing.__doc__, flags=re.M)
+        methods = filter(
+            inspect.isfunction, vars(thing).values() if inspect.isclass(thing) else ()
+        )
+        for one in (thing, *methods):
+            if one.__doc__ is not None:  # python -OO has none
+                one.__doc__ = re.sub(r"^( *)%\((\w+)\)s$", replace, one.__doc__, flags=re.M)
         return thing
 
     return fill

@@ -26,6 +26,13 @@ def check_option(parameter, value, allowed, extra=""):
     return value
 
 
+def choose(parameter, value, allowed):
+    """Return ``value`` if it is one of ``allowed``; None means the only one."""
+    if value is None and len(allowed) > 1:
+        raise ValueError(f"Name the {parameter}: there are {', '.join(allowed)}.")
+    return check_option(parameter, next(iter(allowed)) if value is None else value, tuple(allowed))
+
+
 def check_number(parameter, value, *, low=None, high=None, integer=False, low_open=False):
     """Return ``value`` if it is a finite number within its bounds, else raise."""
     kind = numbers.Integral if integer else numbers.Real
@@ -66,6 +73,15 @@ def as_seed(random_state):
         f"The parameter 'random_state' must be a whole number, a RandomState or None, got "
         f"{random_state!r}."
     )
+
+
+def per_item(name, value, n_items, what):
+    """Return a list with one entry per item; one value is for all of them."""
+    if value is None or isinstance(value, (str, numbers.Number)):
+        return [value] * n_items
+    if len(value) != n_items:
+        raise ValueError(f"{name} has {len(value)} entries but there are {n_items} {what}.")
+    return list(value)
 
 
 def soft_import(module, purpose, extra=None):

@@ -6,11 +6,11 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_option
-from ..estimators.heads import fit_classification_head, fit_regression_head
+from ..estimators.heads import fit_head
 
 _FLOOR = 1e-7  # of the largest eigenvalue
 
@@ -115,43 +115,31 @@ class SpatialPatterns(TransformerMixin, BaseEstimator):
         return np.log(power.clip(min=0) + 1e-12)
 
 
-class LogisticHead(ClassifierMixin, BaseEstimator):
-    """Logistic regression with balanced classes, its strength chosen on inner folds."""
-
-    def fit(self, X, y, groups=None):
-        """Fit; samples of one group stay on one side of every inner split."""
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        classes = np.arange(len(self.classes_))
-        weight = compute_class_weight("balanced", classes=classes, y=labels)
-        self.head_ = fit_classification_head(X, labels, groups, dict(enumerate(weight)))
-        return self
-
-    def predict(self, X):
-        """Return the most probable class of each sample."""
-        check_is_fitted(self)
-        return self.classes_[self.head_.predict(X)]
+class _ClassifierHead(ClassifierMixin, BaseEstimator):
+    """Predictions of a classifier ``head_`` of class indices."""
 
     def predict_proba(self, X):
         """Return class probabilities (n_samples, n_classes)."""
         check_is_fitted(self)
         return self.head_.predict_proba(X)
 
+    def predict(self, X):
+        """Return the most probable class of each sample."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-class RidgeHead(RegressorMixin, BaseEstimator):
-    """Ridge regression, its strength chosen on inner folds."""
+
+class LogisticHead(_ClassifierHead):
+    """Logistic regression with balanced classes, its strength chosen on inner folds."""
 
     def fit(self, X, y, groups=None):
         """Fit; samples of one group stay on one side of every inner split."""
-        self.head_ = fit_regression_head(X, np.asarray(y, dtype=float), groups)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        weight = compute_sample_weight("balanced", labels)
+        self.head_ = fit_head(X, labels, groups, weight=weight)
         return self
 
-    def predict(self, X):
-        """Return predicted targets (n_samples,)."""
-        check_is_fitted(self)
-        return self.head_.predict(X)
 
-
-class BalancedLDA(ClassifierMixin, BaseEstimator):
+class BalancedLDA(_ClassifierHead):
     """Linear discriminant analysis whose classes have equal prior probabilities."""
 
     def __init__(self, solver="lsqr", shrinkage="auto"):
@@ -160,19 +148,22 @@ class BalancedLDA(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         """Fit."""
-        n_classes = len(np.unique(y))
-        self.lda_ = LinearDiscriminantAnalysis(
-            solver=self.solver, shrinkage=self.shrinkage, priors=np.full(n_classes, 1 / n_classes)
-        ).fit(X, y)
-        self.classes_ = self.lda_.classes_
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        priors = np.full(len(self.classes_), 1 / len(self.classes_))
+        self.head_ = LinearDiscriminantAnalysis(self.solver, self.shrinkage, priors)
+        self.head_.fit(X, labels)
+        return self
+
+
+class RidgeHead(RegressorMixin, BaseEstimator):
+    """Ridge regression, its strength chosen on inner folds."""
+
+    def fit(self, X, y, groups=None):
+        """Fit; samples of one group stay on one side of every inner split."""
+        self.head_ = fit_head(X, np.asarray(y, dtype=float), groups)
         return self
 
     def predict(self, X):
-        """Return the most probable class of each sample."""
+        """Return predicted targets (n_samples,)."""
         check_is_fitted(self)
-        return self.lda_.predict(X)
-
-    def predict_proba(self, X):
-        """Return class probabilities (n_samples, n_classes)."""
-        check_is_fitted(self)
-        return self.lda_.predict_proba(X)
+        return self.head_.predict(X)

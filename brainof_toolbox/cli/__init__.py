@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 
+from .._utils.logging import kind_of
 from .corpus import add_corpus_commands
 from .decode import add_decode
 from .demo import add_demo
@@ -35,7 +36,10 @@ exit codes: 0 done, 1 failed (one line on stderr gives the reason), 2 wrong usag
 
 def main(argv=None):
     """Run the command line."""
-    options = make_parser().parse_args(argv)
+    parser = make_parser()
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:  # with the usage of the command, not of all commands
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     shown = {}
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
@@ -58,7 +62,7 @@ def main(argv=None):
 def _show(message, shown):
     """Print a warning, unless it differs from an earlier one only in file, names or numbers."""
     text = " ".join(message.split())
-    kind = re.sub(r"\S*[/\\]\S*|\[.*\]|\d", "", text)
+    kind = kind_of(text)
     if kind not in shown:
         shown[kind] = text, set()
         print(f"warning: {text}", file=sys.stderr)
@@ -99,7 +103,3 @@ def make_parser():
     add_corpus_commands(commands, [shared])
     add_pretrain_commands(commands, [shared])
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .options import add_bids_options
+from argparse import RawDescriptionHelpFormatter
+
+from .._utils.messages import format_table
+from .options import ENTITIES, add_bids_options, add_command, add_missing_positions, take
 
 _EXAMPLES = """examples:
   brainof corpus build ds000117/ recordings/ simulated:8x120 -o corpus/ --jobs 8
@@ -14,8 +17,6 @@ _EXAMPLES = """examples:
 
 def add_corpus_commands(commands, parents):
     """Add ``corpus build`` and ``corpus info``."""
-    from argparse import RawDescriptionHelpFormatter
-
     corpus = commands.add_parser(
         "corpus",
         help="make the samples for pretraining",
@@ -23,14 +24,15 @@ def add_corpus_commands(commands, parents):
         formatter_class=RawDescriptionHelpFormatter,
     )
     actions = corpus.add_subparsers(required=True, metavar="{build,info}")
-    build = actions.add_parser(
+    build = add_command(
+        actions,
         "build",
-        parents=parents,
+        _build,
+        parents,
+        examples=_EXAMPLES,
         help="preprocess recordings and write a corpus",
-        description="After an interruption, the same command continues. Recordings that cannot "
+        description="After an interruption, the same command continues. Recordings that cannot\n"
         "be used are left out and listed at the end.",
-        epilog=_EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
     )
     build.add_argument(
         "sources",
@@ -44,12 +46,7 @@ def add_corpus_commands(commands, parents):
     build.add_argument("--dataset", nargs="+", metavar="NAME", help="one, or one per source")
     build.add_argument("--licence", nargs="+", metavar="NAME", help="one, or one per source")
     build.add_argument("--on-error", default="skip", choices=("skip", "raise"), help="(skip)")
-    build.add_argument(
-        "--missing-positions",
-        default="raise",
-        choices=("raise", "placeholder"),
-        help="channels without a position: unusable (default), or placed by order",
-    )
+    add_missing_positions(build)
     samples = build.add_argument_group("samples")
     samples.add_argument("--eeg-window", type=float, metavar="S", help="longest, in s (10)")
     samples.add_argument("--meg-window", type=float, metavar="S", help="longest, in s (2)")
@@ -60,36 +57,36 @@ def add_corpus_commands(commands, parents):
         "--dtype", default="int16", choices=("int16", "float16"), help="on disk (int16)"
     )
     add_bids_options(build)
-    build.set_defaults(run=_build)
 
-    info = actions.add_parser("info", parents=parents, help="describe a corpus")
+    info = add_command(actions, "info", _info, parents, help="describe a corpus")
     info.add_argument("corpus", metavar="CORPUS", help="folder of a corpus")
     info.add_argument(
         "--verify", action="store_true", help="read everything and compare it with the hashes"
     )
-    info.set_defaults(run=_info)
 
 
 def _build(options):
     from ..pretraining import build_corpus
 
-    names = ("datatypes", "subjects", "sessions", "task", "space", "derivatives")
-    bids = {name: getattr(options, name) for name in names}
+    bids = take(options, "datatypes", *ENTITIES)
     window = {"eeg": options.eeg_window, "meg": options.meg_window}
+    same = (
+        "fmri_volumes",
+        "dtype",
+        "memory",
+        "missing_positions",
+        "dataset",
+        "licence",
+        "on_error",
+    )
     corpus = build_corpus(
         list(options.sources),
         options.output,
         window={name: length for name, length in window.items() if length is not None},
-        fmri_volumes=options.fmri_volumes,
-        dtype=options.dtype,
         masker=options.atlas,
-        memory=options.memory,
-        missing_positions=options.missing_positions,
-        dataset=options.dataset,
-        licence=options.licence,
         bids={name: value for name, value in bids.items() if value is not None},
         n_jobs=options.jobs,
-        on_error=options.on_error,
+        **take(options, *same),
     )
     print(describe_corpus(corpus))
 
@@ -110,17 +107,9 @@ def describe_corpus(corpus):
     rows = [[_cell(row[name]) for name in columns] for row in corpus.summary()]
     for name, row in sorted(corpus.totals().items()):
         rows.append(["all", name, *(_cell(row[key]) for key in columns[2:6]), ""])
-    table = [list(columns), *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
-    lines = []
-    for row in table:
-        cells = [
-            cell.rjust(width) if 2 <= i <= 5 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
     window = corpus.window
-    lines += [
+    lines = [
+        format_table([columns, *rows], {"dataset", "modality", "licence"}),
         "",
         f"corpus    {corpus.directory}",
         f"sha256    {corpus.sha256}",

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from .decoding_data import read_decoding_data
-from .options import is_bids_root, network_parameters
+from .options import add_command, is_bids_root, network_parameters
 
 
 def add_decode(commands, parents):
     """Add the command to the parsers of commands."""
-    decode = commands.add_parser(
+    decode = add_command(
+        commands,
         "decode",
-        parents=parents,
+        run_decode,
+        parents,
         help="cross-validated decoding beside chance and classical decoders",
         description="Folds leave out whole subjects (sub-XX in the file names), else whole files; "
         "within one recording they are drawn from its samples, with a notice.",
@@ -48,10 +50,10 @@ def add_decode(commands, parents):
         help="end, seconds from the onset (1; images: the end of the event)",
     )
     events.add_argument(
-        "--shift",
-        type=float,
-        metavar="S",
-        help="haemodynamic delay, added to both in images of a BIDS folder (5)",
+        "--events", nargs="+", metavar="TABLE", help="events.tsv of each image, in their order"
+    )
+    events.add_argument(
+        "--shift", type=float, metavar="S", help="haemodynamic delay, added to both in images (5)"
     )
     whole = decode.add_argument_group("one sample per recording")
     whole.add_argument("--labels", metavar="TABLE", help=".tsv or .csv by file or by subject")
@@ -66,7 +68,6 @@ def add_decode(commands, parents):
     array.add_argument("--sfreq", type=float, metavar="HZ", help="sampling rate")
     array.add_argument("--ch-type", default="eeg", choices=("eeg", "mag", "grad"))
     array.add_argument("--scale", type=float, default=1.0, help="factor to V, T or T/m (1)")
-    decode.set_defaults(run=run_decode, parser=decode)
 
 
 def run_decode(options):

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .decode import decoder_name, format_scores, score
-from .decoding_data import DecodingData
-from .options import add_checkpoint_option
+from .decoding_data import read_decoding_data
+from .options import add_checkpoint_option, add_command
 
 _FISTS = {"T1": "left", "T2": "right"}
+#: Options of ``brainof decode`` for recordings with movements of the fists.
+_EVENTS = {
+    **{"event_id": list(_FISTS), "tmin": 0.5, "tmax": 3.5, "groups": None, "encoding": None},
+    **{"labels": None, "label_from_name": None, "allow_maxshield": False},
+}
 #: Modalities of the simulated recordings by their heading.
 VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmri", "eeg", "meg")}
 
 
 def add_demo(commands, parents):
     """Add the command to the parsers of commands."""
-    demo = commands.add_parser(
-        "demo", parents=parents, help="decode example recordings and draw the scores"
+    demo = add_command(
+        commands,
+        "demo",
+        lambda options: run_demo(options.data, options.figure, options.checkpoint),
+        parents,
+        help="decode example recordings and draw the scores",
     )
     demo.add_argument(
         "--data", help="folder of EEG recordings (default: BRAINOF_DATA, else simulated)"
     )
     demo.add_argument("--figure", default="brainof_demo.png", help="file for the figure")
     add_checkpoint_option(demo)
-    demo.set_defaults(run=lambda found: run_demo(found.data, found.figure, found.checkpoint))
 
 
 def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", show=print):
@@ -44,14 +54,13 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", sh
 
 
 def _run_recording(files, classifier, show):
-    epochs, groups = _real_epochs(files)
+    data = read_decoding_data(files, Namespace(**_EVENTS))
+    data = replace(data, y=np.array([_FISTS[name] for name in data.y]), grouping="runs")
+    epochs = data.X[0]
+    sfreq, seconds = epochs.info["sfreq"], len(epochs.times) / epochs.info["sfreq"]
     show(f"Recording: real EEG, executed left and right fists, {files[0].parent}")
-    names = {code: name for name, code in epochs.event_id.items()}
-    y = np.array([names[code] for code in epochs.events[:, 2]])
-    n, (_, n_channels, n_times) = len(epochs), epochs.get_data(copy=False).shape
-    sfreq = epochs.info["sfreq"]
-    show(f"{n} trials of {n_times / sfreq:.3g} s, {n_channels} channels, {sfreq:g} Hz\n")
-    data = DecodingData(epochs, y, groups, "runs")
+    size = f"{len(epochs.ch_names)} channels, {sfreq:g} Hz"
+    show(f"{len(data.y)} trials of {seconds:.3g} s, {size}\n")
     found = score(data, classifier, verbose=True)
     show(format_scores(found, data, classifier))
     return {"EEG": found}
@@ -100,7 +109,8 @@ def _draw(found, title, path):
     FigureCanvasAgg(figure)  # no window, whatever the backend
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (name, comparison) in zip(panels, found.items(), strict=True):
-        comparison.plot(axes).set_title(name)
+        comparison.plot(axes)
+        axes.set_title(name)
     figure.suptitle(title)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,24 +133,3 @@ def _find_files(data):
             "'eeg-motor-imagery'. Leave --data out for simulated recordings."
         )
     return []
-
-
-def _real_epochs(files):
-    """Read epochs of all runs with left and right fists, and the run of each."""
-    import mne
-
-    from ..io import read_recording
-    from ..io.channels import template_montage
-
-    parts, runs = [], []
-    for file in files:
-        raw = read_recording(file).load_data(verbose="error")
-        mne.datasets.eegbci.standardize(raw)
-        raw.set_montage(template_montage(), verbose="error")
-        events, _ = mne.events_from_annotations(raw, {"T1": 1, "T2": 2}, verbose="error")
-        ids = {name: code for code, name in enumerate(_FISTS.values(), 1)}
-        parts.append(
-            mne.Epochs(raw, events, ids, 0.5, 3.5, baseline=None, preload=True, verbose="error")
-        )
-        runs += [file.stem] * len(parts[-1])
-    return mne.concatenate_epochs(parts, verbose="error"), np.array(runs)

@@ -7,7 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .._utils.files import replace_file
-from .options import is_bids_root, network_parameters, read_root, refuse_reader_options, rows_of
+from .options import (
+    add_command,
+    is_bids_root,
+    network_parameters,
+    read_root,
+    refuse_reader_options,
+    rows_of,
+    take,
+)
 from .parts import Parts, make_stamps
 
 OUTPUTS = (".csv", ".npy", ".parquet")
@@ -15,20 +23,16 @@ OUTPUTS = (".csv", ".npy", ".parquet")
 
 def add_embed(commands, parents):
     """Add the command to the parsers of commands."""
-    embed = commands.add_parser(
+    parser = add_command(
+        commands,
         "embed",
-        parents=parents,
+        run_embed,
+        parents,
         help="write one row of features per recording",
         description="One row per recording or image, or per epoch or average of a file that holds "
         "these; of a BIDS folder, one row per subject, session, task and run, its modalities read "
         "together.",
     )
-    _add_options(embed)
-    embed.set_defaults(run=run_embed, parser=embed)
-
-
-def _add_options(parser):
-    """Add the options of this command."""
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="out.csv, out.npy or out.parquet"
     )
@@ -64,7 +68,7 @@ def run_embed(options):
         on_error="nan" if options.on_error == "skip" else "raise",
         n_jobs=options.jobs,
         verbose=True,
-    ).fit(items[:1])
+    ).fit(items if who is not None else items[:1])  # records name their modalities
     parts = Parts(output, make_stamps(items, embedder.encoder_, options.atlas))
     try:
         with ExitStack() as stack:
@@ -119,7 +123,7 @@ def _find_items(options):
     if missing and options.on_error == "raise":
         raise FileNotFoundError(f"No such recording: {missing[0]}.")
     files = drop_later_parts(options.files)
-    given = {name: getattr(options, name) for name in ("encoding", "allow_maxshield")}
+    given = take(options, "encoding", "allow_maxshield")
     given = {name: value for name, value in given.items() if value}
     return [RecordingPath(file, **given) if given else file for file in files], files, None
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from .options import CHECKPOINT
+from .options import CHECKPOINT, add_command
 
 _PACKAGES = ("torch", "mne", "nilearn", "scikit-learn", "numpy", "safetensors")
 
 
 def add_info(commands, parents):
     """Add the command to the parsers of commands."""
-    info = commands.add_parser("info", parents=parents, help="versions, devices, checkpoints")
+    info = add_command(commands, "info", run_info, parents, help="versions, devices, checkpoints")
     info.add_argument("checkpoint", nargs="?", help="name or folder of a checkpoint to describe")
-    info.set_defaults(run=run_info)
 
 
 def run_info(options):
@@ -61,10 +60,11 @@ def _print_bundled():
 def _print_checkpoint(path_or_name):
     from dataclasses import asdict
 
+    from ..encoder.backbones import find_checkpoint
     from ..models import load_checkpoint
     from ..models.checkpoint import describe_checkpoints
 
-    checkpoint = load_checkpoint(path_or_name)
+    checkpoint = load_checkpoint(find_checkpoint(path_or_name))
     card = describe_checkpoints().get(checkpoint.name, {}).get("card")
     print(f"checkpoint     {checkpoint.name}\nsha256         {checkpoint.sha256}")
     print(f"parameters     {checkpoint.model.n_parameters():,}")
@@ -85,15 +85,11 @@ def _print_checkpoint(path_or_name):
 
 def _print_value(key, value):
     """Print one line, or one per object of a list or an object of objects."""
-    rows = list(value.values() if isinstance(value, dict) else value if _is_list(value) else ())
+    names = [f"{name}: " for name in value] if isinstance(value, dict) else None
+    rows = list(value.values() if names else value if isinstance(value, list | tuple) else ())
     if not rows or not all(isinstance(row, dict) for row in rows):
         print(f"  {key}: {value}")
         return
     print(f"  {key}:")
-    names = [f"{name}: " for name in value] if isinstance(value, dict) else [""] * len(rows)
-    for name, row in zip(names, rows, strict=True):
+    for name, row in zip(names or [""] * len(rows), rows, strict=True):
         print(f"    {name}{', '.join(f'{k} {v}' for k, v in row.items())}")
-
-
-def _is_list(value):
-    return isinstance(value, (list, tuple))

@@ -8,8 +8,19 @@ from pathlib import Path
 from .._utils.validation import check_number
 
 DATATYPES = ("func", "eeg", "meg")
+ENTITIES = ("subjects", "sessions", "tasks", "runs", "space", "derivatives")
 CHECKPOINT = "brainof-tiny"  # default of the estimators, which are not imported for a parser
 UNTRAINED = "none"
+
+
+def add_command(commands, name, run, parents, *, examples=None, **texts):
+    """Add a command; its function and its parser become ``options.run`` and ``.parser``."""
+    kind = argparse.RawDescriptionHelpFormatter if examples else argparse.HelpFormatter
+    parser = commands.add_parser(
+        name, parents=parents, epilog=examples, formatter_class=kind, **texts
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
 
 
 def make_network_options():
@@ -24,22 +35,25 @@ def make_network_options():
     add_checkpoint_option(network)
     network.add_argument(
         "--pooling",
-        default="flatten",
-        choices=("flatten", "mean", "mean+std"),
-        help="default: flatten",
+        default="auto",
+        choices=("auto", "compact", "flatten", "mean", "mean+std"),
+        help="default: auto, which is compact where the weights have read-outs, else flatten",
     )
     network.add_argument(
-        "--layer", type=int, metavar="N", help="use the latents after N layers (default: all)"
+        "--layer", type=int, metavar="N", help="use the latents after N layers; -1: all (default)"
     )
     network.add_argument("--window", type=float, metavar="S", help="window length in seconds")
     network.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
-    network.add_argument(
-        "--missing-positions",
-        default="raise",
-        choices=("raise", "placeholder"),
-        help="channels without a position: an error (default), or placed by order",
+    add_missing_positions(network)
+    group = network.add_argument_group("recordings that need a decision")
+    group.add_argument(
+        "--encoding", metavar="NAME", help="encoding of annotations if not UTF-8, such as latin1"
     )
-    add_reader_options(network)
+    group.add_argument(
+        "--allow-maxshield",
+        action="store_true",
+        help="read MEG with active shielding that was not processed with MaxFilter",
+    )
     add_bids_options(network)
     return network
 
@@ -58,7 +72,7 @@ def add_checkpoint_option(parser):
 def network_parameters(options):
     """Take the parameters of the estimators from the command line."""
     names = ("checkpoint", "pooling", "layer", "window", "device", "missing_positions", "memory")
-    return {"masker": options.atlas, **{name: getattr(options, name) for name in names}}
+    return {"masker": options.atlas, **take(options, *names)}
 
 
 def add_bids_options(parser):
@@ -67,7 +81,8 @@ def add_bids_options(parser):
     group.add_argument("--datatypes", nargs="+", choices=DATATYPES, help="default: all")
     group.add_argument("--subjects", nargs="+", metavar="SUB", help="default: all")
     group.add_argument("--sessions", nargs="+", metavar="SES", help="default: all")
-    group.add_argument("--task", help="name of a task")
+    group.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all")
+    group.add_argument("--runs", nargs="+", metavar="RUN", help="default: all")
     group.add_argument("--space", help="space of preprocessed images")
     group.add_argument("--derivatives", metavar="NAME", help="folder of preprocessed images")
     images = parser.add_argument_group("fMRI")
@@ -77,16 +92,13 @@ def add_bids_options(parser):
     images.add_argument("--memory", metavar="FOLDER", help="cache of region series")
 
 
-def add_reader_options(parser):
-    """Add the options of ``read_recording`` for plain files."""
-    group = parser.add_argument_group("recordings that need a decision")
-    group.add_argument(
-        "--encoding", metavar="NAME", help="encoding of annotations if not UTF-8, such as latin1"
-    )
-    group.add_argument(
-        "--allow-maxshield",
-        action="store_true",
-        help="read MEG with active shielding that was not processed with MaxFilter",
+def add_missing_positions(parser):
+    """Add the option for channels without a position."""
+    parser.add_argument(
+        "--missing-positions",
+        default="raise",
+        choices=("raise", "placeholder"),
+        help="channels without a position: not usable (default), or placed by order",
     )
 
 
@@ -115,7 +127,7 @@ def read_root(root, options):
     """Read the records that the options choose."""
     from ..io import read_bids
 
-    return read_bids(root, datatypes=options.datatypes, **_entities(options))
+    return read_bids(root, datatypes=options.datatypes, **take(options, *ENTITIES))
 
 
 def read_trials(root, options):
@@ -128,14 +140,26 @@ def read_trials(root, options):
             "with one datatype: --datatypes eeg."
         )
     kind = options.datatypes[0]
-    extra = dict(zip(("tmin", "tmax"), time_span(options), strict=True))
     if kind == "func":
-        extra = {"tmin": options.tmin, "tmax": options.tmax}
-        extra |= {"masker": options.atlas, "memory": options.memory}
-        extra |= {} if options.shift is None else {"shift": options.shift}
+        extra = _image_options(options)
+    else:
+        extra = dict(zip(("tmin", "tmax"), time_span(options), strict=True))
     return epochs_from_bids(
-        root, datatype=kind, event_id=options.event_id, **extra, **_entities(options)
+        root, datatypes=kind, event_id=options.event_id, **extra, **take(options, *ENTITIES)
     )
+
+
+def read_runs(files, options):
+    """Read one sample per event of fMRI runs in plain files."""
+    from ..io import epochs_from_nifti
+
+    event_id = options.event_id
+    return epochs_from_nifti(files, options.events, event_id=event_id, **_image_options(options))
+
+
+def _image_options(options):
+    shift = {} if options.shift is None else {"shift": options.shift}
+    return {**take(options, "tmin", "tmax", "memory"), "masker": options.atlas, **shift}
 
 
 def time_span(options):
@@ -146,8 +170,8 @@ def time_span(options):
     return tmin, tmax
 
 
-def _entities(options):
-    names = ("subjects", "sessions", "task", "space", "derivatives")
+def take(options, *names):
+    """Return some of the options as a dict."""
     return {name: getattr(options, name) for name in names}
 
 

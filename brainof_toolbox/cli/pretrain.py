@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..pretraining.config_file import add_run_options, run_file
+from .options import add_command
 
 _EXAMPLES = """the file, for example (paths are relative to it):
   corpus = "corpus"
@@ -25,33 +26,27 @@ Ctrl-C and SIGTERM: the run finishes its step and saves.
 
 def add_pretrain_commands(commands, parents):
     """Add ``pretrain`` and ``plot-run``."""
-    from argparse import RawDescriptionHelpFormatter
-
-    pretrain = commands.add_parser(
+    pretrain = add_command(
+        commands,
         "pretrain",
-        parents=parents,
+        lambda options: print(run_file(options)),
+        parents,
+        examples=_EXAMPLES,
         help="train a network on a corpus",
-        description="Masked Temporal-Frequency Modeling, configured by a TOML file; the result is "
-        "a checkpoint for embed and decode.",
-        epilog=_EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
+        description="Masked Temporal-Frequency Modeling, configured by a TOML file; the result\n"
+        "is a checkpoint for embed and decode.",
     )
     add_run_options(pretrain)
-    pretrain.set_defaults(run=_pretrain)
-
-    plot = commands.add_parser(
+    plot = add_command(
+        commands,
         "plot-run",
-        parents=parents,
+        _plot_run,
+        parents,
         help="draw the curves of a training",
         description="Loss by modality and term, learning rate, gradient, and use of experts.",
     )
     plot.add_argument("directory", metavar="DIR", help="output_dir of the run")
     plot.add_argument("-o", "--output", metavar="FIGURE", help="default: DIR/curves.png")
-    plot.set_defaults(run=_plot_run)
-
-
-def _pretrain(options):
-    print(run_file(options))
 
 
 def _plot_run(options):

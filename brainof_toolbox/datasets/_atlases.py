@@ -73,22 +73,20 @@ def _download(name, family, n_regions, folder):
 def _fetch(family, n_regions, data_dir):
     from nilearn import datasets
 
-    options = {"data_dir": data_dir, "verbose": 0}
-    if family == "schaefer":
-        return datasets.fetch_atlas_schaefer_2018(n_rois=n_regions, resolution_mm=2, **options)
-    if family == "aal":
-        return datasets.fetch_atlas_aal(**options)
-    if family == "harvard-oxford":
-        return datasets.fetch_atlas_harvard_oxford(
-            "cort-maxprob-thr25-2mm", symmetric_split=True, **options
-        )
-    if family == "destrieux":
-        return datasets.fetch_atlas_destrieux_2009(**options)
-    if family == "basc":
-        return datasets.fetch_atlas_basc_multiscale_2015(resolution=n_regions, **options)
-    if family == "difumo":
-        return datasets.fetch_atlas_difumo(dimension=n_regions, **options)
-    return datasets.fetch_atlas_msdl(**options)
+    function, options = {
+        "schaefer": ("schaefer_2018", {"n_rois": n_regions, "resolution_mm": 2}),
+        "aal": ("aal", {}),
+        "harvard-oxford": (
+            "harvard_oxford",
+            {"atlas_name": "cort-maxprob-thr25-2mm", "symmetric_split": True},
+        ),
+        "destrieux": ("destrieux_2009", {}),
+        "basc": ("basc_multiscale_2015", {"resolution": n_regions}),
+        "difumo": ("difumo", {"dimension": n_regions}),
+        "msdl": ("msdl", {}),
+    }[family]
+    fetch = getattr(datasets, f"fetch_atlas_{function}")
+    return fetch(**options, data_dir=data_dir, verbose=0)
 
 
 def _save(atlas, folder):

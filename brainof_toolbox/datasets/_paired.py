@@ -10,8 +10,9 @@ import numpy as np
 
 from .._utils.validation import check_number, check_option
 from ..signals import MODALITIES
+from ._docs import check_paired, fill_dataset_doc
 from ._paired_runs import draw_person, simulate_run
-from .forward import make_eeg_info, make_meg_info
+from .forward import make_sensors
 from .sources import source_table
 
 
@@ -59,13 +60,11 @@ class PairedRecordings(Sequence):
         return f"<PairedRecordings | {len(self)} records: {have}>"
 
 
+@fill_dataset_doc
 def make_paired_recordings(
     n_subjects=8,
     *,
     modalities=("fmri", "eeg", "meg"),
-    n_runs=1,
-    duration=120.0,
-    label="group",
     effect_size=1.0,
     views="shared",
     missing=0.0,
@@ -73,11 +72,14 @@ def make_paired_recordings(
     n_meg=30,
     sfreq=128.0,
     t_r=2.0,
+    noise_level=1.0,
+    n_runs=1,
+    duration=120.0,
+    label="group",
     voxel_size=8,
     block_duration=20.0,
     line_freq=50.0,
     blinks=True,
-    noise_level=1.0,
     output="recordings",
     masker=None,
     write_bids=None,
@@ -92,10 +94,7 @@ def make_paired_recordings(
 
     Parameters
     ----------
-    n_subjects : int
-        Number of subjects; more of them do not change the first ones.
-    modalities : sequence of str
-        Any of ``"fmri"``, ``"eeg"`` and ``"meg"``; leaving one out does not change the others.
+    %(paired)s
     n_runs : int
         Number of runs per subject.
     duration : float
@@ -110,38 +109,12 @@ def make_paired_recordings(
         higher and more coherent, BOLD is higher in sensory, motor and control regions and lower
         in the default mode, and every 2 s a ``stimulus`` evokes responses. Sex and age then have
         no effect.
-    effect_size : float
-        0 removes all effects; at 1 (default) they are larger than most real ones.
-    views : str
-        ``"shared"``: every modality depends on the same label. ``"separate"``: each depends on
-        its own noisy copy of the label, drawn for each run (or block), so that combining
-        modalities improves decoding. The effect in EEG is then in the alpha rhythm of radial
-        sources, to which MEG is blind in a sphere; in MEG in the beta rhythm of tangential
-        sources, mostly masked in EEG by muscle activity; in fMRI in the level of deep nuclei, far
-        from the sensors of both. There are no evoked responses.
-    missing : float
-        Probability that a record lacks a modality; at least one is always kept.
-    montage : str | int | sequence of str
-        Electrodes: ``"10-20"`` (19 of them), any name that
-        :func:`mne.channels.get_builtin_montages` lists (all its electrodes), a number up to
-        64, or names of the 10-05 system.
-    n_meg : int | str
-        MEG channels: a multiple of 3 up to 306, a magnetometer and two planar gradiometers at each
-        position of a simulated helmet; or ``"neuromag-306"``, the real helmet included in MNE.
-    sfreq : float
-        Sampling rate of EEG and MEG in Hz, at least 60.
-    t_r : float
-        Repetition time of fMRI in seconds.
     voxel_size : int
         Edge of a voxel in whole mm. Parcels of an atlas that are smaller than this disappear.
     block_duration : float
         Length of a block in seconds (``label="state"``).
-    line_freq : float | None
-        Line frequency in Hz; ``None``: no line noise.
-    blinks : bool
-        Add blinks, about every 4 s.
-    noise_level : float
-        Factor of sensor, muscle, scanner and physiological noise.
+    %(line_freq)s
+    %(blinks)s
     output : str
         ``"recordings"`` (:class:`mne.io.RawArray` and :class:`nibabel.nifti1.Nifti1Image`), or
         ``"signals"``: one-sample :class:`~brainof_toolbox.signals.Signals`.
@@ -150,18 +123,12 @@ def make_paired_recordings(
     write_bids : path-like | None
         A new or empty folder: the dataset is also written there, as BrainVision, FIF and NIfTI,
         with events and participants. Task ``rest`` or ``blocks``.
-    random_state : int | numpy.random.Generator | None
-        Seed; equal seeds give equal data.
+    %(random_state)s
 
     Returns
     -------
     recordings : PairedRecordings
         ``.records``, ``.labels``, ``.participants``, ``.events``.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is invalid.
 
     Notes
     -----
@@ -201,64 +168,40 @@ def make_paired_recordings(
 
 
 def _check(options):
-    modalities = options["modalities"]
-    if (
-        isinstance(modalities, str)
-        or not len(modalities)
-        or len(set(modalities)) < len(modalities)
-    ):
-        raise ValueError(f"'modalities' must be a list of different names, got {modalities!r}.")
-    for name in modalities:
-        check_option("modalities", name, MODALITIES)
+    check_paired(options)
     check_option("label", options["label"], ("group", "state"))
-    check_option("views", options["views"], ("shared", "separate"))
     check_option("output", options["output"], ("recordings", "signals"))
-    for name in ("n_subjects", "n_runs"):
-        check_number(name, options[name], low=1, integer=True)
+    check_number("n_runs", options["n_runs"], low=1, integer=True)
     check_number("duration", options["duration"], low=20)
-    check_number("effect_size", options["effect_size"], low=0, high=2)
-    check_number("missing", options["missing"], low=0, high=1)
-    check_number("sfreq", options["sfreq"], low=60)
     check_number("t_r", options["t_r"], low=0.1, high=10)
     check_number("voxel_size", options["voxel_size"], low=2, high=20, integer=True)
     if options["label"] == "state":  # at least one block of each type
         most = options["duration"] / 2
         check_number("block_duration", options["block_duration"], low=4, high=most)
-    check_number("noise_level", options["noise_level"], low=0)
     if options["line_freq"] is not None:
         check_number("line_freq", options["line_freq"], low=1)
     if options["write_bids"] is not None and options["output"] != "recordings":
         raise ValueError("write_bids needs output='recordings'.")
     if options["masker"] is not None and options["output"] != "signals":
         raise ValueError("'masker' is used only with output='signals'; pass it to the reader.")
-    make_eeg_info(options["montage"], options["sfreq"])
-    make_meg_info(options["n_meg"], options["sfreq"])
+    for name in ("eeg", "meg"):
+        make_sensors(name, options)
 
 
 def _collect(records, people, events, options):
     import pandas as pd
 
-    participants = pd.DataFrame(
-        [
-            {"participant_id": f"sub-{p['subject']}", "sex": p["sex"], "age": p["age"]}
-            for p in people
-        ]
-    )
+    participants = pd.DataFrame(people)[["subject", "sex", "age"]]
+    sex = participants.set_index("subject")["sex"]
+    participants["subject"] = "sub-" + participants["subject"]
+    participants = participants.rename(columns={"subject": "participant_id"})
+    is_group = options["label"] == "group"
+    labels = np.array([sex[r["subject"]] for r in records]) if is_group else None
     rows = [
-        {
-            "subject": record["subject"],
-            "run": record["run"],
-            "onset": onset,
-            "duration": length,
-            "trial_type": name,
-        }
+        (record["subject"], record["run"], *event)
         for record, events_of_run in zip(records, events, strict=True)
-        for onset, length, name in sorted(events_of_run)
+        for event in sorted(events_of_run)
     ]
-    sex = dict(zip([p["subject"] for p in people], participants["sex"], strict=True))
-    labels = (
-        np.array([sex[r["subject"]] for r in records]) if options["label"] == "group" else None
-    )
     table = pd.DataFrame(rows, columns=["subject", "run", "onset", "duration", "trial_type"])
     root = None
     if options["write_bids"] is not None:
@@ -279,6 +222,6 @@ def _as_signals(record, masker):
         if name == "fmri" and name in record:
             made[name] = from_nifti(record[name], masker=masker, t_r=record["t_r"], **who)
         elif name in record:
-            signals = from_raw(record[name])
-            made[name] = signals.replace(**{key: (value,) for key, value in who.items()})
+            labels = {key: (value,) for key, value in who.items()}
+            made[name] = from_raw(record[name]).replace(**labels)
     return made

@@ -8,12 +8,12 @@ from ..signals import MODALITIES
 from ._sensors import blink_moments, record_sensors
 from .activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
 from .bold import haemodynamic, make_image, power_drive
-from .forward import make_eeg_info, make_gain, make_meg_info
+from .forward import make_gain, make_sensors
 
 #: Standard deviation of a modality's copy of the label around the label, in units of effect.
 VIEW_NOISE = 0.5
 #: Tension of the muscles.
-MUSCLES = {"shared": 1.0, "separate": 6.0}
+_MUSCLES = {"shared": 1.0, "separate": 6.0}
 _AGES = (20, 70)
 
 
@@ -55,7 +55,9 @@ def simulate_run(rng, person, table, run, options):
     moments = np.concatenate([moments[..., pad:], eyes], axis=1)
     task = "rest" if is_group else "blocks"
     record = {"subject": person["subject"], "task": task, "run": f"{run:02d}"}
-    for name in _draw_modalities(streams["missing"], options):
+    for name, (is_gone,) in draw_missing(streams["missing"], 1, options).items():
+        if is_gone:
+            continue
         if name == "fmri":
             drive = power_drive(broad, sfreq, n_slow)
             record["fmri"] = _scan(streams[name], drive, person, table, options)
@@ -63,14 +65,6 @@ def simulate_run(rng, person, table, run, options):
         else:
             record[name] = _sense(streams[name], name, moments, person, table, events, options)
     return record, events
-
-
-def _draw_modalities(rng, options):
-    """Draw the modalities of a record; the result does not depend on the other modalities."""
-    gone = dict(zip(MODALITIES, rng.random(len(MODALITIES)), strict=True))
-    asked = [name for name in MODALITIES if name in options["modalities"]]
-    kept = [name for name in asked if gone[name] >= options["missing"]]
-    return kept or [max(asked, key=gone.get)]
 
 
 def _draw_effects(rng, person, n_slow, options):
@@ -111,24 +105,33 @@ def _scan(rng, drive, person, table, options):
 def _sense(rng, name, moments, person, table, events, options):
     import mne
 
-    if name == "eeg":
-        info = make_eeg_info(options["montage"], options["sfreq"], person["scale"])
-    else:
-        info = make_meg_info(options["n_meg"], options["sfreq"], person["scale"])
-    gain = make_gain(info, table, person["scale"])
-    level = options["noise_level"] * person["noise"][name]
+    info = make_sensors(name, options, person["scale"])
     info["line_freq"] = options["line_freq"]
-    data = record_sensors(
+    gain = make_gain(info, table, person["scale"])
+    data = sense(rng, name, info, gain, moments, person, options)[0]
+    raw = mne.io.RawArray(data, info, verbose="error")
+    if events:
+        raw.set_annotations(mne.Annotations(*zip(*events, strict=True)))
+    return raw
+
+
+def sense(rng, name, info, gain, moments, person, options):
+    """Simulate sensor signals of a person with the noise that the options ask for."""
+    return record_sensors(
         rng,
         info,
         gain,
         moments,
-        level=level,
-        muscles=MUSCLES[options["views"]],
+        level=options["noise_level"] * person["noise"][name],
+        muscles=_MUSCLES[options["views"]],
         line_freq=options["line_freq"],
-    )[0]
-    raw = mne.io.RawArray(data, info, verbose="error")
-    if events:
-        onset, length, words = zip(*events, strict=True)
-        raw.set_annotations(mne.Annotations(onset, length, words))
-    return raw
+    )
+
+
+def draw_missing(rng, n, options):
+    """Draw which of n samples lack each modality; the result does not depend on the others."""
+    is_asked = np.isin(MODALITIES, options["modalities"])
+    draws = np.where(is_asked, rng.random((n, len(MODALITIES))), -1.0)
+    gone = draws < options["missing"]
+    gone[np.arange(n), draws.argmax(axis=1)] = False  # one at least is kept
+    return {name: gone[:, i] for i, name in enumerate(MODALITIES) if is_asked[i]}

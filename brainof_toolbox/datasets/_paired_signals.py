@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from .._utils.validation import check_number, check_option
-from ..io.regions import head_to_mni
+from .._utils.validation import check_number
+from ..io.regions import head_to_mni, region_geometry, resolve_masker
 from ..io.sensors import from_array
 from ..signals import MODALITIES, PairedSignals, Signals
-from ._paired_runs import MUSCLES, VIEW_NOISE
-from ._sensors import record_sensors
+from ._docs import check_paired, fill_dataset_doc
+from ._paired_runs import VIEW_NOISE, draw_missing, sense
 from .activity import SLOW, WARM_UP, draw_levels, draw_subject, simulate_activity
 from .bold import estimate_drive, haemodynamic, positions, regional_noise, spread_weights
-from .forward import make_eeg_info, make_gain, make_meg_info
+from .forward import make_gain, make_sensors
 from .sources import source_table
 
 #: Number of samples simulated at once, which bounds the memory.
 _AT_ONCE = 32
 
 
+@fill_dataset_doc
 def make_paired_signals(
     n_samples=40,
     *,
@@ -27,15 +30,15 @@ def make_paired_signals(
     effect_size=1.0,
     views="separate",
     missing=0.0,
-    duration=4.0,
-    fmri_duration=40.0,
     montage="10-20",
     n_meg=30,
     sfreq=128.0,
     t_r=2.0,
+    noise_level=1.0,
+    duration=4.0,
+    fmri_duration=40.0,
     masker=None,
     line_freq=None,
-    noise_level=1.0,
     random_state=0,
 ):
     """Simulate many short samples of simultaneous EEG, MEG and fMRI, two states each.
@@ -43,43 +46,23 @@ def make_paired_signals(
     The sources, sensors and effects are those of :func:`make_paired_recordings` with
     ``label="state"``, without blinks and evoked responses: every sample is a segment of
     ``fmri_duration`` seconds of ``rest`` or ``task``, and EEG and MEG are its middle part. fMRI
-    is computed for regions directly, without an image.
+    is computed for regions directly, without an image. Positions of electrodes are those of the
+    template for all subjects.
 
     Parameters
     ----------
     n_samples : int
         Number of samples per subject, at least 2; half of them (rounded down) are ``task``.
-    n_subjects : int
-        Number of subjects; more of them do not change the first ones.
-    modalities : sequence of str
-        Any of ``"fmri"``, ``"eeg"`` and ``"meg"``.
-    effect_size : float
-        Size of the difference between the states; 0 for none.
-    views : str
-        ``"separate"`` (default here) or ``"shared"``, as in :func:`make_paired_recordings`.
-    missing : float
-        Probability that a sample lacks a modality; at least one is always kept.
+    %(paired)s
     duration : float
         Length of EEG and MEG in seconds.
     fmri_duration : float
         Length of fMRI in seconds, no shorter than ``duration``.
-    montage : str | int | sequence of str
-        As in :func:`make_paired_recordings`; with template positions for all subjects.
-    n_meg : int | str
-        As in :func:`make_paired_recordings`.
-    sfreq : float
-        Sampling rate of EEG and MEG in Hz, at least 60.
-    t_r : float
-        Repetition time of fMRI in seconds.
     masker : object
         Any atlas accepted by :func:`~brainof_toolbox.from_nifti`; ``None`` is the default
         parcellation.
-    line_freq : float | None
-        Line frequency in Hz; ``None`` (default): no line noise.
-    noise_level : float
-        Factor of sensor, muscle, scanner and physiological noise.
-    random_state : int | numpy.random.Generator | None
-        Seed; equal seeds give equal data.
+    %(line_freq)s
+    %(random_state)s
 
     Returns
     -------
@@ -90,11 +73,6 @@ def make_paired_signals(
         ``"rest"`` or ``"task"``.
     groups : ndarray of str, shape (n_samples * n_subjects,)
         Subjects.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is invalid.
 
     Examples
     --------
@@ -119,7 +97,7 @@ def make_paired_signals(
     for name, layout in layouts.items():
         values = np.concatenate([of_subject[name] for of_subject in data])
         is_missing[name] = np.concatenate([of_subject[name] for of_subject in gone])
-        part = layout["pack"](values)
+        part = layout(values)
         kept = np.where(is_missing[name][:, None, None], 0.0, part.data)
         parts[name] = part.replace(data=kept, subject=tuple(groups))
     signals = PairedSignals(parts, is_missing=is_missing) if missing else PairedSignals(parts)
@@ -127,63 +105,34 @@ def make_paired_signals(
 
 
 def _check(options):
-    modalities = options["modalities"]
-    if isinstance(modalities, str) or not 0 < len(set(modalities)) == len(modalities):
-        raise ValueError(f"'modalities' must be a list of different names, got {modalities!r}.")
-    for name in modalities:
-        check_option("modalities", name, MODALITIES)
-    check_option("views", options["views"], ("shared", "separate"))
+    check_paired(options)
     check_number("n_samples", options["n_samples"], low=2, integer=True)
-    check_number("n_subjects", options["n_subjects"], low=1, integer=True)
-    check_number("effect_size", options["effect_size"], low=0, high=2)
-    check_number("missing", options["missing"], low=0, high=1)
-    check_number("sfreq", options["sfreq"], low=60)
     check_number("duration", options["duration"], low=0.5)
     check_number("fmri_duration", options["fmri_duration"], low=options["duration"])
     check_number("t_r", options["t_r"], low=0.1, high=options["fmri_duration"] / 4)
-    check_number("noise_level", options["noise_level"], low=0)
 
 
 def _lay_out(options):
-    """Return the sensors or regions of each modality, as fields of Signals."""
-    layouts, sfreq = {}, options["sfreq"]
+    """Return functions from values to Signals with the sensors or regions of each modality."""
+    layouts = {}
     for name in MODALITIES:
-        if name not in options["modalities"]:
-            continue
-        if name == "fmri":
-            names, places = _regions(options["masker"])
-            pack = _packer(names, places, 1 / options["t_r"])
-            layouts[name] = {"places": head_to_mni(places), "pack": pack}
-            continue
-        if name == "eeg":
-            info = make_eeg_info(options["montage"], sfreq)
-        else:
-            info = make_meg_info(options["n_meg"], sfreq)
-        layouts[name] = {"pack": lambda values, info=info: from_array(values, info)}
+        if name == "fmri" and name in options["modalities"]:
+            masker = resolve_masker(options["masker"])
+            if not hasattr(masker, "n_elements_"):
+                masker = masker.fit()
+            names, places = region_geometry(masker)
+            layouts[name] = partial(
+                Signals,
+                sfreq=1 / options["t_r"],
+                modality="fmri",
+                ch_names=names,
+                ch_types=("bold",) * len(names),
+                ch_pos=places,
+                has_baseline=True,
+            )
+        elif name in options["modalities"]:
+            layouts[name] = partial(from_array, info=make_sensors(name, options))
     return layouts
-
-
-def _regions(masker):
-    """Return names and head positions of the regions of an atlas."""
-    from ..io.maskers import resolve_masker
-    from ..io.regions import region_geometry
-
-    masker = resolve_masker(masker)
-    if not hasattr(masker, "n_elements_"):
-        masker = masker.fit()
-    return region_geometry(masker)
-
-
-def _packer(names, places, sfreq):
-    return lambda values: Signals(
-        data=values,
-        sfreq=sfreq,
-        modality="fmri",
-        ch_names=names,
-        ch_types=("bold",) * len(names),
-        ch_pos=places,
-        has_baseline=True,
-    )
 
 
 def _simulate_subject(rng, table, layouts, options):
@@ -203,25 +152,16 @@ def _simulate_subject(rng, table, layouts, options):
     if "fmri" in data:
         mean = data["fmri"].mean(axis=(0, 2), keepdims=True)
         data["fmri"] = (data["fmri"] - mean) / data["fmri"].std(axis=(0, 2), keepdims=True)
-    draws = streams["missing"].random((n, len(MODALITIES)))
-    asked = np.array([name in layouts for name in MODALITIES])
-    gone = (draws < options["missing"]) & asked
-    nothing_left = gone[:, asked].all(axis=1)
-    keep = np.where(asked, draws, -1.0).argmax(axis=1)
-    gone[nothing_left, keep[nothing_left]] = False
-    return is_task, data, {n: gone[:, i] for i, n in enumerate(MODALITIES) if n in layouts}
+    return is_task, data, draw_missing(streams["missing"], n, options)
 
 
 def _gains(layouts, table, subject, options):
     """Return the sensors on the head of a subject, and their gain without the eyes."""
-    gains = {}
-    for name in layouts:
-        if name == "fmri":
-            continue
-        key, make = ("montage", make_eeg_info) if name == "eeg" else ("n_meg", make_meg_info)
-        info = make(options[key], options["sfreq"], subject["scale"])
-        gains[name] = info, make_gain(info, table, subject["scale"])[:, :-1]
-    return gains
+    infos = {
+        name: make_sensors(name, options, subject["scale"]) for name in layouts if name != "fmri"
+    }
+    scale = subject["scale"]
+    return {name: (info, make_gain(info, table, scale)[:, :-1]) for name, info in infos.items()}
 
 
 def _simulate_chunk(streams, task, table, subject, layouts, gains, options):
@@ -249,16 +189,7 @@ def _simulate_chunk(streams, task, table, subject, layouts, gains, options):
         n_times,
     )
     for name, (info, gain) in gains.items():
-        level = options["noise_level"] * subject["noise"][name]
-        data[name] = record_sensors(
-            streams[name],
-            info,
-            gain,
-            moments,
-            level=level,
-            muscles=MUSCLES[options["views"]],
-            line_freq=options["line_freq"],
-        )
+        data[name] = sense(streams[name], name, info, gain, moments, subject, options)
     if "fmri" in layouts:
         data["fmri"] = _scan(streams["fmri"], levels, table, subject, layouts["fmri"], options)
     return data
@@ -269,5 +200,5 @@ def _scan(rng, levels, table, subject, layout, options):
     drive = estimate_drive(rng, levels)
     bold = haemodynamic(drive, subject, options["t_r"], n_volumes)
     level = options["noise_level"] * subject["noise"]["fmri"]
-    seen = spread_weights(layout["places"], positions(table)) @ bold
+    seen = spread_weights(head_to_mni(layout.keywords["ch_pos"]), positions(table)) @ bold
     return seen + regional_noise(rng, *seen.shape, options["t_r"], level)

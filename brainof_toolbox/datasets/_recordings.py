@@ -10,6 +10,7 @@ import numpy as np
 
 from .._utils.validation import check_number, check_option
 from ..io.channels import template_montage
+from ._docs import fill_dataset_doc
 from .head import draw_head, record
 from .physics import helmet
 
@@ -27,6 +28,7 @@ FIRST_NAMES = (
 ).split()
 
 
+@fill_dataset_doc
 def make_raw(
     kind="eeg",
     *,
@@ -43,14 +45,7 @@ def make_raw(
 
     Parameters
     ----------
-    kind : str
-        ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
-    n_channels : int | None
-        Number of electrodes, at most 64 (default 32); or of MEG channels, a multiple of 3 up to
-        306, a magnetometer and two planar gradiometers at each position (default 102). With
-        ``"eeg+meg"`` the number of electrodes.
-    sfreq : float
-        Sampling rate in Hz, at least 60.
+    %(kind)s
     duration : float
         Length in seconds.
     task : str | None
@@ -58,22 +53,14 @@ def make_raw(
         annotations ``left`` and ``right`` of 3 s, and a lower contralateral mu rhythm.
     effect_size : float
         Reduction of the mu rhythm: 0 for none, 1 (default) to a quarter of its amplitude.
-    line_freq : float | None
-        Line frequency in Hz; ``None``: no line noise.
-    blinks : bool
-        Add blinks, about every 4 s.
-    random_state : int | numpy.random.Generator | None
-        Seed; equal seeds give equal recordings.
+    %(line_freq)s
+    %(blinks)s
+    %(random_state)s
 
     Returns
     -------
     raw : mne.io.RawArray
         In V, T and T/m, with positions in the head frame.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is invalid.
 
     References
     ----------
@@ -114,14 +101,15 @@ def make_raw(
     return raw
 
 
+@fill_dataset_doc
 def make_epochs(
     kind="eeg",
     *,
+    n_channels=None,
+    sfreq=128.0,
     effect="mu",
     effect_size=1.0,
     n_epochs=60,
-    n_channels=None,
-    sfreq=128.0,
     duration=2.0,
     line_freq=50.0,
     random_state=0,
@@ -130,38 +118,15 @@ def make_epochs(
 
     Parameters
     ----------
-    kind : str
-        ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
-    effect : str
-        ``"mu"``: classes ``left`` and ``right``; the mu rhythm over the hemisphere opposite to the
-        hand is lower. ``"alpha"``: classes ``closed`` and ``open``; the alpha rhythm at the back
-        of the head is lower with open eyes. ``"evoked"``: classes ``standard`` and ``target``; a
-        parietal deflection 300 ms after the start is larger in targets.
-    effect_size : float
-        0 makes both classes equal; 1 (default) lowers the rhythm to a quarter, or triples the
-        deflection.
-    n_epochs : int
-        Number of epochs, at least 2.
-    n_channels : int | None
-        As in :func:`make_raw`.
-    sfreq : float
-        Sampling rate in Hz, at least 60.
-    duration : float
-        Length of an epoch in seconds.
-    line_freq : float | None
-        Line frequency in Hz; ``None``: no line noise.
-    random_state : int | numpy.random.Generator | None
-        Seed of subject and trials.
+    %(kind)s
+    %(effect)s
+    %(line_freq)s
+    %(random_state)s
 
     Returns
     -------
     epochs : mne.EpochsArray
         In V, T and T/m, with the classes in ``event_id``.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is invalid.
 
     Examples
     --------
@@ -176,15 +141,16 @@ def make_epochs(
     return _to_epochs(data, labels, info, effect, None)
 
 
+@fill_dataset_doc
 def make_study(
     n_subjects=8,
     *,
     kind="eeg",
+    n_channels=None,
+    sfreq=128.0,
     effect="mu",
     effect_size=1.0,
     n_epochs=40,
-    n_channels=None,
-    sfreq=128.0,
     duration=2.0,
     line_freq=50.0,
     random_state=0,
@@ -197,35 +163,16 @@ def make_study(
     Parameters
     ----------
     n_subjects : int
-        Number of subjects.
-    kind : str
-        As in :func:`make_raw`.
-    effect : str
-        As in :func:`make_epochs`.
-    effect_size : float
-        As in :func:`make_epochs`.
-    n_epochs : int
-        Number of epochs per subject.
-    n_channels : int | None
-        As in :func:`make_raw`.
-    sfreq : float
-        Sampling rate in Hz, at least 60.
-    duration : float
-        Length of an epoch in seconds.
-    line_freq : float | None
-        Line frequency in Hz; ``None``: no line noise.
-    random_state : int | numpy.random.Generator | None
-        Seed of all subjects; more subjects do not change the first ones.
+        Number of subjects; more of them do not change the first ones.
+    %(kind)s
+    %(effect)s
+    %(line_freq)s
+    %(random_state)s
 
     Returns
     -------
     epochs : mne.EpochsArray
         All subjects, one after the other, with ``epochs.metadata["subject"]``.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is invalid.
 
     Examples
     --------
@@ -243,17 +190,13 @@ def make_study(
     return _to_epochs(data, labels, info, effect, subjects)
 
 
+@fill_dataset_doc
 def make_info(kind="eeg", *, n_channels=None, sfreq=250.0):
     """Make the measurement info of a simulated recording.
 
     Parameters
     ----------
-    kind : str
-        ``"eeg"``, ``"meg"`` or ``"eeg+meg"``.
-    n_channels : int | None
-        As in :func:`make_raw`.
-    sfreq : float
-        Sampling rate in Hz, at least 60.
+    %(kind)s
 
     Returns
     -------

@@ -79,6 +79,12 @@ def make_meg_info(n_meg, sfreq, scale=1.0):
     return info
 
 
+def make_sensors(name, options, scale=1.0):
+    """Make the measurement info of EEG or MEG that the options of a simulator ask for."""
+    key, make = ("montage", make_eeg_info) if name == "eeg" else ("n_meg", make_meg_info)
+    return make(options[key], options["sfreq"], scale)
+
+
 def make_gain(info, table, scale=1.0):
     """Compute the gain of the sources of a table, and of the eyes, at every sensor."""
     # -> gain (n_channels, n_sources + 1).

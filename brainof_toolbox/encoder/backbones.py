@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 
 import safetensors.torch
 import torch
@@ -17,7 +18,9 @@ from ..models import BrainOF, BrainOFConfig, load_checkpoint
 from ..models.checkpoint import find_bundled, known_checkpoints, read_checkpoint_config
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
-from .tokens import batch_tokens, n_pooled, pool
+from ..pretraining.run_dir import is_run, latest_checkpoint
+from .pooling import Pooling, choose_pooling
+from .tokens import batch_tokens, refuse_maps
 
 __all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "load_preprocessing"]
 
@@ -30,6 +33,10 @@ class TokenBackbone:
     def prepare(self, batch, rows, device):
         """Turn windows into tokens on a device, one batch per modality in reading order."""
         return [part.to(device) for part in batch_tokens(batch, rows)]
+
+    def pooling(self, name, modalities):
+        """Return the form of the latents for samples of some modalities."""
+        return choose_pooling(self.config, name, modalities)
 
 
 class BrainOFBackbone(TokenBackbone):
@@ -87,18 +94,38 @@ class BrainOFBackbone(TokenBackbone):
         return state
 
     def check_layer(self, layer):
-        """Refuse a layer that the network does not have."""
-        if layer is not None:
-            high = self.config.n_layers
-            check_number("layer", layer, low=0, high=high, integer=True)
+        """Return the number of layers to use, None for all; negative ones count from the last."""
+        if layer in (None, -1):
+            return None
+        n_layers = self.config.n_layers
+        check_number("layer", layer, low=-n_layers - 1, high=n_layers, integer=True)
+        return layer + n_layers + 1 if layer < 0 else layer
 
-    def n_columns(self, pooling):
-        """Return the number of features of a sample."""
-        return n_pooled(self.config, pooling)
+    def check_pooling(self, name, layer):
+        """Return the name of a pooling; refuse read-outs that the network does not have."""
+        has_read_outs = layer is None and bool(self.config.read_outs)
+        if name == "auto" and not has_read_outs:
+            return "flatten"
+        if name == "compact" and not self.config.read_outs:
+            owner = self.info["name"] or "an untrained network"
+            raise ValueError(
+                f"pooling='compact' needs read-outs, and {owner} has none: they come from "
+                "pretraining with terms. Use pooling='auto' or 'flatten'."
+            )
+        if name == "compact" and layer is not None:
+            raise ValueError(
+                f"pooling='compact' reads the latents after the last layer, got layer={layer}. "
+                "Use layer=None, or pooling='flatten'."
+            )
+        return name
+
+    def columns(self, pooling):
+        """Name the columns of a sample."""
+        return pooling.columns()
 
     def embed(self, tokens, *, layer, pooling):
         """Embed windows: (n_windows, n_columns)."""
-        return pool(self.network(tokens, layer=layer), pooling)
+        return pooling.rows(self.network, self.network(tokens, layer=layer), tokens)
 
 
 class OutputBackbone(TokenBackbone):
@@ -129,16 +156,31 @@ class ReleasedBackbone:
 
     def check_layer(self, layer):
         """Refuse any layer but the last."""
-        if layer is not None:
+        if layer not in (None, -1):
             raise ValueError("Released weights are used whole: they need layer=None.")
 
-    def n_columns(self, pooling):
-        """Return the size of the embedding, whatever the pooling."""
-        return self.network.embedding_size
+    def check_pooling(self, name, layer):
+        """Refuse read-outs; there is one embedding, whatever the pooling."""
+        if name == "compact":
+            raise ValueError(
+                "The authors' released weights have no read-outs, which pooling='compact' needs. "
+                "Use pooling='auto'."
+            )
+        return "flatten" if name == "auto" else name
+
+    def pooling(self, name, modalities):
+        """Return the pooling, which changes nothing."""
+        return Pooling(name)
+
+    def columns(self, pooling):
+        """Number the columns of the embedding, whatever the pooling."""
+        return [str(i) for i in range(self.network.embedding_size)]
 
     def prepare(self, batch, rows, device):
         """List the arrays of the modalities that each window has."""
         # They stay on the CPU, where the authors' transform takes them.
+        for windows in batch.windows.values():
+            refuse_maps(windows.signals)
         return [
             [
                 windows.signals.data[batch.rows[name][row]]
@@ -164,6 +206,7 @@ def load_backbone(checkpoint, seed):
         info = {"name": None, "sha256": None, "step": 0, "parameters": network.n_parameters()}
         info |= {"corpus": "none (untrained)", "licence": None}
         return BrainOFBackbone(network, f"untrained, seed {seed}", info, {}), Preprocessing()
+    checkpoint = find_checkpoint(checkpoint)
     loaded = load_checkpoint(checkpoint)
     manifest = loaded.manifest
     info = {
@@ -179,10 +222,17 @@ def load_backbone(checkpoint, seed):
     return backbone, _parse_preprocessing(loaded.preprocessing, loaded.name)
 
 
+def find_checkpoint(checkpoint):
+    """Return the latest checkpoint of the folder of a pretraining run; others as they are."""
+    is_path = isinstance(checkpoint, str | os.PathLike)
+    return latest_checkpoint(checkpoint) if is_path and is_run(checkpoint) else checkpoint
+
+
 def load_preprocessing(checkpoint):
     """Return the preprocessing that a checkpoint expects, without loading its weights."""
     if checkpoint is None or isinstance(checkpoint, ReleasedBrainOF):
         return Preprocessing()
+    checkpoint = find_checkpoint(checkpoint)
     _, values = read_checkpoint_config(checkpoint)
     return _parse_preprocessing(values, checkpoint)
 

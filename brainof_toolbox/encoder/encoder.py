@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .._utils.logging import progress
+from .._utils.logging import group_warnings, progress
 from .._utils.validation import as_seed, check_number, check_option
 from ..io.images import check_memory
 from ..io.inputs import ReadOptions, count_samples, open_samples
@@ -31,7 +31,7 @@ from .blocks import (
     parse_features,
 )
 from .parallel import embed_tasks, plan_parallel_tasks
-from .tokens import POOLINGS
+from .pooling import POOLINGS
 from .windows import SampleMeans, iter_windows
 
 __all__ = ["Encoder", "check_device"]
@@ -52,7 +52,8 @@ class Encoder:
         all that apply to the first samples that are embedded; ``"explicit"``: all of these but the
         latents.
     pooling : str
-        ``"flatten"``, ``"mean"`` or ``"mean+std"`` over the latents.
+        ``"auto"``, ``"compact"``, ``"flatten"``, ``"mean"`` or ``"mean+std"``; ``"auto"`` is
+        ``"compact"`` where the network has read-outs of the samples' modalities.
     layer : int | None
         Layers of the network that are run; ``None``: all.
     window : float | dict of str -> float | None
@@ -72,7 +73,8 @@ class Encoder:
     random_state : int | RandomState | None
         Seed of untrained weights (``checkpoint=None``).
     verbose : bool | None
-        ``True`` shows a progress bar.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Attributes
     ----------
@@ -112,7 +114,7 @@ class Encoder:
         checkpoint="brainof-tiny",
         *,
         features=LATENTS,
-        pooling="flatten",
+        pooling="auto",
         layer=None,
         window=None,
         info=None,
@@ -128,7 +130,7 @@ class Encoder:
         self.pooling = check_option("pooling", pooling, POOLINGS)
         self.layer = layer
         if layer is not None:
-            check_number("layer", layer, low=0, integer=True)
+            check_number("layer", layer, integer=True)
         self.window = _check_window(window)
         check_option("missing_positions", missing_positions, ("raise", "placeholder"))
         if masker is not None:
@@ -146,7 +148,8 @@ class Encoder:
         if LATENTS in self.features:
             seed = as_seed(random_state) if checkpoint is None else None
             self.backbone, self.preprocessing = load_backbone(checkpoint, seed)
-            self.backbone.check_layer(self.layer)
+            self.layer = self.backbone.check_layer(self.layer)
+            self.pooling = self.backbone.check_pooling(self.pooling, self.layer)
             self.checkpoint_info = self.backbone.info
             self.manifest = self.backbone.manifest
             return
@@ -160,7 +163,7 @@ class Encoder:
         self.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
         self.n_at_once = max(self.batch_size, 32)  # samples that are read together
         check_device(device)
-        self._device, self.verbose = device, bool(verbose)
+        self._device, self.verbose = device, verbose
         self.read_options = replace(self.read_options, info=info)
         return self
 
@@ -187,6 +190,22 @@ class Encoder:
         return self.network
 
     @property
+    def has_latents(self):
+        """Whether latents are embedded: they are asked for, and the samples are no maps."""
+        return self.backbone is not None and LATENTS not in self.explicit.excluded
+
+    @property
+    def pooler(self):
+        """The form of the latents as rows, for the modalities of the first samples."""
+        return self.backbone.pooling(self.pooling, self.explicit.modalities)
+
+    def note_modalities(self, samples):
+        """Fix the modalities of lazily read samples, unless they are fixed."""
+        self.explicit.note_modalities(samples)
+        if self.backbone is not None:
+            self.pooler  # noqa: B018 (raises where the network has no read-outs of a modality)
+
+    @property
     def n_columns(self):
         """Number of columns of :meth:`embed`; of explicit features known after the first call."""
         return len(self.feature_names())
@@ -196,7 +215,8 @@ class Encoder:
         names = []
         for feature in self.features:
             if feature == LATENTS:
-                names += [f"latents {i}" for i in range(self.backbone.n_columns(self.pooling))]
+                columns = self.backbone.columns(self.pooler) if self.has_latents else ()
+                names += [f"latents {name}" for name in columns]
                 continue
             blocks = self.explicit.blocks_of(feature)
             if not blocks and not self.explicit.is_fixed:
@@ -217,7 +237,7 @@ class Encoder:
             "missing_positions": self.read_options.missing_positions,
         }
         if self.backbone is not None:
-            found |= {"weights": self.backbone.weights, "pooling": self.pooling}
+            found |= {"weights": self.backbone.weights, "pooling": self.pooler.label}
             found["layer"] = self.layer
             if self.backbone.config is not None:
                 found["architecture"] = self.backbone.config.to_dict()
@@ -244,6 +264,7 @@ class Encoder:
         blocks = self.embed_blocks(X, n_jobs=n_jobs, on_error=on_error)
         return np.hstack(list(blocks.values()))
 
+    @group_warnings()
     @isolate_torch()
     def embed_blocks(self, X, *, n_jobs=None, on_error="raise"):
         """Embed samples: a dict of blocks (n_samples, n_columns) float32 by name."""
@@ -266,7 +287,7 @@ class Encoder:
 
     def _fix_blocks(self, embed, samples):
         """Embed samples, again without what they do not share, and order the blocks."""
-        self.explicit.note_modalities(samples)
+        self.note_modalities(samples)
         while True:
             self.explicit.start()
             try:
@@ -290,12 +311,12 @@ class Encoder:
 
     def _embed_batch(self, batch):
         """Yield block, samples (n,) and rows (n, n_columns) of some windows."""
-        if self.backbone is not None:
+        if self.has_latents:
             device = next(self.network.parameters()).device
             for start in range(0, len(batch), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(batch)))
                 inputs = self.backbone.prepare(batch, rows, device)
-                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooling)
+                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
                 yield LATENTS, batch.sample[rows], values.double().cpu().numpy()
         yield from self.explicit.compute(batch)
 
@@ -303,7 +324,9 @@ class Encoder:
         """Order the blocks; those that none of these samples has are NaN."""
         found = {}
         for feature in self.features:
-            names = [LATENTS] if feature == LATENTS else self.explicit.blocks_of(feature)
+            names = [LATENTS] * self.has_latents
+            if feature != LATENTS:
+                names = self.explicit.blocks_of(feature)
             if not names and not self.explicit.is_auto:
                 raise ValueError(
                     f"The block {feature.name!r} cannot be computed from these samples: "
@@ -344,6 +367,7 @@ class Encoder:
         other = copy.copy(self)
         other.features = (LATENTS,)
         other.explicit = ExplicitFeatures(other.features)
+        other.explicit.modalities = self.explicit.modalities
         return other
 
     def without_latents(self):

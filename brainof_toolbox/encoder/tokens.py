@@ -1,7 +1,4 @@
-"""Preprocessed windows -> tokens of the network, and latents -> one row per sample.
-
-B windows of a batch, M latents, D width, F features
-"""
+"""Preprocessed windows -> tokens of the network, and outputs -> one row per sample."""
 
 from __future__ import annotations
 
@@ -9,25 +6,20 @@ import numpy as np
 import torch
 
 from ..models import make_tokens
+from .blocks import LATENTS, ColumnsDifferError
 from .windows import SampleMeans
 
-__all__ = ["POOLINGS", "average_over_windows", "batch_tokens", "n_pooled", "pool", "window_tokens"]
-
-POOLINGS = ("mean", "mean+std", "flatten")
+__all__ = ["average_over_windows", "batch_tokens", "refuse_maps", "window_tokens"]
 
 
-def pool(latents, pooling):
-    """Turn latents (B, M, D) into features (B, D), (B, 2 D) or (B, M D)."""
-    if pooling == "mean":
-        return latents.mean(dim=1)
-    if pooling == "mean+std":
-        return torch.cat([latents.mean(dim=1), latents.std(dim=1, correction=0)], dim=1)
-    return latents.flatten(1)
-
-
-def n_pooled(config, pooling):
-    """Return the number of features that pooling gives."""
-    return config.width * {"mean": 1, "mean+std": 2, "flatten": config.n_latents}[pooling]
+def refuse_maps(signals):
+    """Raise if samples of fMRI are maps of one volume; automatic features are then others."""
+    if signals.modality == "fmri" and signals.shape[2] == 1:
+        raise ColumnsDifferError(
+            LATENTS,
+            "The samples are maps of one volume, but the network is trained on series and has no "
+            "latents of them. Use features='auto' or 'evoked', and adaptation='probe'.",
+        )
 
 
 def batch_tokens(batch, rows):
@@ -44,6 +36,7 @@ def window_tokens(batch, modality, rows, change=None):
     if change is not None:
         data, is_dropped = change(data, signals)
         is_missing = is_missing | is_dropped  # (n_windows, n_channels)
+    refuse_maps(signals)
     tokens = make_tokens(
         data,
         signals.sfreq,

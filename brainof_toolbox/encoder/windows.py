@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..io.inputs import find_missing, name_place
+from .._utils.messages import name_place
+from ..io.inputs import find_missing
 from ..preprocessing import preprocess
 from ..signals import Signals, as_parts
 from ..windows import pair_windows

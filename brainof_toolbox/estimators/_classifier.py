@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -14,6 +17,7 @@ from .targets import ClassTargets
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     """Decode classes from fMRI, EEG and MEG :footcite:p:`guo2026brainof`.
 
@@ -25,13 +29,10 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     %(checkpoint)s
     %(adaptation)s
     %(decoder_parameters)s
+    %(running)s
     class_weight : dict | "balanced" | None
         Weights of the classes in the loss. ``"balanced"``: classes count alike, as in balanced
         accuracy; ``None``: samples count alike.
-    %(batch_size)s
-    %(device)s
-    %(random_state)s
-    %(verbose)s
 
     Attributes
     ----------
@@ -58,42 +59,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
     #: ``predict`` gives the class of the largest probability of ``predict_proba``.
     _predicts_most_probable = True
 
-    def __init__(
-        self,
-        checkpoint="brainof-tiny",
-        *,
-        adaptation="probe",
-        features="auto",
-        align=None,
-        pooling="flatten",
-        layer=None,
-        window=None,
-        info=None,
-        masker=None,
-        memory=None,
-        missing_positions="raise",
-        class_weight="balanced",
-        batch_size=32,
-        device="auto",
-        random_state=None,
-        verbose=None,
-    ):
-        self.checkpoint = checkpoint
-        self.adaptation = adaptation
-        self.features = features
-        self.align = align
-        self.pooling = pooling
-        self.layer = layer
-        self.window = window
-        self.info = info
-        self.masker = masker
-        self.memory = memory
-        self.missing_positions = missing_positions
-        self.class_weight = class_weight
-        self.batch_size = batch_size
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    _: KW_ONLY
+    class_weight: dict | str | None = "balanced"
 
     @property
     def classes_(self):
@@ -128,7 +95,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         ValueError, TypeError, FileNotFoundError
             If a parameter or an argument is not usable.
         """
-        return self._fit_pass(X, y, sample_weight, classes)
+        return self._fit(X, y, None, sample_weight, is_pass=True, classes=classes)
 
     def _encode_y(self, y, weight, before, *, classes=None, is_pass=False):
         """Return targets, class indices, and weights of samples times those of their classes."""
@@ -199,8 +166,8 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         scores : ndarray, shape (n_samples,) or (n_samples, n_classes)
             Log odds of the second class for two classes; otherwise one score per class.
         """
-        samples = self._predictable(X)
-        return self.decoder_.decision_function(samples)
+        outputs = self._outputs(X)
+        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -215,8 +182,7 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         probabilities : ndarray, shape (n_samples, n_classes)
             Rows sum to one; columns as in ``classes_``.
         """
-        samples = self._predictable(X)
-        return self.decoder_.predict_proba(samples)
+        return softmax(self._outputs(X), axis=1)
 
     def predict(self, X):
         """Predict the most probable classes.
@@ -231,5 +197,4 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         labels : ndarray, shape (n_samples,)
             Entries of ``classes_``.
         """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]

@@ -7,7 +7,8 @@ from .._utils.docs import fill_doc
 DOCS = {
     "checkpoint": """
 checkpoint : path-like | str | ReleasedBrainOF | None
-    Name of a bundled checkpoint, a checkpoint directory, or ``"hf://owner/name@revision"``.
+    Name of a bundled checkpoint, a checkpoint directory, the folder of a pretraining run (its
+    latest checkpoint), or ``"hf://owner/name@revision"``.
     ``"brainof-tiny"`` comes with the package; its model card describes the training
     (``brainof info``). :func:`~brainof_toolbox.models.load_release` wraps the authors' weights.
     ``None``: untrained weights drawn from ``random_state``, with a warning.
@@ -35,8 +36,9 @@ features : str | sequence of str
     Blocks that the decoder uses, as of :class:`~brainof_toolbox.BrainOFEmbedder`. ``"auto"``:
     ``"latents"``, ``"covariance"`` and, where samples are locked to an event, ``"evoked"``. fMRI
     has the columns of its own regions where all samples have one atlas (correlations of at most
-    450 regions), and those of fixed places elsewhere. ``"explicit"``: the same without the
-    latents, so that no network is used.
+    450 regions), and those of fixed places elsewhere. Of 3-D maps (betas, contrasts) the values
+    of their regions are used alone (``"evoked"``). ``"explicit"``: the same without the latents,
+    so that no network is used.
 """,
     "features": """
 features : str | sequence of str
@@ -46,14 +48,17 @@ features : str | sequence of str
 """,
     "pooling": """
 pooling : str
-    Form of the latents as one vector: ``"flatten"`` keeps them side by side, and with them what
-    is local in space and time; ``"mean"`` averages them; ``"mean+std"`` adds their standard
-    deviation.
+    Form of the latents as one vector. ``"compact"``: the predictions of the read-outs that the
+    network was pretrained with, side by side (at most 512 numbers of a modality). ``"flatten"``
+    keeps the latents side by side, and with them what is local in space and time; ``"mean"``
+    averages them; ``"mean+std"`` adds their standard deviation. ``"auto"``: ``"compact"`` where
+    all layers are run and the network has read-outs of every modality of the samples given to
+    ``fit``, else ``"flatten"``.
 """,
     "layer": """
 layer : int | None
-    Use the latents after this many layers of the backbone: 0 before the first, ``None`` after
-    the last. A grid search can choose it.
+    Use the latents after this many layers of the backbone: 0 before the first, ``None`` or -1
+    after the last, -2 before the last. A grid search can choose it.
 """,
     "window": """
 window : float | dict of str -> float | None
@@ -96,7 +101,8 @@ random_state : int | RandomState | None
 """,
     "verbose": """
 verbose : bool | None
-    ``True`` shows progress bars on a terminal.
+    ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal and
+    in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 """,
     "fitted": """
 encoder_ : Encoder
@@ -122,9 +128,6 @@ head : str
     ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units.
 """,
     "training": """
-head : str
-    ``"linear"``, or ``"mlp"`` for a small network of one hidden layer with 32 units. Training
-    starts from the head of a probe.
 max_epochs : int
     Largest number of passes over the training data.
 patience : int
@@ -150,18 +153,19 @@ warm_start : bool
 """,
     "X": """
 X : object
-    :class:`mne.Epochs`, :class:`mne.io.Raw`, a 4-D image, a list of these, of file paths or of
-    records (:func:`~brainof_toolbox.read_bids`, or dicts like ``{"eeg": raw, "fmri": image,
-    "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
+    :class:`mne.Epochs`, :class:`mne.Evoked`, :class:`mne.io.Raw`, a 4-D image or 3-D map, a list
+    of these, of file paths or of records (:func:`~brainof_toolbox.read_bids`, or dicts like
+    ``{"eeg": raw, "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
     :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
 """,
 }
 #: Parameters of the way from samples to rows, in the order of the signatures.
 _WAY = ("pooling", "layer", "window", "info", "masker", "memory", "missing_positions")
-for _title, _first in (
-    ("encoder_parameters", ("features",)),
-    ("decoder_parameters", ("features_auto", "align")),
+for _title, _names in (
+    ("encoder_parameters", ("features", *_WAY)),
+    ("decoder_parameters", ("features_auto", "align", *_WAY)),
+    ("running", ("batch_size", "device", "random_state", "verbose")),
 ):
-    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in (*_first, *_WAY))
+    DOCS[_title] = "".join(DOCS[name].rstrip("\n") for name in _names)
 
 fill_estimator_doc = fill_doc(DOCS)

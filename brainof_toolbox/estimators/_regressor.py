@@ -19,10 +19,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
     %(checkpoint)s
     %(adaptation)s
     %(decoder_parameters)s
-    %(batch_size)s
-    %(device)s
-    %(random_state)s
-    %(verbose)s
+    %(running)s
 
     Attributes
     ----------
@@ -48,41 +45,6 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
 
     _loss_label = "squared error (variance of the target)"
     _targets = NumberTargets
-
-    def __init__(
-        self,
-        checkpoint="brainof-tiny",
-        *,
-        adaptation="probe",
-        features="auto",
-        align=None,
-        pooling="flatten",
-        layer=None,
-        window=None,
-        info=None,
-        masker=None,
-        memory=None,
-        missing_positions="raise",
-        batch_size=32,
-        device="auto",
-        random_state=None,
-        verbose=None,
-    ):
-        self.checkpoint = checkpoint
-        self.adaptation = adaptation
-        self.features = features
-        self.align = align
-        self.pooling = pooling
-        self.layer = layer
-        self.window = window
-        self.info = info
-        self.masker = masker
-        self.memory = memory
-        self.missing_positions = missing_positions
-        self.batch_size = batch_size
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
 
     @available_if(trains_the_network)
     def partial_fit(self, X, y, sample_weight=None):
@@ -111,7 +73,7 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         ValueError, TypeError, FileNotFoundError
             If a parameter or an argument is not usable.
         """
-        return self._fit_pass(X, y, sample_weight)
+        return self._fit(X, y, None, sample_weight, is_pass=True)
 
     def _encode_y(self, y, weight, before, *, classes=None, is_pass=False):
         """Return targets, standardised numbers, and weights; a continued fit keeps its scale."""
@@ -132,5 +94,4 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         targets : ndarray, shape (n_samples,)
             In the unit of ``y``.
         """
-        samples = self._predictable(X)
-        return self.targets_.decode(self.decoder_.predict_numbers(samples))
+        return self.targets_.decode(self._outputs(X)[:, 0])

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.logging import group_warnings
 from .._utils.validation import as_seed, check_option
-from ..encoder.blocks import describe_features
 from ..io.inputs import count_samples
 from ..models.isolate import isolate_torch
-from . import adapters
+from . import saving
 from ._docs import fill_estimator_doc
-from ._history import plot_history
 from .adaptation import resolve_adaptation
 from .alignment import subjects_of
 from .base import BaseBrainOF, is_table
+from .finetune import Interrupted
 from .precomputed import PrecomputedFeatures
 from .targets import check_groups, check_targets, check_weight
 from .training import LabelledSamples
 
 
+@dataclass(eq=False, repr=False)
 class SupervisedBrainOF(BaseBrainOF):
     """Fitting to targets, and the ways of adapting; not for direct use."""
+
+    checkpoint: object = "brainof-tiny"
+    _: KW_ONLY
+    adaptation: object = "probe"
+    features: object = "auto"
+    align: str | None = None
+    pooling: str = "auto"
+    layer: int | None = None
+    window: float | dict | None = None
+    info: object = None
+    masker: object = None
+    memory: object = None
+    missing_positions: str = "raise"
+    batch_size: int = 32
+    device: str = "auto"
+    random_state: object = None
+    verbose: bool | None = None
 
     #: Under scikit-learn's metadata routing these are requested unless the user refuses them.
     __metadata_request__fit = {"groups": True, "sample_weight": True}
     __metadata_request__partial_fit = {"sample_weight": True}
 
+    @group_warnings()
     @fill_estimator_doc
     def fit(self, X, y, groups=None, sample_weight=None):
         """Fit to samples with targets.
@@ -52,34 +73,31 @@ class SupervisedBrainOF(BaseBrainOF):
         ValueError, TypeError, FileNotFoundError
             If a parameter, ``X``, ``y``, ``groups`` or ``sample_weight`` is not usable.
         """
-        adaptation, encoder = self._start()
-        samples = self._samples(X, encoder)
-        y = check_targets(y, count_samples(samples), type(self).__name__)
-        groups = check_groups(groups, len(y))
-        weight = check_weight(sample_weight, len(y))
-        is_warm = getattr(adaptation, "warm_start", False) and hasattr(self, "decoder_")
-        earlier = self.decoder_ if is_warm else None
-        targets, encoded, weight = self._encode_y(y, weight, self.targets_ if is_warm else None)
-        data = LabelledSamples(
-            encoder, samples, encoded, weight, groups, as_seed(self.random_state), self.align
-        )
-        if earlier is not None:
-            earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
-        return self._store(targets, adaptation._adapt(data, earlier))
+        return self._fit(X, y, groups, sample_weight)
 
-    def _fit_pass(self, X, y, sample_weight, classes=None):
-        """Train for one pass over some more samples."""
+    def _fit(self, X, y, groups=None, sample_weight=None, *, is_pass=False, classes=None):
+        """Fit to all samples, or train for one pass over some more."""
         adaptation, encoder = self._start()
-        earlier = getattr(self, "decoder_", None)
-        samples = self._samples(X, None if earlier else encoder)
+        continues = is_pass or getattr(adaptation, "warm_start", False)
+        earlier = getattr(self, "decoder_", None) if continues else None
+        samples = self._samples(X, None if is_pass and earlier else encoder)
+        if earlier:
+            encoder = encoder.with_explicit(earlier.encoder.explicit)
         y = check_targets(y, count_samples(samples), type(self).__name__)
-        weight = check_weight(sample_weight, len(y))
+        groups, weight = check_groups(groups, len(y)), check_weight(sample_weight, len(y))
         before = self.targets_ if earlier else None
-        targets, encoded, weight = self._encode_y(y, weight, before, classes=classes, is_pass=True)
-        data = LabelledSamples(encoder, samples, encoded, weight, None, as_seed(self.random_state))
-        if earlier is not None:
-            earlier = adaptation._check_resumable(earlier, encoder, targets.n_outputs)
-        return self._store(targets, adaptation._adapt_once(data, earlier))
+        targets, y, weight = self._encode_y(y, weight, before, classes=classes, is_pass=is_pass)
+        if earlier:
+            adaptation._check_resumable(earlier, encoder, targets.n_outputs)
+        seed = as_seed(self.random_state)
+        data = LabelledSamples(encoder, samples, y, weight, groups, seed, self.align)
+        adapt = adaptation._adapt_once if is_pass else adaptation._adapt
+        try:
+            return self._store(targets, adapt(data, earlier))
+        except Interrupted as error:
+            if error.decoder is not None:
+                self._store(targets, error.decoder)
+            raise
 
     def _start(self):
         """Check the parameters, and load the network."""
@@ -94,10 +112,10 @@ class SupervisedBrainOF(BaseBrainOF):
         self.targets_, self.decoder_, self._encoder = targets, decoder, decoder.encoder
         return self
 
-    def _predictable(self, X):
-        """Return samples for the fitted decoder."""
+    def _outputs(self, X):
+        """Compute the outputs of the fitted decoder (n_samples, n_outputs)."""
         check_is_fitted(self)
-        return self._samples(X)
+        return self.decoder_.outputs(self._samples(X))
 
     def precompute(self, X, groups=None):
         """Compute features once, for many fits on parts of the same samples.
@@ -148,7 +166,9 @@ class SupervisedBrainOF(BaseBrainOF):
     @property
     def head_(self):
         """The head of a probe."""
-        return self._fitted("head")
+        if self.decoder_.network is not None:
+            raise AttributeError("The network was trained: there is no head of a probe.")
+        return self.decoder_.head
 
     @property
     def history_(self):
@@ -189,13 +209,81 @@ class SupervisedBrainOF(BaseBrainOF):
             raise ValueError(
                 "There is no history: adaptation='probe' trains no network. Use 'lora' or 'full'."
             )
-        return plot_history(self.history_, self._loss_label, axes)
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
+
+        if axes is None:
+            _, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+        history = self.history_.set_index("epoch")
+        # Okabe and Ito's colours; markers distinguish the lines in grey.
+        axes.plot(history["train_loss"], "o-", color="#0072B2", label="training")
+        watched = history["valid_loss"]
+        if watched.notna().any():
+            axes.plot(watched, "s--", color="#D55E00", label="validation")
+            axes.plot(watched.idxmin(), watched.min(), "*", color="black", ms=12, label="best")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel=self._loss_label)
+        axes.legend(frameon=False)
+        return axes.figure
 
     @isolate_torch()
+    def save_pretrained(self, directory, *, backbone="auto"):
+        """Save everything that predictions need, in JSON and safetensors.
+
+        The history of training and the state of its optimiser are not part of it.
+
+        Parameters
+        ----------
+        directory : path-like
+            An existing one, written by this method, is replaced in one step.
+        backbone : str
+            ``"outside"`` saves the name and the sha256 of the checkpoint; ``"inside"`` saves the
+            network, and the directory is then a checkpoint too, which every estimator loads.
+            ``"auto"``: outside for a bundled checkpoint and one of the hub, inside for others and
+            for a network that was fine-tuned as a whole.
+
+        Raises
+        ------
+        ValueError
+            If the network cannot be saved in this way, or the directory holds other files.
+        OSError
+            If the directory cannot be written; what was there before stays.
+        """
+        check_is_fitted(self)
+        saving.save(directory, self, backbone)
+
+    @classmethod
+    @isolate_torch()
+    def from_pretrained(cls, directory, **parameters):
+        """Load what :meth:`save_pretrained` saved.
+
+        Parameters
+        ----------
+        directory : path-like
+            From :meth:`save_pretrained`.
+        **parameters : object
+            ``info``, ``masker``, ``memory``, ``batch_size``, ``device`` and ``verbose``, which
+            are not saved (but the name of an atlas as ``masker``), and ``checkpoint`` where the
+            one of the fit has another name here.
+
+        Returns
+        -------
+        estimator : estimator
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the directory holds no fitted decoder, or its checkpoint is missing.
+        ValueError
+            If it is damaged, of another version or class, or its checkpoint has changed.
+        """
+        return saving.load(cls, directory, parameters)
+
     def save_adapter(self, directory):
         """Save the updates that LoRA trained, the head and the rest of the decoder.
 
-        The checkpoint is not part of it.
+        The checkpoint is not part of it, wherever it is from.
 
         Parameters
         ----------
@@ -215,10 +303,7 @@ class SupervisedBrainOF(BaseBrainOF):
                 f"There is no adapter: save_adapter needs adaptation='lora', got "
                 f"{self.adaptation!r}. For other networks there is save_pretrained."
             )
-        adaptation = resolve_adaptation(self.adaptation)
-        name, features = type(self).__name__, describe_features(self.features)
-        options = {"features": features, "align": self.align}
-        adapters.save(directory, name, adaptation, self.decoder_, self.targets_, options)
+        self.save_pretrained(directory, backbone="outside")
 
     @isolate_torch()
     def load_adapter(self, directory):
@@ -246,11 +331,7 @@ class SupervisedBrainOF(BaseBrainOF):
             raise ValueError(
                 f"load_adapter needs adaptation='lora', this estimator has {self.adaptation!r}."
             )
-        adaptation, encoder = self._start()
-        name, kind, seed = type(self).__name__, self._targets, as_seed(self.random_state)
-        options = {"features": describe_features(self.features), "align": self.align}
-        targets, decoder = adapters.load(directory, name, adaptation, encoder, kind, seed, options)
-        return self._store(targets, decoder)
+        return saving.load_adapter(self, directory)
 
 
 def trains_the_network(estimator):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import torch
 from sklearn.base import BaseEstimator, clone
 
 from .._utils.validation import check_number, check_option
 from . import lora
 from ._docs import fill_estimator_doc
-from .decoders import ProbeDecoder, embed_blocks
+from .decoders import Decoder
 from .finetune import freeze
+from .precomputed import PrecomputedFeatures
 from .training import Training
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class Probe(BaseEstimator):
     """Fit a head on the features of a frozen network.
 
@@ -21,7 +25,9 @@ class Probe(BaseEstimator):
     for numbers): one on each block of features, and one on all explicit blocks side by side.
     Penalties and the factors of the models are chosen by cross-validation inside the training
     samples that keeps groups together. Without evidence the factors of explicit blocks are equal
-    and that of the latents is 0, so that latents contribute as far as they reduce the loss.
+    and that of the latents is 0, so that latents contribute as far as they reduce the loss;
+    read-outs (``pooling="compact"``) count as an explicit block. Columns are standardised, those
+    of a read-out together: their relative sizes matter.
 
     Parameters
     ----------
@@ -35,23 +41,25 @@ class Probe(BaseEstimator):
     'mlp'
     """
 
-    trains_network = False
+    head: str = "linear"
 
-    def __init__(self, head="linear"):
-        self.head = head
+    trains_network = False
 
     def _check(self, encoder):
         """Refuse unusable parameters."""
         check_option("head", self.head, ("linear", "mlp"))
 
     def _adapt(self, data, earlier=None):
-        """Fit the head; returns a ProbeDecoder."""
-        blocks = embed_blocks(data.encoder, data.samples)
-        blocks, alignment = data.align_blocks(blocks)
-        return ProbeDecoder(data.encoder, data.fit_head(blocks, self.head), alignment)
+        """Fit the head; returns a Decoder."""
+        encoder, samples = data.encoder, data.samples
+        is_ready = isinstance(samples, PrecomputedFeatures)
+        blocks = samples.blocks_for(encoder) if is_ready else encoder.embed_blocks(samples)
+        blocks, centre = data.align_blocks(blocks)
+        return Decoder(data.encoder, data.fit_head(blocks, self.head), centre)
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class LoRA(Training):
     """Train the head and low-rank updates of frozen matrices :footcite:p:`hu2022lora`.
 
@@ -68,6 +76,7 @@ class LoRA(Training):
         Matrices that are updated: ``"attention"`` of the backbone (2 % of the weights of
         ``"brainof-tiny"``), ``"attention+experts"`` with the experts that all tokens use, or
         ``"attention+resampler"`` with the attention that reads the tokens.
+    %(head)s
     %(training)s
 
     Notes
@@ -88,40 +97,13 @@ class LoRA(Training):
     8
     """
 
-    has_updates = True
+    rank: int = 32
+    alpha: float = 64.0
+    target_modules: str = "attention"
+    _: KW_ONLY
+    learning_rate: float = 1e-3
 
-    def __init__(
-        self,
-        rank=32,
-        alpha=64.0,
-        target_modules="attention",
-        *,
-        head="linear",
-        max_epochs=10,
-        patience=4,
-        learning_rate=1e-3,
-        layer_decay=0.9,
-        weight_decay=0.05,
-        augmentation="default",
-        label_smoothing=0.1,
-        validation_fraction=0.2,
-        refit=True,
-        warm_start=False,
-    ):
-        self.rank = rank
-        self.alpha = alpha
-        self.target_modules = target_modules
-        self.head = head
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.augmentation = augmentation
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.warm_start = warm_start
+    has_updates = True
 
     def _check(self, encoder):
         """Refuse unusable parameters."""
@@ -132,23 +114,16 @@ class LoRA(Training):
 
     def _prepare(self, network, encoder, seed, updates=None):
         """Add updates to the matrices of a network; returns the matrices without them."""
-        network.to(encoder.device)
-        found = lora.find_targets(network.backbone, self.target_modules, encoder.layer)
-        matrices = {name: m.weight.detach().cpu().clone() for name, m in found.items()}
-        lora.attach(
-            network.backbone,
-            self.target_modules,
-            self.rank,
-            self.alpha,
-            torch.Generator().manual_seed(seed),
-            n_layers=encoder.layer,
-        )
+        backbone, draw = network.to(encoder.device).backbone, torch.Generator().manual_seed(seed)
+        size = {"rank": self.rank, "alpha": self.alpha, "generator": draw}
+        matrices = lora.attach(backbone, self.target_modules, **size, n_layers=encoder.layer)
         if updates is not None:
-            lora.restore(network.backbone, updates)
+            lora.restore(backbone, updates)
         return matrices
 
 
 @fill_estimator_doc
+@dataclass(eq=False, repr=False)
 class FineTuning(Training):
     """Train network and head together, from the probe's head on.
 
@@ -160,6 +135,7 @@ class FineTuning(Training):
     n_trainable_layers : int | None
         Train this many of the last layers that are run, the final norm and the head; ``None``
         trains everything.
+    %(head)s
     %(training)s
 
     Notes
@@ -173,34 +149,7 @@ class FineTuning(Training):
     >>> decoder = BrainOFClassifier(adaptation=FineTuning(n_trainable_layers=2))
     """
 
-    def __init__(
-        self,
-        n_trainable_layers=None,
-        *,
-        head="linear",
-        max_epochs=10,
-        patience=4,
-        learning_rate=1e-4,
-        layer_decay=0.9,
-        weight_decay=0.05,
-        augmentation="default",
-        label_smoothing=0.1,
-        validation_fraction=0.2,
-        refit=True,
-        warm_start=False,
-    ):
-        self.n_trainable_layers = n_trainable_layers
-        self.head = head
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.augmentation = augmentation
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.warm_start = warm_start
+    n_trainable_layers: int | None = None
 
     def _check(self, encoder):
         """Refuse unusable parameters, and more layers than are run."""

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .._utils.logging import warn
-from .fusion import center_by_group
+from .fusion import check_blocks
 from .precomputed import PrecomputedFeatures
 
 
-@dataclass(frozen=True, eq=False)
-class Alignment:
-    """Move each subject's mean to the centre of the training subjects."""
-
-    centre: dict  # (n_columns,) by block
-
-    @classmethod
-    def fit(cls, blocks, subjects):
-        """Return moved blocks of training samples, and the alignment."""
-        moved, centre = center_by_group(blocks, subjects)
-        return moved, cls(centre)
-
-    def apply(self, blocks, samples):
-        """Move blocks of new samples, which are those of one subject if they carry no names."""
-        n_samples = len(next(iter(blocks.values())))
-        subjects = subjects_of(samples)
-        if subjects is None:
-            warn(
-                f"align='subject': these {n_samples} samples carry no subject and are taken as "
-                "those of one."
-            )
-            subjects = np.zeros(n_samples, dtype=int)
-        return center_by_group(blocks, subjects, self.centre)[0]
+def center_new(blocks, samples, centre):
+    """Centre blocks of new samples, which are those of one subject if they carry no names."""
+    n_samples = len(next(iter(blocks.values())))
+    subjects = subjects_of(samples)
+    if subjects is None:
+        warn(
+            f"align='subject': these {n_samples} samples carry no subject and are taken as those "
+            "of one."
+        )
+        subjects = np.zeros(n_samples, dtype=int)
+    return center_by_group(blocks, subjects, centre)[0]
 
 
 def subjects_of(samples):
@@ -44,3 +30,28 @@ def subjects_of(samples):
     if any(subjects is None for subjects in found):
         return None
     return np.concatenate(found)
+
+
+def center_by_group(blocks, groups, centre=None):
+    """Move the mean of each group towards a common centre; return the blocks and the centre."""
+    # A group of n samples goes n / (n + 1) of the way: the mean of few is uncertain, and a single
+    # sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
+    # means of the groups; for new groups it is given. Rows of NaN stay; a block that no sample has
+    # has no centre, and stays missing in new groups.
+    check_blocks(blocks, None if centre is None else {k: len(c) for k, c in centre.items()})
+    codes = np.unique(groups, return_inverse=True)[1]
+    members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
+    moved, common = {}, {}
+    for name, X in blocks.items():
+        X = np.array(X)
+        there = [rows[~np.isnan(X[rows, 0])] for rows in members]
+        there = [rows for rows in there if len(rows)]
+        means = [X[rows].mean(axis=0, dtype=np.float64) for rows in there]
+        if centre is None:
+            common[name] = np.mean(means, axis=0) if means else np.full(X.shape[1], np.nan)
+        else:
+            common[name] = centre[name]
+        for rows, mean in zip(there, means, strict=True):
+            X[rows] -= (len(rows) / (len(rows) + 1) * (mean - common[name])).astype(X.dtype)
+        moved[name] = X
+    return moved, common

@@ -39,6 +39,8 @@ class BaseBrainOF(BaseEstimator):
         is_fit = encoder is not None
         encoder = encoder or self.encoder_
         if isinstance(X, PrecomputedFeatures):
+            if is_fit:
+                encoder.note_modalities([X])
             return X
         if not isinstance(X, (list, tuple)) and not hasattr(X, "shape"):
             X = np.asarray(X) if hasattr(X, "__array__") else X
@@ -48,7 +50,10 @@ class BaseBrainOF(BaseEstimator):
             else:
                 n_least = 2 if is_fit else 1
                 X = validate_data(self, X, reset=is_fit, ensure_min_features=n_least)
-        return encoder.samples(X, keep_broken=keep_broken)
+        samples = encoder.samples(X, keep_broken=keep_broken)
+        if is_fit:
+            encoder.note_modalities(samples)
+        return samples
 
     @property
     def encoder_(self):
@@ -70,8 +75,7 @@ class BaseBrainOF(BaseEstimator):
     def save_pretrained(self, directory):
         """Save the backbone as a checkpoint that every estimator loads.
 
-        The directory gets the architecture, the preprocessing, the weights and the manifest; a
-        classifier's or regressor's head is not part of it (pickle the estimator for that).
+        The directory gets the architecture, the preprocessing, the weights and the manifest.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Fitted decoders: an encoder with a head, or a network that was trained with its head."""
+"""Fitted decoders: an encoder and a head, with a network that was trained or a frozen one."""
 
 from __future__ import annotations
 
@@ -6,38 +6,58 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from ..encoder import Encoder
-from .alignment import Alignment
+from .alignment import center_new
 from .fusion import FusedProbe
+from .heads import LayeredHead, refuse_others
 from .network import Network, make_network
 from .precomputed import PrecomputedFeatures
 
-#: Name of the outputs of a trained network among the members of a decoder.
-NETWORK = "network"
 
-
-def embed_blocks(encoder, samples):
-    """Return the blocks of features of samples, or those that were computed before."""
-    if isinstance(samples, PrecomputedFeatures):
-        return samples.blocks_for(encoder)
-    return encoder.embed_blocks(samples)
-
-
-def join_blocks(blocks):
-    """Put blocks side by side: rows (n_samples, n_columns); no sample may lack all of them."""
-    rows = np.hstack(list(blocks.values()))
-    is_empty = np.isnan(rows).all(axis=1)
-    if is_empty.any():
-        raise ValueError(
-            f"Sample {int(is_empty.argmax())} has none of the features {', '.join(blocks)}."
-        )
-    return rows
-
-
+@dataclass(frozen=True, eq=False)
 class Decoder:
-    """Predictions from outputs (n_samples, n_outputs): logits of classes, or one target."""
+    """From samples to outputs (n_samples, n_outputs): logits of classes, or one target.
+
+    Without ``network``, the head is on the features of the frozen network. With it, the block
+    ``"latents"`` holds its outputs, and the head adds those of a probe on explicit features.
+    """
+
+    encoder: Encoder
+    head: FusedProbe | LayeredHead
+    centre: dict | None = None  # Of aligned subjects, (n_columns,) by block
+    network: Network | None = None  # Its backbone is the encoder's network
+    history: pd.DataFrame | None = None  # Losses by epoch
+    updates: dict | None = None  # Factors of the low-rank updates, by name
+    matrices: dict = field(default_factory=dict)  # The matrices without these updates
+    base_weights: str | None = None  # Identifier of the checkpoint's weights
+    optimizer_state: dict | None = None
+
+    @property
+    def feature_weights(self):
+        """Share of each block in the outputs; None for a head that has no such shares."""
+        shares = getattr(self.head, "weights_", None)
+        if self.network is None:
+            return shares
+        return {"network" if name == "latents" else name: x for name, x in shares.items()}
+
+    @property
+    def reader(self):
+        """The encoder of the blocks."""
+        return self.encoder if self.network is None else self.encoder.with_outputs(self.network)
+
+    def outputs(self, samples):
+        """Return outputs (n_samples, n_outputs), float64."""
+        if not isinstance(samples, PrecomputedFeatures):
+            blocks = self.reader.embed_blocks(samples)
+        elif self.network is None:
+            blocks = samples.blocks_for(self.encoder)
+        else:
+            raise ValueError(
+                "This network was trained: it needs the samples themselves, not features that "
+                "were computed ahead."
+            )
+        return self.outputs_of(blocks, samples)
 
     def outputs_of(self, blocks, samples):
         """Return outputs (n_samples, n_outputs) of the blocks that ``reader`` computes."""
@@ -45,136 +65,28 @@ class Decoder:
 
     def align(self, blocks, samples):
         """Re-centre blocks on each subject, if the training samples were."""
-        return blocks if self.alignment is None else self.alignment.apply(blocks, samples)
-
-    def predict_proba(self, samples):
-        """Return class probabilities (n_samples, n_classes)."""
-        return softmax(self.outputs(samples), axis=1)
-
-    def decision_function(self, samples):
-        """Return log odds (n_samples,) for two classes, scores (n_samples, n_classes) for more."""
-        outputs = self.outputs(samples)
-        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
-
-    def predict_numbers(self, samples):
-        """Return standardised targets (n_samples,)."""
-        return self.outputs(samples)[:, 0]
-
-
-@dataclass(frozen=True, eq=False)
-class ProbeDecoder(Decoder):
-    """A head on the features of a frozen network."""
-
-    encoder: Encoder
-    head: object  # FusedProbe, or JoinedHead
-    alignment: Alignment | None = None
-
-    @property
-    def feature_weights(self):
-        """Share of each block in the outputs; None for a head that has no such shares."""
-        return getattr(self.head, "weights_", None)
-
-    def outputs(self, samples):
-        """Return outputs (n_samples, n_outputs)."""
-        return self.outputs_of(embed_blocks(self.encoder, samples), samples)
-
-    @property
-    def reader(self):
-        """The encoder of the blocks."""
-        return self.encoder
+        return blocks if self.centre is None else center_new(blocks, samples, self.centre)
 
     def decision(self, blocks):
         """Return outputs (n_samples, n_outputs) of aligned blocks."""
         return self.head.decision(blocks)
 
     def neutral(self, blocks):
-        """Return the mean (n_columns,) of each aligned block in training, by name."""
-        return self.head.means(blocks)
+        """Return the mean of each block in training; of the network's outputs, in the blocks."""
+        own = {} if self.network is None else {"latents": np.nanmean(blocks["latents"], axis=0)}
+        return self.head.means | own
 
     def as_network(self):
         """Return network and head as one differentiable network."""
-        return make_network(self.encoder, self.head)
-
-
-@dataclass(frozen=True, eq=False)
-class JoinedHead:
-    """A scikit-learn pipeline on all blocks side by side."""
-
-    pipeline: object
-
-    def decision(self, blocks):
-        """Compute logits (n_samples, n_classes), or the target (n_samples, 1)."""
-        rows = join_blocks(blocks)
-        if not hasattr(self.pipeline, "predict_proba"):
-            return self.pipeline.predict(rows)[:, None]
-        return np.log(np.maximum(self.pipeline.predict_proba(rows), np.finfo(float).tiny))
-
-    def means(self, blocks):
-        """Return the mean (n_columns,) of each block in training."""
-        edges = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
-        return dict(zip(blocks, np.split(self.pipeline[0].mean_, edges), strict=True))
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkDecoder(Decoder):
-    """A network that was trained with its head, and what training it further needs."""
-
-    encoder: Encoder
-    network: Network  # Its backbone is the encoder's network
-    history: pd.DataFrame | None = None  # Losses by epoch
-    updates: dict | None = None  # Factors of the low-rank updates, by name
-    matrices: dict = field(default_factory=dict)  # The matrices without these updates
-    base_weights: str | None = None  # Identifier of the checkpoint's weights
-    optimizer_state: dict | None = None
-    probe: FusedProbe | None = None  # A probe on the explicit features
-    factors: tuple = (1.0,)  # On the outputs of the network and of the probe
-    shares: dict | None = None  # Share of each member in the outputs
-    alignment: Alignment | None = None
-
-    @property
-    def feature_weights(self):
-        """Share of the network and of each explicit block in the outputs."""
-        return self.shares or {NETWORK: 1.0}
-
-    def outputs(self, samples):
-        """Return outputs (n_samples, n_outputs), float64."""
-        if isinstance(samples, PrecomputedFeatures):
-            raise ValueError(
-                "This network was trained: it needs the samples themselves, not features that "
-                "were computed ahead."
-            )
-        return self.outputs_of(self.reader.embed_blocks(samples), samples)
-
-    @property
-    def reader(self):
-        """The encoder of the blocks, of which ``"latents"`` are the outputs of the network."""
-        return self.encoder.with_outputs(self.network)
-
-    def decision(self, blocks):
-        """Return outputs (n_samples, n_outputs) of aligned outputs and explicit blocks."""
-        blocks = dict(blocks)
-        outputs = self.factors[0] * blocks.pop("latents").astype(np.float64)
-        if self.probe is not None:
-            outputs = outputs + self.factors[1] * self.probe.decision(blocks)
-        return outputs
-
-    def neutral(self, blocks):
-        """Return the mean of each block in training; of the network's outputs, in the blocks."""
-        means = {} if self.probe is None else self.probe.means(blocks)
-        return {"latents": np.nanmean(blocks["latents"], axis=0), **means}
-
-    def as_network(self):
-        """Return the network."""
-        if self.probe is not None:
-            raise ValueError(
-                "The decoder uses explicit features beside the network, and this needs latents "
-                "alone: pass features='latents'."
-            )
+        if self.network is None:
+            return make_network(self.encoder, self.head)
+        refuse_others(self.head.parts)
         return self.network
 
     def __getstate__(self):
         """Pickle with the weights on the CPU, so that any machine loads them."""
-        self.network.cpu()
+        if self.network is not None:
+            self.network.cpu()
         return vars(self)
 
     def __setstate__(self, state):

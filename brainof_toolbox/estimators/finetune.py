@@ -5,8 +5,8 @@ B windows of a batch, O outputs (classes, or one target)
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,38 +14,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from .._utils.logging import progress
+from ..models.moe import RoutingRecord
 from ..models.optim import is_decayed, warmup_cosine
 from .augment import Augmentation, augment
 from .lora import LowRank
 from .network import gather_tokens, predict_outputs
 
-#: Share of the balance loss of the experts in the training loss.
-_BALANCE = 0.01
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a fine-tuning run."""
-
-    # Largest number of passes over the training windows; the rate falls to zero over as many
-    max_epochs: int
-    patience: int  # Epochs without a better validation loss after which training stops
-    # Peak rate of the head; a backbone layer has this times ``layer_decay`` to the power of its
-    # distance from the head
-    learning_rate: float
-    layer_decay: float  # See above
-    # AdamW's decay; none on norms, biases, scales, embeddings and low-rank differences
-    weight_decay: float
-    batch_size: int  # Windows in a step
-    seed: int  # Seed of the order of windows, and of their augmentation
-    augmentation: Augmentation | None = None  # Random changes of training windows
-    # Probability that the training loss spreads over all classes
-    label_smoothing: float = 0.0
-    stop_after: int | None = None  # Epochs after which training stops, with the same schedule
-    is_constant: bool = False  # Keep the rate at its peak throughout
-    verbose: bool = False  # Show a progress bar on a terminal
-    warmup: float = 0.1  # Share of all steps over which the rate rises
-    clip_norm: float = 1.0  # Largest norm of the gradient
+_BALANCE = 0.01  # share of the balance loss of the experts in the training loss
+_WARMUP = 0.1  # share of all steps over which the rate rises
+_CLIP_NORM = 1.0  # largest norm of the gradient
 
 
 @dataclass
@@ -58,6 +35,10 @@ class TrainingData:
     train: np.ndarray  # Samples to train on
     # Samples whose loss stops the training; without any, all epochs are run
     valid: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
+    batch_size: int = 32  # Windows in a step
+    seed: int = 0  # Seed of the order of windows, and of their augmentation
+    augmentation: Augmentation | None = None  # Random changes of training windows
+    verbose: bool | None = None  # Show progress
 
     def loss(self, outputs, samples, label_smoothing=0.0):
         """Weighted mean of cross entropy or squared error."""
@@ -74,40 +55,57 @@ class TrainingData:
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
-def fit_network(network, data, settings, optimizer=None):
-    """Train until the validation loss stops falling; the best weights stay."""
-    index = _index(data)
-    rng = np.random.default_rng(settings.seed)
-    n_steps = -(-len(index) // settings.batch_size) * settings.max_epochs
-    optimizer = make_optimizer(network, settings) if optimizer is None else optimizer
-    rate = (
-        (lambda step: 1.0)
-        if settings.is_constant
-        else partial(learning_rate_at, n_steps=n_steps, warmup=settings.warmup)
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training; the network has the best weights so far."""
+
+    def __init__(self, history):
+        super().__init__("Fine-tuning was interrupted; the best weights so far are kept.")
+        self.history, self.decoder = history, None
+
+
+def fit_network(network, data, settings, optimizer=None, *, n_epochs=None):
+    """Train as a LoRA or FineTuning states; the weights with the best validation loss stay."""
+    # With an optimizer the rate is constant; ``n_epochs`` stops earlier on the same schedule.
+    index, rng = _index(data), np.random.default_rng(data.seed)
+    steps = range(0, len(index), data.batch_size)
+    n_steps = len(steps) * settings.max_epochs
+    is_constant = optimizer is not None
+    optimizer = optimizer or make_optimizer(network, settings)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1.0 if is_constant else learning_rate_at(step, n_steps)
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    best_loss, best_epoch, best = watch(network, data, settings), 0, _trained(network)
+    best_loss, best_epoch, best = watch(network, data), 0, copy.deepcopy(network.state_dict())
     history = [
         {"epoch": 0, "train_loss": float("nan"), "valid_loss": best_loss, "learning_rate": 0.0}
     ]
-    epochs = range(1, (settings.stop_after or settings.max_epochs) + 1)
-    for epoch in progress(epochs, description="Fine-tuning", enabled=settings.verbose):
-        network.train()
-        order = rng.permutation(len(index))
-        losses = []
-        for start in range(0, len(order), settings.batch_size):
-            batch = index[np.sort(order[start : start + settings.batch_size])]
-            losses.append(_step(network, data, batch, optimizer, schedule, settings, rng))
-        valid_loss = watch(network, data, settings)
-        record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": valid_loss}
-        history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
-        if valid_loss < best_loss:
-            best_loss, best_epoch, best = valid_loss, epoch, _trained(network)
-        elif len(data.valid) and epoch - best_epoch >= settings.patience:
-            break
+    n_epochs, stopped = n_epochs or settings.max_epochs, None
+    bar = {"description": "Fine-tuning", "total": n_epochs * len(steps), "enabled": data.verbose}
+    try:
+        with progress(**bar) as bar:
+            for epoch in range(1, n_epochs + 1):
+                network.train()
+                order, losses = rng.permutation(len(index)), []
+                for start in steps:
+                    batch = index[np.sort(order[start : start + data.batch_size])]
+                    loss = _step(network, data, batch, optimizer, settings.label_smoothing, rng)
+                    losses.append(loss)
+                    schedule.step()
+                    bar.update()
+                loss = watch(network, data)
+                record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": loss}
+                history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
+                if loss < best_loss:
+                    best_loss, best_epoch = loss, epoch
+                    best = copy.deepcopy(network.state_dict())
+                elif len(data.valid) and epoch - best_epoch >= settings.patience:
+                    break
+    except KeyboardInterrupt:
+        stopped = Interrupted(history)
     if len(data.valid):
-        _restore(network, best)
+        network.load_state_dict(best)
     network.eval()
+    if stopped is not None:
+        raise stopped
     return history
 
 
@@ -121,52 +119,38 @@ def _index(data):
     return index[np.isin(index[:, 2], data.train)]
 
 
-def watch(network, data, settings):
+def watch(network, data):
     """Return the loss on the validation samples; NaN without any."""
     if not len(data.valid):
         return float("nan")
     outputs = predict_outputs(
-        network, data.batches, len(data.targets), settings.batch_size, only=data.valid
+        network, data.batches, len(data.targets), data.batch_size, only=data.valid
     )
     return float(data.loss(outputs[data.valid], data.valid))
 
 
-def _trained(network):
-    """Copy the parameters that are trained."""
-    return {n: p.detach().clone() for n, p in network.named_parameters() if p.requires_grad}
+def _step(network, data, batch, optimizer, label_smoothing, rng):
+    """Take one step on the windows ``batch`` (B, 3): batch, row, sample; returns their loss."""
 
+    def change(values, signals):
+        kind = signals.sfreq, signals.modality, signals.ch_types
+        return augment(values, *kind, data.augmentation, rng)
 
-@torch.no_grad()
-def _restore(network, trained):
-    for name, parameter in network.named_parameters():
-        if name in trained:
-            parameter.copy_(trained[name])
-
-
-def _step(network, data, batch, optimizer, schedule, settings, rng):
-    """Take one step on the windows ``batch`` (B, 3): batch, row, sample."""
     device = next(network.parameters()).device
-    change = None
-    if settings.augmentation is not None:
-        change = partial(_change, augmentation=settings.augmentation, rng=rng)
-    tokens = [part.to(device) for part in gather_tokens(data.batches, batch[:, :2], change)]
-    outputs, balance = network(tokens, return_balance=True)
-    value = data.loss(outputs, batch[:, 2], settings.label_smoothing)
+    tokens = gather_tokens(data.batches, batch[:, :2], change if data.augmentation else None)
+    routing = RoutingRecord()
+    outputs = network([part.to(device) for part in tokens], routing)
+    loss = data.loss(outputs, batch[:, 2], label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    (value + _BALANCE * balance).backward()
-    nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+    (loss + _BALANCE * routing.balance()).backward()
+    nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
     optimizer.step()
-    schedule.step()
-    return float(value.detach())
+    return float(loss.detach())
 
 
-def _change(data, signals, *, augmentation, rng):
-    return augment(data, signals.sfreq, signals.modality, signals.ch_types, augmentation, rng)
-
-
-def learning_rate_at(step, n_steps, warmup):
+def learning_rate_at(step, n_steps):
     """Return a factor of the peak rate: linear warm-up, then half a cosine down to zero."""
-    n_warmup = max(1, round(warmup * n_steps))
+    n_warmup = max(1, round(_WARMUP * n_steps))
     return warmup_cosine(step, n_steps, n_warmup, is_lowest_last=False)
 
 
@@ -174,8 +158,7 @@ def freeze(network, n_trainable_layers):
     """Freeze all but the last layers that are run, the final norm and the head."""
     if n_trainable_layers is None:
         return
-    backbone = network.backbone
-    n_run = backbone.config.n_layers if network.layer is None else network.layer
+    backbone, n_run = network.backbone, network.n_run
     backbone.requires_grad_(False)
     for part in (*backbone.layers[n_run - n_trainable_layers : n_run], backbone.norm):
         part.requires_grad_(True)
@@ -183,27 +166,22 @@ def freeze(network, n_trainable_layers):
 
 def make_optimizer(network, settings):
     """Make an AdamW whose rate falls with the distance from the head."""
-    n_layers = network.backbone.config.n_layers if network.layer is None else network.layer
     groups = {}
     for path, owner in network.named_modules():
         for name, parameter in owner.named_parameters(path, recurse=False):
             if not parameter.requires_grad or ".decoder." in name:
                 continue
-            key = (-_distance_from_head(name, n_layers), _decays(network, owner, name))
+            key = (-_distance_from_head(name, network.n_run), _decays(network, owner, name))
             groups.setdefault(key, []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": settings.learning_rate * settings.layer_decay ** (-minus_distance),
-                "weight_decay": settings.weight_decay if decays else 0.0,
-            }
-            for (minus_distance, decays), parameters in sorted(
-                groups.items(), key=lambda item: item[0]
-            )
-        ],
-        betas=(0.9, 0.95),
-    )
+    groups = [
+        {
+            "params": groups[key],
+            "lr": settings.learning_rate * settings.layer_decay ** -key[0],
+            "weight_decay": settings.weight_decay if key[1] else 0.0,
+        }
+        for key in sorted(groups)
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.95))
 
 
 def _decays(network, owner, name):
@@ -220,4 +198,4 @@ def _distance_from_head(name, n_layers):
     parts = name.split(".")
     if parts[1] == "layers":
         return max(n_layers - int(parts[2]), 1)
-    return 1 if "norm" in parts[1] else n_layers + 1
+    return 1 if parts[1] in ("norm", "read_outs") else n_layers + 1

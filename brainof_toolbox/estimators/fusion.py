@@ -6,18 +6,19 @@ n samples, d columns of a block, r dimensions of their span, K outputs, M member
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import gen_batches
 
-from .heads import inner_splits
+from .._utils.validation import check_number
+from .heads import STRENGTHS, find_span, inner_splits, refuse_others
 
-STRENGTHS = np.logspace(-2, 3, 6)  # inverse penalties; kernels have a mean diagonal of 1
 _WITHOUT_CHOICE = 1.0  # strength where the samples allow no inner splits
 _MOST_DIRECTIONS = 1000  # wider blocks are restricted to the span of as many samples
 _PRIOR = 3.0  # how many groups pull the factors of the members towards equal ones
@@ -36,11 +37,8 @@ class Part:
     def outputs(self, X):
         """Compute the share of the block in the outputs (n, K); a row of NaN has none."""
         X = np.asarray(X)
-        step = max(1, _CHUNK // len(self.mean))
-        chunks = [X[i : i + step] for i in range(0, max(len(X), 1), step)]
-        return np.concatenate(
-            [_scale(chunk, self.mean, self.rate) @ self.coef.T for chunk in chunks]
-        )
+        chunks = [X[rows] for rows in _chunks(max(len(X), 1), len(self.mean))]
+        return np.concatenate([_scale(x, self.mean, self.rate) @ self.coef.T for x in chunks])
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,36 @@ class FusedProbe:
     strength_: dict  # name of a member (a block, or "all") -> inverse penalty
     factors_: dict  # name of a member -> factor on its outputs
 
+    @classmethod
+    def of_network(cls, n_outputs, factors=(1.0,), share=1.0, probe=None):
+        """Add outputs of a network, as the block "latents", to a probe's, each times a factor."""
+        probe = probe or cls({}, np.zeros(n_outputs), {}, {}, {})
+        own = Part(np.zeros(n_outputs), np.ones(n_outputs), factors[0] * np.eye(n_outputs))
+        parts = {k: replace(part, coef=factors[1] * part.coef) for k, part in probe.parts.items()}
+        return cls(
+            parts={"latents": own, **parts},
+            intercept=factors[-1] * probe.intercept,
+            weights_={"latents": share} | {k: (1 - share) * w for k, w in probe.weights_.items()},
+            strength_=probe.strength_,
+            factors_={"latents": factors[0]}
+            | {k: factors[1] * factor for k, factor in probe.factors_.items()},
+        )
+
     def decision(self, blocks):
         """Compute the outputs (n, K): logits of the classes, or the target."""
         check_blocks(blocks, {name: len(part.mean) for name, part in self.parts.items()})
         return self.intercept + sum(part.outputs(blocks[k]) for k, part in self.parts.items())
 
-    def means(self, blocks=None):
-        """Collect the mean (d,) of each block in training."""
+    @property
+    def means(self):
+        """Mean (d,) of each block in training."""
         return {name: part.mean for name, part in self.parts.items()}
+
+    def latent_layers(self):
+        """Return means, factors and the linear layer of a probe on latents alone."""
+        refuse_others(self.parts)
+        part = self.parts["latents"]
+        return part.mean, part.rate, [(part.coef, self.intercept)]
 
     def arrays(self):
         """Collect the arrays that predictions need, by name."""
@@ -73,6 +93,24 @@ class FusedProbe:
         """Collect what was chosen, in types that JSON has."""
         return {name: getattr(self, name) for name in ("weights_", "strength_", "factors_")}
 
+    @staticmethod
+    def shapes(widths, n_outputs):
+        """List the shapes of :meth:`arrays` for the widths of blocks, by name."""
+        shapes = {"intercept": (n_outputs,)}
+        for name, n in widths.items():
+            shapes |= {f"mean.{name}": (n,), f"rate.{name}": (n,), f"coef.{name}": (n_outputs, n)}
+        return shapes
+
+    @staticmethod
+    def check_choices(choices, widths):
+        """Refuse other :meth:`choices` than those of a probe of these blocks."""
+        for values in choices.values():
+            for name, value in values.items():
+                check_number(name, value, low=0)
+        kinds = {"weights_", "strength_", "factors_"}
+        if set(choices) != kinds or set(choices["weights_"]) != set(widths):
+            raise ValueError("its probe is not one of these blocks")
+
     @classmethod
     def restore(cls, arrays, choices):
         """Build a probe from its :meth:`arrays` and :meth:`choices`."""
@@ -81,53 +119,27 @@ class FusedProbe:
         return cls(parts, arrays["intercept"], **choices)
 
 
-class FusedClassifier(FusedProbe):
-    """Fused probe of class indices."""
-
-    def predict_proba(self, blocks):
-        """Compute probabilities (n, K)."""
-        return softmax(self.decision(blocks), axis=1)
-
-    def predict(self, blocks):
-        """Predict class indices (n,)."""
-        return self.decision(blocks).argmax(axis=1)
-
-
-class FusedRegressor(FusedProbe):
-    """Fused probe of one target."""
-
-    def predict(self, blocks):
-        """Predict targets (n,)."""
-        return self.decision(blocks)[:, 0]
-
-
-def fit_fused_classifier(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
-    """Fit a probe of class indices ``y`` (n,) to blocks, a dict of arrays (n, d)."""
-    # Members: a logistic regression on each block, and one on all blocks side by side but the
-    # optional ones. Their logits are added, each times a factor of at least 0. Strengths and
-    # factors minimise the log loss in inner folds that leave out whole groups, and a penalty pulls
-    # the factors towards equal ones, those of optional blocks towards 0. Without inner folds,
-    # strengths are 1 and factors those of the penalty.
-    n_samples = check_blocks(blocks)
-    y, weight = np.asarray(y), _check_weight(weight, n_samples)
-    if y.shape != (n_samples,) or y.dtype.kind not in "iu":
-        raise ValueError(f"y must hold {n_samples} class indices, got shape {y.shape}, {y.dtype}.")
-    if len(np.unique(y)) < 2 or not np.array_equal(np.unique(y), np.arange(y.max() + 1)):
-        raise ValueError(f"y must hold every class index from 0 on, got {np.unique(y)[:10]}.")
-    splits = inner_splits(y, groups, is_classification=True)
-    family = LogisticFamily(y, weight)
-    return _fit(FusedClassifier, family, blocks, groups, splits, optional, random_state)
-
-
-def fit_fused_regressor(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
-    """Fit a probe of targets ``y`` (n,): the same with ridge regressions and squared errors."""
-    n_samples = check_blocks(blocks)
-    y, weight = np.asarray(y, dtype=np.float64), _check_weight(weight, n_samples)
-    if y.shape != (n_samples,) or not np.isfinite(y).all():
-        raise ValueError(f"y must hold {n_samples} finite targets, got shape {y.shape}.")
-    splits = inner_splits(y, groups, is_classification=False)
-    family = SquaresFamily(y, weight)
-    return _fit(FusedRegressor, family, blocks, groups, splits, optional, random_state)
+def fit_fused(blocks, y, groups=None, weight=None, *, optional=(), random_state=0):
+    """Fit a probe of class indices or of floating-point targets (n,) to blocks, by name (n, d)."""
+    # Members: a logistic (or ridge) regression on each block, and one on all blocks side by side
+    # but the optional ones. Their outputs are added, each times a factor of at least 0. Strengths
+    # and factors minimise the log loss (squared error) in inner folds that leave out whole groups,
+    # and a penalty pulls the factors towards equal ones, those of optional blocks towards 0.
+    # Without inner folds, strengths are 1 and factors those of the penalty.
+    n_samples, y = check_blocks(blocks), np.asarray(y)
+    weight = np.ones(n_samples) if weight is None else np.asarray(weight, dtype=np.float64)
+    if weight.shape != (n_samples,) or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
+        raise ValueError(f"weight must hold {n_samples} numbers of at least 0, not all 0.")
+    if y.shape != (n_samples,) or y.dtype.kind not in "iuf" or not np.isfinite(y).all():
+        raise ValueError(
+            f"y must hold {n_samples} class indices or finite targets, got shape {y.shape}, "
+            f"{y.dtype}."
+        )
+    is_classification, found = y.dtype.kind != "f", np.unique(y)
+    if is_classification and (len(found) < 2 or not np.array_equal(found, np.arange(len(found)))):
+        raise ValueError(f"y must hold every class index from 0 on, got {found[:10]}.")
+    splits = inner_splits(y, groups, is_classification=is_classification)
+    return _fit(make_family(y, weight), blocks, groups, splits, optional, random_state)
 
 
 def check_blocks(blocks, columns=None):
@@ -159,18 +171,11 @@ def check_blocks(blocks, columns=None):
     return n_samples
 
 
-def _check_weight(weight, n_samples):
-    weight = np.ones(n_samples) if weight is None else np.asarray(weight, dtype=np.float64)
-    if weight.shape != (n_samples,) or not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-        raise ValueError(f"weight must hold {n_samples} numbers of at least 0, not all 0.")
-    return weight
-
-
-def _fit(kind, family, blocks, groups, splits, optional, random_state):
+def _fit(family, blocks, groups, splits, optional, random_state):
     """Fit every member, choose their factors, and add up what they do to each block."""
     rng = np.random.default_rng(random_state)
-    reduced = {name: _Block(np.asarray(X), family.weight, rng) for name, X in blocks.items()}
-    members = {name: block.rows for name, block in reduced.items()}
+    reduced = {k: _reduce_block(np.asarray(X), family.weight, rng) for k, X in blocks.items()}
+    members = {name: rows for name, (*_, rows) in reduced.items()}
     joint = [name for name in reduced if name not in optional]
     if len(joint) > 1:
         beside = np.concatenate([members[k] for k in joint], axis=1) / np.sqrt(len(joint))
@@ -188,14 +193,16 @@ def _fit(kind, family, blocks, groups, splits, optional, random_state):
             coefs[name] = factor * coef
             intercept += factor * offset
     if len(joint) > 1:
-        edges = np.cumsum([reduced[name].rows.shape[1] for name in joint])[:-1]
+        edges = np.cumsum([members[name].shape[1] for name in joint])[:-1]
         shared = np.split(_expand(span, coefs.pop(_ALL)) / np.sqrt(len(joint)), edges, axis=1)
         for name, more in zip(joint, shared, strict=True):
             coefs[name] = coefs[name] + more
-    pairs = [(block, coefs[name]) for name, block in reduced.items()]
-    shares = _shares(pairs, family.weight)
-    return kind(
-        parts={k: block.part(family.unit * c) for k, (block, c) in zip(reduced, pairs)},
+    shares = _shares([(members[name], coefs[name]) for name in reduced], family.weight)
+    return FusedProbe(
+        parts={
+            name: Part(mean, rate, _expand(span, family.unit * coefs[name]))
+            for name, (mean, rate, span, _) in reduced.items()
+        },
         intercept=family.origin + family.unit * intercept,
         weights_=dict(zip(reduced, shares, strict=True)),
         strength_={k: float(strength) for k, (strength, _) in zip(members, chosen)},
@@ -205,32 +212,16 @@ def _fit(kind, family, blocks, groups, splits, optional, random_state):
 
 def _shares(pairs, weight):
     """Root mean squares of what blocks add to the outputs, divided by their sum."""
-    spread = [float(np.sqrt(weight @ np.square(block.rows @ c.T)).sum()) for block, c in pairs]
+    spread = [float(np.sqrt(weight @ np.square(rows @ c.T)).sum()) for rows, c in pairs]
     total = sum(spread)
     return [part / total if total else 1 / len(pairs) for part in spread]
 
 
-class _Block:
-    """A standardised block in at most as many directions as there are samples."""
-
-    def __init__(self, X, weight, rng):
-        self.mean, self.rate = _standardise(X, weight)
-        self.live = np.flatnonzero(self.rate)
-        if not len(self.live):
-            self.live = np.arange(1)  # a column of zeros
-        mean, n_live = self.mean[self.live], len(self.live)
-        rate = self.rate[self.live]
-
-        def take(index):
-            return _scale(X[index][:, self.live], mean, rate)
-
-        self.span, self.rows = _reduce(take, len(X), n_live, rng)
-
-    def part(self, coef):
-        """Return the map of original columns from that of directions (K, r)."""
-        full = np.zeros((len(coef), len(self.mean)))
-        full[:, self.live] = _expand(self.span, coef)
-        return Part(self.mean, self.rate, full)
+def _reduce_block(X, weight, rng):
+    """Standardise a block; returns means, rates, the span and rows in it, of the power 1."""
+    mean, rate = _standardise(X, weight)
+    span, rows = _reduce(lambda index: _scale(X[index], mean, rate), *X.shape, rng)
+    return mean, rate, span, rows
 
 
 def _standardise(X, weight):
@@ -240,14 +231,18 @@ def _standardise(X, weight):
     if not there.any():
         return mean, scale
     weight = weight[there] / weight[there].sum()
-    step = max(1, _CHUNK // len(X))
-    for i in range(0, X.shape[1], step):
-        some = X[there, i : i + step].astype(np.float64)
-        mean[i : i + step] = weight @ some
-        scale[i : i + step] = np.sqrt(weight @ np.square(some - mean[i : i + step]))
+    for columns in _chunks(X.shape[1], len(X)):
+        some = X[there, columns].astype(np.float64)
+        mean[columns] = weight @ some
+        scale[columns] = np.sqrt(weight @ np.square(some - mean[columns]))
     # A column that varies by rounding alone would become noise of unit size.
     live = scale > np.maximum(1e-6 * np.abs(mean), 1e-9 * scale.max())
     return mean, np.where(live, 1.0, 0.0) / np.where(live, scale * np.sqrt(live.sum()), 1.0)
+
+
+def _chunks(n, width):
+    """Slice ``n`` rows so that ``_CHUNK`` numbers are in double precision at once."""
+    return gen_batches(n, max(1, _CHUNK // width))
 
 
 def _scale(X, mean, rate):
@@ -260,19 +255,14 @@ def _reduce(take, n, d, rng):
     """Give rows (n, d), made by ``take(index)``, in the span of all or of some of them."""
     # A ridge penalty does not see rotations, so that nothing changes where all rows span.
     if d <= min(n, _MOST_DIRECTIONS):
-        return None, take(np.arange(n))
+        return None, take(slice(None))
     is_small = n <= _MOST_DIRECTIONS
-    some = take(np.arange(n) if is_small else np.sort(rng.choice(n, _MOST_DIRECTIONS, False)))
-    power, vectors = eigh(some @ some.T, driver="evd")
-    kept = power > 1e-10 * power[-1]
-    kept[-1] = True  # one direction stays where all samples are equal
-    length = np.sqrt(np.maximum(power[kept], np.finfo(float).tiny))
-    span = some, vectors[:, kept] / length
+    some = take(slice(None) if is_small else np.sort(rng.choice(n, _MOST_DIRECTIONS, False)))
+    vectors, length = find_span(some)
+    span = some, vectors / length
     if is_small:
-        return span, vectors[:, kept] * length
-    step = max(1, _CHUNK // d)
-    parts = [np.arange(i, min(i + step, n)) for i in range(0, n, step)]
-    return span, np.concatenate([(take(i) @ some.T) @ span[1] for i in parts])
+        return span, vectors * length
+    return span, np.concatenate([(take(rows) @ some.T) @ span[1] for rows in _chunks(n, d)])
 
 
 def _expand(span, coef):
@@ -321,6 +311,11 @@ def choose_factors(family, outputs, groups, centre):
 
     bounds = [(0, None)] * n_members
     return minimize(objective, centre, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+
+def make_family(y, weight):
+    """Return the models of class indices or of targets (n,), for weights (n,)."""
+    return (SquaresFamily if y.dtype.kind == "f" else LogisticFamily)(y, weight)
 
 
 class LogisticFamily:
@@ -379,28 +374,3 @@ class SquaresFamily:
         error = outputs - self.y[index, None]
         weight = self.weight[index, None]
         return 0.5 * (weight * error**2).sum(), weight * error
-
-
-def center_by_group(blocks, groups, centre=None):
-    """Move the mean of each group towards a common centre; return the blocks and the centre."""
-    # A group of n samples goes n / (n + 1) of the way: the mean of few is uncertain, and a single
-    # sample must not become the centre. The centre, a dict of arrays (d,), is the mean of the
-    # means of the groups; for new groups it is given. Rows of NaN stay; a block that no sample has
-    # has no centre, and stays missing in new groups.
-    check_blocks(blocks, None if centre is None else {k: len(c) for k, c in centre.items()})
-    codes = np.unique(groups, return_inverse=True)[1]
-    members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
-    moved, common = {}, {}
-    for name, X in blocks.items():
-        X = np.array(X)
-        there = [rows[~np.isnan(X[rows, 0])] for rows in members]
-        there = [rows for rows in there if len(rows)]
-        means = [X[rows].mean(axis=0, dtype=np.float64) for rows in there]
-        if centre is None:
-            common[name] = np.mean(means, axis=0) if means else np.full(X.shape[1], np.nan)
-        else:
-            common[name] = centre[name]
-        for rows, mean in zip(there, means, strict=True):
-            X[rows] -= (len(rows) / (len(rows) + 1) * (mean - common[name])).astype(X.dtype)
-        moved[name] = X
-    return moved, common

@@ -17,19 +17,18 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 #: Parts of module names behind each choice of ``target_modules``.
+_ATTENTION = ("layers.{}.attention.qkv", "layers.{}.attention.out")
 TARGETS = {
-    "attention": ("layers.{}.attention.qkv", "layers.{}.attention.out"),
+    "attention": _ATTENTION,
     "attention+experts": (
-        "layers.{}.attention.qkv",
-        "layers.{}.attention.out",
+        *_ATTENTION,
         "layers.{}.feed_forward.experts.shared.gate_up",
         "layers.{}.feed_forward.experts.shared.down",
         "layers.{}.feed_forward.experts.gate_up",  # without routing the experts are one
         "layers.{}.feed_forward.experts.down",
     ),
     "attention+resampler": (
-        "layers.{}.attention.qkv",
-        "layers.{}.attention.out",
+        *_ATTENTION,
         *(f"encoder.blocks.{{}}.attention.{part}" for part in ("query", "key", "value", "out")),
     ),
 }
@@ -67,7 +66,7 @@ def find_targets(backbone, targets, n_layers=None):
 
 
 def attach(backbone, targets, rank, alpha, generator, *, n_layers=None):
-    """Freeze a network and add trainable updates to its matrices."""
+    """Freeze a network and add trainable updates to its matrices; returns these matrices."""
     modules = find_targets(backbone, targets, n_layers)
     if not modules:
         raise ValueError(
@@ -75,9 +74,11 @@ def attach(backbone, targets, rank, alpha, generator, *, n_layers=None):
             f"layer, or choose 'attention+resampler'."
         )
     backbone.requires_grad_(False)
+    matrices = {name: m.weight.detach().cpu().clone() for name, m in modules.items()}
     for module in modules.values():
         update = LowRank(module.weight, rank, alpha, generator)
         parametrize.register_parametrization(module, "weight", update)
+    return matrices
 
 
 @torch.no_grad()

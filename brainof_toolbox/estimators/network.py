@@ -12,32 +12,37 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..encoder.tokens import average_over_windows, pool, window_tokens
+from ..encoder.tokens import average_over_windows, window_tokens
 from ..models import TokenBatch
 from ..signals import MODALITIES
-from .heads import latent_layers
 
 
 class Network(nn.Module):
     """Backbone, pooling, fixed standardisation of the features, head."""
 
-    def __init__(self, backbone, pooling, mean, scale, head, layer=None):
+    def __init__(self, backbone, pooling, mean, rate, head, layer=None):
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.layer = layer
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("inv_std", torch.as_tensor(1.0 / scale, dtype=torch.float32))
+        self.register_buffer("inv_std", torch.as_tensor(rate, dtype=torch.float32))
         self.weights = nn.ParameterList(_parameter(weight) for weight, _ in head)
         self.biases = nn.ParameterList(_parameter(bias) for _, bias in head)
 
-    def forward(self, tokens, return_balance=False):
+    @property
+    def n_run(self):
+        """Number of layers of the backbone that are run."""
+        return self.backbone.config.n_layers if self.layer is None else self.layer
+
+    def forward(self, tokens, routing=None):
         """Return outputs (B, O) of token batches, one per modality in reading order."""
-        latents, balance = self.backbone(tokens, return_balance=True, layer=self.layer)
-        x = (pool(latents, self.pooling) - self.mean) * self.inv_std  # (B, F)
+        latents = self.backbone(tokens, routing=routing, layer=self.layer)
+        rows = self.pooling.rows(self.backbone, latents, tokens)
+        x = (rows - self.mean) * self.inv_std  # (B, F)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases)):
             x = F.linear(x.relu() if number else x, weight, bias)  # (B, O) at last
-        return (x, balance) if return_balance else x
+        return x
 
 
 def _parameter(values):
@@ -48,9 +53,9 @@ def make_network(encoder, head):
     """Put the head of a probe on a copy of the encoder's network."""
     # Training from the probe's solution does not first distort the features to fit a random head
     # :footcite:p:`kumar2022finetuning`.
-    mean, scale, layers = latent_layers(head)
+    mean, rate, layers = head.latent_layers()
     backbone = copy.deepcopy(encoder.token_network)
-    return Network(backbone, encoder.pooling, mean, scale, layers, encoder.layer)
+    return Network(backbone, encoder.pooler, mean, rate, layers, encoder.layer)
 
 
 def gather_tokens(batches, index, change=None):

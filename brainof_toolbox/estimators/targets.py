@@ -98,33 +98,37 @@ def check_targets(y, n_samples, name="This estimator"):
         raise ValueError(
             f"{name} requires y to be passed, but the target y is None; X has {n_samples} samples."
         )
-    y = column_or_1d(y, warn=True)
-    if len(y) != n_samples:
-        raise ValueError(f"y has {len(y)} entries but X has {n_samples} samples.")
-    if y.dtype.kind in "fc" or y.dtype == object:
-        missing = pd.isna(y)
-        if missing.any():
-            raise ValueError(
-                f"Input y contains NaN in {int(missing.sum())} of {n_samples} entries, the "
-                f"first at index {int(np.flatnonzero(missing)[0])}. Drop these samples."
-            )
+    y = _as_column("y", y, n_samples)
+    missing = pd.isna(y)
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN in {missing.sum()} of {n_samples} entries, the first at index "
+            f"{missing.argmax()}. Drop these samples."
+        )
     if y.dtype.kind in "fc":
         assert_all_finite(y, input_name="y")
     return y
+
+
+def _as_column(name, values, n_samples):
+    """Return one value per sample, as an array (n_samples,)."""
+    values = column_or_1d(values, warn=name == "y")
+    if len(values) != n_samples:
+        raise ValueError(f"{name} has {len(values)} entries but X has {n_samples} samples.")
+    return values
 
 
 def check_groups(groups, n_samples):
     """Return groups of any kind as integers (n_samples,); refuse missing ones."""
     if groups is None:
         return None
-    groups = column_or_1d(groups)
-    if len(groups) != n_samples:
-        raise ValueError(f"groups has {len(groups)} entries but X has {n_samples} samples.")
-    codes = pd.factorize(groups)[0]  # missing ones become -1
-    if (codes < 0).any():
+    groups = _as_column("groups", groups, n_samples)
+    codes = pd.factorize(groups)[0]
+    missing = codes < 0
+    if missing.any():
         raise ValueError(
-            f"groups is missing (None or NaN) for {int((codes < 0).sum())} of {n_samples} "
-            f"samples, the first at index {int(codes.argmin())}. Name a group for each."
+            f"groups is missing (None or NaN) for {missing.sum()} of {n_samples} samples, the "
+            f"first at index {missing.argmax()}. Name a group for each."
         )
     return codes
 
@@ -133,9 +137,7 @@ def check_weight(sample_weight, n_samples):
     """Return weights (n_samples,); ones where there are none."""
     if sample_weight is None:
         return np.ones(n_samples)
-    weight = column_or_1d(np.asarray(sample_weight, dtype=np.float64))
-    if len(weight) != n_samples:
-        raise ValueError(f"sample_weight has {len(weight)} entries but X has {n_samples} samples.")
+    weight = _as_column("sample_weight", np.asarray(sample_weight, dtype=np.float64), n_samples)
     is_bad = ~np.isfinite(weight) | (weight < 0)
     if is_bad.any() or not weight.any():
         what = f"{weight[is_bad][0]} at index {is_bad.argmax()}" if is_bad.any() else "zeros"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,20 +11,23 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
+from .._utils.logging import MANY_SECONDS, describe_seconds, inform
 from .._utils.subjects import hash_subject
 from .._utils.validation import check_number, check_option
 from ..encoder import Encoder
 from ..models.isolate import isolate_torch
 from . import lora
-from .alignment import Alignment, subjects_of
+from .alignment import center_by_group, subjects_of
 from .augment import Augmentation
-from .decoders import JoinedHead, NetworkDecoder, join_blocks
-from .finetune import Settings, TrainingData, fit_network, make_optimizer
-from .fuse_network import fuse_network
-from .fusion import fit_fused_classifier, fit_fused_regressor
-from .heads import fit_classification_head, fit_regression_head, inner_splits
-from .network import make_network
+from .decoders import Decoder
+from .finetune import Interrupted, TrainingData, fit_network, make_optimizer
+from .fusion import FusedProbe, choose_factors, fit_fused, make_family
+from .heads import LayeredHead, inner_splits
+from .network import make_network, predict_outputs
 from .precomputed import PrecomputedFeatures
+
+#: Factors of latents in a fused probe without evidence, by pooling; explicit blocks have 1.
+PRIOR_FACTORS = {"compact": 1, "flatten": 0, "mean": 0, "mean+std": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,28 +44,16 @@ class LabelledSamples:
 
     def fit_head(self, blocks, head, rows=slice(None)):
         """Fit a head to some of the samples, given the blocks of features of all."""
-        if head == "linear":
-            return self.fit_probe(blocks, rows)
-        fit = fit_classification_head if self.is_classification else fit_regression_head
-        groups = None if self.groups is None else self.groups[rows]
-        features, targets = join_blocks(blocks)[rows], self.targets[rows]
-        weight = self.weight[rows]
-        seed = self.seed
-        return JoinedHead(
-            fit(features, targets, groups, kind=head, weight=weight, random_state=seed)
-        )
-
-    def fit_probe(self, blocks, rows=slice(None)):
-        """Fit a fused probe to some of the samples."""
-        fit = fit_fused_classifier if self.is_classification else fit_fused_regressor
         some = {name: block[rows] for name, block in blocks.items()}
         groups = None if self.groups is None else self.groups[rows]
-        weight = self.weight[rows]
-        options = {"optional": ("latents",), "random_state": self.seed}
-        return fit(some, self.targets[rows], groups, weight, **options)
+        parts = some, self.targets[rows], groups, self.weight[rows]
+        if head == "mlp":
+            return LayeredHead.fit(*parts, random_state=self.seed)
+        is_optional = "latents" in blocks and not PRIOR_FACTORS[self.encoder.pooler.name]
+        return fit_fused(*parts, optional=("latents",) * is_optional, random_state=self.seed)
 
     def align_blocks(self, blocks):
-        """Re-centre blocks on each subject, if wanted; returns them and the alignment."""
+        """Re-centre blocks on each subject, if wanted; returns them and their centre."""
         if self.align is None:
             return blocks, None
         subjects = subjects_of(self.samples) if self.groups is None else self.groups
@@ -70,8 +62,7 @@ class LabelledSamples:
                 "align='subject' needs the subject of each sample: pass groups= to fit, or "
                 "samples that name their subjects."
             )
-        moved, alignment = Alignment.fit(blocks, subjects)
-        return moved, alignment
+        return center_by_group(blocks, subjects)
 
     @property
     def is_classification(self):
@@ -79,8 +70,21 @@ class LabelledSamples:
         return self.targets.dtype.kind == "i"
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Training(BaseEstimator):
     """Training of the network from the probe's solution on; not for direct use."""
+
+    head: str = "linear"
+    max_epochs: int = 10
+    patience: int = 4
+    learning_rate: float = 1e-4
+    layer_decay: float = 0.9
+    weight_decay: float = 0.05
+    augmentation: Augmentation | str | None = "default"
+    label_smoothing: float = 0.1
+    validation_fraction: float = 0.2
+    refit: bool = True
+    warm_start: bool = False
 
     trains_network = True
     has_updates = False
@@ -107,94 +111,114 @@ class Training(BaseEstimator):
         if encoder.backbone.embeds != "tokens":
             raise ValueError("Released weights are used frozen: they need adaptation='probe'.")
 
-    def _settings(self, data):
-        return Settings(
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            layer_decay=self.layer_decay,
-            weight_decay=self.weight_decay,
-            batch_size=data.encoder.batch_size,
-            seed=data.seed,
-            augmentation=Augmentation() if self.augmentation == "default" else self.augmentation,
-            label_smoothing=self.label_smoothing,
-            verbose=data.encoder.verbose,
-        )
-
     @isolate_torch()
     def _adapt(self, data, earlier=None):
-        """Train from the probe, or from an earlier NetworkDecoder; returns a NetworkDecoder."""
-        batches, settings = _read(data), self._settings(data)
-        everything = np.arange(len(data.targets))
+        """Train from the probe, or from an earlier Decoder; returns a Decoder."""
+        batches, everything = _read(data), np.arange(len(data.targets))
         train, valid = self._split(data)
-        latents, blocks = self._embed(data.encoder, batches, data.samples, earlier)
-
-        def start(samples):
-            # The head is fitted to training samples alone, so that watched ones stay unseen.
-            return self._start(data, latents, samples, earlier)
-
-        network, matrices = start(train)
-        targets, weight = _as_tensor(data.targets), _as_tensor(data.weight)
-        training = TrainingData(batches, targets, weight, train, valid)
-        history = pd.DataFrame(fit_network(network, training, settings))
-        fusion = fuse_network(data, network, batches, blocks, train, valid)
-        if self.refit and len(valid):
+        started = time.perf_counter()
+        latents, blocks = self._embed(data, batches, earlier)
+        if earlier is None:
+            self._announce(time.perf_counter() - started, data, len(train), len(valid))
+        # The head is fitted to training samples alone, so that watched ones stay unseen.
+        network, matrices = self._start(data, latents, train, earlier)
+        training = self._training_data(data, batches, train, valid)
+        stopped = None
+        try:
+            history = fit_network(network, training, self)
+        except Interrupted as error:
+            stopped, history = error, error.history
+        history = pd.DataFrame(history)
+        fields = {"history": history, **_fuse(data, network, batches, blocks, train, valid)}
+        if self.refit and len(valid) and stopped is None:
             # As many epochs as were best, now with the watched samples.
-            best = int(history["valid_loss"].idxmin())
-            network, matrices = start(everything)
-            if best:
-                training = TrainingData(batches, targets, weight, everything)
-                fit_network(network, training, replace(settings, stop_after=best))
-        decoder = self._finish(
-            data.encoder, network, matrices, _subjects(batches, earlier), history
-        )
-        if "probe" not in fusion:
-            fusion["encoder"] = decoder.encoder.only_latents()
-        return replace(decoder, **fusion)
+            first = network, matrices
+            network, matrices = self._start(data, latents, everything, earlier)
+            if best := int(history["valid_loss"].idxmin()):
+                training = self._training_data(data, batches, everything)
+                try:
+                    fit_network(network, training, self, n_epochs=best)
+                except Interrupted as error:
+                    stopped, (network, matrices) = error, first
+        encoder = data.encoder if blocks else data.encoder.only_latents()
+        decoder = self._finish(encoder, network, matrices, _subjects(batches, earlier), **fields)
+        if stopped is not None:
+            stopped.decoder = decoder
+            raise stopped
+        return decoder
+
+    def _announce(self, seconds, data, n_train, n_valid):
+        """State the expected time, from the seconds that embedding all samples took."""
+        n_passes = 3 * n_train + n_valid  # a step takes about three passes
+        again = ""
+        if self.refit and n_valid:
+            n_passes += 3 * (n_train + n_valid)
+            again = ", then as many as were best again, with the samples of validation"
+        expected = seconds * self.max_epochs * n_passes / (n_train + n_valid)
+        if expected > MANY_SECONDS or data.encoder.verbose:
+            inform(
+                f"Fine-tuning on {n_train} samples, max_epochs={self.max_epochs}{again}: at most "
+                f"about {describe_seconds(expected)} on {data.encoder.device}.",
+                data.encoder.verbose,
+            )
 
     @isolate_torch()
     def _adapt_once(self, data, earlier=None):
         """Make one pass at a constant rate, with the optimiser's state of the earlier pass."""
-        batches = _read(data)
-        settings = replace(self._settings(data), max_epochs=1, is_constant=True)
-        everything = np.arange(len(data.targets))
-        encoder = data.encoder.only_latents()
-        data = replace(data, encoder=encoder, align=None)
-        latents, _ = self._embed(encoder, batches, data.samples, earlier)
+        batches, everything = _read(data), np.arange(len(data.targets))
+        data = replace(data, encoder=data.encoder.only_latents(), align=None)
+        latents, _ = self._embed(data, batches, earlier)
         network, matrices = self._start(data, latents, everything, earlier)
-        optimizer, rows = make_optimizer(network, settings), []
+        optimizer, rows = make_optimizer(network, self), []
+        training = self._training_data(data, batches, everything)
         if earlier:
             rows = [] if earlier.history is None else earlier.history.to_dict("records")
-        if earlier and earlier.optimizer_state is not None:
-            optimizer.load_state_dict(earlier.optimizer_state)
-            settings = replace(settings, seed=settings.seed + len(rows))
-        targets, weight = _as_tensor(data.targets), _as_tensor(data.weight)
-        training = TrainingData(batches, targets, weight, everything)
-        _, done = fit_network(network, training, settings, optimizer)
+            if earlier.optimizer_state is not None:
+                optimizer.load_state_dict(earlier.optimizer_state)
+                training.seed += len(rows)
+        _, done = fit_network(network, training, self, optimizer, n_epochs=1)
         history = pd.DataFrame([*rows, {**done, "epoch": len(rows) + 1}])
-        subjects, state = _subjects(batches, earlier), optimizer.state_dict()
-        return self._finish(data.encoder, network, matrices, subjects, history, state)
+        fields = {"head": FusedProbe.of_network(len(network.biases[-1]))}
+        fields |= {"history": history, "optimizer_state": optimizer.state_dict()}
+        subjects = _subjects(batches, earlier)
+        return self._finish(data.encoder, network, matrices, subjects, **fields)
+
+    def _training_data(self, data, batches, train, *valid):
+        """Describe what a network is trained on."""
+        encoder = data.encoder
+        is_default = self.augmentation == "default"
+        return TrainingData(
+            batches,
+            torch.as_tensor(data.targets, dtype=None if data.is_classification else torch.float32),
+            torch.as_tensor(data.weight, dtype=torch.float32),
+            train,
+            *valid,
+            batch_size=encoder.batch_size,
+            seed=data.seed,
+            augmentation=Augmentation() if is_default else self.augmentation,
+            verbose=encoder.verbose,
+        )
 
     @staticmethod
-    def _embed(encoder, batches, samples, earlier):
+    def _embed(data, batches, earlier):
         """Return the latents, which only a first training starts from, and explicit blocks."""
-        if not earlier:
-            blocks = encoder.embed_windows(batches, samples)
-            return {"latents": blocks.pop("latents")}, blocks
-        if not encoder.explicit.features:
+        encoder = data.encoder.without_latents() if earlier else data.encoder
+        if not encoder.features:
             return None, {}
-        return None, encoder.without_latents().embed_windows(batches, samples)
+        blocks = encoder.embed_windows(batches, data.samples)
+        if not earlier and "latents" not in blocks:
+            raise ValueError(
+                "The samples are maps of one volume, which train no network: use "
+                "adaptation='probe'."
+            )
+        return {"latents": blocks.pop("latents", None)}, blocks
 
     def _start(self, data, latents, samples, earlier):
         """Return the network before training, and the matrices that LoRA updates."""
-        if earlier:
-            return self._resume(data, earlier)
-        head = data.fit_head(latents, self.head, samples)
-        network = make_network(data.encoder, head)
-        return network, self._prepare(network, data.encoder, data.seed)
-
-    def _resume(self, data, earlier):
-        """Copy a trained network, with its updates separate from their matrices again."""
+        if earlier is None:
+            network = make_network(data.encoder, data.fit_head(latents, self.head, samples))
+            return network, self._prepare(network, data.encoder, data.seed)
+        # A trained network has its updates separate from their matrices again.
         network = copy.deepcopy(earlier.network)
         modules = dict(network.backbone.named_modules())
         with torch.no_grad():
@@ -202,26 +226,18 @@ class Training(BaseEstimator):
                 modules[name].weight.copy_(matrix)
         return network, self._prepare(network, data.encoder, data.seed, earlier.updates)
 
-    def _finish(self, encoder, network, matrices, subjects, history=None, optimizer_state=None):
-        """Merge what was trained, and return a NetworkDecoder."""
-        updates = lora.merge(network.backbone) if matrices else None
-        network.requires_grad_(True)
-        base, backbone = encoder.backbone.weights, network.eval().backbone
-        return NetworkDecoder(
-            encoder.with_network(backbone, subjects),
-            network,
-            history,
-            updates,
-            matrices,
-            base,
-            optimizer_state,
-        )
+    def _finish(self, encoder, network, matrices, subjects, **fields):
+        """Merge what was trained, and return a Decoder."""
+        updates = lora.merge(network.backbone) or None
+        fields = {"updates": updates, "base_weights": encoder.backbone.weights, **fields}
+        encoder = encoder.with_network(network.requires_grad_(True).eval().backbone, subjects)
+        return Decoder(encoder, network=network, matrices=matrices, **fields)
 
     def _check_resumable(self, decoder, encoder, n_outputs):
-        """Return a fitted NetworkDecoder, if training can continue from it."""
+        """Refuse a fitted Decoder that training cannot continue from."""
         network = decoder.network
-        found = (network.pooling, network.layer, len(network.biases[-1]))
-        wanted = (encoder.pooling, encoder.layer, n_outputs)
+        found = (network.pooling.label, network.layer, len(network.biases[-1]))
+        wanted = (encoder.pooler.label, encoder.layer, n_outputs)
         if found != wanted:
             raise ValueError(
                 f"The fitted network has (pooling, layer, outputs) {found}, now {wanted} are "
@@ -231,7 +247,6 @@ class Training(BaseEstimator):
             raise ValueError(
                 "The earlier fit had another adaptation: fit anew with warm_start=False."
             )
-        return decoder
 
     def _split(self, data):
         """Return training and validation samples."""
@@ -241,7 +256,7 @@ class Training(BaseEstimator):
         splits = inner_splits(
             data.targets,
             data.groups,
-            is_classification=data.targets.dtype.kind == "i",
+            is_classification=data.is_classification,
             n_folds=max(2, round(1 / self.validation_fraction)),
             random_state=data.seed,
         )
@@ -265,7 +280,25 @@ def _subjects(batches, earlier):
     return {*map(hash_subject, named), *(earlier.encoder.subjects if earlier else ())}
 
 
-def _as_tensor(values):
-    """Return whole numbers as they are, others in single precision."""
-    tensor = torch.as_tensor(np.asarray(values))
-    return tensor.float() if tensor.is_floating_point() else tensor.long()
+def _fuse(data, network, batches, blocks, train, valid):
+    """Choose the factors of a network and of a probe on explicit blocks; return fields."""
+    # Both members were fitted to ``train``; factors are chosen on ``valid``, as early stopping is.
+    outputs = predict_outputs(network, batches, len(data.targets), data.encoder.batch_size)
+    moved, centre = data.align_blocks({"latents": outputs.numpy(), **blocks})
+    outputs = moved.pop("latents").astype(np.float64)
+    if not moved:
+        return {"centre": centre, "head": FusedProbe.of_network(outputs.shape[1])}
+    factors = np.full(2, 0.5)
+    if len(valid):
+        family = make_family(data.targets, data.weight)
+        members = np.full((2, *outputs.shape), np.nan)
+        probe = data.fit_head(moved, "linear", train)
+        members[:, valid] = outputs[valid], probe.decision(moved)[valid]
+        groups = None if data.groups is None else data.groups[valid]
+        factors = choose_factors(family, (members - family.origin) / family.unit, groups, factors)
+    probe, factors = data.fit_head(moved, "linear"), [float(factor) for factor in factors]
+    own, explicit = (rows.std(axis=0).sum() for rows in (outputs, probe.decision(moved)))
+    total = factors[0] * own + factors[1] * explicit
+    share = float(factors[0] * own / total) if total else 0.5
+    head = FusedProbe.of_network(outputs.shape[1], factors, share, probe)
+    return {"centre": centre, "head": head}

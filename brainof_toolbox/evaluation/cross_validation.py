@@ -7,14 +7,16 @@ import itertools
 import pandas as pd
 from sklearn.base import is_regressor
 
-from .._utils.logging import warn_once
-from .results import Comparison, points
+from .._utils.logging import group_warnings
+from .docs import fill_evaluation_doc
+from .results import Comparison, points, unit_of
 from .statistics import sign_flip
 from .task import CrossValidation
 
 _SUMMARY = ("metric", "mean", "interval", "interval_by", "chance", "n_groups", "p_value")
 
 
+@fill_evaluation_doc
 def cross_validate(
     estimator,
     X,
@@ -38,37 +40,11 @@ def cross_validate(
         ``fit`` if that takes them, so that inner splits respect them too; also through a
         pipeline, through a search of hyper-parameters, ``GridSearchCV(..., cv=GroupKFold(3))``,
         and through other meta-estimators, with scikit-learn's metadata routing on or off.
-    X : object
-        Samples that scikit-learn can index: :class:`mne.Epochs`, a list, records, an array,
-        :class:`~brainof_toolbox.Signals`.
-    y : array-like, shape (n_samples,)
-        Labels or continuous targets.
-    groups : array-like, shape (n_samples,) | "none" | None
-        Subject of each sample; the run or session when there is one subject only. ``None``
-        infers them from ``X``: ``X.groups``, ``X.subject``, a ``subject`` column of
-        ``X.metadata``, ``"subject"`` of each record of a list. ``"none"`` treats all samples as
-        independent.
-    cv : int | splitter | iterable of (train, test) | None
-        ``None``: each group once when there are up to 5, else 5 folds of whole groups (fewer
-        where a class has fewer groups), classes balanced as far as groups allow.
-    scoring : str | callable | None
-        ``None``: balanced accuracy for classifiers; mean absolute error (lower is better), the
-        correlation ``r`` and ``r2`` for regressors, of each fold and of all test samples
-        together. Otherwise any scorer of scikit-learn.
-    n_permutations : int
-        Permutations of the labels for a p-value; 0 for none. Labels are permuted over whole
-        groups where each group has one label, else within each group, and over samples without
-        groups. Inside a group, a label that holds for a session, task or run moves with all of
-        its samples, where ``X`` carries these; an array does not, so pass windows of a recording
-        as :class:`~brainof_toolbox.Signals`. Every permutation repeats the whole
-        cross-validation, so 1000 of them take 1000 times as long; a frozen network, as first
-        step of a pipeline or under a probe, is run over all samples only once in any case.
-    random_state : int | None
-        Seed of shuffled folds, of the bootstrap and of permutations.
-    n_jobs : int | None
-        Folds, or permutations, computed in parallel.
-    verbose : bool | None
-        ``True`` shows a progress bar on a terminal.
+    %(samples)s
+    %(groups)s
+    %(cv)s
+    %(scoring)s
+    %(running)s
     return_estimator : bool
         Keep the fitted estimator of each fold in ``scores.estimators``. A frozen network is then
         applied again in every fold.
@@ -93,14 +69,15 @@ def cross_validate(
 
     Notes
     -----
-    The 95 % interval is a bootstrap over groups, with more than 5 of them and no ``scoring``;
-    else it comes from the folds. Both use Student's t and are widened because folds train on each
-    other's test samples :footcite:p:`nadeau2003inference`. A score of exactly 0 or 1 has the
-    Clopper-Pearson limit for as many groups (or folds). In simulations
-    (``python -m benchmarks.intervals``) intervals hold the expected score in 94 to 99 % of data
-    sets when labels vary within 4 to 20 subjects, where others hold it in 73 to 96 %. With one
-    label per subject it is 94 to 97 % with 10 or 20 subjects, 87 % with 6 and 72 to 78 % with 4:
-    the variance between so few subjects is poorly estimated.
+    The 95 % interval is a jackknife over groups, with more than 5 of them (not for a ``scoring``
+    that is a plain function); else it comes from the folds. It stays within the bounds of the
+    measure. Both use Student's t and are widened because folds train on each other's test samples
+    :footcite:p:`nadeau2003inference`. An accuracy of exactly 0 or 1 has the Clopper-Pearson limit
+    for as many groups (or folds). In simulations (``python -m benchmarks.intervals``) intervals
+    hold the expected score in 94 to 99 % of data sets when labels vary within 4 to 20 subjects,
+    where others hold it in 73 to 96 %. With one label per subject it is 94 to 97 % with 10 or 20
+    subjects, 87 % with 6 and 72 to 78 % with 4: the variance between so few subjects is poorly
+    estimated.
 
     The p-value is ``(1 + n_as_good) / (1 + n_permutations)``
     :footcite:p:`phipson2010permutation`; few groups with one label each have few permutations.
@@ -122,7 +99,7 @@ def cross_validate(
     (0.5, 0.5, 4)
     """
     task = CrossValidation(estimator, X, y, groups, cv, random_state)
-    with warn_once():  # folds repeat each other
+    with group_warnings():  # folds repeat each other
         return task.run(
             estimator,
             scoring,
@@ -133,6 +110,7 @@ def cross_validate(
         )
 
 
+@fill_evaluation_doc
 def compare(
     estimators,
     X,
@@ -153,25 +131,11 @@ def compare(
     ----------
     estimators : dict of str -> estimator
         At least two; with ``baselines=True`` at least one.
-    X : object
-        Samples, as in :func:`cross_validate`.
-    y : array-like, shape (n_samples,)
-        Labels or continuous targets.
-    groups : array-like, shape (n_samples,) | "none" | None
-        Subject of each sample, as in :func:`cross_validate`.
-    cv : int | splitter | iterable of (train, test) | None
-        As in :func:`cross_validate`; splits are made once, for all estimators.
-    scoring : str | callable | None
-        As in :func:`cross_validate`.
-    n_permutations : int
-        Permutations of the labels for a p-value of each estimator against chance, as in
-        :func:`cross_validate`; 0 for none. Paired differences have their p-value in any case.
-    random_state : int | None
-        Seed of shuffled folds, of the bootstrap, of permutations and of drawn sign flips.
-    n_jobs : int | None
-        Folds, or permutations, computed in parallel.
-    verbose : bool | None
-        ``True`` shows progress bars on a terminal.
+    %(samples)s
+    %(groups)s
+    %(cv)s
+    %(scoring)s
+    %(running)s
     baselines : bool
         Add the classical decoders of :func:`brainof_toolbox.baselines.for_data`, with ``info``,
         ``masker`` and ``memory`` of the first estimator.
@@ -209,7 +173,7 @@ def compare(
         raise ValueError("compare got classifiers and regressors: their scores do not compare.")
     first = next(iter(estimators.values()))
     task = CrossValidation(first, X, y, groups, cv, random_state)
-    with warn_once():
+    with group_warnings():
         if baselines:
             from ..baselines import for_data
 
@@ -246,9 +210,9 @@ def fold_weights(scores):
 
 def _paired_differences(scores, random_state):
     """Make one row per pair of estimators, paired by group where there are scores by group."""
-    rows = []
+    rows, unit = [], unit_of(scores.values())
     for one, two in itertools.combinations(scores, 2):
-        difference = (points(scores[one]) - points(scores[two])).to_numpy()
+        difference = (points(scores[one], unit) - points(scores[two], unit)).to_numpy()
         difference = difference * fold_weights(scores[one])
         rows.append(
             {
@@ -257,7 +221,7 @@ def _paired_differences(scores, random_state):
                 "difference": difference.mean(),
                 "p_value": sign_flip(difference, random_state),
                 "n_units": len(difference),
-                "unit": "group" if len(scores[one].by_group) else "fold",
+                "unit": unit,
             }
         )
     return pd.DataFrame(rows)

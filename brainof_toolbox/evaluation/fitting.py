@@ -22,7 +22,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.logging import warn
-from .._utils.subjects import hash_subject
+from .._utils.subjects import add_data_set, hash_subject
 
 #: Attributes of fitted estimators that hold fitted estimators.
 _INNER = ("best_estimator_", "estimator_", "regressor_", "classifier_", "final_estimator_")
@@ -141,15 +141,31 @@ def _shared_inside(cv, y, groups, is_classification):
     return []
 
 
-def find_pretraining_subjects(estimator, names):
-    """Return test subjects that a checkpoint's manifest lists."""
-    known = set()
+def find_pretraining_subjects(estimator, names, datasets=()):
+    """Return test subjects, of data sets with these names, that a checkpoint's manifest lists."""
+    known, listed = set(), set()
     for part in _parts(estimator):
         manifest = getattr(getattr(part, "encoder_", None), "manifest", None)
         if isinstance(manifest, dict):
             known.update(manifest.get("subjects") or ())
-    known.discard(hash_subject(""))  # recordings without a subject
-    return tuple(str(name) for name in names if hash_subject(name) in known)
+            listed.update(manifest.get("datasets") or ())
+    return tuple(
+        str(name) for name in names if not known.isdisjoint(_hashes(name, datasets, listed))
+    )
+
+
+def _hashes(name, datasets, listed):
+    """Yield the hashes by which a manifest may list a subject; its name may begin with one."""
+    label = str(name).strip().removeprefix("sub-")
+    if not label:  # recordings without a subject
+        return
+    yield hash_subject(label)  # of samples that a network was fine-tuned on
+    pairs = [(dataset, label) for dataset in datasets]
+    for dataset in listed:
+        if label.startswith(f"{dataset}-"):
+            pairs += [(dataset, label), (dataset, label.removeprefix(f"{dataset}-"))]
+    for dataset, label in pairs:
+        yield add_data_set(hash_subject(label), dataset)
 
 
 def _parts(estimator):

@@ -6,7 +6,7 @@ import textwrap
 
 import numpy as np
 
-from .results import points
+from .results import points, unit_of
 
 # Okabe and Ito's colours, distinct for colour-blind readers; markers are distinct in grey.
 _STYLES = (
@@ -27,13 +27,10 @@ _ASIDE = 0.3  # the mean stands right of the points
 
 def plot_scores(scores, axes=None):
     """Draw one column of points per estimator."""
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        width = 2.2 + 1.4 * len(scores)
-        _, axes = plt.subplots(figsize=(width, 4.2), layout="constrained")
+    axes = axes or _make_axes(2.2 + 1.4 * len(scores), 4.2)
     first = next(iter(scores.values()))
-    heights = np.array([points(one).to_numpy() for one in scores.values()])  # (k, n_units)
+    unit = unit_of(scores.values())
+    heights = np.array([points(one, unit).to_numpy() for one in scores.values()])  # (k, n_units)
     places = jitter(heights)
     if len(scores) > 1:
         axes.plot(places, heights, color="0.75", linewidth=0.8, zorder=1)
@@ -41,28 +38,24 @@ def plot_scores(scores, axes=None):
         _draw_column(axes, k, places[k], heights[k], one)
     _draw_chance(axes, scores)
     names = [textwrap.fill(name, _LETTERS, break_on_hyphens=False) for name in scores]
-    unit = "group" if len(first.by_group) else "fold"
     axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
     axes.tick_params(axis="x", length=0)
     axes.set(xlim=(-0.5, len(scores) - 0.45), ylabel=_LABELS.get(first.metric, first.metric))
     axes.set_xlabel(f"small: {heights.shape[1]} {unit}s\nlarge: mean, 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
-    return axes
+    return axes.figure
 
 
-def plot_confusion(predictions, axes=None):
-    """Draw the confusion matrix of a table with columns ``y`` and ``predicted``."""
+def plot_confusion(y, predicted, axes=None):
+    """Draw the confusion matrix."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    n_classes = len(set(predictions["y"]) | set(predictions["predicted"]))
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        size = 2.8 + 0.45 * n_classes
-        _, axes = plt.subplots(figsize=(size, size * 0.85), layout="constrained")
+    n_classes = len({*y, *predicted})
+    size = 2.8 + 0.45 * n_classes
+    axes = axes or _make_axes(size, size * 0.85)
     ConfusionMatrixDisplay.from_predictions(
-        predictions["y"],
-        predictions["predicted"],
+        y,
+        predicted,
         normalize="true",
         cmap="cividis",
         values_format=".0%",
@@ -71,7 +64,48 @@ def plot_confusion(predictions, axes=None):
         xticks_rotation=45 if n_classes > 3 else "horizontal",
     )
     axes.set(xlabel="predicted", ylabel="true")
-    return axes
+    return axes.figure
+
+
+def plot_calibration(table, low, axes=None):
+    """Draw the share of correct predictions against their probability, at least ``low``."""
+    axes = axes or _make_axes(4.2, 3.8)
+    axes.plot([low, 1], [low, 1], "--", color="0.6", label="well calibrated")
+    label = f"{len(table)} bins of samples"
+    axes.plot(table["probability"], table["correct"], "o-", color=_STYLES[0][0], label=label)
+    axes.set(xlabel="predicted probability", ylabel="share of correct predictions")
+    axes.set(xlim=(low - 0.02, 1.02), ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="lower right")
+    return axes.figure
+
+
+def plot_predictions(table, axes=None):
+    """Draw predictions against targets."""
+    axes = axes or _make_axes(4.2, 3.8)
+    table = table.astype({"y": float, "predicted": float})
+    ends = [table["y"].min(), table["y"].max()]
+    axes.plot(ends, ends, "--", color="0.6", label="prediction = target")
+    axes.plot(table["y"], table["predicted"], "o", color=_STYLES[0][0], ms=4, alpha=0.7)
+    axes.set(xlabel="target (unit of y)", ylabel="prediction (unit of y)")
+    axes.legend(frameon=False)
+    return axes.figure
+
+
+def plot_weights(table, axes=None):
+    """Draw the mean weight of each block, with a point for each fold."""
+    axes = axes or _make_axes(max(4, table.shape[1] + 1), 3.2)
+    places = np.arange(table.shape[1])
+    axes.bar(places, table.mean(), 0.6, color=_STYLES[-1][0])
+    axes.plot(places, table.to_numpy().T, "o", color=_STYLES[0][0], ms=4, alpha=0.7)
+    axes.set_xticks(places, [str(name).replace("_", "\n") for name in table.columns])
+    axes.set(ylabel="share of the outputs", ylim=(0, None))
+    return axes.figure
+
+
+def _make_axes(width, height):
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def _draw_column(axes, k, places, heights, scores):

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
+from .._utils.messages import format_table
+from .docs import fill_evaluation_doc
 from .statistics import correlation, r2
 
 _WIDEST = 32  # letters for the groups left out
 _MANY = 3  # estimators: above it, printed differences are those from the first one
 _DIGITS = 3  # significant, of the larger of score and chance
+_SMALLEST, _LARGEST = 1e-4, 1e7  # beyond them, numbers have an exponent
 
 #: Names of the measures that are not a scorer's name.
 MEASURES = {
@@ -26,6 +31,7 @@ _LEVELS = {
 }
 
 
+@fill_evaluation_doc
 class _Result:
     """Table and figure of one estimator or several."""
 
@@ -44,19 +50,14 @@ class _Result:
 
         Parameters
         ----------
-        axes : matplotlib.axes.Axes | None
-            Axes to draw in; ``None`` makes a figure.
-
-        Returns
-        -------
-        axes : matplotlib.axes.Axes
-            The axes; the figure is ``axes.figure``.
+        %(axes)s
         """
         from .plots import plot_scores
 
         return plot_scores(self.scores if isinstance(self, Comparison) else {"": self}, axes)
 
 
+@fill_evaluation_doc
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores(_Result):
     """Cross-validated scores of one estimator, from :func:`cross_validate`; prints as a table.
@@ -69,11 +70,11 @@ class Scores(_Result):
         class or the median), ``r`` and ``r2`` (regressors; NaN where a fold's targets do not
         vary), ``n_train``, ``n_test``, ``test_groups``.
     by_group : pandas.DataFrame
-        One row per group: ``group``, ``score``, ``n`` (samples tested). Empty without groups and
-        with ``scoring``.
+        One row per group: ``group``, ``score``, ``n`` (samples tested). Empty without groups, and
+        with a ``scoring`` that a single group has no value of.
     predictions : pandas.DataFrame
         One row per test sample: ``sample`` (its index in ``X``), ``fold``, ``group``, ``y``,
-        ``predicted``. Empty with ``scoring``.
+        ``predicted``.
     metric : str
         ``"balanced_accuracy"``, ``"mean_absolute_error"`` or the name of the scorer.
     mean : float
@@ -92,8 +93,8 @@ class Scores(_Result):
     permuted : ndarray, shape (n_permutations,)
         Means with permuted labels.
     probabilities : pandas.DataFrame
-        One row per row of ``predictions`` and one column per class. Empty for regressors, with
-        ``scoring`` and where the estimator has no ``predict_proba``.
+        One row per row of ``predictions`` and one column per class. Empty for regressors and
+        where the estimator has no ``predict_proba``.
     estimators : tuple of estimator
         The fitted estimator of each fold, with ``return_estimator=True``; else empty.
     permuted_by : str | None
@@ -102,6 +103,8 @@ class Scores(_Result):
     feature_weights : pandas.DataFrame
         One row per fold and one column per block of features, for estimators that weigh blocks
         (``feature_weights_``); else empty.
+    classes : ndarray | None
+        Labels of a classifier, in the order of the columns of ``probabilities``.
     """
 
     folds: pd.DataFrame
@@ -119,6 +122,7 @@ class Scores(_Result):
     estimators: tuple = ()
     permuted_by: str | None = None
     feature_weights: pd.DataFrame = field(default_factory=pd.DataFrame)
+    classes: np.ndarray | None = None
 
     def correlations(self):
         """Correlate the predictions of a regressor with the targets, all test samples together.
@@ -128,40 +132,167 @@ class Scores(_Result):
         Returns
         -------
         correlations : dict of str -> float
-            ``"r"`` and ``"r2"``, NaN where nothing varies; empty for classifiers and with
-            ``scoring``.
+            ``"r"`` and ``"r2"``, NaN where nothing varies; empty for classifiers.
         """
-        if "r" not in self.folds or self.predictions.empty:
+        if self.classes is not None:
             return {}
         columns = [self.predictions[name].to_numpy(dtype=float) for name in ("y", "predicted")]
         return {"r": correlation(*columns), "r2": r2(*columns)}
+
+    def by_class(self):
+        """Return recall and precision of each class, all test samples together.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            One row per class: ``class``, ``recall`` (share of its samples that are predicted as
+            such), ``precision`` (share of the predictions of this class that are right; NaN
+            without any), ``n`` (test samples).
+
+        Raises
+        ------
+        ValueError
+            If the estimator is a regressor.
+        """
+        y, predicted = self._classified()
+        precision, recall, _, n = precision_recall_fscore_support(
+            y, predicted, labels=self.classes, zero_division=np.nan
+        )
+        return pd.DataFrame(
+            {"class": self.classes, "recall": recall, "precision": precision, "n": n}
+        )
+
+    def roc_auc(self):
+        """Return the area under the ROC curve of the probabilities, all test samples together.
+
+        Returns
+        -------
+        area : float
+            0.5 is chance. Of more than two classes, the mean over the classes, each against the
+            others.
+
+        Raises
+        ------
+        ValueError
+            If there are no probabilities.
+        """
+        y = self._classified()[0]
+        probability = self._probability()
+        if len(self.classes) == 2:
+            return float(roc_auc_score(y == self.classes[1], probability[:, 1]))
+        areas = [roc_auc_score(y == label, p) for label, p in zip(self.classes, probability.T)]
+        return float(np.mean(areas))
+
+    def calibration(self, n_bins=None):
+        """Compare the probability of predicted classes with the share of them that is right.
+
+        Parameters
+        ----------
+        n_bins : int | None
+            Number of bins with equally many test samples; ``None``: one per 15 samples, from 2 to
+            8.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            One row per bin: ``probability`` (mean of the predicted classes') and ``correct``
+            (share of correct predictions). They are equal where probabilities are calibrated.
+
+        Raises
+        ------
+        ValueError
+            If there are no probabilities.
+        """
+        y, predicted = self._classified()
+        highest = self._probability().max(axis=1)
+        n_bins = int(np.clip(len(y) // 15, 2, 8)) if n_bins is None else n_bins
+        correct, probability = calibration_curve(
+            y == predicted, highest, n_bins=n_bins, strategy="quantile"
+        )
+        return pd.DataFrame({"probability": probability, "correct": correct})
+
+    def _classified(self):
+        """Return labels and predicted classes of all test samples."""
+        if self.classes is None:
+            raise ValueError(
+                "This needs predicted classes, of a classifier. These scores are of the measure "
+                f"{self.metric!r} of a regressor."
+            )
+        return self.predictions["y"].to_numpy(), self.predictions["predicted"].to_numpy()
+
+    def _probability(self):
+        """Return probabilities (n_samples, n_classes)."""
+        if self.probabilities.empty:
+            raise ValueError("The estimator has no probabilities (predict_proba).")
+        return self.probabilities.to_numpy()
 
     def plot_confusion(self, axes=None):
         """Draw the confusion matrix of all test samples, as shares of each true class.
 
         Parameters
         ----------
-        axes : matplotlib.axes.Axes | None
-            Axes to draw in; ``None`` makes a figure.
-
-        Returns
-        -------
-        axes : matplotlib.axes.Axes
-            The axes; the figure is ``axes.figure``.
+        %(axes)s
 
         Raises
         ------
         ValueError
-            If there are no predicted classes: a regressor, or ``scoring`` was given.
+            If the estimator is a regressor.
         """
         from .plots import plot_confusion
 
-        if self.metric != "balanced_accuracy" or self.predictions.empty:
-            raise ValueError(
-                "A confusion matrix needs predicted classes: a classifier, and scoring=None. "
-                f"These scores are of the measure {self.metric!r}."
-            )
-        return plot_confusion(self.predictions, axes)
+        return plot_confusion(*self._classified(), axes)
+
+    def plot_calibration(self, axes=None):
+        """Draw the share of correct predictions against their probability.
+
+        Parameters
+        ----------
+        %(axes)s
+
+        Raises
+        ------
+        ValueError
+            If there are no probabilities.
+        """
+        from .plots import plot_calibration
+
+        return plot_calibration(self.calibration(), 1 / len(self.classes), axes)
+
+    def plot_predictions(self, axes=None):
+        """Draw the predictions of a regressor against the targets.
+
+        Parameters
+        ----------
+        %(axes)s
+
+        Raises
+        ------
+        ValueError
+            If the estimator is a classifier.
+        """
+        from .plots import plot_predictions
+
+        if self.classes is not None:
+            raise ValueError("These predictions are classes: use plot_confusion().")
+        return plot_predictions(self.predictions, axes)
+
+    def plot_weights(self, axes=None):
+        """Draw the share of each block of features in the outputs, with a point for each fold.
+
+        Parameters
+        ----------
+        %(axes)s
+
+        Raises
+        ------
+        ValueError
+            If the estimator does not weigh blocks of features.
+        """
+        from .plots import plot_weights
+
+        if self.feature_weights.empty:
+            raise ValueError("The estimator has no feature_weights_: there is nothing to draw.")
+        return plot_weights(self.feature_weights, axes)
 
     def __str__(self):
         return f"{_plain(_readable(self.folds))}\n\n{self._summary()}"
@@ -182,7 +313,9 @@ class Scores(_Result):
         if not np.isclose(self.mean, self.folds["score"].mean()):
             text += " (mean over classes: folds lack some)"
         text += f"; chance {show(self.chance)}"
-        pooled = [f"; {k} {v:.3f}" for k, v in self.correlations().items() if np.isfinite(v)]
+        pooled = [
+            f"; {k} {_formatter(v)(v)}" for k, v in self.correlations().items() if np.isfinite(v)
+        ]
         text += "".join(pooled) + " (all test samples together)" * bool(pooled)
         if self.p_value is not None:
             level = _LEVELS[self.permuted_by]
@@ -266,7 +399,7 @@ class Comparison(_Result):
         )
         r = [self.scores[name].correlations().get("r", np.nan) for name in table["estimator"]]
         if np.isfinite(r).any():
-            table["r"] = [f"{value:.3f}" for value in r]  # of all test samples together
+            table["r"] = list(map(_formatter(1.0), r))  # of all test samples together
         if self.summary["p_value"].notna().any():
             table["p (permutation)"] = self.summary["p_value"].map("{:.3g}".format)
         return table
@@ -285,7 +418,10 @@ def _formatter(*values):
     """Return a function that prints numbers of this size with three significant digits."""
     sizes = np.abs([value for value in values if np.isfinite(value)])
     # 1 counts among the numbers below it, so that accuracies always have three decimals.
-    size = max(sizes.max(initial=0.0) * 0.999, 1e-12)
+    size = sizes.max(initial=0.0) * 0.999
+    if 0 < size < _SMALLEST or size >= _LARGEST:
+        return f"{{:.{_DIGITS - 1}e}}".format
+    size = size or 1.0
     decimals = max(0, _DIGITS - 1 - int(np.floor(np.log10(size))))
     return f"{{:.{decimals}f}}".format
 
@@ -296,11 +432,15 @@ def describe_weights(scores):
     return ", ".join(f"{name} {weight:.2g}" for name, weight in means.items())
 
 
-def points(scores):
-    """Return the score of each group, or of each fold where there are no groups."""
-    if len(scores.by_group):
-        return scores.by_group.set_index("group")["score"]
-    return scores.folds.set_index("fold")["score"]
+def unit_of(scores):
+    """Return the unit that all of some scores have: a group, or a fold."""
+    return "group" if all(len(one.by_group) for one in scores) else "fold"
+
+
+def points(scores, unit=None):
+    """Return the score of each group, or of each fold where there are no scores by group."""
+    unit = unit_of([scores]) if unit is None else unit
+    return (scores.by_group if unit == "group" else scores.folds).set_index(unit)["score"]
 
 
 def left_out(row):
@@ -312,22 +452,16 @@ def left_out(row):
 def _readable(folds):
     table = folds.drop(columns=["fold", "test_groups"])
     show = _formatter(*folds["score"], *folds["chance"])
-    formats = {"score": show, "chance": show, "r": "{:.3f}".format, "r2": "{:.3f}".format}
-    for name in table.columns.intersection(list(formats)):
-        table[name] = table[name].map(formats[name])
+    for name in table.columns.intersection(["score", "chance", "r", "r2"]):
+        table[name] = table[name].map(show if name in ("score", "chance") else "{:.3g}".format)
     table.insert(0, "left out", [left_out(row) for row in folds.itertuples()])
     return table
 
 
 def _plain(table):
-    """Format a table as text, words aligned left and numbers right."""
-    columns = []
-    for name in table:
-        cells = [str(name), *table[name].astype(str)]
-        width = max(map(len, cells))
-        is_word = name in ("left out", "estimator", "first", "second", "over")
-        columns.append([cell.ljust(width) if is_word else cell.rjust(width) for cell in cells])
-    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+    """Format a table as text."""
+    words = ("left out", "estimator", "first", "second", "over")
+    return format_table([list(table), *table.itertuples(index=False)], words)
 
 
 def _html(table, caption):

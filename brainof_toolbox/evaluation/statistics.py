@@ -9,7 +9,6 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import r2_score
 
-N_BOOTSTRAP = 2000
 _N_FLIPS = 10000
 _ROUNDING = 1e-12  # scores that differ by less are equal
 
@@ -22,17 +21,12 @@ def balanced_accuracy(y, predicted):
 
 
 def mean_over_folds(y, predicted):
-    """Return the balanced accuracy of a whole cross-validation."""
-    recall = {}
-    for labels, guesses in zip(y, predicted, strict=True):
-        for label in np.unique(labels):
-            right = (guesses[labels == label] == label).mean()
-            recall.setdefault(label, []).append(right)
-    if all(len(found) == len(y) for found in recall.values()):
-        return float(
-            np.mean([balanced_accuracy(*fold) for fold in zip(y, predicted, strict=True)])
-        )
-    return float(np.mean([np.mean(found) for found in recall.values()]))
+    """Return the mean over classes of their mean recall in the folds that test them."""
+    recall = [
+        {label: (guesses[labels == label] == label).mean() for label in np.unique(labels)}
+        for labels, guesses in zip(y, predicted, strict=True)
+    ]
+    return float(pd.DataFrame(recall).mean().mean())
 
 
 def correlation(y, predicted):
@@ -51,27 +45,24 @@ def r2(y, predicted):
     return float(r2_score(y, predicted))
 
 
-def bootstrap_error(y, predicted, groups, *, is_regression, random_state):
-    """Return the standard error of the pooled score: a bootstrap over groups."""
-    # y, predicted (n_samples,), groups (n_samples,).
+def jackknife_error(score, groups):
+    """Return the standard error of a score of all samples: one group left out at a time."""
+    # score(is_kept) -> float, groups (n_samples,).
     which, names = pd.factorize(groups)
-    n = len(names)
-    if is_regression:
-        right, total = np.abs(y - predicted)[:, None], np.ones((len(y), 1))
-    else:
-        total = (y[:, None] == np.unique(y)).astype(float)  # (n, n_classes)
-        right = total * (y == predicted)[:, None]
-    by_group = np.zeros((2, n, total.shape[1]))
-    np.add.at(by_group[0], which, right)
-    np.add.at(by_group[1], which, total)
-    rng = np.random.default_rng(random_state)
-    counts = rng.multinomial(n, [1 / n] * n, size=N_BOOTSTRAP)
-    right, total = counts @ by_group[0], counts @ by_group[1]  # (n_bootstrap, n_classes)
-    is_drawn = total > 0
-    recall = np.divide(right, total, out=np.zeros_like(right), where=is_drawn)
-    scores = recall.sum(axis=1) / is_drawn.sum(axis=1)
-    # Drawing n of n is too narrow by sqrt(1 - 1/n).
-    return float(scores.std() * np.sqrt(n / (n - 1)))
+    values = np.array([score(which != i) for i in range(len(names))])
+    return float(np.sqrt((len(names) - 1) * values.var()))
+
+
+def bounds(scoring):
+    """Return the lowest and highest value of a scorer of scikit-learn, as far as known."""
+    if not isinstance(scoring, str) or scoring.startswith("positive_likelihood"):
+        return -np.inf, np.inf
+    if scoring.startswith("neg_"):
+        return -np.inf, 0.0
+    if scoring in ("r2", "explained_variance") or scoring.startswith("d2_"):
+        return -np.inf, 1.0
+    low = -1.0 if scoring.startswith(("adjusted", "matthews")) else 0.0
+    return low, 1.0
 
 
 def corrected_t_half_width(error, n_units, overlap):

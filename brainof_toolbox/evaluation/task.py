@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import check_scoring, mean_absolute_error
+from sklearn.metrics._scorer import _BaseScorer
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -21,14 +22,16 @@ from sklearn.model_selection import (
     check_cv,
 )
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
 from .._utils.logging import progress
 from .._utils.validation import check_number
 from ..io.inputs import check_parts
-from ..io.labels import infer_recording_labels, infer_subjects
+from ..io.labels import infer_data_sets, infer_recording_labels, infer_subjects
+from ..io.sample_list import SampleList, as_samples
 from . import statistics as st
 from .fitting import (
     embed_once,
@@ -37,10 +40,11 @@ from .fitting import (
     warn_of_inner_splits,
     warn_of_pretraining_subjects,
 )
-from .groups import check_groups, in_order
+from .groups import check_groups, check_target, in_order
 from .results import Scores
 
-_FEW_GROUPS = 5  # up to here each group is a fold, and intervals come from folds
+_FEW_GROUPS = 5  # up to here intervals come from folds
+_LEFT_OUT_ALONE = 7  # up to here each group is a fold
 #: MNE's epochs lose their data where two threads take some of them at once.
 _INDEXING = threading.Lock()
 
@@ -49,7 +53,9 @@ class CrossValidation:
     """Checked samples, targets, groups and splits; made once for all estimators."""
 
     def __init__(self, estimator, X, y, groups, cv, random_state):
-        self.X, self.y = X, column_or_1d(y)
+        check_parts(X)  # folds would have parts of one recording on both sides
+        self.X = X = as_samples(X)
+        self.y = check_target(y, X)
         n_samples = _num_samples(X)
         if len(self.y) != n_samples:
             raise ValueError(f"y has {len(self.y)} entries but X has {n_samples} samples.")
@@ -58,11 +64,13 @@ class CrossValidation:
                 f"y is missing (NaN or None) in {int(pd.isna(self.y).sum())} of {n_samples} "
                 "samples; leave these samples out."
             )
-        check_parts(X)  # folds would have parts of one recording on both sides
         self.random_state = random_state
         self.is_regression = is_regressor(estimator)
         self.groups = check_groups(groups, X, n_samples)
+        self.datasets = infer_data_sets(X)
         self.subjects, self.recording_labels = infer_subjects(X), infer_recording_labels(X)
+        if isinstance(X, SampleList):
+            self.recording_labels["item"] = X.item_numbers
         self.classes = None if self.is_regression else np.unique(self.y)
         if not self.is_regression and len(self.classes) == n_samples:
             raise ValueError(
@@ -80,14 +88,17 @@ class CrossValidation:
             kind = KFold if self.is_regression else StratifiedKFold
             return kind(n_folds or 5, shuffle=True, random_state=seed)
         n_groups = len(set(self.groups))
-        if n_folds is None and n_groups <= _FEW_GROUPS:
+        if n_folds is None and n_groups <= _LEFT_OUT_ALONE:
             return LeaveOneGroupOut()
-        if self.is_regression:
-            return GroupKFold(n_folds or 5, shuffle=True, random_state=seed)
-        if n_folds is None:  # every fold should hold a group of each class
-            holders = [len(set(self.groups[self.y == label])) for label in np.unique(self.y)]
-            n_folds = int(np.clip(min(holders), 2, 5))
-        return StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        if n_folds is None:
+            most = 5
+            if not self.is_regression:  # every fold should hold a group of each class
+                holders = [len(set(self.groups[self.y == label])) for label in self.classes]
+                most = int(np.clip(min(holders), 2, 5))
+            even = [n for n in range(most, 2, -1) if n_groups % n == 0]
+            n_folds = even[0] if even else most
+        kind = GroupKFold if self.is_regression else StratifiedGroupKFold
+        return kind(n_folds, shuffle=True, random_state=seed)
 
     def make_splits(self, y):
         """Return the splits for the targets ``y``; stratified ones depend on them."""
@@ -140,39 +151,59 @@ class CrossValidation:
         # A callable may use the samples themselves, and returned estimators must accept them.
         if not callable(scoring) and not return_estimator:
             estimator, X, frozen = embed_once(estimator, X, self.groups)
-        jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
-        keep = ("probability", "estimator") if return_estimator else ("probability",)
+        keep = ("outputs", "estimator") if return_estimator else ("outputs",)
+        jobs = progress(self.splits, description="Folds", enabled=verbose)
         done = Parallel(n_jobs=n_jobs)(
             delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring, keep)
             for train, test in jobs
         )
-        warn_of_pretraining_subjects([*(fold.seen for fold in done), self._seen_by(frozen)])
-        folds = self._fold_table([fold.row for fold in done])
-        predictions = self._prediction_table([fold.predicted for fold in done])
-        by_group = self._group_table(predictions)
+        tested = np.unique(np.concatenate([test for _, test in self.splits]))
+        seen = [fold.seen for fold in done]
+        warn_of_pretraining_subjects([*seen, self.seen_by(frozen, tested)])
+        found = {
+            "folds": self._fold_table([fold.row for fold in done]),
+            "predictions": self._prediction_table([fold.predicted for fold in done]),
+            "probabilities": self._probability_table(done),
+        }
+        scorer = self._pooled_scorer(estimator, scoring, done, found["predictions"])
+        found["by_group"] = self._group_table(found["predictions"], scorer)
+        mean = _mean_score(done, self.y, self.splits, scoring, self.is_regression)
         permuted = self._permuted(estimator, X, scoring, n_permutations, n_jobs, verbose)
-        mean = _mean_score(done, self.y, self.splits, self.is_regression)
-        summary = self._summary(mean, folds, predictions, scoring)
-        p_value = None
+        p_value = level = None
         if n_permutations:
-            p_value = st.permutation_p_value(
-                summary["mean"], permuted, is_error=self._is_error(scoring)
-            )
+            level = st.permutation_level(self.y, self.groups, self.recording_labels)
+            p_value = st.permutation_p_value(mean, permuted, is_error=self._is_error(scoring))
         return Scores(
-            folds=folds,
-            by_group=by_group,
-            predictions=predictions,
-            probabilities=self._probability_table(done),
+            **found,
+            **self._summary(mean, found["folds"], found["predictions"], scoring, scorer),
+            classes=self.classes,
             estimators=tuple(fold.estimator for fold in done if fold.estimator is not None),
             p_value=p_value,
             permuted=permuted,
-            permuted_by=self._permuted_by() if n_permutations else None,
+            permuted_by=level,
             feature_weights=pd.DataFrame([f.feature_weights for f in done if f.feature_weights]),
-            **summary,
         )
 
-    def _permuted_by(self):
-        return st.permutation_level(self.y, self.groups, self.recording_labels)
+    def _pooled_scorer(self, estimator, scoring, done, table):
+        """Return a function from a mask of rows of predictions to their score; None if unknown."""
+        y, predicted = table["y"].to_numpy(), table["predicted"].to_numpy()
+        if scoring is None:
+            score = mean_absolute_error if self.is_regression else st.balanced_accuracy
+            return lambda rows: score(y[rows], predicted[rows])
+        scorer = check_scoring(estimator, scoring)
+        if not isinstance(scorer, _BaseScorer):  # may use the samples themselves
+            return None
+        recorded = Recorded(done, self.classes)
+
+        def score_rows(rows):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # measures that are not defined in all groups
+                try:
+                    return float(scorer(recorded, np.flatnonzero(rows), y[rows]))
+                except ValueError:
+                    return np.nan
+
+        return score_rows
 
     def _is_error(self, scoring):
         return self.is_regression and scoring is None
@@ -186,24 +217,17 @@ class CrossValidation:
         return pd.DataFrame(table)
 
     def _prediction_table(self, predictions):
-        """Make one row per test sample; none with ``scoring``."""
-        parts = [
-            pd.DataFrame(
-                {
-                    "sample": test,
-                    "fold": fold,
-                    "group": None if self.groups is None else self.groups[test],
-                    "y": self.y[test],
-                    "predicted": predicted,
-                }
-            )
-            for fold, ((_, test), predicted) in enumerate(
-                zip(self.splits, predictions, strict=True)
-            )
-            if predicted is not None
-        ]
-        columns = ["sample", "fold", "group", "y", "predicted"]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        """Make one row per test sample."""
+        test = np.concatenate([test for _, test in self.splits])
+        return pd.DataFrame(
+            {
+                "sample": test,
+                "fold": np.repeat(np.arange(len(self.splits)), list(map(len, predictions))),
+                "group": None if self.groups is None else self.groups[test],
+                "y": self.y[test],
+                "predicted": np.concatenate(predictions),
+            }
+        )
 
     def _probability_table(self, done):
         """Make one row per test sample and one column per class; empty without probabilities."""
@@ -213,40 +237,36 @@ class CrossValidation:
             np.concatenate([fold.probability for fold in done]), columns=list(self.classes)
         )
 
-    def _group_table(self, predictions):
-        """Score each group over all folds that test it."""
+    def _group_table(self, predictions, scorer):
+        """Score each group over all folds that test it; empty where a group has no score."""
         rows = []
-        if self.groups is not None:
-            for group, part in predictions.groupby("group", sort=False):
-                score = self._score(part["y"].to_numpy(), part["predicted"].to_numpy())
-                rows.append({"group": group, "score": score, "n": len(part)})
-        return pd.DataFrame(rows, columns=["group", "score", "n"])
+        if self.groups is not None and scorer is not None:
+            for group in in_order(predictions["group"]):
+                is_own = (predictions["group"] == group).to_numpy()
+                rows.append({"group": group, "score": scorer(is_own), "n": is_own.sum()})
+        table = pd.DataFrame(rows, columns=["group", "score", "n"])
+        return table[:0] if table["score"].isna().any() else table
 
-    def _score(self, y, predicted):
-        return (mean_absolute_error if self.is_regression else st.balanced_accuracy)(y, predicted)
-
-    def _summary(self, mean, folds, predictions, scoring):
+    def _summary(self, mean, folds, predictions, scoring, scorer):
         scores = folds["score"].to_numpy()
         n_groups = 0 if self.groups is None else len(set(self.groups))
-        half, by, n_units = np.nan, "folds", len(scores)
-        n_tested = len(set(np.concatenate([test for _, test in self.splits])))
-        if scoring is None and n_groups > _FEW_GROUPS and len(set(predictions["group"])) > 1:
-            by = "groups"
-            error = st.bootstrap_error(
-                *(predictions[name].to_numpy() for name in ("y", "predicted", "group")),
-                is_regression=self.is_regression,
-                random_state=self.random_state,
-            )
-            n_units = len(set(predictions["group"]))
-            half = st.corrected_t_half_width(error, n_units, n_tested / folds["n_train"].mean())
+        by, n_units, error = "folds", len(scores), np.nan
+        overlap = folds["n_test"].sum() / folds["n_train"].mean()
+        if n_groups > _FEW_GROUPS and len(set(predictions["group"])) > 1 and scorer is not None:
+            error = st.jackknife_error(scorer, predictions["group"])
+        if np.isfinite(error):
+            by, n_units = "groups", len(set(predictions["group"]))
+            overlap = len(set(predictions["sample"])) / folds["n_train"].mean()
         elif len(scores) > 1:
-            overlap = folds["n_test"].sum() / folds["n_train"].mean()
-            half = st.corrected_t_half_width(stats.sem(scores), len(scores), overlap)
+            error = stats.sem(scores)
+        half = st.corrected_t_half_width(error, n_units, overlap) if n_units > 1 else np.nan
+        limits = (0.0, np.inf)  # of errors
+        if not self._is_error(scoring):
+            limits = st.bounds(scoring or "balanced_accuracy")
         low, high = mean - half, mean + half
-        if half == 0 and scoring is None and not self.is_regression:
+        if half == 0 and limits == (0, 1):
             low, high = st.clopper_pearson(mean, n_units)
-        if scoring is None:  # no accuracy lies outside 0 and 1, no error below 0
-            low, high = max(low, 0.0), high if self.is_regression else min(high, 1.0)
+        low, high = np.clip([low, high], *limits)
         name = "mean_absolute_error" if self.is_regression else "balanced_accuracy"
         return {
             "metric": name if scoring is None else getattr(scoring, "__name__", str(scoring)),
@@ -257,22 +277,18 @@ class CrossValidation:
             "n_groups": n_groups,
         }
 
-    def _seen_by(self, frozen):
-        """Return test subjects that the frozen part of the estimator was trained on."""
+    def seen_by(self, estimator, rows):
+        """Return subjects of the rows that the network of an estimator was trained on."""
         who = self.groups if self.subjects is None else self.subjects
-        tested = sorted({i for _, test in self.splits for i in test})
-        return (
-            ()
-            if frozen is None or who is None
-            else find_pretraining_subjects(frozen, in_order(who[tested]))
-        )
+        names = () if estimator is None or who is None else in_order(who[rows])
+        return find_pretraining_subjects(estimator, names, self.datasets)
 
     def _permuted(self, estimator, X, scoring, n_permutations, n_jobs, verbose):
         """Return mean scores of whole cross-validations with permuted labels."""
         if not n_permutations:
             return np.empty(0)
         seeds = np.random.SeedSequence(self.random_state).spawn(n_permutations)
-        jobs = progress(seeds, description="Permutations", enabled=bool(verbose))
+        jobs = progress(seeds, description="Permutations", enabled=verbose)
         return np.array(
             Parallel(n_jobs=n_jobs)(
                 delayed(_run_permutation)(estimator, self, X, seed, scoring) for seed in jobs
@@ -294,15 +310,14 @@ def _run_permutation(estimator, task, X, seed, scoring):
                 f"With permuted labels: {error} Where the splits are too small for every "
                 "permutation, give fewer folds, or cv=None, which balances classes."
             ) from error
-    return _mean_score(done, y, splits, task.is_regression)
+    return _mean_score(done, y, splits, scoring, task.is_regression)
 
 
-def _mean_score(done, y, splits, is_regression):
+def _mean_score(done, y, splits, scoring, is_regression):
     """Return the mean over folds; of balanced accuracies by class, as folds may lack some."""
-    predicted = [fold.predicted for fold in done]
-    if is_regression or predicted[0] is None:
+    if is_regression or scoring is not None:
         return float(np.mean([fold.row["score"] for fold in done]))
-    return st.mean_over_folds([y[test] for _, test in splits], predicted)
+    return st.mean_over_folds([y[test] for _, test in splits], [fold.predicted for fold in done])
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,13 +325,40 @@ class _Fold:
     """Result of one fold."""
 
     row: dict
-    predicted: np.ndarray | None = None  # (n_test,), None with a scorer
-    probability: np.ndarray | None = (
-        None  # (n_test, n_classes), in the order of CrossValidation.classes
-    )
+    predicted: np.ndarray | None = None  # (n_test,)
+    # (n_test, n_classes), in the order of CrossValidation.classes
+    probability: np.ndarray | None = None
+    decision: np.ndarray | None = None  # (n_test,) or (n_test, n_classes), without probabilities
     seen: tuple = ()  # test subjects in the training data of the checkpoint
     estimator: object = None
     feature_weights: dict | None = None
+
+
+class Recorded(BaseEstimator):
+    """Outputs of all folds as an estimator, for scorers; its samples are row numbers."""
+
+    def __init__(self, done, classes):
+        self.classes_, self.outputs = classes, {}
+        for name in ("predicted", "probability", "decision"):
+            parts = [getattr(fold, name) for fold in done]
+            if all(part is not None for part in parts):
+                self.outputs[name] = np.concatenate(parts)
+
+    def predict(self, rows):
+        return self.outputs["predicted"][rows]
+
+    @available_if(lambda self: "probability" in self.outputs)
+    def predict_proba(self, rows):
+        return self.outputs["probability"][rows]
+
+    @available_if(lambda self: "decision" in self.outputs)
+    def decision_function(self, rows):
+        return self.outputs["decision"][rows]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor" if self.classes_ is None else "classifier"
+        return tags
 
 
 def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
@@ -326,42 +368,42 @@ def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
         X_train, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
     groups = None if task.groups is None else task.groups[train]
     estimator = fit_with_groups(clone(estimator), X_train, y_train, groups)
-    who = task.groups if task.subjects is None else task.subjects
-    seen = () if who is None else find_pretraining_subjects(estimator, in_order(who[test]))
-    kept = {"seen": seen, "estimator": estimator if "estimator" in keep else None}
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    kept["feature_weights"] = getattr(last, "feature_weights_", None)
+    kept = {}
+    if scoring is None or keep:
+        kept = _predict(estimator, task.classes, X_test, bool(keep), scoring is not None)
+    if keep:
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        kept["seen"] = task.seen_by(estimator, test)
+        kept["feature_weights"] = getattr(last, "feature_weights_", None)
+        kept["estimator"] = estimator if "estimator" in keep else None
     dummy = DummyRegressor(strategy="median") if task.is_regression else DummyClassifier()
     dummy.fit(np.zeros((len(train), 1)), y_train)
     blank = np.zeros((len(test), 1))
     if scoring is not None:
         scorer = check_scoring(estimator, scoring)
         row = {"score": scorer(estimator, X_test, y_test), "chance": scorer(dummy, blank, y_test)}
-        return _Fold(row, **kept)
-    probability = None
-    if "probability" in keep and not task.is_regression:
-        probability = _probabilities(estimator, X_test, task.classes)
-    if probability is not None and getattr(estimator, "_predicts_most_probable", False):
-        predicted = task.classes[probability.argmax(axis=1)]  # one pass through the network
-    else:
-        predicted = np.asarray(estimator.predict(X_test))
-    if task.is_regression:
+    elif task.is_regression:
         row = {
-            "score": float(mean_absolute_error(y_test, predicted)),
+            "score": float(mean_absolute_error(y_test, kept["predicted"])),
             "chance": float(mean_absolute_error(y_test, dummy.predict(blank))),
-            "r": st.correlation(y_test, predicted),
-            "r2": st.r2(y_test, predicted),
+            "r": st.correlation(y_test, kept["predicted"]),
+            "r2": st.r2(y_test, kept["predicted"]),
         }
-        return _Fold(row, predicted, **kept)
-    row = {"score": st.balanced_accuracy(y_test, predicted), "chance": 1 / len(task.classes)}
-    return _Fold(row, predicted, probability, **kept)
+    else:
+        score = st.balanced_accuracy(y_test, kept["predicted"])
+        row = {"score": score, "chance": 1 / len(task.classes)}
+    return _Fold(row, **kept)
 
 
-def _probabilities(estimator, X, classes):
-    """Predict class probabilities; zero for classes that the training side lacks."""
-    # -> probability (n_test, n_classes), or None.
-    if not hasattr(estimator, "predict_proba"):
-        return None
-    probability = np.zeros((_num_samples(X), len(classes)))
-    probability[:, np.searchsorted(classes, estimator.classes_)] = estimator.predict_proba(X)
-    return probability
+def _predict(estimator, classes, X, wants_probability, wants_decision):
+    """Return predictions and, of classifiers, probabilities, or decisions in their place."""
+    found, is_classifier = {}, classes is not None
+    if is_classifier and wants_probability and hasattr(estimator, "predict_proba"):
+        found["probability"] = np.zeros((_num_samples(X), len(classes)))
+        columns = np.searchsorted(classes, estimator.classes_)  # zero for absent classes
+        found["probability"][:, columns] = estimator.predict_proba(X)
+        if getattr(estimator, "_predicts_most_probable", False):  # one pass through the network
+            return {**found, "predicted": classes[found["probability"].argmax(axis=1)]}
+    elif is_classifier and wants_decision and hasattr(estimator, "decision_function"):
+        found["decision"] = estimator.decision_function(X)
+    return {**found, "predicted": np.asarray(estimator.predict(X))}

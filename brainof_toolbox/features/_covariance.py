@@ -83,6 +83,11 @@ class Covariance(Block):
             check_number("bands", high, low=low, low_open=True)
         object.__setattr__(self, "bands", bands)
 
+    def _obstacle(self, signals):
+        if signals.shape[2] == 1:
+            return "these samples have one time point (maps), which has no correlations."
+        return None
+
     def _columns(self, signals):
         names = self.virtual.names(signals)
         is_fmri = signals.modality == "fmri"

@@ -11,12 +11,23 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._utils.validation import check_option
+from ..evaluation.docs import fill_evaluation_doc
 from ..models.isolate import isolate_torch
 from ._experts import by_modality, encoder_of
-from .maps import CMAP, TITLES, make_axes, make_brain_axes, make_sensor_info, merge
+from .importance import layout_of, patch_times
+from .maps import (
+    CMAP,
+    TITLES,
+    draw_markers,
+    draw_scalp,
+    make_axes,
+    make_brain_axes,
+    small_colorbar,
+)
+from .scoring import one_modality
 
 
+@fill_evaluation_doc
 @dataclass(frozen=True, eq=False)
 class LatentAttention:
     """Share of the attention of each latent by channel and patch.
@@ -25,14 +36,7 @@ class LatentAttention:
     ----------
     modality : str
         Modality.
-    ch_names : tuple of str
-        Sensors or regions.
-    ch_types : tuple of str
-        Their types.
-    ch_pos : ndarray, shape (n_channels, 3)
-        Metres, head frame.
-    times : ndarray, shape (n_patches,)
-        Centres of the patches, s.
+    %(layout)s
     channels : ndarray, shape (n_blocks, n_latents, n_channels)
         By block of the encoder; each row sums to one.
     patches : ndarray, shape (n_blocks, n_latents, n_patches)
@@ -47,7 +51,7 @@ class LatentAttention:
     channels: np.ndarray
     patches: np.ndarray
 
-    def to_frame(self):
+    def to_dataframe(self):
         """Return all numbers in one table.
 
         Returns
@@ -69,14 +73,14 @@ class LatentAttention:
         return frame
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def latent_attention(estimator, X, *, modality=None):
     """Average the cross-attention of the encoder over windows and heads.
 
     Parameters
     ----------
-    estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
-        Fitted.
+    %(fitted)s
     X : object
         Samples in any accepted form, of one montage, one rate and one length of windows.
     modality : str | None
@@ -99,39 +103,21 @@ def latent_attention(estimator, X, *, modality=None):
     """
     encoder, backbone = encoder_of(estimator)
     batches = list(encoder.windows(X))
-    signals, device = _signals(batches, modality), encoder.device
+    signals, device = one_modality(batches, modality), encoder.device
     total, n_windows = 0.0, 0
     for tokens, name in by_modality(batches, encoder.batch_size):
         if name == signals.modality:
             with torch.inference_mode():
                 total = total + _maps_of(backbone, tokens.to(device)).sum(1)  # (K, M, S)
             n_windows += len(tokens)
-    n_channels, n_times = signals.shape[1:]
-    maps = (total / n_windows).cpu().numpy().reshape(*total.shape[:2], n_channels, -1)
-    patch = backbone.config.patch_size
-    starts = np.arange(maps.shape[3]) * patch
+    maps = (total / n_windows).cpu().numpy().reshape(*total.shape[:2], signals.shape[1], -1)
     return LatentAttention(
         signals.modality,
-        signals.ch_names,
-        signals.ch_types,
-        signals.ch_pos,
-        (starts + np.minimum(starts + patch, n_times)) / 2 / signals.sfreq,
-        maps.sum(axis=3),
-        maps.sum(axis=2),
+        **layout_of(signals),
+        times=patch_times(signals, backbone.config.patch_size)[1],
+        channels=maps.sum(axis=3),
+        patches=maps.sum(axis=2),
     )
-
-
-def _signals(batches, modality):
-    """Return windows of the modality with its montage, if there is one."""
-    from .scoring import one_montage
-
-    present = {n for batch in batches for n in batch.windows if not batch.is_missing[n].all()}
-    found = {name: signals for name, signals in one_montage(batches).items() if name in present}
-    if modality is None:
-        if len(found) > 1:
-            raise ValueError(f"Name the modality: there are {', '.join(found)}.")
-        modality = next(iter(found))
-    return found[check_option("modality", modality, tuple(found))]
 
 
 def _maps_of(backbone, tokens):
@@ -175,67 +161,26 @@ def plot_latent_attention(attention, latents=(0, 1, 2, 3), *, block=-1, axes=Non
     if attention.modality == "fmri":
         return _draw_brains(attention, latents, maps, axes)
     kinds = [kind for kind in TITLES if kind in attention.ch_types]
-    if axes is None:
-        axes = _grid_of_axes(len(kinds), len(latents))
-    axes = make_axes(axes, len(latents) * len(kinds), None)
     panels = [(*shown, kind) for shown in zip(latents, maps) for kind in kinds]
+    if axes is None:
+        shape = (len(kinds), len(latents))
+        axes = np.reshape(make_axes(None, shape, (2.3, 2.6)), shape).T
+    axes = make_axes(axes, (1, len(panels)), None)
     for ax, (latent, row, kind) in zip(axes, panels):
-        _draw_scalp(attention, row, kind, ax)
+        # White sensors are visible on the dark colours of most of the head.
+        image, _ = draw_scalp(ax, attention, 100 * row, kind, contours=0, sensors="w.")
+        bar = small_colorbar(
+            image, ax, "attention (%)", orientation="horizontal", shrink=0.8, pad=0.05
+        )
+        bar.ax.locator_params(nbins=4)
         ax.set_title(f"latent {latent}, {TITLES[kind]}", fontsize=9)
     return axes[0].figure
 
 
-def _grid_of_axes(n_kinds, n_latents):
-    """Make axes, one column per latent, column after column."""
-    import matplotlib.pyplot as plt
-
-    size = (2.3 * n_latents, 2.6 * n_kinds)
-    _, axes = plt.subplots(n_kinds, n_latents, figsize=size, layout="constrained", squeeze=False)
-    return axes.T.ravel()
-
-
-def _draw_scalp(attention, row, kind, ax):
-    """Draw one latent over sensors of one type, with its own scale."""
-    import mne
-
-    chosen = np.flatnonzero(np.array(attention.ch_types) == kind)
-    names, places, values = merge(attention, row, chosen)
-    # Gradiometers at one place are one by now: MNE would ask for pairs.
-    shown = "eeg" if kind == "eeg" else "mag"
-    image, _ = mne.viz.plot_topomap(
-        100 * values,
-        make_sensor_info(names, [shown] * len(names), places),
-        axes=ax,
-        show=False,
-        extrapolate="head",
-        cmap=CMAP,
-        contours=0,
-        sensors="w.",  # visible on the dark colours of most of the head
-    )
-    bar = ax.figure.colorbar(image, ax=ax, orientation="horizontal", shrink=0.8, pad=0.05)
-    bar.set_label("attention (%)", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    bar.ax.locator_params(nbins=4)
-
-
 def _draw_brains(attention, latents, maps, axes):
-    from nilearn import plotting
-
-    from ..io.regions import head_to_mni
-
     axes = make_brain_axes(axes, len(latents), 4.2)
-    places = head_to_mni(attention.ch_pos) * 1e3  # mm
     for ax, latent, row in zip(axes, latents, maps):
-        plotting.plot_markers(
-            100 * row,
-            places,
-            node_size=2 + 60 * row / row.max(),
-            node_cmap=CMAP,
-            node_vmin=0,
-            node_kwargs={"edgecolors": "0.3", "linewidths": 0.3},  # light ones on white
-            display_mode="xz",
-            axes=ax,
-            colorbar=True,
-        )
+        size = 2 + 60 * row / row.max()
+        draw_markers(ax, attention.ch_pos, 100 * row, size, node_cmap=CMAP, node_vmin=0)
         ax.set_title(f"latent {latent}: attention (%)", fontsize=10)
     return axes[0].figure

@@ -8,13 +8,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..encoder.tokens import window_tokens
+from ..evaluation.docs import fill_evaluation_doc
 from ..models.isolate import isolate_torch
 from ..models.moe import RoutingRecord
-from .maps import CMAP
-
-_TITLES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
+from .maps import CMAP, MODALITY_TITLES, make_axes
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def expert_usage(estimator, X):
     """Count how tokens are distributed among the routed experts.
@@ -24,8 +24,7 @@ def expert_usage(estimator, X):
 
     Parameters
     ----------
-    estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor
-        Fitted; its present network is used, fine-tuned or not.
+    %(fitted)s
     X : object
         Samples in any accepted form.
 
@@ -105,11 +104,9 @@ def plot_expert_usage(usage, axes=None):
     figure : matplotlib.figure.Figure
         The figure.
     """
-    from .maps import make_axes
-
     modalities = list(dict.fromkeys(usage["modality"]))
     top = usage["share"].max()  # one scale for all panels
-    axes = make_axes(axes, len(modalities), (2.9, 4.0))
+    axes = make_axes(axes, (1, len(modalities)), (2.9, 4.0))
     for ax, modality in zip(axes, modalities):
         own = usage[usage["modality"] == modality]
         table = own.pivot_table(index=["part", "layer"], columns="expert", values="share")
@@ -121,7 +118,7 @@ def plot_expert_usage(usage, axes=None):
         ax.set_xticks(range(table.shape[1]), table.columns)
         labels = [f"{part} {layer}" for part, layer in table.index]
         ax.set_yticks(range(len(table)), labels if ax is axes[0] else [""] * len(table))
-        ax.set(xlabel="routed expert", title=_TITLES[modality])
+        ax.set(xlabel="routed expert", title=MODALITY_TITLES[modality])
     axes[0].set_ylabel("gate")
     axes[-1].figure.colorbar(image, ax=axes, label="share of the tokens", shrink=0.8)
     return axes[0].figure

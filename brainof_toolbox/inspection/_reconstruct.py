@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 
 from .._utils.validation import as_seed, check_number, check_option
+from ..evaluation.docs import fill_evaluation_doc
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
 from ..models.isolate import isolate_torch
 from ..pretraining.batch import GridBatch, from_patches, to_tokens
@@ -18,7 +20,9 @@ from ..pretraining.config import PretrainingConfig
 from ..pretraining.corruption import corrupt, draw_masks
 from ..pretraining.objective import select_tokens
 from ._experts import encoder_of
-from .maps import CMAP, TITLES, make_sensor_info, merge
+from .importance import layout_of
+from .maps import TITLES, draw_scalp, make_axes
+from .scoring import one_modality
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,21 @@ class Reconstruction:
         error = np.square(self.reconstructed - self.original)[self.is_hidden].sum()
         return float(error / np.square(self.original)[self.is_hidden].sum())
 
+    def to_dataframe(self):
+        """Return all values in one table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``window, channel, time`` (s) ``original, corrupted, reconstructed,
+            is_hidden``, one row per value.
+        """
+        window, channel, time = (i.ravel() for i in np.indices(self.original.shape))
+        arrays = ("original", "corrupted", "reconstructed", "is_hidden")
+        where = {"window": window, "channel": np.array(self.ch_names, dtype=object)[channel]}
+        values = {name: getattr(self, name).ravel() for name in arrays}
+        return pd.DataFrame({**where, "time": time / self.sfreq, **values})
+
     def plot(self, sample=0, channels=None, axes=None):
         """Draw time courses, spectrum and topography, original against reconstruction.
 
@@ -83,6 +102,7 @@ class Reconstruction:
         return _draw(self, sample, channels, axes)
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def reconstruct(
     estimator,
@@ -104,8 +124,7 @@ def reconstruct(
         Fitted. Fine-tuning does not train the decoder, whose input then changes.
     X : object
         Samples in any accepted form, of one montage and one length of windows.
-    modality : str | None
-        Which one; ``None`` where there is only one.
+    %(modality)s
     patch_mask_ratio : float
         Share of the patches that is hidden.
     frequency_mask_ratio : float
@@ -149,30 +168,21 @@ def reconstruct(
         is_hidden = masks.is_hidden.repeat_interleave(patch, dim=2)[..., : grid.data.shape[2]]
         found.append((grid.data, seen, output, is_hidden))
     arrays = [torch.cat(parts).numpy() for parts in zip(*found)]
-    names = (signals.ch_names, signals.ch_types, signals.ch_pos, signals.sfreq)
-    return Reconstruction(signals.modality, *arrays, *names)
+    layout = layout_of(signals)
+    return Reconstruction(signals.modality, *arrays, **layout, sfreq=signals.sfreq)
 
 
 def _grids(encoder, X, modality):
     """Return windows with their montage, and the same as the pretraining objective takes them."""
-    from .scoring import one_montage
-
     batches = list(encoder.windows(X))
-    present = one_montage(batches)
-    if modality is None and len(present) > 1:
-        raise ValueError(f"Name the modality: there are {', '.join(present)}.")
-    name = (
-        next(iter(present))
-        if modality is None
-        else check_option("modality", modality, tuple(present))
-    )
+    signals = one_modality(batches, modality)
     grids = []
-    for batch in (batch for batch in batches if name in batch.windows):
-        rows, _ = batch.present(name)
+    for batch in (batch for batch in batches if signals.modality in batch.windows):
+        rows, _ = batch.present(signals.modality)
         for start in range(0, len(rows), encoder.batch_size):
             part = rows[start : start + encoder.batch_size]
-            grids.append(_grid(batch.windows[name], part))
-    return present[name], grids
+            grids.append(_grid(batch.windows[signals.modality], part))
+    return signals, grids
 
 
 def _grid(windows, rows):
@@ -202,103 +212,78 @@ def _grid(windows, rows):
 # ------------------------------------------------------------------------------------ figures
 
 
-def _draw(found, sample, channels, axes):
-    import matplotlib.pyplot as plt
+_STYLES = {"original": ("-", "black"), "reconstruction": ("--", "#D55E00")}
 
+
+def _draw(found, sample, channels, axes):
     kinds = [kind for kind in TITLES if kind in found.ch_types][:1]
     if axes is None:
-        _, axes = plt.subplot_mosaic(
-            [["time"] * 2, ["spectrum", "topo"] if kinds else ["spectrum"] * 2],
-            figsize=(8.5, 6.0),
-            layout="constrained",
-        )
-        axes, inset = [axes["time"], axes["spectrum"]], axes.get("topo")
-        if kinds:
-            inset.axis("off")
-            axes += [
-                inset.inset_axes([0.0, 0.05, 0.45, 0.8]),
-                inset.inset_axes([0.55, 0.05, 0.45, 0.8]),
-            ]
-    axes = list(np.ravel(axes))
-    wanted = 4 if kinds else 2
-    if len(axes) != wanted:
-        raise ValueError(f"This figure needs {wanted} axes, got {len(axes)}.")
-    original, output = found.original[sample], found.reconstructed[sample]
-    _draw_time(axes[0], found, sample, _rows(found, original, channels))
-    frequencies = np.fft.rfftfreq(original.shape[1], 1 / found.sfreq)[1:]
-    for data, style, label in ((original, "-", "original"), (output, "--", "reconstruction")):
+        axes = _new_axes(bool(kinds))
+    axes = make_axes(axes, (1, 4 if kinds else 2), None)
+    pair = dict(zip(_STYLES, (found.original[sample], found.reconstructed[sample])))
+    _draw_time(axes[0], found, pair, sample, _rows(found, pair["original"], channels))
+    frequencies = np.fft.rfftfreq(found.original.shape[2], 1 / found.sfreq)[1:]
+    for label, data in pair.items():
+        style, colour = _STYLES[label]
         power = np.square(np.abs(np.fft.rfft(data, axis=1)))[:, 1:].mean(axis=0)
-        axes[1].loglog(frequencies, power, style, color=_COLOURS[label], label=label)
+        axes[1].loglog(frequencies, power, style, color=colour, label=label)
     axes[1].set(xlabel="frequency (Hz)", ylabel="power (squared network units)")
     axes[1].legend(frameon=False)
     if kinds:
-        _draw_topographies(axes[2:], found, sample, kinds[0])
+        _draw_topographies(axes[2:], found, pair, found.is_hidden[sample], kinds[0])
     return axes[0].figure
 
 
-_COLOURS = {"original": "black", "reconstruction": "#D55E00"}
+def _new_axes(has_scalp):
+    """Make axes of time courses and spectrum, and two of topographies."""
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplot_mosaic(
+        [["time"] * 2, ["spectrum", "topo"] if has_scalp else ["spectrum"] * 2],
+        figsize=(8.5, 6.0),
+        layout="constrained",
+    )
+    if not has_scalp:
+        return list(axes.values())
+    axes["topo"].axis("off")
+    insets = [axes["topo"].inset_axes([left, 0.05, 0.45, 0.8]) for left in (0.0, 0.55)]
+    return [axes["time"], axes["spectrum"], *insets]
 
 
 def _rows(found, original, channels):
     if channels is None:
         return np.sort(np.argsort(-original.var(axis=1))[:3])
-    rows = []
-    for channel in channels:
-        if isinstance(channel, str):
-            check_option("channels", channel, found.ch_names)
-            channel = found.ch_names.index(channel)
-        rows.append(channel)
-    return np.array(rows)
+    names = [c for c in channels if isinstance(c, str)]
+    for name in names:
+        check_option("channels", name, found.ch_names)
+    return np.array([found.ch_names.index(c) if c in names else c for c in channels])
 
 
-def _draw_time(ax, found, sample, rows):
+def _draw_time(ax, found, pair, sample, rows):
     time = np.arange(found.original.shape[2]) / found.sfreq
-    step = 3 * float(found.original[sample][rows].std()) or 1.0
+    step = 3 * float(pair["original"][rows].std()) or 1.0
     for line, row in enumerate(rows):
-        for data, style, label in (
-            (found.original, "-", "original"),
-            (found.reconstructed, "--", "reconstruction"),
-        ):
-            values = data[sample, row] - line * step
-            ax.plot(
-                time, values, style, color=_COLOURS[label], lw=1, label=label if not line else None
-            )
-        ax.fill_between(
-            time,
-            -(line + 0.5) * step,
-            -(line - 0.5) * step,
-            where=found.is_hidden[sample, row],
-            color="0.88",
-            step="mid",
-            zorder=0,
-        )
+        for label, data in pair.items():
+            style, colour = _STYLES[label]
+            shown = None if line else label
+            ax.plot(time, data[row] - line * step, style, color=colour, lw=1, label=shown)
+        low, high = -(line + 0.5) * step, -(line - 0.5) * step
+        hidden = found.is_hidden[sample, row]
+        ax.fill_between(time, low, high, where=hidden, color="0.88", step="mid", zorder=0)
     ax.set_yticks(-step * np.arange(len(rows)), [found.ch_names[row] for row in rows])
     title = f"hidden stretches shaded; error relative to zero {found.relative_loss:.2f}"
     ax.set(xlabel="time (s)", xlim=(time[0], time[-1]), title=title)
     ax.legend(frameon=False, ncols=2, loc="upper right", fontsize=8)
 
 
-def _draw_topographies(axes, found, sample, kind):
-    import mne
-
-    rows = np.flatnonzero(np.array(found.ch_types) == kind)
-    spreads = []
-    for data in (found.original, found.reconstructed):
-        hidden = np.where(found.is_hidden[sample], np.square(data[sample]), 0.0).sum(axis=1)
-        count = np.maximum(found.is_hidden[sample].sum(axis=1), 1)
-        spreads.append(np.sqrt(hidden / count))
-    top = max(float(spread[rows].max()) for spread in spreads)
-    for ax, spread, label in zip(axes, spreads, ("original", "reconstruction")):
-        names, places, values = merge(found, spread, rows)
-        info = make_sensor_info(names, ["eeg" if kind == "eeg" else "mag"] * len(names), places)
-        mne.viz.plot_topomap(
-            values,
-            info,
-            axes=ax,
-            show=False,
-            extrapolate="head",
-            cmap=CMAP,
-            contours=0,
-            vlim=(0, top),
-        )
+def _draw_topographies(axes, found, pair, is_hidden, kind):
+    count = np.maximum(is_hidden.sum(axis=1), 1)
+    spreads = {
+        label: np.sqrt(np.square(data).sum(axis=1, where=is_hidden) / count)
+        for label, data in pair.items()
+    }
+    is_shown = np.array(found.ch_types) == kind
+    top = max(float(spread[is_shown].max()) for spread in spreads.values())
+    for ax, (label, spread) in zip(axes, spreads.items()):
+        draw_scalp(ax, found, spread, kind, contours=0, vlim=(0, top))
         ax.set_title(f"{label}\nspread up to {top:.2g}", fontsize=9)

@@ -7,13 +7,13 @@ from math import factorial
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score
 
 from .._utils.validation import check_option
+from ..evaluation.docs import fill_evaluation_doc
 from ..models.isolate import isolate_torch
 from .hiding import Hidden
-from .maps import make_axes
+from .maps import MODALITY_TITLES, make_axes
 from .scoring import prepare
 
 _SCORES = {
@@ -23,9 +23,9 @@ _SCORES = {
     },
     False: {"squared_error": "gain in squared error (variance of the target)"},
 }
-_NAMES = {"fmri": "fMRI", "eeg": "EEG", "meg": "MEG"}
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def modality_contributions(estimator, X, y=None, *, scoring=None):
     """Divide the score of an estimator among its modalities: Shapley values.
@@ -43,8 +43,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
     X : object
         :class:`~brainof_toolbox.PairedSignals` or records; use left-out samples to measure what
         generalises. Montages and lengths may differ.
-    y : array-like, shape (n_samples,) | None
-        Targets of the samples; ``None``: predictions from all modalities.
+    %(y_or_predicted)s
     scoring : str | None
         ``"log_loss"`` (``None``) or ``"balanced_accuracy"`` for a classifier,
         ``"squared_error"`` (``None``) for a regressor. Losses are negated: higher is better.
@@ -88,6 +87,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
     return _divide(case, "modality", modalities, outputs, scoring)
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def block_contributions(estimator, X, y=None, *, scoring=None):
     """Divide the score of an estimator among its blocks of features: Shapley values.
@@ -103,8 +103,7 @@ def block_contributions(estimator, X, y=None, *, scoring=None):
     X : object
         Samples in any accepted form; use left-out samples to measure what generalises. Montages
         may differ.
-    y : array-like, shape (n_samples,) | None
-        Targets of the samples; ``None``: predictions from all blocks.
+    %(y_or_predicted)s
     scoring : str | None
         As for :func:`modality_contributions`.
 
@@ -188,11 +187,11 @@ def shapley(value, players, player):
 def _score(case, outputs, scoring):
     """Score outputs (n_samples, n_outputs)."""
     if scoring == "balanced_accuracy":
-        predicted = softmax(outputs, axis=1).argmax(axis=1)
-        return float(balanced_accuracy_score(case.targets, predicted))
+        return float(balanced_accuracy_score(case.targets, outputs.argmax(axis=1)))
     return float(-case.losses(outputs).mean())
 
 
+@fill_evaluation_doc
 def plot_contributions(contributions, axes=None):
     """Draw the gain of each modality or block: on average, alone, and added to all others.
 
@@ -200,15 +199,9 @@ def plot_contributions(contributions, axes=None):
     ----------
     contributions : pandas.DataFrame
         From :func:`modality_contributions` or :func:`block_contributions`.
-    axes : matplotlib.axes.Axes | None
-        Axes to draw in; ``None`` makes a figure.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The figure.
+    %(axes)s
     """
-    (ax,) = make_axes(axes, 1, (max(5, len(contributions) + 1), 3.4))
+    (ax,) = make_axes(axes, (1, 1), (max(5, len(contributions) + 1), 3.4))
     places = np.arange(len(contributions))
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.bar(places, contributions["contribution"], 0.6, color="#56B4E9", label="Shapley value")
@@ -224,5 +217,4 @@ def plot_contributions(contributions, axes=None):
 
 def _label(name):
     """Write a modality, or the modality of a block above its feature."""
-    modality, _, feature = name.partition("_")
-    return "\n".join(filter(None, (_NAMES.get(modality, modality), feature)))
+    return "\n".join(MODALITY_TITLES.get(word, word) for word in name.split("_", 1))

@@ -9,12 +9,22 @@ import numpy as np
 import torch
 
 from .._utils.validation import check_number
+from ..evaluation.docs import fill_evaluation_doc
+from ..models.config import MODALITY_CODES
 from ..models.isolate import isolate_torch
 from .hiding import take_tokens
-from .importance import Importance, PartImportance, in_band, usable_bands
+from .importance import (
+    Importance,
+    PartImportance,
+    in_band,
+    layout_of,
+    patch_times,
+    usable_bands,
+)
 from .scoring import check_predicts, prepare
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     """Map what a decoder relies on with integrated gradients.
@@ -29,16 +39,12 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     estimator : BrainOFClassifier | BrainOFRegressor
         Fitted with ``features="latents"``, with any adaptation: explicit features have no
         gradient here.
-    X : object
-        Samples in any accepted form, of one montage per modality; samples left out of the fit
-        show what generalises.
-    y : array-like, shape (n_samples,) | None
-        Their targets; ``None``: what the estimator predicts.
+    %(X)s
+    %(y_or_predicted)s
     n_steps : int
         Points on the line. They lie closer near silence, where the log spectrum in the input of
         the network changes fastest.
-    bands : dict of str -> (float, float) | None
-        As for :func:`occlusion_importance`.
+    %(bands)s
 
     Returns
     -------
@@ -51,7 +57,7 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     Raises
     ------
     TypeError
-        If the estimator predicts nothing.
+        If the estimator is no classifier or regressor.
     ValueError
         If it is not fitted or uses other features than latents, samples have several montages,
         or ``y`` does not belong to them.
@@ -65,7 +71,8 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
     .. footbibliography::
     """
     check_number("n_steps", n_steps, low=1, integer=True)
-    network = _network_of(estimator)
+    check_predicts(estimator)
+    network = estimator.decoder_.as_network().to(estimator.encoder_.device).eval()
     case = prepare(estimator, X, y)
     total = {name: 0.0 for name in case.signals}
     spectra = {name: 0.0 for name in case.signals}
@@ -94,12 +101,6 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
         residual=abs(explained - float(wanted)) / max(abs(float(wanted)), 1e-12),
         masker=estimator.masker,
     )
-
-
-def _network_of(estimator):
-    """Return the network and head of a fitted estimator that uses latents alone."""
-    check_predicts(estimator)
-    return estimator.decoder_.as_network().to(estimator.encoder_.device).eval()
 
 
 def _batches(case):
@@ -131,7 +132,7 @@ def _integrate(case, network, tokens, target, n_steps):
         for part in tokens:
             part.values = torch.zeros_like(part.values)
         gain += _losses(case, network(tokens), target)
-    names = [_name(part) for part in tokens]
+    names = [MODALITY_CODES[int(part.modality[0])] for part in tokens]
     credit = {
         name: (values.double().cpu(), one.double().cpu())
         for name, values, one in zip(names, full, mean)
@@ -145,12 +146,6 @@ def _losses(case, outputs, target):
     if case.is_classification:
         return torch.nn.functional.cross_entropy(outputs, target, reduction="none")
     return (outputs[:, 0] - target).square()
-
-
-def _name(part):
-    from ..models.config import MODALITY_CODES
-
-    return MODALITY_CODES[int(part.modality[0])]
 
 
 def by_frequency(values, gradient, n_channels):
@@ -171,17 +166,12 @@ def by_frequency(values, gradient, n_channels):
 
 def _part(credit, spectrum, signals, limits):
     """Sums of the credit (S, P) over channels, patches and bands."""
-    n_channels, n_times = signals.shape[1:]
-    grid = credit.sum(axis=1).reshape(n_channels, -1)  # (C, N)
-    patch, n_patches = credit.shape[1], grid.shape[1]
-    starts = np.arange(n_patches) * patch
-    ends = np.minimum(starts + patch, n_times)
-    frequencies = np.fft.rfftfreq(n_patches * patch, 1 / signals.sfreq)
+    grid = credit.sum(axis=1).reshape(signals.shape[1], -1)  # (C, N)
+    n_points = grid.shape[1] * credit.shape[1]
+    frequencies = np.fft.rfftfreq(n_points, 1 / signals.sfreq)
     return PartImportance(
-        ch_names=signals.ch_names,
-        ch_types=signals.ch_types,
-        ch_pos=signals.ch_pos,
-        times=(starts + ends) / 2 / signals.sfreq,
+        **layout_of(signals),
+        times=patch_times(signals, credit.shape[1])[1],
         channels=grid.sum(axis=1),
         patches=grid.sum(axis=0),
         bands={name: float(spectrum[in_band(frequencies, x)].sum()) for name, x in limits.items()},

@@ -7,28 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .._utils.validation import check_option
-from . import maps
+from .._utils.validation import choose
+from ..evaluation.docs import fill_evaluation_doc
+from ..io.regions import region_geometry, resolve_masker
+from .maps import CMAP, TITLES, draw_scalp, make_axes, make_sensor_info
 
 #: Hz. For fMRI, the usual bands of slow fluctuations.
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}
 SLOW_BANDS = {"slow-5": (0.01, 0.027), "slow-4": (0.027, 0.073), "slow-3": (0.073, 0.198)}
+_COLOUR = "#0072B2"
+_SHOWN = 0.8  # on brains, regions above this quantile
 
 
+@fill_evaluation_doc
 @dataclass(frozen=True, eq=False)
 class PartImportance:
     """Importance within one modality.
 
     Parameters
     ----------
-    ch_names : tuple of str
-        Sensors or regions.
-    ch_types : tuple of str
-        Their types.
-    ch_pos : ndarray, shape (n_channels, 3)
-        Metres, head frame.
-    times : ndarray, shape (n_patches,)
-        Centres of the patches in s from the start of a window.
+    %(layout)s
     channels : ndarray, shape (n_channels,)
         Importance of each channel over all times.
     patches : ndarray, shape (n_patches,)
@@ -52,6 +50,7 @@ class PartImportance:
     grid: np.ndarray | None = None
 
 
+@fill_evaluation_doc
 @dataclass(frozen=True, eq=False, repr=False)
 class Importance:
     """Importance of channels, times and frequency bands for a decoder.
@@ -89,8 +88,7 @@ class Importance:
 
         Parameters
         ----------
-        modality : str | None
-            ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
+        %(modality)s
 
         Returns
         -------
@@ -102,12 +100,9 @@ class Importance:
         ValueError
             If there is no such modality, or if ``modality`` is None and there are several.
         """
-        if modality is None and len(self.parts) > 1:
-            raise ValueError(f"Name the modality: there are {', '.join(self.parts)}.")
-        modality = next(iter(self.parts)) if modality is None else modality
-        return self.parts[check_option("modality", modality, tuple(self.parts))]
+        return self.parts[choose("modality", modality, self.parts)]
 
-    def to_frame(self):
+    def to_dataframe(self):
         """Return all values in one table.
 
         Returns
@@ -123,11 +118,8 @@ class Importance:
                 "time": zip(part.times.tolist(), part.patches),
                 "band": part.bands.items(),
             }
-            rows += [
-                (modality, kind, name, float(value))
-                for kind, entries in kinds.items()
-                for name, value in entries
-            ]
+            for kind, entries in kinds.items():
+                rows += [(modality, kind, name, float(value)) for name, value in entries]
         return pd.DataFrame(rows, columns=["modality", "kind", "name", "importance"])
 
     def to_evoked(self, modality=None):
@@ -135,8 +127,7 @@ class Importance:
 
         Parameters
         ----------
-        modality : str | None
-            ``"eeg"`` or ``"meg"``; ``None`` where there is only one modality.
+        %(modality)s
 
         Returns
         -------
@@ -150,7 +141,17 @@ class Importance:
         ValueError
             If the modality is fMRI or absent.
         """
-        return maps.to_evoked(self.part(modality), self.method)
+        import mne
+
+        part = self.part(modality)
+        if "bold" in part.ch_types:
+            raise ValueError("Regions are not sensors: use to_nifti() for an image.")
+        data = part.channels[:, None] if part.grid is None else part.grid
+        step = part.times[1] - part.times[0] if len(part.times) > 1 else 1.0
+        info = make_sensor_info(part.ch_names, part.ch_types, part.ch_pos, 1 / step)
+        tmin = 0.0 if part.grid is None else float(part.times[0])
+        comment = f"importance ({self.method})"
+        return mne.EvokedArray(data, info, tmin=tmin, comment=comment, verbose="error")
 
     def to_nifti(self, masker=None):
         """Return the importance of regions as an image.
@@ -171,15 +172,27 @@ class Importance:
             If there is no fMRI, or the masker has other regions.
         """
         part = self.part("fmri")
-        return maps.to_nifti(part, self.masker if masker is None else masker)
+        masker = resolve_masker(self.masker if masker is None else masker)
+        if not masker.__sklearn_is_fitted__():
+            masker.reports = False
+            masker.fit()
+        names, _ = region_geometry(masker)
+        missing = [name for name in part.ch_names if name not in names]
+        if missing:
+            raise ValueError(
+                f"The masker has no region {missing[0]!r} ({len(missing)} of "
+                f"{len(part.ch_names)} are missing). Pass the masker that made the time series."
+            )
+        values = pd.Series(part.channels, part.ch_names).reindex(names, fill_value=0.0)
+        image = masker.inverse_transform(values.to_numpy(np.float32)[None])
+        return image.slicer[..., 0] if image.ndim == 4 else image
 
     def plot(self, modality=None, axes=None):
         """Draw the importance of channels: topographies, or a glass brain.
 
         Parameters
         ----------
-        modality : str | None
-            ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
+        %(modality)s
         axes : matplotlib.axes.Axes | sequence of Axes | None
             Axes to draw in: one for EEG and fMRI, one each for magnetometers and gradiometers;
             ``None`` makes a figure.
@@ -187,12 +200,35 @@ class Importance:
         Returns
         -------
         figure : matplotlib.figure.Figure
-            The figure.
+            The figure. In the brain, the most important fifth of the regions.
         """
         part = self.part(modality)
         if "bold" in part.ch_types:
-            return maps.plot_brain(self.to_nifti(), self.unit, axes)
-        return maps.plot_scalp(part, self.unit, axes)
+            return self._plot_brain(axes)
+        kinds = [kind for kind in TITLES if kind in part.ch_types]
+        axes = make_axes(axes, (1, len(kinds)), (4.0, 3.4))
+        for kind, ax in zip(kinds, axes):
+            image, best = draw_scalp(ax, part, part.channels, kind)
+            ax.set_title(f"{TITLES[kind]}, most at {best}")
+            ax.figure.colorbar(image, ax=ax, shrink=0.7, label=f"importance ({self.unit})")
+        return axes[0].figure
+
+    def _plot_brain(self, axes):
+        from nilearn import plotting
+
+        (ax,) = make_axes(axes, (1, 1), (8.5, 3.2))
+        image = self.to_nifti()
+        plotting.plot_glass_brain(
+            image,
+            axes=ax,
+            colorbar=True,
+            plot_abs=False,
+            resampling_interpolation="nearest",
+            **_colours(image),
+        )
+        title = f"importance ({self.unit}), the most important fifth of the brain"
+        ax.set_title(title, fontsize=10)
+        return ax.figure
 
     def plot_surface(self, axes=None):
         """Draw the importance of regions on the cortical surface, both hemispheres.
@@ -207,41 +243,93 @@ class Importance:
         figure : matplotlib.figure.Figure
             Left and right hemisphere from the side, on the fsaverage5 mesh of nilearn.
         """
-        return maps.plot_surface(self.to_nifti(), self.unit, axes)
+        from nilearn import datasets, plotting, surface
+
+        subplots = {"layout": None, "subplot_kw": {"projection": "3d"}}
+        axes = make_axes(axes, (1, 2), (4.25, 3.6), **subplots)
+        mesh = datasets.load_fsaverage("fsaverage5")
+        sulci = datasets.load_fsaverage_data(mesh="fsaverage5", data_type="sulcal")
+        image = self.to_nifti()
+        painted = surface.SurfaceImage.from_volume(
+            mesh["pial"], image, interpolation="nearest_most_frequent"
+        )
+        for ax, side in zip(axes, ("left", "right")):
+            plotting.plot_surf_stat_map(
+                stat_map=painted,
+                surf_mesh=mesh["inflated"],
+                bg_map=sulci,
+                hemi=side,
+                view="lateral",
+                axes=ax,
+                colorbar=side == "right",
+                symmetric_cbar=False,
+                **_colours(image),
+            )
+            ax.set_title(f"{side} hemisphere", fontsize=10)
+        figure = axes[0].figure
+        figure.suptitle(f"importance ({self.unit}), the most important fifth", fontsize=11)
+        return figure
 
     def plot_time(self, modality=None, axes=None):
         """Draw the importance of times.
 
         Parameters
         ----------
-        modality : str | None
-            ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
-        axes : matplotlib.axes.Axes | None
-            Axes to draw in; ``None`` makes a figure.
-
-        Returns
-        -------
-        figure : matplotlib.figure.Figure
-            The figure.
+        %(modality)s
+        %(axes)s
         """
-        return maps.plot_time(self.part(modality), self.unit, axes)
+        part, ax = self.part(modality), self._line_axes(axes)
+        ax.plot(part.times, part.patches, "o-", color=_COLOUR)
+        ax.set(xlabel="time from the start of the window (s)")
+        return ax.figure
 
     def plot_bands(self, modality=None, axes=None):
         """Draw the importance of frequency bands.
 
         Parameters
         ----------
-        modality : str | None
-            ``"eeg"``, ``"meg"`` or ``"fmri"``; ``None`` where there is only one.
-        axes : matplotlib.axes.Axes | None
-            Axes to draw in; ``None`` makes a figure.
-
-        Returns
-        -------
-        figure : matplotlib.figure.Figure
-            The figure.
+        %(modality)s
+        %(axes)s
         """
-        return maps.plot_bands(self.part(modality), self.unit, axes)
+        part = self.part(modality)
+        if not part.bands:
+            raise ValueError(
+                "No band lies below the Nyquist frequency of this recording; pass bands=."
+            )
+        ax = self._line_axes(axes)
+        names = [f"{name}\n{low:g}-{high:g} Hz" for name, (low, high) in part.limits.items()]
+        ax.bar(names, list(part.bands.values()), color=_COLOUR, width=0.6)
+        return ax.figure
+
+    def _line_axes(self, axes):
+        (ax,) = make_axes(axes, (1, 1), (5.0, 3.0))
+        ax.axhline(0, color="0.6", linewidth=0.8)
+        ax.set(ylabel=f"importance ({self.unit})")
+        return ax
+
+
+def _colours(image):
+    """Return the colours of the most important regions of an image, as options of nilearn."""
+    values = np.asarray(image.dataobj)
+    values = values[values != 0]
+    if not len(values) or values.max() <= 0:
+        raise ValueError("Importance is above 0 in no region: there is no map.")
+    low, top = max(float(np.quantile(values, _SHOWN)), 0.0), float(values.max())
+    low = low if 0 < low < top else top / 2
+    return {"cmap": CMAP, "threshold": low, "vmin": low, "vmax": top}
+
+
+def layout_of(signals):
+    """Return names, types and positions of the channels, as fields of a result."""
+    return {name: getattr(signals, name) for name in ("ch_names", "ch_types", "ch_pos")}
+
+
+def patch_times(signals, patch_size):
+    """Return the half-open spans of the patches of a window in points, and their centres in s."""
+    n_times = signals.shape[2]
+    starts = range(0, n_times, patch_size)
+    spans = [(start, min(start + patch_size, n_times)) for start in starts]
+    return spans, np.mean(spans, axis=1) / signals.sfreq
 
 
 def usable_bands(bands, signals):

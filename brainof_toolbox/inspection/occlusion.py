@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.validation import check_number
+from ..evaluation.docs import fill_evaluation_doc
 from ..models.isolate import isolate_torch
 from .hiding import Hidden
-from .importance import Importance, PartImportance, usable_bands
+from .importance import Importance, PartImportance, layout_of, patch_times, usable_bands
 from .scoring import prepare
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     """Map the importance of channels, times and bands: the rise of the loss when one is hidden.
@@ -24,24 +26,19 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
         A fitted estimator, with any adaptation.
-    X : object
-        Samples in any accepted form, of one montage per modality. Use left-out samples to map
-        what generalises.
-    y : array-like, shape (n_samples,) | None
-        Targets of the samples: importance is the rise of the loss of predictions. ``None``
-        takes the estimator's own predictions as targets: importance is the loss of confidence.
+    %(X)s
+    %(y_or_predicted)s
     radius : float
         Radius in metres: neighbours of a channel are hidden with it. One hidden channel alone
         loses no information that its neighbours share.
-    bands : dict of str -> (float, float) | None
-        Lower and upper edge in Hz by name. ``None``: theta to gamma for EEG and MEG, three bands
-        of slow fluctuations for fMRI; bands above the Nyquist frequency are left out.
+    %(bands)s
 
     Returns
     -------
     importance : Importance
         Rise of the mean loss: log loss in nats for classifiers, squared error in units of the
-        target's variance for regressors. Negative where hiding improves predictions.
+        target's variance for regressors. Negative where hiding improves predictions. Without
+        ``y`` it is the loss of confidence.
 
     Raises
     ------
@@ -84,20 +81,17 @@ def occlusion_importance(estimator, X, y=None, *, radius=0.0, bands=None):
 
 
 def _occlude_part(case, plain, name, signals, radius, bands):
-    patch, n_times = case.patch_size, signals.shape[2]
     near = np.linalg.norm(signals.ch_pos[:, None] - signals.ch_pos[None], axis=-1) <= radius
     near |= np.eye(len(near), dtype=bool)
-    spans = [(start, min(start + patch, n_times)) for start in range(0, n_times, patch)]
+    spans, times = patch_times(signals, case.patch_size)
     limits = usable_bands(bands, signals)
 
     def cost(**what):
         return float(case.losses(case.outputs(Hidden((name,), **what))).mean() - plain)
 
     return PartImportance(
-        ch_names=signals.ch_names,
-        ch_types=signals.ch_types,
-        ch_pos=signals.ch_pos,
-        times=np.mean(spans, axis=1) / signals.sfreq,
+        **layout_of(signals),
+        times=times,
         channels=np.array([cost(channels=row) for row in near]),
         patches=np.array([cost(span=span) for span in spans]),
         bands={band: cost(band=x) for band, x in limits.items()},

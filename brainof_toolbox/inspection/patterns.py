@@ -7,12 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .._utils.validation import check_option
+from .._utils.validation import choose
 from ..encoder.blocks import signals_for
+from ..evaluation.docs import fill_evaluation_doc
 from ..models.isolate import isolate_torch
-from . import _pattern_figures as figures
+from .maps import (
+    CMAP,
+    draw_markers,
+    draw_scalp,
+    make_axes,
+    make_brain_axes,
+    make_sensor_info,
+    small_colorbar,
+)
 from .scoring import prepare
 
+#: Blue and red keep apart for colour-blind readers; white is zero.
+SIGNED = "RdBu_r"
+_MOST_TIMES = 6
+_FEWEST_SHOWN = 0.2  # regions whose magnitude is below this share of the largest are not drawn
 _ALL = np.ones(1, dtype=bool)  # a modality that a batch does not have is missing
 
 
@@ -53,6 +66,11 @@ class BlockPattern:
     bands: tuple = ()
     times: np.ndarray = ()
 
+    @property
+    def ch_types(self):
+        """Types of virtual channels: electrodes or magnetometers."""
+        return ("eeg" if self.modality == "eeg" else "mag",) * len(self.ch_names)
+
     def maps(self):
         """Arrange the pattern by channel or region.
 
@@ -85,6 +103,7 @@ class BlockPattern:
         return {f"{1e3 * t:.0f} ms": courses[:, :, i] for i, t in enumerate(self.times)}
 
 
+@fill_evaluation_doc
 @dataclass(frozen=True, eq=False, repr=False)
 class Patterns:
     """Patterns of the blocks of explicit features.
@@ -116,8 +135,7 @@ class Patterns:
 
         Parameters
         ----------
-        block : str | None
-            Name of the block; ``None`` where there is only one.
+        %(block)s
 
         Returns
         -------
@@ -129,12 +147,9 @@ class Patterns:
         ValueError
             If there is no such block, or if ``block`` is None and there are several.
         """
-        if block is None and len(self.parts) > 1:
-            raise ValueError(f"Name the block: there are {', '.join(self.parts)}.")
-        block = next(iter(self.parts)) if block is None else block
-        return self.parts[check_option("block", block, tuple(self.parts))]
+        return self.parts[choose("block", block, self.parts)]
 
-    def to_frame(self):
+    def to_dataframe(self):
         """Return all patterns in one table.
 
         Returns
@@ -156,8 +171,7 @@ class Patterns:
         ----------
         block : str | None
             Name of the block; ``None``: the only evoked course of EEG or MEG.
-        output : str | None
-            One of ``outputs``; ``None`` where there is only one.
+        %(output)s
 
         Returns
         -------
@@ -171,6 +185,8 @@ class Patterns:
             If there is no such block or output, several and none is named, or the block is no
             evoked course of EEG or MEG.
         """
+        import mne
+
         if block is None:
             names = [name for name, part in self.parts.items() if len(part.times)]
             block = names[0] if len(names) == 1 else None
@@ -178,19 +194,22 @@ class Patterns:
         if not len(part.times):
             raise ValueError(
                 f"The block {part.name!r} is no evoked course of EEG or MEG. Use plot() or "
-                "to_frame()."
+                "to_dataframe()."
             )
-        return figures.to_evoked(part, self._row(output))
+        maps = part.maps().values()
+        data = np.stack([values[self._row(output)] for values in maps], axis=1)
+        step = part.times[1] - part.times[0] if len(part.times) > 1 else 2 * part.times[0]
+        info = make_sensor_info(part.ch_names, part.ch_types, part.ch_pos, 1 / step)
+        options = {"tmin": float(part.times[0] - step / 2), "comment": f"pattern of {part.name}"}
+        return mne.EvokedArray(data, info, **options, verbose="error")
 
     def plot(self, block=None, output=None, axes=None):
         """Draw the pattern of a block.
 
         Parameters
         ----------
-        block : str | None
-            Name of the block; ``None`` where there is only one.
-        output : str | None
-            One of ``outputs``; ``None`` where there is only one.
+        %(block)s
+        %(output)s
         axes : sequence of matplotlib.axes.Axes | None
             One per map; ``None`` makes a figure.
 
@@ -208,15 +227,17 @@ class Patterns:
         """
         part, row = self.part(block), self._row(output)
         label = f"towards {self.outputs[row]}" if self.unit == "log odds" else "with the target"
-        return figures.plot(part, row, label, axes)
+        maps = {name: values[row] for name, values in part.maps().items()}
+        if part.modality == "fmri":
+            return _plot_brains(part, maps, label, axes)
+        return _plot_scalps(part, _strongest(maps) if len(part.times) else maps, label, axes)
 
     def _row(self, output):
-        if output is None and len(self.outputs) > 1:
-            raise ValueError(f"Name the output: there are {', '.join(self.outputs)}.")
-        output = self.outputs[0] if output is None else str(output)
-        return self.outputs.index(check_option("output", output, self.outputs))
+        output = None if output is None else str(output)
+        return self.outputs.index(choose("output", output, self.outputs))
 
 
+@fill_evaluation_doc
 @isolate_torch()
 def patterns(estimator, X):
     """Compute how explicit features vary with the decision: patterns of the forward model.
@@ -318,3 +339,49 @@ def _regress(rows, outputs, name):
         )
     centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     return np.linalg.pinv(spread, rcond=1e-9, hermitian=True) @ (away.T @ centred)
+
+
+# ------------------------------------------------------------------------------------ figures
+
+
+def _strongest(maps):
+    """Keep the strongest map of each of a few equal parts of time."""
+    names = list(maps)
+    parts = np.array_split(np.arange(len(names)), min(_MOST_TIMES, len(names)))
+    power = [np.square(values).sum() for values in maps.values()]
+    chosen = [names[max(part, key=power.__getitem__)] for part in parts]
+    return {name: maps[name] for name in chosen}
+
+
+def _plot_scalps(part, maps, label, axes):
+    """Draw topographies side by side, with one scale."""
+    axes = make_axes(axes, (1, len(maps)), (2.0, 2.4))
+    top = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
+    for ax, (name, values) in zip(axes, maps.items(), strict=True):
+        image, _ = draw_scalp(ax, part, values, part.ch_types[0], cmap=SIGNED, vlim=(-top, top))
+        ax.set_title(name, fontsize=9)
+    what = "log power" if part.bands else "amplitude"
+    small_colorbar(image, axes, f"pattern of {what}\n{label}", shrink=0.7)
+    return axes[0].figure
+
+
+def _plot_brains(part, maps, label, axes):
+    """Draw regions in glass brains, the larger the stronger."""
+    axes = make_brain_axes(axes, len(maps), 4.5)
+    for ax, (name, values) in zip(axes, maps.items(), strict=True):
+        is_signed = (values < 0).any()
+        top = float(np.abs(values).max()) or 1.0
+        size = np.abs(values) / top
+        kept = size >= min(_FEWEST_SHOWN, np.sort(size)[-2])  # two regions at least
+        order = np.flatnonzero(kept)[np.argsort(size[kept])]  # strong ones on top
+        draw_markers(
+            ax,
+            part.ch_pos[order],
+            values[order],
+            2 + 70 * size[order] ** 2,
+            node_cmap=SIGNED if is_signed else CMAP,
+            node_vmin=-top if is_signed else 0,
+            node_vmax=top,
+        )
+        ax.set_title(f"{name}, {label}", fontsize=9)
+    return axes[0].figure

@@ -13,7 +13,9 @@ from sklearn.utils import _safe_indexing
 
 from .._utils.validation import check_number
 from ..evaluation import Scores, cross_validate
-from . import _report_figures as figures
+from ..evaluation.docs import fill_evaluation_doc
+from ..evaluation.groups import check_target
+from ..io.sample_list import as_samples
 from ._explanation import explain
 
 #: Readable on a phone: figures and tables never push the page wider than the screen.
@@ -29,6 +31,7 @@ table.brainof td { overflow-wrap: anywhere; }
 """
 
 
+@fill_evaluation_doc
 def report(
     estimator,
     X,
@@ -55,14 +58,9 @@ def report(
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
         A fitted or unfitted estimator: it is cloned and fitted in each fold.
-    X : object
-        Samples that scikit-learn can index, as for :func:`~brainof_toolbox.cross_validate`.
-    y : array-like, shape (n_samples,)
-        Labels or continuous targets.
-    groups : array-like, shape (n_samples,) | "none" | None
-        Subject of each sample, as for :func:`~brainof_toolbox.cross_validate`.
-    cv : int | splitter | iterable of (train, test) | None
-        Folds, as for :func:`~brainof_toolbox.cross_validate`.
+    %(samples)s
+    %(groups)s
+    %(cv)s
     file : path-like
         File to write, ending in ``.html``.
     title : str | None
@@ -111,8 +109,9 @@ def report(
             random_state=random_state,
             return_estimator=True,
         )
-        found = Evaluation(X, np.asarray(y), scores)
-        explanation = explain(found, n_mapped)
+        X = as_samples(X)
+        found = Evaluation(X, check_target(y, X), scores)
+        explanation = list(explain(found, n_mapped))
     page = _write(estimator, found, explanation, _count(caught), title)
     page.save(path, overwrite=overwrite, open_browser=False, verbose="error")
     return path
@@ -154,9 +153,6 @@ def _count(caught):
     return texts.value_counts(sort=False)
 
 
-# ------------------------------------------------------------------------------------- the page
-
-
 def _write(estimator, found, explanation, warned, title):
     import matplotlib.pyplot as plt
     import mne
@@ -169,15 +165,15 @@ def _write(estimator, found, explanation, warned, title):
     page.add_html(_rows_of(_describe_data(found)), "Data", tags=("data",))
     scores = found.scores
     page.add_html(scores._repr_html_(), "Scores", tags=("scores",))
-    drawn = [("Scores by group", scores.plot().figure, "scores")]
+    drawn = [("Scores by group", scores.plot(), "scores")]
     if found.is_regression:
-        drawn.append(("Predictions", figures.plot_predictions(scores), "predictions"))
+        drawn.append(("Predictions", scores.plot_predictions(), "predictions"))
     else:
-        drawn.append(("Confusion matrix", scores.plot_confusion().figure, "confusion"))
-        drawn.append(("Calibration", figures.plot_calibration(scores), "calibration"))
+        drawn.append(("Confusion matrix", scores.plot_confusion(), "confusion"))
+        drawn.append(("Calibration", scores.plot_calibration(), "calibration"))
     if len(scores.feature_weights):
-        drawn.append(("Weights of features", figures.plot_weights(scores), "weights"))
-    drawn += explanation.draw()
+        drawn.append(("Weights of features", scores.plot_weights(), "weights"))
+    drawn += explanation
     for title, figure, tag in drawn:
         # MNE shears figures of 8.7 inches, which are 869.99 pixels.
         figure.set_size_inches(figure.get_size_inches() + 1e-6)

@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.validation import choose
 from ..encoder.blocks import LATENTS
 from ..encoder.windows import SampleMeans
 from ..estimators.targets import check_targets
+from ..evaluation.groups import check_target
 from ..io.inputs import count_samples
+from ..io.sample_list import as_samples
 from ..models import BrainOFConfig
 from ..signals import MODALITIES
 from .hiding import has_input, hide_in_batch, hide_in_blocks, take_tokens
@@ -62,7 +65,7 @@ class Case:
             return self.decide(self.blocks)
         definitions = self.reader.explicit.definitions()
         changed, lost = hide_in_blocks(hidden, definitions, self.batches, len(self.targets))
-        if self.reader.backbone is not None:
+        if self.reader.has_latents:
             latents = self._latents(hidden)
             is_gone = np.isnan(latents[:, :1])
             changed[LATENTS] = np.where(is_gone, self.blocks[LATENTS], latents)
@@ -97,7 +100,7 @@ class Case:
                         inputs = backbone.prepare(batch, rows, device)
                     else:
                         inputs = [part.to(device) for part in take_tokens(batch, rows, hidden)]
-                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooling)
+                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooler)
                     means.add(batch.sample[rows], values.double().cpu().numpy())
         if means.total is None:
             return np.full_like(self.blocks[LATENTS], np.nan)
@@ -131,6 +134,7 @@ def prepare(estimator, X, y, *, is_one_montage=True):
     reader, samples = decoder.reader, encoder.samples(X)
     batches = list(encoder.windows(samples))
     if y is not None:
+        y = check_target(y, as_samples(X))
         y = check_targets(y, count_samples(samples), type(estimator).__name__)
         targets = estimator.targets_.encode(y)
     if is_one_montage:
@@ -162,6 +166,13 @@ def one_montage(batches):
                     "pick the channels that all share and cut samples to one length."
                 )
     return found
+
+
+def one_modality(batches, modality):
+    """Find the one montage of a modality that samples have; None means the only one."""
+    present = {n for batch in batches for n in batch.windows if not batch.is_missing[n].all()}
+    found = {name: signals for name, signals in one_montage(batches).items() if name in present}
+    return found[choose("modality", modality, found)]
 
 
 def _words(signals):

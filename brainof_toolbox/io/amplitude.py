@@ -9,6 +9,7 @@ S samples, K spans of one second, C channels of one type
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from .._utils.messages import and_more, join_some
 from .impostors import refuse_triggers
 
 
-@dataclass(frozen=True)
-class _Plausible:
+class _Plausible(NamedTuple):
     """Plausible levels of one sensor type, from ``small`` to ``large``."""
 
     small: float
@@ -26,29 +26,16 @@ class _Plausible:
     large: float
     usual: float
     unit: str
-    other_units: tuple  # (name, factor to SI)
+    others: dict  # factor to SI by unit
 
 
+_VOLT = {"microvolt": "1e-6", "millivolt": "1e-3"}
+_TESLA = {"femtotesla (fT)": "1e-15", "picotesla (pT)": "1e-12", "nanotesla (nT)": "1e-9"}
+_PER_METRE = {"femtotesla per centimetre (fT/cm)": "1e-13", "nanotesla per metre": "1e-9"}
 _PLAUSIBLE = {
-    "eeg": _Plausible(
-        2e-8, 1e-3, 5e-3, 1e-5, "volt", (("microvolt", "1e-6"), ("millivolt", "1e-3"))
-    ),
-    "mag": _Plausible(
-        1e-15,
-        5e-11,
-        1e-8,
-        1e-13,
-        "tesla",
-        (("femtotesla (fT)", "1e-15"), ("picotesla (pT)", "1e-12"), ("nanotesla (nT)", "1e-9")),
-    ),
-    "grad": _Plausible(
-        1e-14,
-        5e-10,
-        1e-6,
-        3e-12,
-        "tesla per metre",
-        (("femtotesla per centimetre (fT/cm)", "1e-13"), ("nanotesla per metre", "1e-9")),
-    ),
+    "eeg": _Plausible(2e-8, 1e-3, 5e-3, 1e-5, "volt", _VOLT),
+    "mag": _Plausible(1e-15, 5e-11, 1e-8, 1e-13, "tesla", _TESLA),
+    "grad": _Plausible(1e-14, 5e-10, 1e-6, 3e-12, "tesla per metre", _PER_METRE),
 }
 #: Intact channels and samples differ by less than ``_ODD``. From ``_OTHER_UNIT`` on, and beyond
 #: plausible levels, they are in another unit; below ``_NOTHING`` they are flat.
@@ -78,39 +65,35 @@ class Levels:
         """Check one piece, starting at sample ``first``, alone and against the others."""
         if signals.modality == "fmri" or signals.shape[2] < 2:
             return  # left to the duration check
-        refuse = warn if is_table else _raise
+        refuse = warn if is_table else raise_error
         if not is_table:
             refuse_triggers(signals, where=where)
         _check_flat(signals, first, where, refuse)
-        spans = _levels(signals)  # (S, K, C)
-        shape = (self.n_samples, spans.shape[2])
-        known = self.found.setdefault(signals.modality, np.full(shape, np.nan, np.float32))
-        known[first : first + len(spans)] = _median(spans, 1)
-        if self.subject is None:
-            self.subject = (None,) * self.n_samples
-        subject = [
-            own if own is not None else self.subject[first + i]
-            for i, own in enumerate(signals.subject)
-        ]
-        self.subject = (*self.subject[:first], *subject, *self.subject[first + len(subject) :])
+        starts, spans = _levels(signals)  # (K,), (S, K, C)
+        piece = slice(first, first + len(spans))
+        everything = np.full((self.n_samples, spans.shape[2]), np.nan, np.float32)
+        known = self.found.setdefault(signals.modality, everything)
+        known[piece] = _median(spans, 1)
+        subject = list(self.subject or [None] * self.n_samples)
+        named = zip(signals.subject, subject[piece], strict=True)
+        subject[piece] = [before if own is None else own for own, before in named]
+        self.subject = tuple(subject)
         read = self.read.setdefault(signals.modality, set())
-        read.update(range(first, first + len(spans)))
+        read.update(range(piece.start, piece.stop))
         is_whole = len(read) == self.n_samples
         if is_whole:  # a new pass
             self.read[signals.modality] = set()
         for ch_type in sorted(set(signals.ch_types)):
             rows = np.array([kind == ch_type for kind in signals.ch_types])
-            names = [name for name, row in zip(signals.ch_names, rows, strict=True) if row]
-            judge = _Judge(_PLAUSIBLE[ch_type], ch_type, names, where, refuse)
+            names = np.array(signals.ch_names, object)[rows].tolist()
+            judge = _Judge(_PLAUSIBLE[ch_type], ch_type, names, where, refuse, self.subject)
+            levels, seconds = known[:, rows], spans[:, :, rows]
             if is_whole:  # compared when complete, so that the order does not matter
-                units = known[:, rows]
-                if self.n_samples < 4:
-                    units = spans[:, :, rows].reshape(-1, rows.sum())
-                judge.check_channels(units)
-                judge.check_samples(known[:, rows], self.subject)
-            piece = slice(0, None) if is_whole else slice(first, first + len(spans))
-            judge.check_typical(known[piece, rows], signals.data, piece, self.subject)
-            judge.check_spans(spans[:, :, rows], signals, first)
+                few = self.n_samples < 4
+                judge.check_channels(seconds.reshape(-1, len(names)) if few else levels)
+                judge.check_samples(levels)
+            judge.check_typical(levels, signals.data, None if is_whole else piece)
+            judge.check_spans(seconds, signals, starts, first)
 
 
 @dataclass
@@ -122,16 +105,18 @@ class _Judge:
     names: list
     where: str
     refuse: object
+    subject: tuple  # Of all samples
 
-    def check_typical(self, levels, data, piece, subject):
-        """Check all channels and samples against absolute limits."""
-        typical, limits = float(_median(levels.ravel(), 0)), self.limits
+    def check_typical(self, levels, data, piece):
+        """Check all channels of a piece, or of all samples, against absolute limits."""
+        typical = float(_median(levels[piece or slice(None)].ravel(), 0))
+        limits = self.limits
         message = (
             f"{self.where}: {self.ch_type} channels ({self.names[0]!r}, ...) have a typical "
             f"amplitude of {typical:.3g} {limits.unit}"
         )
-        if piece.start or piece.stop:
-            subjects = _subjects_of(range(piece.start, piece.stop), subject)
+        if piece is not None:
+            subjects = self._subjects_of(range(piece.start, piece.stop))
             message += f" in samples {piece.start} to {piece.stop - 1}{subjects}"
         if typical > limits.large and (data == np.rint(data)).all():
             self.refuse(
@@ -158,111 +143,96 @@ class _Judge:
         usual = _low_median(units, 1)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = units / usual
-        level, typical = _median(units, 0), _median(ratio, 0)
-        usual = float(_low_median(usual.ravel(), 0))
+        typical, usual = _median(ratio, 0), float(_low_median(usual.ravel(), 0))
+        n_units = np.isfinite(units).sum(axis=0)
         is_impossible = (units > _IMPOSSIBLE * self.limits.large) & (ratio > _OTHER_UNIT)
         for is_large in (True, False):
-            beyond = ratio >= _ODD if is_large else (ratio <= 1 / _ODD) & (ratio > _NOTHING)
-            n_units = np.isfinite(units).sum(axis=0)
-            is_lasting = (beyond.sum(axis=0) >= 0.75 * n_units) & (n_units >= 4)
-            is_odd = np.isfinite(typical) & (typical > _NOTHING)
-            is_odd &= typical >= _ODD if is_large else typical <= 1 / _ODD
-            far = typical >= _OTHER_UNIT if is_large else typical <= 1 / _OTHER_UNIT
-            sure = is_lasting & far & self._is_implausible(level, usual, is_large)
+            level = _median(units, 0)
+            is_lasting = _beyond(ratio, _ODD, is_large).sum(axis=0) >= 0.75 * n_units
+            sure = is_lasting & (n_units >= 4) & _beyond(typical, _OTHER_UNIT, is_large)
+            sure &= self._is_implausible(level, usual, is_large)
+            is_odd = _beyond(typical, _ODD, is_large)
             if is_large:
                 rare = is_impossible.any(axis=0) & ~is_odd
                 sure |= is_impossible.any(axis=0)
                 level = np.where(rare, np.nanmax(np.where(rare, units, 0), axis=0), level)
-            self._report_channels(sure, is_odd | sure, level, usual, is_large)
+            listed = [self.names[i] for i in np.flatnonzero(is_odd | sure)]
+            size = "larger" if is_large else "smaller"
+            start = f"{self.where}: {self.ch_type} channels {listed[:20]} are"
+            advice = "mark them bad (info['bads']) if they are broken."
+            if sure.any():
+                worst = level[np.flatnonzero(sure)[0]]
+                self.refuse(
+                    f"{start} {size} than most others ({worst:.3g} against {usual:.3g} "
+                    f"{self.limits.unit}). {self._advise(worst, usual)} Bring all channels to "
+                    f"{self.limits.unit}, or {advice}"
+                )
+            elif listed:
+                warn(
+                    f"{start} more than {_ODD:g} times {size} than most others: are they in "
+                    "another unit, or had they no contact? Convert them to "
+                    f"{self.limits.unit}, or {advice}"
+                )
 
-    def _report_channels(self, sure, is_odd, level, usual, is_large):
-        listed = [self.names[i] for i in np.flatnonzero(is_odd)]
-        if not listed:
-            return
-        size = "larger" if is_large else "smaller"
-        start = f"{self.where}: {self.ch_type} channels {listed[:20]}"
-        advice = "mark them bad (info['bads']) if they are broken."
-        if not sure.any():
-            warn(
-                f"{start} are more than {_ODD:g} times {size} than most others: are they in "
-                f"another unit, or had they no contact? Convert them to {self.limits.unit}, or "
-                f"{advice}"
-            )
-            return
-        worst = np.flatnonzero(sure)[0]
-        self.refuse(
-            f"{start} are {size} than most others ({level[worst]:.3g} against {usual:.3g} "
-            f"{self.limits.unit}). {self._advise(level[worst], usual)} Bring all channels to "
-            f"{self.limits.unit}, or {advice}"
-        )
-
-    def check_samples(self, levels, subject):
+    def check_samples(self, levels):
         """Compare samples with the others; ``levels`` (S, C)."""
         typical = _low_median(levels, 1)
 
         def is_lasting(beyond):
             """Check if samples differ by more than a loose cap or padding explains."""
-            whole = {who for who in subject if who is not None} - {
-                who for who, found in zip(subject, beyond, strict=True) if not found
-            }
+            others = {who for who, found in zip(self.subject, beyond, strict=True) if not found}
+            whole = set(self.subject) - others - {None}
             return beyond.sum() >= max(2, 0.1 * len(beyond)) or bool(whole)
 
-        self._compare(
-            typical,
-            lambda odd: (
-                f"{len(odd)} of {len(typical)} samples {_list(odd)}{_subjects_of(odd, subject)}"
-            ),
-            is_lasting,
-        )
+        def describe(odd):
+            listed = f"({join_some(odd, 10)}){self._subjects_of(odd)}"
+            return f"{len(odd)} of {len(typical)} samples {listed}"
 
-    def check_spans(self, spans, signals, first):
+        self._compare(typical, describe, is_lasting)
+
+    def check_spans(self, spans, signals, starts, first):
         """Compare segments of a long sample, then its seconds, which only give warnings."""
-        starts = _starts(signals)[0]
         ends = np.array([end for _, end in signals.good_segments])
+        part = np.searchsorted(ends, starts, side="right")
+        parts = [number for number in np.unique(part) if (part == number).sum() > 1]
+        begin = [starts[part == number][0] / signals.sfreq for number in parts]
         for i, levels in enumerate(_low_median(spans, 2)):  # (K,)
-            part = np.searchsorted(ends, starts, side="right")
             if len(levels) < 4:
                 continue
             usual = float(_low_median(levels, 0))
-            parts = [number for number in np.unique(part) if (part == number).sum() > 1]
-            means = np.array([_median(levels[part == number], 0) for number in parts])
-            when = [starts[part == number][0] / signals.sfreq for number in parts]
             place = f"sample {first + i}, "
-            self._compare(
-                means,
-                lambda odd, when=when, place=place: (
-                    f"{place}the part that begins at "
-                    f"{', '.join(f'{when[k]:.4g}' for k in odd[:5])} s"
-                ),
-            )
+
+            def describe(odd, place=place):
+                when = ", ".join(f"{begin[k]:.4g}" for k in odd[:5])
+                return f"{place}the part that begins at {when} s"
+
+            means = np.array([_median(levels[part == number], 0) for number in parts])
+            self._compare(means, describe)
             odd = (levels >= _OTHER_UNIT * usual) & (levels > self.limits.odd)
             impossible = odd & (levels > _IMPOSSIBLE * self.limits.large)
             small = (levels <= usual / _OTHER_UNIT) & (levels > _NOTHING * usual)
             small &= levels < self.limits.small
             if small.sum() < 2 or np.ptp(np.log10(levels[small])) > 1:
                 small[:] = False  # a filter rings where padding begins
-            for found, act in ((impossible, self.refuse), (odd | small, warn)):
-                if found.any():
-                    times = [f"{starts[k] / signals.sfreq:.4g}" for k in np.flatnonzero(found)]
-                    act(
-                        f"{self.where}: {self.ch_type} channels of {place}around "
-                        f"{', '.join(times[:5])} s are more than {_OTHER_UNIT:g} times "
-                        f"{'smaller' if small.any() else 'larger'} than at most other times "
-                        f"({levels[found][0]:.3g} against {usual:.3g} {self.limits.unit}). Was "
-                        f"another unit joined to the recording? Bring all of it to "
-                        f"{self.limits.unit}, or annotate this span as BAD."
-                    )
-                    break
+            found, act = (impossible, self.refuse) if impossible.any() else (odd | small, warn)
+            if found.any():
+                times = [f"{starts[k] / signals.sfreq:.4g}" for k in np.flatnonzero(found)]
+                act(
+                    f"{self.where}: {self.ch_type} channels of {place}around "
+                    f"{', '.join(times[:5])} s are more than {_OTHER_UNIT:g} times "
+                    f"{'smaller' if small.any() else 'larger'} than at most other times "
+                    f"({levels[found][0]:.3g} against {usual:.3g} {self.limits.unit}). Was "
+                    f"another unit joined to the recording? Bring all of it to "
+                    f"{self.limits.unit}, or annotate this span as BAD."
+                )
 
     def _compare(self, typical, describe, is_lasting=lambda beyond: True):
         """Compare levels of samples or parts with each other; raise or warn."""
         usual = float(_low_median(typical, 0))
         if not usual > 0:
             return
-        ratio = typical / usual
         for is_large in (True, False):
-            beyond = ratio >= _OTHER_UNIT if is_large else ratio <= 1 / _OTHER_UNIT
-            beyond &= ratio > _NOTHING
+            beyond = _beyond(typical / usual, _OTHER_UNIT, is_large)
             sure = beyond & self._is_implausible(typical, usual, is_large)
             if not is_lasting(beyond):
                 sure = beyond & (typical > self.limits.large)
@@ -289,36 +259,41 @@ class _Judge:
         return (level < self.limits.small) | (usual > self.limits.odd)
 
     def _unit(self, level):
-        """Return the unit in which a level would be plausible."""
-        return min(
-            self.limits.other_units,
-            key=lambda unit: abs(np.log10(level * float(unit[1]) / self.limits.usual)),
-        )
+        """Return the unit in which a level would be plausible, and its factor."""
+        scale = level / self.limits.usual
+        return min(self.limits.others.items(), key=lambda u: abs(np.log10(scale * float(u[1]))))
 
     def _advise(self, level, usual):
         """Name the unit of the larger side if it is implausible, else the smaller one's scale."""
-        larger, which = (level, "They look") if level > usual else (usual, "The others look")
-        if larger > self.limits.odd:
-            unit, factor = self._unit(larger)
+        if max(level, usual) > self.limits.odd:
+            which = "They look" if level > usual else "The others look"
+            unit, factor = self._unit(max(level, usual))
             return f"{which} like {unit}: multiply by {factor}."
         which = "They look" if level < usual else "The others look"
         return f"{which} as if scaled twice: divide by the factor that was applied again."
 
+    def _subjects_of(self, indices):
+        """Format the subjects of samples, if available."""
+        found = (self.subject[i] for i in indices)
+        names = list(dict.fromkeys(str(who) for who in found if who is not None))
+        return f" of subject {', '.join(names[:10])}" if names else ""
 
-def _starts(signals):
-    """Return the first time points of the spans for levels, and their length."""
-    n_times = signals.shape[2]
-    length = min(n_times, max(16, round(signals.sfreq)))
-    n_spans = int(np.clip(n_times // length, 1, _MOST_SPANS))
-    return np.linspace(0, n_times - length, n_spans).astype(int), length
+
+def _beyond(ratio, factor, is_large):
+    """Check which ratios are larger than a factor, or smaller but not those of flat data."""
+    return ratio >= factor if is_large else (ratio <= 1 / factor) & (ratio > _NOTHING)
 
 
 def _levels(signals):
-    """Return the robust spread of each sample, span and channel; NaN where constant."""
-    starts, length = _starts(signals)
+    """Return the start and the robust spread of spans of one second; NaN where constant."""
+    # -> starts (n_spans,), levels (n_samples, n_spans, n_channels).
+    n_times = signals.shape[2]
+    length = min(n_times, max(16, round(signals.sfreq)))
+    n_spans = int(np.clip(n_times // length, 1, _MOST_SPANS))
+    starts = np.linspace(0, n_times - length, n_spans).astype(int)
     step = max(1, length // _MOST_POINTS)
     small = np.array([_PLAUSIBLE[kind].small for kind in signals.ch_types])
-    out = np.empty((len(signals), len(starts), signals.shape[1]), dtype=np.float32)
+    out = np.empty((len(signals), n_spans, signals.shape[1]), dtype=np.float32)
     for first in range(0, len(signals), 64):
         for k, start in enumerate(starts):
             data = signals.data[first : first + 64, :, start : start + length : step]
@@ -329,7 +304,7 @@ def _levels(signals):
             is_mixed = (level < 10 * small) & (data.std(axis=2) > _MIXED * level)
             out[first : first + 64, k] = np.where(is_mixed, np.nan, level)
     out[out == 0] = np.nan
-    return out
+    return starts, out
 
 
 def _trend(data):
@@ -342,48 +317,30 @@ def _trend(data):
 
 def _median(values, axis):
     """Return the median of finite values, NaN where there are none."""
-    return (_middle(values, axis, 0) + _middle(values, axis, 1)) / 2
+    return (_low_median(values, axis) + _low_median(values, axis, 1)) / 2
 
 
-def _low_median(values, axis):
-    """Return the lower of the two middle values, so that one of two differs from it."""
-    return _middle(values, axis, 0)
-
-
-def _middle(values, axis, upper):
+def _low_median(values, axis, upper=0):
+    """Return the lower (or upper) middle value; the lower of two differs from the larger."""
     values = np.sort(values, axis=axis)  # NaN comes last
     n = np.isfinite(values).sum(axis=axis, keepdims=True)
     index = np.maximum(n - 1 + upper, 0) // 2
     return np.take_along_axis(values, index, axis).squeeze(axis)
 
 
-def _list(indices, limit=10):
-    """Format the first few indices."""
-    return f"({join_some(indices, limit)})"
-
-
-def _subjects_of(indices, subject):
-    """Format the subjects of samples, if available."""
-    names = list(dict.fromkeys(str(subject[i]) for i in indices if subject[i] is not None))
-    return f" of subject {', '.join(names[:10])}" if names else ""
-
-
 def _check_flat(signals, first, where, refuse):
     flat = (signals.data == signals.data[:, :, :1]).all(axis=2)  # (n_samples, n_channels)
-    everywhere = flat.all(axis=1)
-    if everywhere.any():
-        index = np.flatnonzero(everywhere) + first
-        which = f"sample {index[0]}{and_more(len(index), 1)}"
+    everywhere = np.flatnonzero(flat.all(axis=1)) + first
+    always = np.flatnonzero(flat.all(axis=0))
+    if len(everywhere):
+        which = f"sample {everywhere[0]}{and_more(len(everywhere), 1)}"
         refuse(f"{where}: every channel is constant (flat) in {which}. Was the recording running?")
-        return
-    always = flat.all(axis=0)
-    if always.any():
-        names = [signals.ch_names[i] for i in np.flatnonzero(always)]
+    elif len(always):
         warn(
-            f"{where}: channel {names} is constant (flat). Mark it bad (info['bads']) to leave it "
-            "out."
+            f"{where}: channel {[signals.ch_names[i] for i in always]} is constant (flat). Mark "
+            "it bad (info['bads']) to leave it out."
         )
 
 
-def _raise(message):
+def raise_error(message):
     raise ValueError(message)

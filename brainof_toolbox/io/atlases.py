@@ -1,11 +1,17 @@
-"""Find named atlases on this machine; nothing is downloaded."""
+"""Find the default parcellation and named atlases on this machine; nothing is downloaded."""
 
 from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+#: Made by ``python -m benchmarks.parcellation``.
+_STEM = Path(__file__).resolve().parent.parent / "weights" / "parcellation-246"
 #: Names of atlases, for messages; choices of numbers are in parentheses.
 ATLAS_NAMES = (
     "schaefer-100 (200, ... 1000)",
@@ -21,12 +27,31 @@ _CHOICES = {
     "schaefer": tuple(range(100, 1001, 100)),
     "basc": (7, 12, 20, 36, 64, 122, 197, 325, 444),
     "difumo": (64, 128, 256, 512, 1024),
-    "aal": (),
-    "brainnetome": (),
-    "harvard-oxford": (),
-    "destrieux": (),
-    "msdl": (),
+    **dict.fromkeys(("aal", "brainnetome", "harvard-oxford", "destrieux", "msdl"), ()),
 }
+
+
+class Parcellation(NamedTuple):
+    """Regions of the brain in MNI space; positions (246, 3) in metres."""
+
+    img: object
+    labels: tuple
+    positions: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def default_parcellation():
+    """Read the parcellation of the MNI152 grey matter into 246 parcels of similar size."""
+    # The parcels follow no functional borders.
+    import nibabel
+    import pandas as pd
+
+    image = nibabel.load(_STEM.with_suffix(".nii.gz"))
+    image = nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    table = pd.read_csv(_STEM.with_suffix(".tsv"), sep="\t", dtype=str)
+    positions = table[["x", "y", "z"]].to_numpy().astype(float)  # exact, by Python's float
+    positions.flags.writeable = False  # shared by all callers
+    return Parcellation(image, tuple(table["name"]), positions)
 
 
 def split_atlas_name(name):

@@ -25,6 +25,19 @@ def read_averages(path, allow_maxshield, notes):
             f"{sum(others.values())} of {len(evokeds)} data sets are no averages and are "
             f"left out: {counts}."
         )
+    return epochs_of(averages, notes)
+
+
+def epochs_of(averages, notes):
+    """Return averages as epochs, one each; append warnings to ``notes``."""
+    import mne
+
+    for evoked in averages:
+        if evoked.kind not in _SIGNALS:
+            raise ValueError(
+                f"The Evoked {evoked.comment!r} is no average, but of kind {evoked.kind!r}. "
+                "Leave it out."
+            )
     _check_alike(averages)
     return mne.EpochsArray(
         [evoked.data for evoked in averages],
@@ -39,18 +52,8 @@ def _check_alike(averages):
     """Raise if averages differ in channels or times, so that they cannot share one array."""
     first = averages[0]
     for other in averages[1:]:
-        differing = [
-            name
-            for name, (a, b) in {
-                "channels": (first.ch_names, other.ch_names),
-                "channel types": (first.get_channel_types(), other.get_channel_types()),
-                "sampling rates": (first.info["sfreq"], other.info["sfreq"]),
-                "bad channels": (first.info["bads"], other.info["bads"]),
-                "channel positions": (_places(first), _places(other)),
-                "times": (_span(first), _span(other)),
-            }.items()
-            if a != b
-        ]
+        pairs = zip(_layout(first).items(), _layout(other).values(), strict=True)
+        differing = [name for (name, one), another in pairs if one != another]
         if differing:
             raise RecordingError(
                 f"its averages {first.comment!r} ({_describe(first)}) and {other.comment!r} "
@@ -59,13 +62,17 @@ def _check_alike(averages):
             )
 
 
-def _places(evoked):
-    return [channel["loc"].tobytes() for channel in evoked.info["chs"]]
-
-
-def _span(evoked):
-    """Return the first time point, in samples from time 0, and the number of time points."""
-    return round(evoked.times[0] * evoked.info["sfreq"]), len(evoked.times)
+def _layout(evoked):
+    """Return all that averages need in common, by its name in messages."""
+    first = round(evoked.times[0] * evoked.info["sfreq"])  # in samples from time 0
+    return {
+        "channels": evoked.ch_names,
+        "channel types": evoked.get_channel_types(),
+        "sampling rates": evoked.info["sfreq"],
+        "bad channels": evoked.info["bads"],
+        "channel positions": [channel["loc"].tobytes() for channel in evoked.info["chs"]],
+        "times": (first, len(evoked.times)),
+    }
 
 
 def _describe(evoked):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.logging import warn
+from .._utils.logging import group_warnings, warn
 from .._utils.validation import check_option
 from ..signals import PER_SAMPLE
 from .bids_files import (
@@ -27,8 +27,10 @@ from .datalad import absent_files
 from .sidecars import merge_sidecars, names_in, read_sidecar, sidecar_files
 from .t_r import t_r_from_sidecars
 
+#: Contents of a record.
+_CONTENT = ("eeg", "meg", "fmri", "confounds", "t_r")
 #: Entities by the parameter of :func:`read_bids` that selects them.
-_FILTERS = {"subjects": "subject", "sessions": "session", "task": "task", "runs": "run"}
+_FILTERS = {"subjects": "subject", "sessions": "session", "tasks": "task", "runs": "run"}
 
 
 class Records(Sequence):
@@ -82,25 +84,16 @@ class Records(Sequence):
         """Shape ``(n_records,)``."""
         return (len(self),)
 
-    @property
-    def subject(self):
-        """Subject of each record."""
-        return tuple(item.get("subject") for item in self._items)
+    def _labels(self, name):
+        return tuple(item.get(name) for item in self._items)
 
-    @property
-    def session(self):
-        """Session of each record."""
-        return tuple(item.get("session") for item in self._items)
+    def _count(self, name):
+        return sum(value is not None for value in self._labels(name))
 
-    @property
-    def task(self):
-        """Task of each record."""
-        return tuple(item.get("task") for item in self._items)
-
-    @property
-    def run(self):
-        """Run of each record."""
-        return tuple(item.get("run") for item in self._items)
+    subject = property(partial(_labels, name="subject"), doc="Subject of each record.")
+    session = property(partial(_labels, name="session"), doc="Session of each record.")
+    task = property(partial(_labels, name="task"), doc="Task of each record.")
+    run = property(partial(_labels, name="run"), doc="Run of each record.")
 
     @property
     def groups(self):
@@ -118,29 +111,19 @@ class Records(Sequence):
         """
         import pandas as pd
 
-        there = [k for k in ("eeg", "meg", "fmri", "confounds", "t_r") if self._any(k)]
-        rows = [
-            {name: item.get(name) for name in PER_SAMPLE}
-            | {k: _as_text(item.get(k)) for k in there}
-            for item in self._items
-        ]
-        return pd.DataFrame(rows, columns=[*PER_SAMPLE, *there])
-
-    def _any(self, key):
-        return any(item.get(key) is not None for item in self._items)
+        names = [*PER_SAMPLE, *(k for k in _CONTENT if self._count(k))]
+        table = {name: [_as_text(value) for value in self._labels(name)] for name in names}
+        return pd.DataFrame(table)
 
     def __repr__(self):
-        counts = [
-            f"{sum(item.get(name) is not None for item in self._items)} {name}"
-            for name in ("eeg", "meg", "fmri")
-            if self._any(name)
-        ]
+        counts = {name: self._count(name) for name in ("eeg", "meg", "fmri")}
+        counted = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         n_subjects = len(set(self.subject))
         words = (
             f"{len(self)} record{'s' * (len(self) != 1)} of {n_subjects} "
             f"subject{'s' * (n_subjects != 1)}"
         )
-        head = f"<Records | {words}: {', '.join(counts) or 'empty'}>"
+        head = f"<Records | {words}: {counted or 'empty'}>"
         return f"{head}\n{self._short_table().to_string(max_rows=10)}" if len(self) else head
 
     def _repr_html_(self):
@@ -157,14 +140,9 @@ class Records(Sequence):
 
 def indices(key, n_items):
     """Convert a slice, mask, index array or scikit-learn's ``(key, ...)`` to indices."""
-    if isinstance(key, tuple):  # scikit-learn's X[key, ...]
-        key = key[0]
-    return np.arange(n_items)[key if isinstance(key, slice) else _as_index(key)]
-
-
-def _as_index(key):
-    key = np.asarray(key)
-    return key if key.size else key.astype(int)
+    key = key[0] if isinstance(key, tuple) else key  # scikit-learn's X[key, ...]
+    key = key if isinstance(key, slice) else np.asarray(key)
+    return np.arange(n_items)[key if isinstance(key, slice) or key.size else key.astype(int)]
 
 
 def _as_text(value):
@@ -176,13 +154,14 @@ def _as_text(value):
         return repr(value)
 
 
+@group_warnings()
 def read_bids(
     root,
     *,
     datatypes=None,
     subjects=None,
     sessions=None,
-    task=None,
+    tasks=None,
     runs=None,
     space=None,
     derivatives=None,
@@ -197,7 +176,7 @@ def read_bids(
         The dataset: raw, or a derivative such as the output of fMRIPrep.
     datatypes : str | sequence of str | None
         Any of ``"eeg"``, ``"meg"``, ``"func"``; ``None``: all available.
-    subjects, sessions, task, runs : str | sequence of str | None
+    subjects, sessions, tasks, runs : str | sequence of str | None
         Select these, with or without ``sub-``, ``ses-``, ``task-``, ``run-``; ``None``: all.
     space : str | None
         Space of preprocessed images: ``"MNI152NLin2009cAsym"``, with a resolution
@@ -247,10 +226,10 @@ def read_bids(
     the subject.
     """
     root = check_root(root)
-    files = _find(root, _check_datatypes(datatypes), derivatives)
-    asked = {"subjects": subjects, "sessions": sessions, "task": task, "runs": runs}
-    files = _filter(root, files, asked)
-    files = _select(files, space)
+    files = _find(root, datatypes, derivatives)
+    asked = {"subjects": subjects, "sessions": sessions, "tasks": tasks, "runs": runs}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    files = _select(_filter(root, files, asked), space)
     _warn_absent(root, [file.path for file in files])
     groups = pair(files)
     list_once = cache(names_in)
@@ -261,20 +240,14 @@ def read_bids(
     return records
 
 
-def _check_datatypes(datatypes):
-    if datatypes is None:
-        return None
-    names = [datatypes] if isinstance(datatypes, str) else list(datatypes)
-    for name in names:
-        check_option("datatypes", name, tuple(DATATYPES))
-    if not names:
-        raise ValueError("The parameter 'datatypes' is empty; None reads all available.")
-    return names
-
-
 def _find(root, datatypes, derivatives):
     """List files by datatype: of the derivative if it has any, else of the raw dataset."""
-    wanted = datatypes or list(DATATYPES)
+    wanted = [datatypes] if isinstance(datatypes, str) else list(datatypes or DATATYPES)
+    if datatypes is not None and len(datatypes) == 0:
+        raise ValueError("The parameter 'datatypes' is empty; None reads all available.")
+    for name in wanted:
+        hint = "BIDS calls fMRI 'func'." if name == "fmri" else ""
+        check_option("datatypes", name, tuple(DATATYPES), hint)
     files = {name: find_files(root, name) for name in wanted}
     if derivatives is not None:
         folder = derivative_root(root, derivatives)
@@ -299,24 +272,20 @@ def _find(root, datatypes, derivatives):
 def _filter(root, files, asked):
     kept = files
     for parameter, values in asked.items():
-        if values is None:
-            continue
         entity = _FILTERS[parameter]
         values = [values] if isinstance(values, (str, int)) else values
-        values = [str(value) for value in values]
-        plain = partial(plain_label, entity)
-        there = sorted({file.entities[entity] for file in files if entity in file.entities})
-        unknown = [v for v in values if plain(v) not in {plain(name) for name in there}]
+        wanted = {plain_label(entity, value): str(value) for value in values}
+        labels = [file.entities.get(entity) for file in files]
+        there = {plain_label(entity, label): label for label in labels if label is not None}
+        unknown = [repr(value) for key, value in wanted.items() if key not in there]
         if unknown:
             raise ValueError(
-                f"{parameter}: no {entity} {', '.join(map(repr, unknown))} in {root}; there are "
-                f"{there or 'none'}."
+                f"{parameter}: no {entity} {', '.join(unknown)} in {root}; there are "
+                f"{sorted(there.values()) or 'none'}."
             )
-        wanted = {plain(value) for value in values}
-        kept = [f for f in kept if entity in f.entities and plain(f.entities[entity]) in wanted]
+        kept = [f for f in kept if plain_label(entity, f.entities.get(entity, "")) in wanted]
     if not kept:
-        given = {name: value for name, value in asked.items() if value is not None}
-        raise ValueError(f"No recording in {root} fits all of {given}.")
+        raise ValueError(f"No recording in {root} fits all of {asked}.")
     return kept
 
 
@@ -324,8 +293,8 @@ def _select(files, space):
     images = [file for file in files if file.datatype == "func"]
     others = [file for file in files if file.datatype != "func"]
     images = select_images(images, space) if images else []
-    spaces = {f.entities["space"] for f in images if "space" in f.entities}
-    foreign = sorted(name for name in spaces if not name.startswith("MNI"))
+    spaces = sorted({f.entities["space"] for f in images if "space" in f.entities})
+    foreign = [name for name in spaces if not name.startswith("MNI")]
     if foreign:
         warn(
             f"The images are in space-{foreign[0]}, not in MNI space: the default parcellation "
@@ -367,15 +336,12 @@ def _repetition_time(file, root, names_in):
     """Return the repetition time (s) in the sidecars of the image, or of its raw image."""
     value = read_sidecar(file.path, names_in=names_in).get("RepetitionTime")
     if value is None and file.root != root:
-        files = sidecar_files(root / _raw_name(file), names_in=names_in)
+        folder = file.path.parent.relative_to(file.root)
+        raw = without_entities(file.path.name, ("space", "description", "res", "cohort"))
+        files = sidecar_files(root / folder / raw, names_in=names_in)
         value = merge_sidecars(files).get("RepetitionTime")
         if value is None:  # a derivative has the volumes of its raw image, evenly spaced or not
             value, _ = t_r_from_sidecars(files, notes=[])
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # Other values are errors when the image is read, where the sidecar is named.
     return float(value) if is_number and 0.01 <= value <= 60 else None
-
-
-def _raw_name(file):
-    folder = file.path.parent.relative_to(file.root)
-    return folder / without_entities(file.path.name, ("space", "description", "res", "cohort"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -31,12 +32,9 @@ class Dropped:
             self.counts[reason] += int(count)
             self.files.setdefault(reason, []).append(Path(path).name)
 
-    def say(self):
+    def warn(self):
         """Warn once, with counts, reasons and the first files."""
-        parts = []
-        for reason, count in self.counts.items():
-            files = self.files[reason]
-            parts.append(f"{count} {reason} ({join_some(files, 3)})")
+        parts = [f"{n} {why} ({join_some(self.files[why], 3)})" for why, n in self.counts.items()]
         if parts:
             warn(f"Dropped events: {'; '.join(parts)}.")
 
@@ -50,46 +48,46 @@ def find_events(path, datatype, root):
     if found is None and datatype == "func":
         found = nearest_sidecar(path, "events")
     if found is None:
+        folder = path.parent
+        if datatype == "func":
+            subject = next(p for p in path.parents if p.name.startswith("sub-"))
+            folder = root / path.parent.relative_to(subject.parent)
+        name = without_entities(path.name.rpartition("_")[0], _DERIVED)
         raise FileNotFoundError(
-            f"No events for {path.name}: expected {_expected_events(path, datatype, root)}. "
-            "Recordings without events go to the estimators as they are, with read_bids."
+            f"No events for {path.name}: expected {folder / name}_events.tsv. Recordings without "
+            "events go to the estimators as they are, with read_bids."
         )
     return found
 
 
-def _expected_events(path, datatype, root):
-    """Return the expected path of the events table of a recording."""
-    name = without_entities(path.name.rpartition("_")[0], _DERIVED)
-    folder = path.parent
-    if datatype == "func":
-        subject = next(p for p in path.parents if p.name.startswith("sub-"))
-        folder = root / path.parent.relative_to(subject.parent)
-    return folder / f"{name}_events.tsv"
-
-
-def read_events(path, column, dropped):
-    """Read an events table."""
+def read_events(events, column, dropped, where=None):
+    """Read a table of events, or its path; ``where`` names a table in messages."""
     import pandas as pd
 
-    table = read_table(path, ("onset", "duration", column))
+    if isinstance(events, pd.DataFrame):
+        table, path = events.astype(object).where(events.notna(), "n/a").astype(str), where
+    elif isinstance(events, (str, os.PathLike)):
+        if not Path(events).exists():
+            raise FileNotFoundError(f"No such table of events: {events}.")
+        table, path = read_table(events, ("onset", "duration", column)), events
+    else:
+        raise TypeError(
+            f"{where} must be a DataFrame or the path of a table, got {type(events).__name__}."
+        )
     for name, why in (("onset", ""), (column, " Pass column= to take another.")):
         if name not in table:
             raise ValueError(f"{path} has no column {name!r}; it has {list(table)}.{why}")
-    is_missing = table["onset"].isin(MISSING)
-    dropped.add("without an onset (n/a)", is_missing.sum(), path)
-    table = table[~is_missing]
-    unnamed = table[column].isin(MISSING)
-    dropped.add(f"without a {column} (n/a)", unnamed.sum(), path)
-    table = table[~unnamed]
+    for name, words in (("onset", "an onset"), (column, f"a {column}")):
+        is_missing = table[name].isin(MISSING)
+        dropped.add(f"without {words} (n/a)", is_missing.sum(), path)
+        table = table[~is_missing]
     duration = table["duration"] if "duration" in table else ["n/a"] * len(table)
-    events = pd.DataFrame(
-        {
-            "onset": [_number(text, "onset", path) for text in table["onset"]],
-            "duration": [_number(text, "duration", path) for text in duration],
-            "trial_type": list(table[column]),
-        }
-    )
-    return events.sort_values("onset", kind="stable", ignore_index=True)
+    events = {
+        "onset": [_number(text, "onset", path) for text in table["onset"]],
+        "duration": [_number(text, "duration", path) for text in duration],
+        "trial_type": list(table[column]),
+    }
+    return pd.DataFrame(events).sort_values("onset", kind="stable", ignore_index=True)
 
 
 def _number(text, name, path):
@@ -98,7 +96,7 @@ def _number(text, name, path):
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{path}: the {name} {text!r} is not a number of seconds.") from None
+        value = np.nan
     if not np.isfinite(value) or (name == "duration" and value < 0):
         raise ValueError(f"{path}: the {name} {text!r} is not a number of seconds.")
     return value
@@ -108,10 +106,9 @@ def choose_events(tables, event_id):
     """Select events and give them the same codes in all files."""
     there = sorted({name for table in tables for name in table["trial_type"]})
     if event_id is None:
-        names = [name for name in there if not name.lower().startswith(("bad", "edge"))]
-        event_id = {name: number for number, name in enumerate(names, 1)}
-    elif not isinstance(event_id, dict):
-        names = [event_id] if isinstance(event_id, str) else list(event_id)
+        event_id = [name for name in there if not name.lower().startswith(("bad", "edge"))]
+    if not isinstance(event_id, dict):
+        names = [event_id] if isinstance(event_id, str) else event_id
         event_id = {name: number for number, name in enumerate(names, 1)}
     refuse_repeated(event_id.values(), f"event_id: {list(event_id)} share codes")
     unknown = [name for name in event_id if name not in there]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._utils.logging import warn
-from .bids_names import parse
+from .bids_names import parse, without_entities
 
 #: The folder of each modality in a BIDS dataset.
 DATATYPES = {"func": "fmri", "eeg": "eeg", "meg": "meg"}
@@ -106,15 +106,17 @@ def _find_sensors(root, datatype):
             is_data = f".{extension}".lower() in allowed or (not extension and path.is_dir())
             if not is_data or not stem.endswith(f"_{datatype}"):
                 continue
-            entities = parse(path)[0]
-            if entities.get("acquisition") in _NOT_RECORDINGS:
-                continue
-            file = DataFile(path, root, datatype, entities)
-            (files if _has_bids_name(file) else odd).append(file)
+            file = DataFile(path, root, datatype, parse(path)[0])
+            if file.entities.get("acquisition") not in _NOT_RECORDINGS:
+                (files if _has_bids_name(file) else odd).append(file)
     if odd:
         names = sorted(file.path.name for file in odd)
         warn(f"Left out, because their names do not follow BIDS: {names[:10]}.")
-    return sorted(_first_splits(files), key=lambda file: file.path)
+    first = {}  # of split FIF recordings, from which MNE finds the others
+    for file in sorted(files, key=lambda file: file.entities.get("split", "")):
+        name = without_entities(file.path.name, ("split",))
+        first.setdefault(file.path.with_name(name), file)
+    return sorted(first.values(), key=lambda file: file.path)
 
 
 def _has_bids_name(file):
@@ -122,15 +124,6 @@ def _has_bids_name(file):
         return Path(bids_path(file).fpath) == file.path
     except (ValueError, KeyError, TypeError, RuntimeError):
         return False
-
-
-def _first_splits(files):
-    """Keep the first file of split FIF recordings, from which MNE finds the others."""
-    first = {}
-    for file in sorted(files, key=lambda file: file.entities.get("split", "")):
-        key = tuple(sorted((k, v) for k, v in file.entities.items() if k != "split"))
-        first.setdefault((file.path.parent, key, file.path.suffix), file)
-    return list(first.values())
 
 
 def bids_path(file):
@@ -160,9 +153,15 @@ def select_images(files, space):
                 "path of a derivative that holds one."
             )
         files = [file for file in files if file.entities.get("description") == keep]
-    files = _without_combined_echoes(files)
+
+    def without_echo(file):
+        return file.path.parent, tuple(pair for pair in file.run_key if pair[0] != "echo")
+
+    # Single echoes of runs that have a combined image are dropped.
+    combined = {without_echo(file) for file in files if "echo" not in file.entities}
+    files = [f for f in files if "echo" not in f.entities or without_echo(f) not in combined]
     spaces = sorted({file.space for file in files})
-    if space is not None and files:
+    if space is not None:
         space = space.removeprefix("space-")
         files = [f for f in files if space in (f.space, f.entities.get("space", "native"))]
         if not files:
@@ -170,21 +169,6 @@ def select_images(files, space):
                 f"No functional image has space={space!r}; there are {spaces}. Preprocessed "
                 "images lie in derivatives: pass derivatives=."
             )
-    _check_one_each(files)
-    return files
-
-
-def _without_combined_echoes(files):
-    """Drop single echoes of runs that have a combined image."""
-
-    def without_echo(file):
-        return file.path.parent, tuple(pair for pair in file.run_key if pair[0] != "echo")
-
-    combined = {without_echo(file) for file in files if "echo" not in file.entities}
-    return [f for f in files if "echo" not in f.entities or without_echo(f) not in combined]
-
-
-def _check_one_each(files):
     spaces = sorted({file.space for file in files})
     if len(spaces) > 1:
         raise ValueError(
@@ -198,16 +182,15 @@ def _check_one_each(files):
             raise ValueError(
                 f"Two files hold one run: {other.path} and {file.path}. Keep one of them."
             )
+    return files
 
 
 def find_confounds(file, names):
     """Return fMRIPrep's confounds table of an image among the names in its folder, or None."""
-    drop = ("echo", "part")
-    wanted = [pair for pair in file.run_key if pair[0] not in drop]
+    drop = (*_VERSION, "echo", "part")
+    wanted = {k: v for k, v in file.entities.items() if k not in drop}
     for ending in ("timeseries", "regressors"):
         for name in sorted(n for n in names if n.endswith(f"_desc-confounds_{ending}.tsv")):
-            path = file.path.with_name(name)
-            found = DataFile(path, file.root, "func", parse(path)[0]).run_key
-            if [pair for pair in found if pair[0] not in drop] == wanted:
-                return path
+            if {k: v for k, v in parse(name)[0].items() if k not in drop} == wanted:
+                return file.path.with_name(name)
     return None

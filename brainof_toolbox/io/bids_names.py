@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from .._utils.logging import warn
+from .._utils.unique import load_json
+
 #: Abbreviations in file names; other entities are abbreviated as they are called.
 SHORT = {
     "subject": "sub",
@@ -15,6 +18,7 @@ SHORT = {
     "description": "desc",
     "tracking_system": "tracksys",
 }
+DESCRIPTION = "dataset_description.json"
 _LONG = {short: entity for entity, short in SHORT.items()}
 _ENDINGS = (".gz", ".nii", ".img", ".hdr", ".mgz", ".mgh", ".json", ".tsv")
 #: Entities with numbers as values: run-1 is run-01.
@@ -51,6 +55,27 @@ def find_label(path, entity):
 def subject_of(path):
     """Return the subject in a file name, else in the nearest folder, or None."""
     return find_label(path, "subject")
+
+
+def name_data_set(folder):
+    """Return the name of the BIDS data set that a folder is in, or None."""
+    folder = Path(folder).absolute()
+    for root in [*reversed(folder.parents), folder]:  # derivatives have a description too
+        if (root / DESCRIPTION).is_file():
+            return describe_data_set(root).get("Name") or root.name
+    return None
+
+
+def describe_data_set(root):
+    """Read dataset_description.json; empty, with a warning, if it is damaged."""
+    path = root / DESCRIPTION
+    try:
+        found = load_json(path.read_bytes())
+    except ValueError as error:
+        warn(f"{path}: {error} The data set is called {root.name!r}, without a licence.")
+        found = {}
+    found = found if isinstance(found, dict) else {}
+    return {key: str(value or "").strip() for key, value in found.items()}
 
 
 def plain_label(entity, label):

@@ -23,14 +23,13 @@ def pair(files):
         for run, members in _pair_runs(found).items():
             labels = dict(zip(_KEY, key, strict=True), run=run[1])
             groups.append((labels, members))
-    return sorted(groups, key=lambda group: _order(group[0]))
 
+    def order(group):
+        *labels, run = (group[0][name] or "" for name in (*_KEY, "run"))
+        head = run.partition("_")[0]
+        return (*labels, int(head) if head.isdigit() else -1, run)
 
-def _order(who):
-    run = who["run"] or ""
-    head = run.partition("_")[0]
-    number = int(head) if head.isdigit() else -1
-    return (*(who[name] or "" for name in _KEY), number, run)
+    return sorted(groups, key=order)
 
 
 def _pair_runs(files):
@@ -65,25 +64,19 @@ def _name_runs(files):
         extras = [{k: v for k, v in file.entities.items() if k not in _IGNORED} for file in same]
         keys = list(dict.fromkeys(key for extra in extras for key in extra))
         differing = [key for key in keys if len({extra.get(key) for extra in extras}) > 1]
-        names = [
-            _run_name(f.entities.get("run"), e, differing)
-            for f, e in zip(same, extras, strict=True)
-        ]
-        for i, name in enumerate(names):
-            other = next((same[k] for k in range(i) if _normal(names[k]) == _normal(name)), None)
-            if other is not None:
+        seen = {}
+        for file, extra in zip(same, extras, strict=True):
+            parts = [file.entities["run"]] if "run" in file.entities else []
+            parts += [f"{SHORT.get(key, key)}-{extra[key]}" for key in differing if key in extra]
+            name = "_".join(parts) or None
+            other = seen.setdefault(_normal(name), file)
+            if other is not file:
                 raise ValueError(
-                    f"Two files hold one recording: {other.path} and {same[i].path}. Keep one "
-                    "of them."
+                    f"Two files hold one recording: {other.path} and {file.path}. Keep one of "
+                    "them."
                 )
-        named.extend(zip(names, same, strict=True))
+            named.append((name, file))
     return named
-
-
-def _run_name(run, extra, differing):
-    parts = [run] if run is not None else []
-    parts += [f"{SHORT.get(key, key)}-{extra[key]}" for key in differing if key in extra]
-    return "_".join(parts) or None
 
 
 def describe_missing(groups):
@@ -92,35 +85,22 @@ def describe_missing(groups):
     everything = sorted(set().union(*kinds))
     if all(len(kind) == len(everything) for kind in kinds):
         return ""
-    counts = " and ".join(
-        f"{sum(name in kind for kind in kinds)} have {name}" for name in everything
-    )
-    message = f"Of {len(groups)} records {counts}."
+    tasks, without, counts = {}, "", []
+    for name in everything:
+        has = [name in kind for kind in kinds]
+        labels = [who for who, _ in groups]
+        tasks[name] = sorted(
+            {who["task"] or "" for who, it in zip(labels, has, strict=True) if it}
+        )
+        lacking = [who["subject"] for who, it in zip(labels, has, strict=True) if not it]
+        if lacking:
+            subjects = sorted({f"sub-{subject}" for subject in lacking})
+            without += f" Without {name}: {join_some(subjects, 20)}."
+        counts.append(f"{sum(has)} have {name}")
+    message = f"Of {len(groups)} records {' and '.join(counts)}."
     if all(len(kind) == 1 for kind in kinds):
-        tasks = {
-            name: sorted(
-                {
-                    who["task"] or ""
-                    for (who, _), kind in zip(groups, kinds, strict=True)
-                    if name in kind
-                }
-            )
-            for name in everything
-        }
         return (
             f"{message} No two modalities share subject, session, task and run, so nothing was "
             f"paired; tasks are {tasks}."
         )
-    for name in everything:
-        subjects = [
-            who["subject"]
-            for (who, _), kind in zip(groups, kinds, strict=True)
-            if name not in kind
-        ]
-        if subjects:
-            message += f" Without {name}: {_shorten(subjects)}."
-    return message
-
-
-def _shorten(subjects):
-    return join_some(sorted({f"sub-{subject}" for subject in subjects}), 20)
+    return message + without

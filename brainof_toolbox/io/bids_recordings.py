@@ -17,10 +17,10 @@ from .datalad import check_present
 from .edf import correct_highpass
 from .edf_gaps import mark_gaps
 from .fif import scan_fif
-from .reasons import check_beginning, check_signals, explain
-from .recordings import with_encoding
+from .reasons import check_beginning, check_signals
+from .recordings import reader_notes, warn_notes, with_encoding
 from .regions import mni_to_head
-from .sidecars import nearest_sidecar, paired_by_space, read_json_sidecar, sidecar_files
+from .sidecars import nearest_sidecar, paired_by_space, read_json_sidecar, read_sidecar
 from .splits import note_later_part, note_unread_splits
 from .tables import check_names
 
@@ -58,7 +58,13 @@ def read_bids_recording(bids_path):
         electrodes, coordsystem = _choose_electrodes(path)
     except ValueError as error:
         raise ValueError(f"Cannot read {path} with its sidecars: {error}") from error
-    find = _finder(path, {"electrodes": electrodes, "coordsystem": coordsystem})
+    chosen = {"electrodes": electrodes, "coordsystem": coordsystem}
+
+    @cache
+    def find(suffix, extension):
+        """Find each sidecar of the recording once; None if there is none."""
+        return chosen[suffix] if suffix in chosen else nearest_sidecar(path, suffix, extension)
+
     raw = _read(bids_path, path, find)
     events = find("events", ".tsv")
     mark_gaps(raw, None if events is None else lambda: _annotations(events))
@@ -74,16 +80,6 @@ def read_bids_recording(bids_path):
     return raw
 
 
-def _finder(path, chosen):
-    """Return a function that finds each sidecar of a recording once; None if there is none."""
-
-    @cache
-    def find(suffix, extension):
-        return chosen[suffix] if suffix in chosen else nearest_sidecar(path, suffix, extension)
-
-    return find
-
-
 @contextmanager
 def _inheritance(find):
     """Make mne-bids read the sidecars found by ``find``."""
@@ -97,15 +93,6 @@ def _inheritance(find):
         yield
 
 
-def _check_sidecars(path, find):
-    """Raise on repeated names and keys, of which mne-bids would use the last."""
-    for table in (find("channels", ".tsv"), find("electrodes", ".tsv")):
-        if table is not None:
-            check_names(table)
-    for file in sidecar_files(path):
-        read_json_sidecar(file)
-
-
 def _read(bids_path, path, find):
     from mne_bids import read_raw_bids
 
@@ -115,38 +102,23 @@ def _read(bids_path, path, find):
         options = {"on_ch_mismatch": "reorder", "extra_params": extra, "verbose": "warning"}
         return read_raw_bids(bids_path, **options)
 
-    notes = []
-    try:
-        _check_sidecars(path, find)
-        with _inheritance(find), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with reader_notes(path, " or a sidecar of it") as notes:
+        # Of repeated names and keys, mne-bids would use the last.
+        for table in (find("channels", ".tsv"), find("electrodes", ".tsv")):
+            if table is not None:
+                check_names(table)
+        read_sidecar(path)
+        with _inheritance(find):
             check_beginning(path)
             raw = with_encoding(read, None, notes)
         check_signals(raw)
-    except MemoryError:
-        raise
-    except Exception as error:  # readers raise anything on a damaged file; it must be named
-        raise ValueError(
-            f"Cannot read {path} or a sidecar of it: {explain(path, error)}."
-        ) from error
-    _note_splits(raw, notes)
-    for entry in caught:
-        message = " ".join(str(entry.message).split())
-        wanted = issubclass(entry.category, RuntimeWarning)
-        if wanted and not any(words in message for words in _QUIET):
-            notes.append(message)
-    for note in notes:
-        warn(f"{path}: {note}")
-    return raw
-
-
-def _note_splits(raw, notes):
-    """Note the files of a split recording that are not read."""
     first = Path(raw.filenames[0])
     content = scan_fif(first, until_data=True)
     if content is not None:
         note_later_part(content, notes)
         note_unread_splits(first, raw.filenames, notes)
+    warn_notes(path, notes, _QUIET)
+    return raw
 
 
 def _annotations(events):
@@ -163,14 +135,15 @@ def _choose_electrodes(path):
     # Of several spaces, in this order: a system with landmarks, the head frame, the rotated head
     # frame of CTF, a template.
     pairs = paired_by_space(path)
-    ranked = sorted((_rank(coordsystem), i) for i, (_, coordsystem) in enumerate(pairs))
-    if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
-        best = [str(pairs[i][0]) for rank, i in ranked if rank == ranked[0][0]]
+    ranks = [_rank(coordsystem) for _, coordsystem in pairs]
+    best = [pair for pair, rank in zip(pairs, ranks, strict=True) if rank == min(ranks)]
+    if len(best) > 1:
+        named = " and ".join(str(electrodes) for electrodes, _ in best)
         raise ValueError(
-            f"Several electrodes.tsv fit {path.name} equally well: {' and '.join(best)}. Keep "
+            f"Several electrodes.tsv fit {path.name} equally well: {named}. Keep "
             "one, or add AnatomicalLandmarkCoordinates to the coordsystem.json of the one to use."
         )
-    return pairs[ranked[0][1]] if pairs else (None, None)
+    return best[0] if best else (None, None)
 
 
 def _rank(coordsystem):
@@ -178,10 +151,9 @@ def _rank(coordsystem):
     if coordsystem is None:
         return 5
     values = read_json_sidecar(coordsystem)
-    frame = _frame_of(values)
     if _landmarks(values) is not None:
         return 0
-    return {"head": 1, "ctf_head": 2, "mni_tal": 3}.get(frame, 4)
+    return {"head": 1, "ctf_head": 2, "mni_tal": 3}.get(_frame_of(values), 4)
 
 
 def _frame_of(values):
@@ -201,7 +173,8 @@ def _place_electrodes(raw, electrodes, coordsystem):
     values = read_json_sidecar(coordsystem)
     unit = values.get("EEGCoordinateUnits")
     where = f"{electrodes} (EEGCoordinateUnits {unit!r} in {coordsystem.name})"
-    check_positions(pos, [raw.ch_names[i] for i in picks], "eeg", where=where)
+    names = [raw.ch_names[i] for i in picks]
+    check_positions(pos, names, "eeg", where=where)
     frame, landmarks = _frame_of(values), _landmarks(values)
     if landmarks is not None:
         if frame == "ctf_head":
@@ -219,14 +192,7 @@ def _place_electrodes(raw, electrodes, coordsystem):
             "the landmarks NAS, LPA and RPA."
         )
         pos = np.full_like(pos, np.nan)
-    _set_positions(raw, picks, pos)
-
-
-def _set_positions(raw, picks, pos):
-    import mne
-
-    names = [raw.ch_names[i] for i in picks]
-    known = {n: p for n, p in zip(names, pos, strict=True) if np.isfinite(p).all()}
+    known = {name: p for name, p in zip(names, pos, strict=True) if np.isfinite(p).all()}
     montage = mne.channels.make_dig_montage(known, coord_frame="head") if known else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # fiducials not found: the frame is set
@@ -241,11 +207,9 @@ def _landmarks(values):
     system = values.get("EEGCoordinateSystem")
     if values.get("AnatomicalLandmarkCoordinateSystem", system) != system:
         return None
-    found = []
-    for names in (("NAS", "nasion", "Nz"), ("LPA",), ("RPA",)):
-        found.append(next((points[name] for name in names if name in points), None))
+    nasion = next((points[name] for name in ("NAS", "nasion", "Nz") if name in points), None)
     try:
-        found = np.array(found, dtype=float)
+        found = np.array([nasion, points.get("LPA"), points.get("RPA")], dtype=float)
     except (TypeError, ValueError):
         return None
     if found.shape != (3, 3) or not np.isfinite(found).all():
@@ -253,7 +217,5 @@ def _landmarks(values):
     unit = values.get("AnatomicalLandmarkCoordinateUnits", values.get("EEGCoordinateUnits"))
     found = found * _TO_METRES.get(unit, np.nan)
     across, front = found[2] - found[1], found[0] - found[1]
-    is_head = (
-        0.05 < np.linalg.norm(across) < 0.3 and np.linalg.norm(np.cross(across, front)) > 1e-3
-    )
-    return found if is_head else None
+    is_wide = 0.05 < np.linalg.norm(across) < 0.3
+    return found if is_wide and np.linalg.norm(np.cross(across, front)) > 1e-3 else None

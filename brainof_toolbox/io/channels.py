@@ -56,38 +56,28 @@ def pick_channels(info):
         "eeg": mne.pick_types(info, eeg=True, exclude=[]),
         "meg": mne.pick_types(info, meg=True, ref_meg=False, exclude=[]),
     }
-    _check_some_channels(info, everything)
-    picks = {}
-    for modality, indices in everything.items():
-        good = [i for i in indices if info["ch_names"][i] not in info["bads"]]
-        kept = without_impostors([info["ch_names"][i] for i in good], modality)
-        good = [i for i in good if info["ch_names"][i] in kept]
-        if good:
-            picks[modality] = np.array(good)
-    if not picks:
-        n_bad = {
-            m: sum(info["ch_names"][i] in info["bads"] for i in idx)
-            for m, idx in everything.items()
-        }
-        words = " and ".join(
-            f"{'all ' * (n == len(everything[m]))}{n} {m.upper()} channels"
-            for m, n in n_bad.items()
-            if n
-        )
-        marked = f"{words} are marked bad (info['bads'])" if words else "none is marked bad"
-        by_name = len(everything["eeg"]) - n_bad["eeg"]
-        other = f", and {by_name} are by name no EEG" if by_name else ""
-        raise ValueError(f"No channel is left: {marked}{other}.")
-    return picks
-
-
-def _check_some_channels(info, everything):
     if sum(map(len, everything.values())) == 0:
         types = sorted(set(info.get_channel_types(unique=True)))
         raise ValueError(
             f"No supported channel: found the types {types}, accepted are 'eeg', 'mag' and "
             "'grad'. If a type is wrong, correct it with raw.set_channel_types()."
         )
+    picks, words, n_other = {}, [], 0
+    for modality, indices in everything.items():
+        good = {info["ch_names"][i]: i for i in indices if info["ch_names"][i] not in info["bads"]}
+        kept = without_impostors(list(good), modality)
+        if kept:
+            picks[modality] = np.array([good[name] for name in kept])
+        n_bad, n_other = len(indices) - len(good), n_other + len(good) - len(kept)
+        if n_bad:
+            words.append(f"{'all ' * (not good)}{n_bad} {modality.upper()} channels")
+    if not picks:
+        marked = "none is marked bad"
+        if words:
+            marked = f"{' and '.join(words)} are marked bad (info['bads'])"
+        other = f", and {n_other} are by name no EEG" if n_other else ""
+        raise ValueError(f"No channel is left: {marked}{other}.")
+    return picks
 
 
 def sensor_geometry(info, picks, modality, missing_positions="raise"):
@@ -99,9 +89,8 @@ def sensor_geometry(info, picks, modality, missing_positions="raise"):
     pos = np.array([ch["loc"][:3] for ch in chs], dtype=float)
     missing = ~np.isfinite(pos).all(axis=1) | ~np.any(pos, axis=1)
     if modality == "meg":
-        check_positions(
-            pos, names, modality, space="device"
-        )  # the transform would hide positions that are too small
+        # The transform would hide positions that are too small.
+        check_positions(pos, names, modality, space="device")
         ori = np.array([_orientation(ch) for ch in chs])
         pos, ori = _to_head(info, chs, pos, ori)
     else:
@@ -112,7 +101,12 @@ def sensor_geometry(info, picks, modality, missing_positions="raise"):
         _place_or_raise(names, pos, missing, missing_positions)
     check_positions(pos, names, modality)
     ori[~np.isfinite(ori).all(axis=1)] = 0.0
-    _warn_overlap(names, [ch["kind"] for ch in chs], pos, ori)
+    seen = {}  # equal positions (and orientations) are likely a wrong montage
+    for ch, place in zip(chs, np.round(np.hstack([pos, ori]), 5), strict=True):
+        seen.setdefault((int(ch["kind"]), *place), []).append(ch["ch_name"])
+    shared = [group for group in seen.values() if len(group) > 1]
+    if shared:
+        warn(f"Channels share one position: {shared}. Check the montage, or drop one of each.")
     return pos, ori
 
 
@@ -122,9 +116,8 @@ def _orientation(ch):
     import mne
 
     coil = str(ch["coil_type"]).upper()
-    is_planar = (
-        "PLANAR" in coil or mne.channel_type({"chs": [ch]}, 0) == "grad" and "AXIAL" not in coil
-    )
+    is_grad = mne.channel_type({"chs": [ch]}, 0) == "grad"
+    is_planar = "PLANAR" in coil or (is_grad and "AXIAL" not in coil)
     return np.array(ch["loc"][3:6] if is_planar else ch["loc"][9:12], dtype=float)
 
 
@@ -163,10 +156,10 @@ def _fill_from_template(names, pos, missing):
     for i, name in known.items():
         pos[i] = positions[name]
     if known:
-        listed = [names[i] for i in known]
+        count, listed = _count(names, list(known), "EEG channel")
         warn(
-            f"{_count(listed, 'EEG channel')} without a position: {_shorten(listed)} placed by "
-            "name at the standard 10-05 position. Give measured positions with set_montage()."
+            f"{count} without a position: {listed} placed by name at the standard 10-05 "
+            "position. Give measured positions with set_montage()."
         )
     still = missing.copy()
     still[list(known)] = False
@@ -174,18 +167,15 @@ def _fill_from_template(names, pos, missing):
 
 
 def _place_or_raise(names, pos, missing, missing_positions):
-    listed = [names[i] for i in np.flatnonzero(missing)]
+    count, listed = _count(names, np.flatnonzero(missing), "channel")
     if missing_positions == "raise":
         raise ValueError(
-            f"{_count(listed, 'channel')} without a position: {_shorten(listed)}. Set positions "
+            f"{count} without a position: {listed}. Set positions "
             "with set_montage() (info['chs'][i]['loc']), mark these channels bad, give those that "
             "are not EEG their type with set_channel_types(), or pass "
             "missing_positions='placeholder' for placeholder positions by channel order."
         )
-    warn(
-        f"{_count(listed, 'channel')} placed by order "
-        f"(missing_positions='placeholder'): {_shorten(listed)}."
-    )
+    warn(f"{count} placed by order (missing_positions='placeholder'): {listed}.")
     pos[missing] = placeholder_positions(len(names))[missing]
 
 
@@ -199,19 +189,7 @@ def placeholder_positions(n_channels):
     return _HEAD_RADIUS * np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
 
 
-def _warn_overlap(names, kinds, pos, ori):
-    """Warn about sensors with equal position (and orientation), likely a wrong montage."""
-    seen = {}
-    for name, kind, where in zip(names, kinds, np.round(np.hstack([pos, ori]), 5), strict=True):
-        seen.setdefault((int(kind), *where), []).append(name)
-    shared = [group for group in seen.values() if len(group) > 1]
-    if shared:
-        warn(f"Channels share one position: {shared}. Check the montage, or drop one of each.")
-
-
-def _count(items, noun):
-    return f"{len(items)} {noun}{'s' if len(items) != 1 else ''}"
-
-
-def _shorten(names, limit=30):
-    return f"{names[:limit]}{and_more(len(names), limit)}"
+def _count(names, rows, noun, limit=30):
+    """Return the count of some channels in words, and the list of the first of them."""
+    listed = [names[i] for i in rows[:limit]]
+    return f"{len(rows)} {noun}{'s' * (len(rows) != 1)}", f"{listed}{and_more(len(rows), limit)}"

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
-from .._utils.messages import and_more
+from .._utils.messages import and_more, describe_errors
 from .._utils.unique import find_repeated
 from .datalad import check_present
+from .tables import read_numbers
 
 #: Values of ``confounds`` for fMRIPrep's table beside the image.
 FMRIPREP = ("auto", "fmriprep")
@@ -21,6 +22,7 @@ _TISSUES = ("csf", "white_matter")
 _POWERS = ("", "_derivative1", "_power2", "_derivative1_power2")
 #: Columns of changes between volumes, undefined for the first volume.
 _CHANGES = re.compile(r"derivative|framewise_displacement|dvars|rmsd|^fd$", re.IGNORECASE)
+_ENDINGS = (".tsv", ".csv", ".txt", ".par", ".1d")
 #: Number of first rows in which NaN is filled; elsewhere it is an error.
 _FIRST_ROWS = 2
 
@@ -30,17 +32,17 @@ def read_confounds(confounds, n_volumes, *, where="The image", path=None):
     # confounds (n_volumes, n_confounds) -> values (n_volumes, n_confounds).
     if confounds is None:
         return None, None
+    table, sample_mask = confounds, None
     if isinstance(confounds, str) and confounds in FMRIPREP:
         table, sample_mask = _by_nilearn(path, where)
         where = f"{where}, confounds by nilearn"
     elif isinstance(confounds, (str, os.PathLike)):
         file = Path(confounds)
-        table, sample_mask = _read_file(file), None
+        table = _read_file(file)
         if re.search(r"desc-confounds_(timeseries|regressors)\.tsv$", file.name):
             table, sample_mask = _select(table, file)
         where = f"{where}, confounds {file}"
     else:
-        table, sample_mask = confounds, None
         where = f"{where}, confounds"
     values, names = _as_numbers(table, where)
     _check_shape(values, n_volumes, where)
@@ -56,61 +58,26 @@ def _by_nilearn(path, where):
             f"{where}: confounds='auto' looks for fMRIPrep's table beside the image, but this "
             "image is in memory. Pass the path of the image, or that of the table as confounds=."
         )
-    try:
+    advice = (
+        " The image must be called *_desc-preproc_bold.nii.gz with "
+        "*_desc-confounds_timeseries.tsv beside it; otherwise pass the path of a table as "
+        "confounds=."
+    )
+    with describe_errors(f"{where}: no fMRIPrep confounds for {path}", advice):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return load_confounds_strategy(str(path), denoise_strategy="simple")
-    except Exception as error:  # of several types, without the file name
-        raise ValueError(
-            f"{where}: no fMRIPrep confounds for {path} ({error}). The image must be called "
-            "*_desc-preproc_bold.nii.gz with *_desc-confounds_timeseries.tsv beside it; "
-            "otherwise pass the path of a table as confounds=."
-        ) from error
 
 
 def _read_file(file):
-    import pandas as pd
-
     if not file.exists() and not file.is_symlink():
         raise FileNotFoundError(
             f"No such table of confounds: {file}. confounds= is a table, its path, or 'auto'."
         )
     check_present(file)
-    separators = {".tsv": "\t", ".csv": ",", ".txt": r"\s+", ".par": r"\s+", ".1d": r"\s+"}
-    separator = separators.get(file.suffix.lower())
-    if separator is None:
-        raise ValueError(f"{file}: confounds must be one of {sorted(separators)}.")
-    options = {"sep": separator, "comment": "#" if separator == r"\s+" else None}
-    try:
-        table = pd.read_csv(file, header=None, nrows=1, **options)
-        head = table.iloc[0].dropna()
-        has_names = any(not _is_number(value) for value in table.iloc[0])
-        table = pd.read_csv(file, header=0 if has_names else None, **options)
-    except Exception as error:  # parsers raise anything on a damaged file; it must be named
-        raise ValueError(
-            f"Cannot read the confounds {file}: damaged or not a table ({type(error).__name__}: "
-            f"{error})."
-        ) from error
-    if has_names:  # pandas renames a repeated column to "name.1"
-        _refuse_repeated(head.astype(str).str.strip(), file)
-    first = table.columns[0]
-    if str(first).startswith("Unnamed") and np.array_equal(table[first], np.arange(len(table))):
-        return table.drop(columns=first)  # row numbers written by pandas
-    return table
-
-
-def _refuse_repeated(names, where):
-    repeated = find_repeated(names)
-    if repeated:
-        raise ValueError(f"{where}: columns {repeated} occur twice. Keep one of each.")
-
-
-def _is_number(value):
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+    if file.suffix.lower() not in _ENDINGS:
+        raise ValueError(f"{file}: confounds must be one of {sorted(_ENDINGS)}.")
+    return read_numbers(file)[0]
 
 
 def _select(table, file):
@@ -139,9 +106,12 @@ def _as_numbers(table, where):
         table = table.to_frame()
     if isinstance(table, pd.DataFrame):
         names = [str(name) for name in table.columns]
-        _refuse_repeated(names, where)
+        repeated = find_repeated(names)
+        if repeated:
+            raise ValueError(f"{where}: columns {repeated} occur twice. Keep one of each.")
         numbers = table.apply(pd.to_numeric, errors="coerce")
-        texts = [n for n, name in zip(names, table.columns) if _has_text(table[name])]
+        is_text = numbers.isna() & table.notna() & (table.astype(str) != "n/a")
+        texts = [name for name, has_text in zip(names, is_text.any(), strict=True) if has_text]
         if texts:
             raise ValueError(f"{where}: columns {texts} hold text; confounds must be numbers.")
         return numbers.to_numpy(dtype=np.float64), names
@@ -156,13 +126,6 @@ def _as_numbers(table, where):
     if values.ndim != 2:
         raise ValueError(f"{where}: must be (n_volumes, n_confounds), got shape {values.shape}.")
     return values, [f"column {i}" for i in range(values.shape[1])]
-
-
-def _has_text(column):
-    import pandas as pd
-
-    known = column[~column.isna() & (column.astype(str) != "n/a")]
-    return bool(pd.to_numeric(known, errors="coerce").isna().any())
 
 
 def _check_shape(values, n_volumes, where):
@@ -188,22 +151,19 @@ def _fill_first_rows(values, names, where):
         return values
     n_leading = np.argmin(bad, axis=0)  # rows before the first finite one
     refused = bad.sum(axis=0) > np.where(bad[0], np.minimum(n_leading, _FIRST_ROWS), 0)
-    if refused.any() or np.isinf(values).any():
-        refused |= np.isinf(values).any(axis=0)
-        listed = [
-            f"{names[i]} ({bad[:, i].sum()} of {len(values)} rows)"
-            for i in np.flatnonzero(refused)
-        ]
+    refused |= np.isinf(values).any(axis=0)
+    if refused.any():
+        rows = f"of {len(values)} rows"
+        listed = [f"{names[i]} ({bad[:, i].sum()} {rows})" for i in np.flatnonzero(refused)]
         raise ValueError(
             f"{where}: NaN or infinite values in {', '.join(listed)}. Only the first "
             f"{_FIRST_ROWS} rows may be NaN. Interpolate these columns, or leave them out."
         )
-    values = values.copy()
+    values, zero, other = values.copy(), [], []
     for i in np.flatnonzero(bad[0]):
-        n = n_leading[i]
-        values[:n, i] = 0.0 if _CHANGES.search(names[i]) else values[n, i]
-    zero = [names[i] for i in np.flatnonzero(bad[0]) if _CHANGES.search(names[i])]
-    other = [names[i] for i in np.flatnonzero(bad[0]) if not _CHANGES.search(names[i])]
+        n, is_change = n_leading[i], _CHANGES.search(names[i])
+        values[:n, i] = 0.0 if is_change else values[n, i]
+        (zero if is_change else other).append(names[i])
     filled = [f"0 in {zero}"] * bool(zero) + [f"the next value in {other}"] * bool(other)
     warn(f"{where}: NaN in the first rows is replaced by {' and by '.join(filled)}.")
     return values

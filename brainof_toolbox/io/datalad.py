@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 #: First bytes of the text files that replace data where links are not possible.
@@ -12,11 +11,9 @@ _COMPANIONS = {".vhdr": (".eeg", ".vmrk", ".dat"), ".set": (".fdt",)}
 
 
 def absent_files(path):
-    """List the files of a recording whose content is not on this machine."""
+    """List the files of a recording that have no content on this machine."""
     path = Path(path)
-    files = [path]
-    for ending in _COMPANIONS.get(path.suffix.lower(), ()):
-        files.append(path.with_suffix(ending))
+    files = [path, *map(path.with_suffix, _COMPANIONS.get(path.suffix.lower(), ()))]
     if "_split-" in path.name:
         stem, _, rest = path.name.partition("_split-")
         files += sorted(path.parent.glob(f"{stem}_split-*{rest.partition('_')[2]}"))
@@ -42,10 +39,10 @@ def _how_to_get(path):
 def check_present(path):
     """Raise if the content of a recording was not downloaded."""
     for file, command in absent_files(path):
-        what = f"{command} {file}" if command == "datalad get" else command
+        command += f" {file}" * (command == "datalad get")
         raise FileNotFoundError(
-            f"{os.fspath(file)} is a link to content that is not on this machine: it was never "
-            f"downloaded. Get it with `{what}`."
+            f"{file} is a link to content that is not on this machine: it was never downloaded. "
+            f"Get it with `{command}`."
         )
     if not Path(path).exists():
-        raise FileNotFoundError(f"No such recording: {os.fspath(path)}.")
+        raise FileNotFoundError(f"No such recording: {Path(path)}.")

@@ -61,29 +61,26 @@ def read_header(path):
             n_values = tuple(int(text) for text in fields[8])
         except ValueError:  # a damaged header: left to the error of MNE's reader
             return None
-    width, n_bytes = (3 if fixed[0] == 0xFF else 2), 256 * (n_channels + 1)
     if duration <= 0 or sum(n_values) <= 0:
         return None
+    width, n_bytes = (3 if fixed[0] == 0xFF else 2), 256 * (n_channels + 1)
     n_records = (os.path.getsize(path) - n_bytes) // (width * sum(n_values))
     flag = fixed[192:236].decode("latin-1").strip().upper()[:5]
-    names, prefilter = tuple(fields[0]), tuple(fields[7])
-    return Header(flag, names, prefilter, n_values, duration, n_records, n_bytes, width)
+    texts = tuple(fields[0]), tuple(fields[7])
+    return Header(flag, *texts, n_values, duration, n_records, n_bytes, width)
 
 
 def correct_highpass(raw):
     """Set ``info["highpass"]`` by the data channels; MNE uses the highest of all channels."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # warnings about channels are given where they are used
+            warnings.simplefilter("ignore")  # given where the channels are used
             picks = np.concatenate(list(pick_channels(raw.info).values()))
     except ValueError:  # no data channels: an error where they are used
         return
-    value = stated_highpass(raw.info, [raw.ch_names[i] for i in picks], raw)
-    if value != raw.info["highpass"]:
-        with raw.info._unlock():
-            raw.info["highpass"] = value
+    with raw.info._unlock():
+        names = [raw.ch_names[i] for i in picks]
+        raw.info["highpass"] = stated_highpass(raw.info, names, raw)
 
 
 def stated_highpass(info, names, raw=None):
@@ -92,7 +89,7 @@ def stated_highpass(info, names, raw=None):
     for i, path in enumerate(getattr(raw, "filenames", ())):
         stated = _stated_filters(raw, i, path)
         # A value that is not in the header is from a filter applied in MNE to all data channels.
-        numbers = [0.0, *map(_number, stated.values())]
+        numbers = [0.0, *(_cutoff(text)[0] for text in stated.values())]
         if stated and np.isclose(value, numbers, rtol=1e-5).any():
             value = min((_as_hertz(stated.get(name, "")) for name in names), default=0.0)
     return value
@@ -126,16 +123,13 @@ def _gdf_filters(path, extras):
 
 def _as_hertz(text):
     """Return the cut-off in "HP:0.1Hz" or "HP: 5.3 s", in Hz; 0 for other text."""
-    found = _HIGHPASS.search(text)
-    if not found:
-        return 0.0
-    number, unit = float(found[1].replace(",", ".")), found[2].lower()
+    number, unit = _cutoff(text)
     if unit in _IN_HZ:
         return number * _IN_HZ[unit]
     return 1 / (2 * np.pi * number * _IN_SECONDS[unit]) if unit in _IN_SECONDS and number else 0.0
 
 
-def _number(text):
-    """Return the cut-off as MNE may have read it, without its unit."""
+def _cutoff(text):
+    """Return the number of a cut-off, as MNE may have read it, and its unit."""
     found = _HIGHPASS.search(text)
-    return float(found[1].replace(",", ".")) if found else 0.0
+    return (float(found[1].replace(",", ".")), found[2].lower()) if found else (0.0, "")

@@ -82,21 +82,24 @@ def _read_timeline(path, size, changed):
     if header is None or header.n_records < 2:
         return None, None
     is_gapped = header.flag in ("EDF+D", "BDF+D")
-    if not header.is_annotation.any():
-        if is_gapped:
-            raise ValueError(_no_times(path, header, "there is no annotation channel"))
+    missing = None
+    if header.is_annotation.any():
+        found = [_RECORD_TIME.search(row.tobytes()) for row in _annotation_bytes(path, header)]
+        if None in found:
+            missing = f"record {found.index(None) + 1} has none"
+    else:
+        missing = "there is no annotation channel"
+    if missing and is_gapped:
+        raise ValueError(
+            f"{path} is discontinuous ({header.flag}), but its records have no start times: "
+            f"{missing}. Events and gaps cannot be placed; convert the file again."
+        )
+    if missing:  # not needed in a continuous file
         return None, None
-    found = [_RECORD_TIME.search(row.tobytes()) for row in _annotation_bytes(path, header)]
-    missing = [i for i, match in enumerate(found) if match is None]
-    if missing:
-        if is_gapped:
-            raise ValueError(_no_times(path, header, f"record {missing[0] + 1} has none"))
-        return None, None  # not needed in a continuous file
     texts = [match[1] for match in found]
     onset = np.array(texts, dtype=float)
-    timeline = Timeline(
-        onset - onset[0], header.duration, _tolerance(texts, header), header.flag or "EDF"
-    )
+    tolerance = _tolerance(texts, header)
+    timeline = Timeline(onset - onset[0], header.duration, tolerance, header.flag or "EDF")
     early = np.flatnonzero(timeline.steps < -timeline.tolerance)
     if len(early):
         at = early[0] + 1
@@ -121,13 +124,6 @@ def _read_timeline(path, size, changed):
         f"{path}: the file is continuous by its header ({timeline.flag}), but the times of its "
         f"records have {len(timeline.gaps)} gap(s), the first after {timeline.gaps[0]:g} s. It "
         "is read as discontinuous, by the times of the records."
-    )
-
-
-def _no_times(path, header, why):
-    return (
-        f"{path} is discontinuous ({header.flag}), but its records have no start times: "
-        f"{why}. Events and gaps cannot be placed; convert the file again."
     )
 
 
@@ -176,16 +172,6 @@ def mark_gaps(raw, read=None, *, encoding=None):
     ]
 
 
-def _decode(text, encoding):
-    """Decode with the given encoding, else as UTF-8, else as Latin-1."""
-    try:
-        return text.decode(encoding or "utf-8")
-    except UnicodeDecodeError:
-        if encoding is not None:
-            raise
-    return text.decode("latin1")
-
-
 def _read_annotations(path, ch_names, encoding):
     """Read annotations of an EDF+ or BDF+ file, in seconds from the start of its first record."""
     import mne
@@ -195,16 +181,22 @@ def _read_annotations(path, ch_names, encoding):
     found = []
     for onset, duration, texts in _ANNOTATION.findall(rows.tobytes()):
         for text in filter(None, texts.split(b"\x14")):
-            word, _, channel = _decode(text, encoding).partition("@@")
+            try:
+                word = text.decode(encoding or "utf-8")
+            except UnicodeDecodeError:
+                if encoding is not None:
+                    raise
+                word = text.decode("latin1")
+            word, _, channel = word.partition("@@")
             if channel and channel not in ch_names:  # not a channel, but part of the text
                 word, channel = f"{word}@@{channel}", ""
             found.append((float(onset) - first, float(duration or 0), word, channel))
-    channels = {}
+    events, channels = [], {}
     for *event, channel in found:  # one annotation of several channels is written several times
         if channel:
             channels.setdefault(tuple(event), []).append(channel)
-    events = [tuple(event) for *event, channel in found if not channel]
-    events = [(*event, ()) for event in events]
+        else:
+            events.append((*event, ()))
     events += [(*event, tuple(names)) for event, names in channels.items()]
     events.sort(key=lambda event: event[0])
     onset, duration, word, names = zip(*events, strict=True) if events else ((), (), (), ())
@@ -213,22 +205,22 @@ def _read_annotations(path, ch_names, encoding):
 
 def check_gaps(raw):
     """Raise if a recording of a discontinuous file has gaps without annotations."""
-    sfreq, first_time = raw.info["sfreq"], raw.first_time
-    marks = [
-        (
-            annotation["onset"] - first_time,
-            annotation["onset"] - first_time + annotation["duration"],
-        )
-        for annotation in raw.annotations
-        if annotation["description"].lower().startswith(("bad", "edge"))
-    ]
+    sfreq, marks = raw.info["sfreq"], raw.annotations
+    words = [str(word).lower() for word in marks.description]
+    is_mark = np.array([word.startswith(("bad", "edge")) for word in words], dtype=bool)
+    begin = marks.onset[is_mark] - raw.first_time
+    end_of_mark = begin + marks.duration[is_mark]
     at, near = 0.0, 1.5 / sfreq
     for path, first, last in zip(raw.filenames, raw._first_samps, raw._last_samps, strict=True):
         timeline, _ = read_timeline(path)
         gaps = [] if timeline is None else at + timeline.gaps - first / sfreq
         end = at + (last - first + 1) / sfreq
         inside = [gap for gap in gaps if at + near < gap < end - near]
-        unmarked = [g for g in inside if not any(a - near <= g <= b + near for a, b in marks)]
+        unmarked = [
+            gap
+            for gap in inside
+            if not ((begin - near <= gap) & (gap <= end_of_mark + near)).any()
+        ]
         if unmarked:
             raise ValueError(
                 f"{path} is discontinuous ({timeline.flag}), but {len(unmarked)} of the gaps in "

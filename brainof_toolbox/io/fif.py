@@ -53,34 +53,29 @@ class FifContent:
 
     @property
     def next_file(self):
-        """Path of the next part, as MNE finds it."""
-        from mne.io.constants import FIFF
-
-        # As in MNE, a reference without a role is to the next part.
-        return self._referred(FIFF.FIFFV_ROLE_NEXT_FILE, None)
+        """Path of the next part; as in MNE, also of a reference without a role."""
+        return self._referred("NEXT_FILE", None)
 
     @property
     def previous_file(self):
         """Path of the part before this one."""
-        from mne.io.constants import FIFF
-
-        return self._referred(FIFF.FIFFV_ROLE_PREV_FILE)
+        return self._referred("PREV_FILE")
 
     def _referred(self, *roles):
+        from mne.io.constants import FIFF
+
+        roles = [role and FIFF[f"FIFFV_ROLE_{role}"] for role in roles]
         for reference in self.references:
-            if reference.get("role") in roles:
-                if "name" in reference:
-                    return self.path.parent / reference["name"]
-                if "number" in reference:
-                    return self.path.parent / _numbered(self.path.name, reference["number"])
+            if reference.get("role") not in roles:
+                continue
+            name, number = reference.get("name"), reference.get("number")
+            if name is None and number is not None:  # named by its number
+                stem, dot, ending = self.path.name.partition(".")
+                stem = re.sub(r"-\d+$", "", stem)
+                name = f"{stem}-{number}{dot}{ending}" if number else f"{stem}{dot}{ending}"
+            if name is not None:
+                return self.path.parent / name
         return None
-
-
-def _numbered(name, number):
-    """Return the file name of a part by its number, for references without a name."""
-    stem, dot, ending = name.partition(".")
-    stem = re.sub(r"-\d+$", "", stem)
-    return f"{stem}-{number}{dot}{ending}" if number else f"{stem}{dot}{ending}"
 
 
 def scan_fif(path, *, until_data=False):
@@ -91,12 +86,7 @@ def scan_fif(path, *, until_data=False):
             return None
         with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
             return _scan(file, FifContent(path), until_data)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        struct.error,
-    ):  # not a gzip file, or unreadable
+    except (OSError, EOFError, ValueError, struct.error):  # not a gzip file, or unreadable
         return None
 
 
@@ -110,9 +100,9 @@ def _scan(file, content, until_data):
     while header is not None:
         kind, _, size, following = header
         start = file.tell()
-        if until_data and kind in (FIFF.FIFF_DATA_BUFFER, FIFF.FIFF_EPOCH):
-            if content.kind in RECORDINGS:
-                return content
+        is_data = kind in (FIFF.FIFF_DATA_BUFFER, FIFF.FIFF_EPOCH)
+        if until_data and is_data and content.kind in RECORDINGS:
+            return content
         if kind == FIFF.FIFF_BLOCK_START:
             (block,) = struct.unpack(">i", file.read(4))
             content.blocks.add(block)

@@ -6,17 +6,18 @@ import inspect
 import os
 import warnings
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.files import sha256_of
-from .._utils.logging import warn
-from .._utils.messages import and_more
+from .._utils.logging import group_warnings, warn
+from .._utils.messages import and_more, name_place
+from .._utils.validation import per_item
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
-from .image_checks import MIN_VOLUMES, check_space, describe, is_image
-from .image_run import open_run
+from .image_run import MIN_VOLUMES, check_space, describe, is_image, open_run
 from .masking import MAX_VOXELS, is_voxelwise, mask_image
 from .regions import resolve_masker
 
@@ -26,6 +27,7 @@ __all__ = ["MAX_VOXELS", "from_nifti", "is_image", "read_run"]
 _NOT_IN_KEY = ("memory", "memory_level", "verbose", "reports", "n_jobs", "cmap")
 
 
+@group_warnings()
 def from_nifti(
     imgs,
     *,
@@ -38,13 +40,14 @@ def from_nifti(
     task=None,
     run=None,
 ):
-    """Read fMRI images as time series of regions, one sample per image.
+    """Read fMRI images as series of regions: one sample per run or map.
 
     Parameters
     ----------
     imgs : path-like | Niimg-like | list
-        4-D images in MNI space: NIfTI, Analyze or MGH files or nibabel images. They are not
-        changed. A list is read one by one; only the series are kept in memory.
+        Images in MNI space: NIfTI, Analyze or MGH files or nibabel images. They are not
+        changed. A list is read one by one; only the series are kept in memory. A 4-D image is a
+        run; a 3-D image is a map (betas or contrasts of a first-level model).
     masker : None | str | path-like | Niimg-like | nilearn masker
         The regions: ``None`` for the default parcellation, the name of an atlas, an atlas image,
         or a ``NiftiLabelsMasker``, ``NiftiMapsMasker``, ``NiftiSpheresMasker`` or ``NiftiMasker``
@@ -67,15 +70,17 @@ def from_nifti(
     -------
     signals : Signals | list of Signals
         One sample of shape (1, n_regions, n_volumes) per image, values as returned by the
-        masker, ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ.
+        masker, ``sfreq = 1 / t_r``. A list for a list: lengths and regions may differ. A map has
+        one volume, ``sfreq = 1`` and ``has_baseline=True``.
 
     Raises
     ------
     FileNotFoundError
         If a file does not exist; broken datalad links are reported as such.
     ValueError
-        If an image is damaged, not 4-D, shorter than 10 volumes or zero, its repetition time is
-        unknown or impossible, confounds do not fit, or no region has data.
+        If an image is damaged, neither 4-D nor 3-D, shorter than 10 volumes or zero, its
+        repetition time is unknown or impossible, confounds do not fit or are given for a map, or
+        no region has data.
     TypeError
         If an item is not an image.
 
@@ -85,18 +90,19 @@ def from_nifti(
     that names them; constant ones are kept with a warning. NaN voxels count as 0, as in nilearn,
     with a warning if they lie in a region.
 
+    Of a map the masker gives the mean of each region, or its weight of each map: parameters that
+    act over time (``standardize``, ``detrend``, filters) do not apply. Estimators use these values
+    as features (block ``"evoked"``). Latents and correlations do not exist for a single volume:
+    ``features="auto"`` leaves them out, and ``features="latents"`` is an error.
+
     A masker of regions has no parameters estimated from data, so a fitted one is fitted again to
     each image; a fitted ``NiftiMasker`` keeps its mask.
     """
-    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
-    is_list = isinstance(imgs, (list, tuple)) or is_column
-    items = list(imgs) if is_list else [imgs]
-    if not items:
-        raise ValueError("imgs is empty: no images.")
+    items, is_list = as_images(imgs)
     masker = resolve_masker(masker)
-    tables = _per_image("confounds", confounds, len(items), is_list)
+    tables = confounds_per_image(confounds, len(items), is_list)
     labels = {
-        name: _per_image(name, value, len(items), is_list)
+        name: per_item(name, value, len(items), "images")
         for name, value in zip(PER_SAMPLE, (subject, session, task, run), strict=True)
     }
     signals, places = [], {}
@@ -114,9 +120,18 @@ def from_nifti(
     return signals if is_list else signals[0]
 
 
+def as_images(imgs):
+    """Return images as a list, and if they were given as one."""
+    is_column = getattr(imgs, "ndim", 0) == 1  # an array or a pandas.Series of paths
+    is_list = isinstance(imgs, (list, tuple)) or is_column
+    if is_list and not len(imgs):
+        raise ValueError("imgs is empty: no images.")
+    return list(imgs) if is_list else [imgs], is_list
+
+
 def read_run(run, *, masker=None, confounds=None, memory=None):
     """Read an :class:`~brainof_toolbox.io.image_run.ImageRun` as :func:`from_nifti` reads it."""
-    (confounds,) = _per_image("confounds", confounds, 1, False)
+    (confounds,) = confounds_per_image(confounds, 1, False)
     with _naming(run.where):
         run = run.refreshed()
         signals, messages = _read(run, resolve_masker(masker), confounds, memory, {})
@@ -125,23 +140,17 @@ def read_run(run, *, masker=None, confounds=None, memory=None):
     return signals
 
 
-def _per_image(name, value, n_images, is_list):
-    """Return a list with one entry per image."""
-    if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
-        if len(value) != n_images:
-            raise ValueError(f"{name} has {len(value)} entries but there are {n_images} images.")
-        return list(value)
-    is_for_all = value is None or name != "confounds" or _is_word(value)
-    if not is_for_all and n_images > 1:
+def confounds_per_image(value, n_images, is_list):
+    """Return a list with the confounds of each image."""
+    if isinstance(value, (list, tuple)) and (is_list or len(value) == 1):
+        return per_item("confounds", value, n_images, "images")
+    is_word = isinstance(value, str) and value in FMRIPREP
+    if value is not None and not is_word and n_images > 1:
         raise ValueError(
             f"confounds is one table but there are {n_images} images: give a list with one entry "
             "per image."
         )
     return [value] * n_images
-
-
-def _is_word(value):
-    return isinstance(value, str) and value in FMRIPREP
 
 
 @contextmanager
@@ -152,9 +161,7 @@ def _naming(where):
     except (ValueError, TypeError, OSError) as error:
         if where in str(error):
             raise
-        kinds = (FileNotFoundError, OSError, TypeError, ValueError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
-        raise kind(f"{where}: {error}") from error
+        raise name_place(error, where) from error
 
 
 def _read(run, masker, confounds, memory, labels):
@@ -163,38 +170,36 @@ def _read(run, masker, confounds, memory, labels):
     for note in run.notes:
         warn(note)
     check_space(image, where, run.entities.get("space"))
-    values, kept = read_confounds(confounds, image.shape[3], where=where, path=path)
-    kept = np.arange(image.shape[3]) if kept is None else np.asarray(kept)
-    if len(kept) < MIN_VOLUMES:
+    is_map = t_r is None
+    if is_map and confounds is not None:
+        raise ValueError(f"{where} is a map (3-D): confounds are for runs (4-D).")
+    n_volumes = 1 if is_map else image.shape[3]
+    values, kept = read_confounds(confounds, n_volumes, where=where, path=path)
+    kept = np.arange(n_volumes) if kept is None else np.asarray(kept)
+    if len(kept) < min(MIN_VOLUMES, n_volumes):
         raise ValueError(
-            f"{where}: confounds leave {len(kept)} of {image.shape[3]} volumes; the minimum is "
+            f"{where}: confounds leave {len(kept)} of {n_volumes} volumes; the minimum is "
             f"{MIN_VOLUMES}."
         )
     series, names, pos, messages = _cached(memory, image, path, masker, t_r, values, kept, where)
-    given = {name: str(label) for name, label in labels.items() if label is not None}
+    labels = run.entities | {name: str(v) for name, v in labels.items() if v is not None}
+    gaps = np.flatnonzero(np.diff(kept) != 1) + 1  # between volumes that are contiguous
     signals = Signals(
         data=series.T[None],
-        sfreq=1.0 / t_r,
+        sfreq=1.0 / (t_r or 1.0),
         modality="fmri",
         ch_names=names,
         ch_types=("bold",) * len(names),
         ch_pos=pos,
-        onset=[kept[0] * t_r],
-        good_segments=_segments(kept),
-        is_locked=False,
-        **{name: ({**run.entities, **given}.get(name),) for name in PER_SAMPLE},
+        onset=[kept[0] * (t_r or 1.0)],
+        good_segments=pairwise([0, *gaps.tolist(), len(kept)]),
+        has_baseline=is_map,
+        is_locked=is_map,
+        **{name: (labels.get(name),) for name in PER_SAMPLE},
     )
     return signals, messages
 
 
-def _segments(kept):
-    """Return the spans of kept volumes that are contiguous in the run."""
-    gaps = np.flatnonzero(np.diff(kept) != 1) + 1
-    edges = [0, *gaps.tolist(), len(kept)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
-
-
-# ------------------------------------------------------------------------------------------- cache
 def check_memory(memory):
     """Raise if ``memory`` is not a cache."""
     is_folder = memory is None or isinstance(memory, (str, os.PathLike))
@@ -223,30 +228,18 @@ def _cached(memory, image, path, masker, t_r, confounds, kept, where):
 def _key(image, path, masker, t_r, confounds, kept):
     """Hash everything that the series depend on: contents, not names or dates of files."""
     import joblib
+    import nibabel
     import nilearn
 
-    parameters = {
-        name: _content(value)
-        for name, value in masker.get_params(deep=False).items()
-        if name not in _NOT_IN_KEY
-    }
+    parameters = masker.get_params(deep=False)
+    parameters = {k: _content(v) for k, v in parameters.items() if k not in _NOT_IN_KEY}
     if is_voxelwise(masker) and masker.__sklearn_is_fitted__():
         parameters["mask_img_"] = _content(masker.mask_img_)
+    names = [holder.filename for holder in image.file_map.values() if holder.filename]
+    is_on_disk = path is not None and nibabel.is_proxy(image.dataobj)
+    content = [sha256_of(name) for name in names] if is_on_disk else _content(image)
     parts = (type(masker).__name__, parameters, t_r, confounds, kept, nilearn.__version__)
-    return joblib.hash((_image_content(image, path), *parts), hash_name="sha1")
-
-
-def _image_content(image, path):
-    if path is None or not _is_on_disk(image):
-        return _content(image)
-    holders = [holder.filename for holder in image.file_map.values()]
-    return [sha256_of(name) for name in holders if name and Path(name).is_file()]
-
-
-def _is_on_disk(image):
-    from nibabel import is_proxy
-
-    return is_proxy(image.dataobj)
+    return joblib.hash((content, *parts), hash_name="sha1")
 
 
 def _content(value):

@@ -45,11 +45,10 @@ _STEP = 50.0
 _AT_ONCE = 1 << 16
 
 
-# ------------------------------------------------------------------------------------ by name
 def without_impostors(names, modality):
     """Drop channels with the name of another type, with a warning."""
     bare = {name: PREFIX.sub("", name.strip()) for name in names}
-    has_row_dc = any(re.fullmatch(r"DC1", name, re.IGNORECASE) for name in bare.values())
+    has_row_dc = "DC1" in map(str.upper, bare.values())
     wrong = sorted(name for name in names if _is_other(bare[name], modality, has_row_dc))
     if wrong:
         kind = modality.upper()
@@ -71,7 +70,6 @@ def _is_other(name, modality, has_row_dc):
     return bool(_WHOLE_NAMES.match(root) or (_DC.match(root) and not has_row_dc))
 
 
-# -------------------------------------------------------------------------------- by contents
 def refuse_triggers(signals, *, where="X"):
     """Raise if the values of a channel are those of a trigger or a counter."""
     data = signals.data
@@ -108,11 +106,10 @@ class _Look(NamedTuple):
 
 def _look(x):
     """Summarise a channel (n_samples, n_times), a bounded number of points at a time."""
-    n_still, some = 0, []
-    rows, points = max(1, _AT_ONCE // x.shape[1]), _AT_ONCE
+    n_still, some, rows = 0, [], max(1, _AT_ONCE // x.shape[1])
     for row in range(0, len(x), rows):
-        for start in range(0, x.shape[1] - 1, points):
-            change = np.diff(x[row : row + rows, start : start + points + 1], axis=1).ravel()
+        for start in range(0, x.shape[1] - 1, _AT_ONCE):
+            change = np.diff(x[row : row + rows, start : start + _AT_ONCE + 1], axis=1).ravel()
             n_still += np.count_nonzero(change == 0)
             some.append(change[:: max(1, x.size // 20_000)])
     some = np.concatenate(some)

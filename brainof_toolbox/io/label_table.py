@@ -28,20 +28,27 @@ def read_labels(files, path, target):
     table = read_table(path, (target, *_FILES, *_FOLDERS, *names), keep_default_na=True)
     if target not in table:
         raise ValueError(f"{path} has no column {target!r}; it has {list(table)}. Give --target.")
-    by_file, by_subject = _key_columns(table, target)
     columns = entity_columns(table, target)
+    by_file = next((name for name in _FILES if name in table and name != target), None)
+    by_subject = by_file or columns.get("subject", table.columns[0])
+    by_file = by_file or table.columns[0]
     cells = _behind_folders(table, by_file)
     wanted, users = [], {}
     for file in files:
         who = _entities(file)
         named = np.array([_is_called(file, cell) for cell in cells], dtype=bool)
         if named.any():
-            wanted.append((file.name, *_of_several(table, columns, target, named, who)))
+            rows = named, named
+            if table[target][named].nunique() > 1:  # selected by other columns
+                rows = matching_rows(table, columns, who)
             if named.sum() == 1:
                 users.setdefault(int(named.argmax()), set()).add(file.absolute())
+            name = file.name
         else:
-            rows = _rows_of_subject(table, {**columns, "subject": by_subject}, who)
-            wanted.append((f"sub-{who['subject']}", *rows))
+            rows = matching_rows(table, {**columns, "subject": by_subject}, who)
+            named = ~table[by_subject].isin(MISSING).to_numpy() & (who["subject"] is not None)
+            name = f"sub-{who['subject']}"
+        wanted.append((name, *(named & fits for fits in rows)))
     _check_shared(users, cells, path)
     found = take_values(table, target, wanted, path)
     for file, value, (_, fits, _) in zip(files, found, wanted, strict=True):
@@ -52,14 +59,6 @@ def read_labels(files, path, target):
                 f"{path} has no {target!r} for {file.name} in column {by_subject!r}.{hint}"
             )
     return as_targets(found, target, path)
-
-
-def _key_columns(table, target):
-    """Return the columns of files and of subjects."""
-    by_file = next((name for name in _FILES if name in table and name != target), None)
-    if by_file is not None:
-        return by_file, by_file
-    return table.columns[0], entity_columns(table, target).get("subject", table.columns[0])
 
 
 def _behind_folders(table, key):
@@ -82,21 +81,6 @@ def _is_called(file, cell):
     """Check if a path ends with the text of a cell, which may have folders."""
     tail = tuple(part for part in Path(cell.replace("\\", "/")).parts if part != ".")
     return cell == str(file) or (bool(tail) and file.absolute().parts[-len(tail) :] == tail)
-
-
-def _of_several(table, columns, target, named, who):
-    """Select rows of a file by their other columns, if their values differ."""
-    if table[target][named].nunique() == 1:
-        return named, named
-    fits, exact = matching_rows(table, columns, who)
-    return named & fits, named & exact
-
-
-def _rows_of_subject(table, columns, who):
-    if who["subject"] is None:
-        return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
-    named = ~table[columns["subject"]].isin(MISSING).to_numpy()
-    return tuple(named & rows for rows in matching_rows(table, columns, who))
 
 
 def _check_shared(users, cells, path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..signals import PER_SAMPLE, PairedSignals
-from .bids_names import find_label
+from .bids_names import find_label, name_data_set
+from .sample_list import SampleList
 
 
 def infer_subjects(X):
@@ -24,26 +26,48 @@ def infer_recording_labels(X):
     return {name: values for name, values in found.items() if values is not None}
 
 
+def infer_data_sets(X):
+    """Return the names of the BIDS data sets that records, paths and epochs of files are of."""
+    items = X.items if isinstance(X, SampleList) else X
+    if isinstance(items, str | pd.DataFrame | np.ndarray) or not isinstance(items, Sequence):
+        return ()
+    files = {}
+    for item in items:
+        for value in item.values() if isinstance(item, dict) else [item]:
+            value = getattr(value, "fpath", getattr(value, "filename", value))
+            if isinstance(value, str | os.PathLike):
+                files[os.path.dirname(value)] = None
+    names = {name_data_set(folder): None for folder in files}
+    return tuple(name for name in names if name is not None)
+
+
 def subjects_in(item, n_samples):
     """Return the subject of each of the samples of one item; None unless all have one."""
-    subjects = named(item)
-    if subjects is None:
-        subjects = np.full(n_samples, _named_by(item, "subject"), dtype=object)
+    subjects = _labels_in(item, n_samples, "subject")
     return subjects if len(subjects) == n_samples and not pd.isna(subjects).any() else None
+
+
+def _labels_in(item, n_samples, name):
+    """Return a label of each sample of one item: its own, or that of its file."""
+    labels = named(item, name)
+    if labels is None:
+        labels = np.full(n_samples, _named_by(item, name), dtype=object)
+    return labels
 
 
 def _named_by_all(X, name):
     """Return a label of each sample; None unless every sample has it."""
     values = named(X, name)
-    if values is None or len(values) == 0 or pd.isna(values).any():
-        return None
-    return values
+    return None if values is None or len(values) == 0 or pd.isna(values).any() else values
 
 
 def named(X, name="subject"):
     """Return a label of each sample, some may be missing; None where ``X`` has no such label."""
     if isinstance(X, dict | str | pd.DataFrame | np.ndarray):
         return None
+    if isinstance(X, SampleList):
+        labels = [_labels_in(item, n, name) for item, n in zip(X.items, X.sizes)]
+        return _as_objects([label for part in labels for label in part])
     own = getattr(X, name, None)
     if isinstance(own, tuple):
         return _as_objects(own)
@@ -65,6 +89,8 @@ def _named_by(item, name):
     if isinstance(item, str | os.PathLike):
         return find_label(item, name)
     found = None if isinstance(item, list | tuple) else named(item, name)
+    if found is None and getattr(item, "filename", None):  # epochs and averages from a file
+        return find_label(item.filename, name)
     return found[0] if found is not None and len(found) == 1 else None
 
 

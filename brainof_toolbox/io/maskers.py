@@ -7,11 +7,14 @@ import os
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 
 from .._utils.logging import warn
+from .._utils.messages import describe_errors
 from .._utils.unique import refuse_repeated
 from .._utils.validation import check_number
-from .atlases import ATLAS_NAMES, find_atlas, split_atlas_name
+from .atlases import ATLAS_NAMES, default_parcellation, find_atlas, split_atlas_name
+from .bids_names import stem_of
 from .tables import read_table
 
 _IMAGE_ENDINGS = (".nii", ".nii.gz", ".img", ".hdr", ".mgz", ".mgh")
@@ -22,63 +25,47 @@ def resolve_masker(masker=None, *, t_r=None):
     if t_r is not None:
         check_number("t_r", t_r, low=0, low_open=True)
     if masker is None:
-        from .parcellation import default_parcellation
+        import pandas as pd
 
-        parcellation = default_parcellation()
-        masker = _labels_masker(parcellation.img, _lut(parcellation.labels))
+        image, labels, _ = default_parcellation()
+        names = ["Background", *labels]
+        masker = _labels_masker(image, pd.DataFrame({"index": range(len(names)), "name": names}))
     elif isinstance(masker, volume_maskers()):
-        masker = _copy_masker(masker)
+        # transform sets attributes on the shallow copy only; fit works on deep copies.
+        masker = copy.copy(masker) if masker.__sklearn_is_fitted__() else clone(masker)
     elif isinstance(masker, (str, os.PathLike)):
         masker = _masker_from_path(masker)
     elif hasattr(masker, "get_fdata") or hasattr(masker, "affine"):
         masker = _masker_from_image(masker, "The atlas")
     else:
-        _refuse(masker)
+        kind, hint = type(masker).__name__, ""
+        if isinstance(masker, type):
+            kind, hint = f"class {masker.__name__}", f" Call it: {masker.__name__}(...)."
+        elif "Surface" in kind or "Gifti" in kind or "Cifti" in kind:
+            hint = " For surfaces use from_roi_timeseries() with the series of regions."
+        raise TypeError(
+            f"masker is a {kind}, which is not accepted. Accepted are None (the default "
+            "parcellation), the name of an atlas, a 3-D or 4-D atlas image or its path, "
+            f"NiftiLabelsMasker, NiftiMapsMasker, NiftiSpheresMasker and NiftiMasker.{hint}"
+        )
     if t_r is not None and masker.t_r is None:
         masker.t_r = float(t_r)
     return masker
-
-
-def _refuse(masker):
-    """Raise with the accepted types."""
-    kind, hint = type(masker).__name__, ""
-    if isinstance(masker, type):
-        kind, hint = f"class {masker.__name__}", f" Call it: {masker.__name__}(...)."
-    elif "Surface" in kind or "Gifti" in kind or "Cifti" in kind:
-        hint = " For surfaces use from_roi_timeseries() with the series of regions."
-    raise TypeError(
-        f"masker is a {kind}, which is not accepted. Accepted are None (the default "
-        "parcellation), the name of an atlas, a 3-D or 4-D atlas image or its path, "
-        f"NiftiLabelsMasker, NiftiMapsMasker, NiftiSpheresMasker and NiftiMasker.{hint}"
-    )
 
 
 def volume_maskers():
     """Return nilearn's classes of maskers for volumes."""
     from nilearn import maskers
 
-    return (
-        maskers.NiftiLabelsMasker,
-        maskers.NiftiMapsMasker,
-        maskers.NiftiSpheresMasker,
-        maskers.NiftiMasker,
-    )
+    kinds = ("Labels", "Maps", "Spheres", "")
+    return tuple(getattr(maskers, f"Nifti{kind}Masker") for kind in kinds)
 
 
 def clone_masker(masker, **parameters):
     """Clone a masker with other parameters, without reports."""
-    from sklearn.base import clone
-
     # With a target_shape, nilearn needs the data of the report in any case.
     is_kept = getattr(masker, "target_shape", None) is not None
     return clone(masker).set_params(reports=is_kept, **parameters)
-
-
-def _copy_masker(masker):
-    from sklearn.base import clone
-
-    # transform sets attributes on the shallow copy only; fit works on deep copies.
-    return copy.copy(masker) if masker.__sklearn_is_fitted__() else clone(masker)
 
 
 def _masker_from_path(path):
@@ -94,13 +81,8 @@ def _masker_from_path(path):
                 f"names are {', '.join(ATLAS_NAMES)}."
             )
         raise FileNotFoundError(f"No such atlas image: {path}.")
-    try:
+    with describe_errors(f"Cannot read the atlas {path}: damaged or not a volume image"):
         image = nibabel.load(path)
-    except Exception as error:  # nibabel raises anything on a damaged file; it must be named
-        raise ValueError(
-            f"Cannot read the atlas {path}: damaged or not a volume image "
-            f"({type(error).__name__}: {error})."
-        ) from error
     return _masker_from_image(image, f"The atlas {path}", path)
 
 
@@ -113,8 +95,7 @@ def _masker_from_image(image, where, path=None):
     if len(shape) == 4 and shape[3] == 1:
         image, path, shape = index_img(image, 0), None, shape[:3]
     if len(shape) == 4:
-        image = image if path is None else str(path)
-        return NiftiMapsMasker(image, standardize=_unstandardized(), reports=False)
+        return NiftiMapsMasker(image if path is None else str(path), **_plain())
     if len(shape) != 3:
         raise ValueError(f"{where} must be 3-D (labels) or 4-D (maps), got shape {shape}.")
     _check_labels(image, where)
@@ -122,12 +103,8 @@ def _masker_from_image(image, where, path=None):
 
 
 def _check_labels(image, where):
-    try:
+    with describe_errors(f"{where} cannot be read: truncated or damaged"):
         data = np.asarray(image.dataobj)
-    except Exception as error:
-        raise ValueError(
-            f"{where} cannot be read: truncated or damaged ({type(error).__name__}: {error})."
-        ) from error
     if not np.array_equal(data, np.round(data)):
         raise ValueError(
             f"{where} is 3-D but its values are not whole numbers: it is not an image of labels. "
@@ -146,47 +123,31 @@ def _check_labels(image, where):
 def _labels_masker(image, lut=None):
     from nilearn.maskers import NiftiLabelsMasker
 
-    return NiftiLabelsMasker(image, lut=lut, standardize=_unstandardized(), reports=False)
+    return NiftiLabelsMasker(image, lut=lut, **_plain())
 
 
-def _unstandardized():
-    """Return nilearn's value of ``standardize`` for none; it changed in 0.14."""
+def _plain():
+    """Return parameters for neither reports nor standardised series; nilearn 0.14 changed them."""
     import nilearn
 
-    major, minor = nilearn.__version__.split(".")[:2]
-    return None if (int(major), int(minor)) >= (0, 14) else False
-
-
-def _lut(names):
-    """Return the look-up table of an atlas with labels 1, 2, ..."""
-    import pandas as pd
-
-    return pd.DataFrame({"index": np.arange(len(names) + 1), "name": ["Background", *names]})
+    version = tuple(map(int, nilearn.__version__.split(".")[:2]))
+    return {"standardize": None if version >= (0, 14) else False, "reports": False}
 
 
 def table_beside(path):
     """Read the table of names next to an atlas file."""
+    import pandas as pd
+
     if path is None:
         return None
-    name = Path(path).name
-    for ending in (".gz", ".nii", ".img", ".hdr", ".mgz", ".mgh"):
-        name = name.removesuffix(ending)
-    table = Path(path).with_name(f"{name}.tsv")
-    if not table.is_file():
+    table = Path(path).with_name(f"{stem_of(path)}.tsv")
+    lut = read_table(table, ("index", "name")) if table.is_file() else ()
+    if not {"index", "name"} <= set(lut):
         return None
-    lut = read_table(table, ("index", "name"))
-    if not {"index", "name"} <= set(lut.columns):
-        return None
-    lut["index"] = _as_indices(lut["index"], table)
+    try:
+        lut["index"] = pd.to_numeric(lut["index"])
+    except ValueError as error:
+        raise ValueError(f"{table}: the column 'index' must hold numbers ({error}).") from error
     lut = lut.drop_duplicates(["index", "name"])
     refuse_repeated(lut["index"].tolist(), f"{table} has different names for the regions")
     return lut.sort_values("index", ignore_index=True)
-
-
-def _as_indices(cells, path):
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(cells)
-    except ValueError as error:
-        raise ValueError(f"{path}: the column 'index' must hold numbers ({error}).") from error

@@ -6,30 +6,38 @@ import copy
 import inspect
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
-from .._utils.messages import and_more
-from .image_checks import read_data
+from .._utils.messages import and_more, describe_errors
+from .image_run import read_data
 from .maskers import clone_masker
-from .regions import region_geometry
+from .regions import maps_in_mask, region_geometry
 
 #: Maximum number of voxels of a NiftiMasker, as each is a channel.
 MAX_VOXELS = 4096
 #: A region is missing if a smaller share of its voxels has data.
 _LEAST_COVERAGE = 0.01
-#: Parameters of maskers that change values, but not which voxels they come from.
-_CLEANING = (
-    *("smoothing_fwhm", "standardize", "detrend", "high_variance_confounds", "low_pass"),
-    *("high_pass", "dtype", "strategy", "clean_args", "runs"),
+#: Parameters of maskers that act over time.
+_TEMPORAL = (
+    *("standardize", "detrend", "high_variance_confounds", "low_pass", "high_pass"),
+    *("clean_args", "runs"),
 )
+#: Parameters of maskers that change values, but not which voxels they come from.
+_CLEANING = (*_TEMPORAL, "smoothing_fwhm", "dtype", "strategy")
 #: Warnings of nilearn about its own steps, and those given here with names of regions. Others,
 #: also reworded ones, are passed on.
 _CHATTER = re.compile(
     r"[Rr]esampling|following labels were removed|maps with the following indices|"
     r"Generation of a mask|imgs are being resampled|contains NaN|[Nn]on-finite|will be removed|"
     r"deprecated|non-diagonal|overwrit|standardiz|encountered in|name collisions",
+)
+
+
+_ADVICE = (
+    " Check the parameters of the masker; if no voxels are left, check the affines: image, mask "
+    "and atlas must overlap in MNI space."
 )
 
 
@@ -42,36 +50,48 @@ def mask_image(key, image, masker, t_r, confounds, kept, where):
     low, high = data.min(axis=3), data.max(axis=3)
     facts = [(low != 0) | (high != 0), high > low]  # has data, varies
     facts += [] if is_bad is None else [is_bad]
-    if not facts[1].any():
+    is_map = image.ndim == 3
+    if not is_map and not facts[1].any():
         raise ValueError(f"{where}: no voxel varies over time.")
-    volumes = _reorient(Nifti1Image(data, image.affine), masker)
-    facts = _reorient(
-        Nifti1Image(np.stack(facts, axis=3).astype(np.float32), image.affine), masker
-    )
+    facts = np.stack(facts, axis=3).astype(np.float32)
+    volumes, facts = (_reorient(Nifti1Image(x, image.affine), masker) for x in (data, facts))
     del data
-    sample_mask = None if len(kept) == image.shape[3] else kept
+    sample_mask = None if len(kept) == volumes.shape[3] else kept
     messages = []
-    with _nilearn_errors(where), _quiet(messages):
+    with describe_errors(f"{where} cannot be masked", _ADVICE), _quiet(messages):
         given = masker
         masker, n_regions = _fit(masker, volumes, t_r)
+        if is_map:
+            masker.set_params(**_defaults(masker, _TEMPORAL))
         series = masker.transform(volumes, confounds=confounds, sample_mask=sample_mask)
         names, pos = region_geometry(masker)
         shares = _shares(masker, facts)
-    found = _found(shares, names, where)
-    series = np.asarray(series)[:, found]
-    messages += _describe_missing(given, n_regions, names, found)
+    if shares.shape[1] != len(names):
+        raise ValueError(
+            f"{where}: the masker gives {shares.shape[1]} series but has {len(names)} regions."
+        )
+    found = shares[0] > _LEAST_COVERAGE
+    if not found.any():
+        raise ValueError(
+            f"{where}: no voxels with data in any region. The image, the mask and the atlas do "
+            "not overlap: check their affines; all must be in MNI space."
+        )
+    series, shares = np.asarray(series)[:, found], shares[:, found]
+    absent = [name for name, is_there in zip(names, found, strict=True) if not is_there]
     names = tuple(name for name, is_there in zip(names, found, strict=True) if is_there)
-    shares = shares[:, found]
-    _flatten_constant(series, shares[1], names, messages)
+    if n_regions > len(names):
+        messages.append(_describe_missing(given, n_regions, names, absent))
+    if not is_map:
+        _flatten_constant(series, shares[1], names, messages)
     if is_bad is not None and (shares[2] > 0).any():
-        listed = _shorten([n for n, share in zip(names, shares[2], strict=True) if share > 0])
+        listed = _shorten(names, shares[2] > 0)
         messages.append(
             f"{np.count_nonzero(is_bad)} voxels of the image hold NaN or infinite values, up to "
             f"{100 * shares[2].max():.3g} % of the voxels in the regions {listed}. They are taken "
             "as 0, as nilearn does."
         )
     if not np.isfinite(series).all():
-        listed = _shorten([names[i] for i in np.flatnonzero(~np.isfinite(series).all(axis=0))])
+        listed = _shorten(names, ~np.isfinite(series).all(axis=0))
         raise ValueError(
             f"{where}: the masker gives NaN or infinite values in the regions {listed}. Check its "
             "parameters (standardize, filters), or mask these regions out."
@@ -125,8 +145,7 @@ def _fit(masker, volumes, t_r):
         n_regions = len(masker.seeds)
         return _drop_empty_spheres(masker, volumes).fit(volumes), n_regions
     if hasattr(masker, "maps_img"):
-        masker.fit(volumes)
-        return masker, masker.maps_img_.shape[3]
+        return masker.fit(volumes), masker.maps_img_.shape[3]
     labels = np.unique(np.nan_to_num(np.asarray(load_img(masker.labels_img).dataobj)))
     return masker.fit(volumes), np.count_nonzero(labels != masker.background_label)
 
@@ -136,20 +155,17 @@ def _drop_empty_spheres(masker, volumes):
     volume = volumes.slicer[..., :1]  # cannot be filtered
 
     def extract(seeds):
-        plain = clone_masker(masker, **_without_cleaning(masker)).set_params(seeds=seeds)
+        plain = clone_masker(masker, **_defaults(masker, _CLEANING)).set_params(seeds=seeds)
         plain.fit(volumes).transform(volume)
-
-    def is_usable(seed):
-        try:
-            extract([seed])
-        except ValueError:
-            return False
-        return True
 
     try:
         extract(masker.seeds)
     except ValueError as error:
-        seeds = [seed for seed in masker.seeds if is_usable(seed)]
+        seeds = []
+        for seed in masker.seeds:
+            with suppress(ValueError):
+                extract([seed])
+                seeds.append(seed)
         if not seeds:
             raise ValueError(f"no sphere has a voxel in the image ({error})") from error
         if len(seeds) == len(masker.seeds):  # overlapping spheres, for example
@@ -162,15 +178,15 @@ def _shares(masker, facts):
     """Return the share of each region's voxels where a fact is true (n_facts, n_regions)."""
     if hasattr(masker, "maps_img_"):
         return _shares_in_maps(masker, facts)
-    masker.set_params(**_without_cleaning(masker))
+    masker.set_params(**_defaults(masker, _CLEANING))
     masker.clean_args_ = {}
     return np.atleast_2d(masker.transform(facts))
 
 
-def _without_cleaning(masker):
-    """Return parameters with which a masker only averages over voxels."""
+def _defaults(masker, names):
+    """Return the default values of parameters, which change nothing."""
     parameters = inspect.signature(type(masker)).parameters
-    return {name: parameters[name].default for name in _CLEANING if name in parameters}
+    return {name: parameters[name].default for name in names if name in parameters}
 
 
 def _shares_in_maps(masker, facts):
@@ -185,49 +201,28 @@ def _shares_in_maps(masker, facts):
         mask = resample_to_img(mask, maps, interpolation="nearest")
         facts = facts * np.asarray(mask.dataobj).astype(bool)[..., None]
     shares = np.zeros((facts.shape[3], maps.shape[3]))
-    is_inside = np.ones(maps.shape[3], dtype=bool)
     for i in range(maps.shape[3]):  # one at a time: atlases of 1024 maps take gigabytes
         weights = np.abs(np.nan_to_num(np.asarray(maps.dataobj[..., i], dtype=np.float64)))
         shares[:, i] = np.tensordot(weights, facts, axes=3) / max(weights.sum(), 1e-300)
-        if mask is not None and not masker.keep_masked_maps:  # as nilearn drops them
-            is_inside[i] = weights[np.asarray(mask.dataobj).astype(bool)].any()
-    return shares[:, is_inside]
+    return shares[:, maps_in_mask(masker)]
 
 
-def _found(shares, names, where):
-    if shares.shape[1] != len(names):
-        raise ValueError(
-            f"{where}: the masker gives {shares.shape[1]} series but has {len(names)} regions."
-        )
-    found = shares[0] > _LEAST_COVERAGE
-    if not found.any():
-        raise ValueError(
-            f"{where}: no voxels with data in any region. The image, the mask and the atlas do "
-            "not overlap: check their affines; all must be in MNI space."
-        )
-    return found
-
-
-def _describe_missing(masker, n_regions, names, found):
-    """Describe the regions without data in the image, in a list of 0 or 1 messages."""
-    n_missing = n_regions - int(found.sum())
-    if n_missing == 0:
-        return []
-    listed = [name for name, is_there in zip(names, found, strict=True) if not is_there]
+def _describe_missing(masker, n_regions, names, absent):
+    """Describe the regions without data in the image, also those that nilearn left out."""
+    what = "voxels of the mask"
     if not is_voxelwise(masker):
-        unmasked = {"mask_img": None}
+        what, unmasked = "regions", {"mask_img": None}
         unmasked |= {"resampling_target": "data"} if hasattr(masker, "resampling_target") else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             known = region_geometry(clone_masker(masker, **unmasked))[0]
-        there = {name for name, is_there in zip(names, found, strict=True) if is_there}
-        listed = [name for name in known if name not in there] or listed
-    what = "voxels of the mask" if is_voxelwise(masker) else "regions"
-    named = f": {_shorten(listed)}" if listed else ""
-    return [
-        f"{n_missing} of {n_regions} {what} have no data and are left out: they lie outside the "
-        f"field of view or the mask, are too small for the image's voxels, or are zero{named}."
-    ]
+        absent = [name for name in known if name not in names] or absent
+    named = f": {_shorten(absent)}" if absent else ""
+    return (
+        f"{n_regions - len(names)} of {n_regions} {what} have no data and are left out: they lie "
+        "outside the field of view or the mask, are too small for the image's voxels, or are "
+        f"zero{named}."
+    )
 
 
 def _flatten_constant(series, varies, names, messages):
@@ -235,28 +230,14 @@ def _flatten_constant(series, varies, names, messages):
     constant = np.flatnonzero(varies <= 0)
     if len(constant):
         series[:, constant] = np.nan_to_num(series[:, constant].mean(axis=0))
-        listed = _shorten([names[i] for i in constant])
+        listed = _shorten(names, varies <= 0)
         words = "region is" if len(constant) == 1 else "regions are"
         messages.append(f"{len(constant)} {words} constant over time: {listed}.")
 
 
-def _shorten(names, limit=12):
-    return f"{list(names[:limit])}{and_more(len(names), limit)}"
-
-
-@contextmanager
-def _nilearn_errors(where):
-    """Name the image in errors of nilearn."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        text = str(error).strip().rstrip(".")
-        raise ValueError(
-            f"{where} cannot be masked: {text}. Check the parameters of the masker; if no voxels "
-            "are left, check the affines: image, mask and atlas must overlap in MNI space."
-        ) from error
+def _shorten(names, mask=None, limit=12):
+    names = [name for i, name in enumerate(names) if mask is None or mask[i]]
+    return f"{names[:limit]}{and_more(len(names), limit)}"
 
 
 @contextmanager

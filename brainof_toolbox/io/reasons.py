@@ -44,11 +44,12 @@ def is_undecodable(error):
 def check_beginning(path):
     """Raise if an EDF, BDF or GDF file has the extension of another: values would be wrong."""
     ending = path.suffix.lower()
-    if ending not in _BEGINNINGS or not path.is_file():
-        return
-    start = _first_bytes(path)
-    for other, mark in _BEGINNINGS.items():
-        if other != ending and start.startswith(mark):
+    if ending in _BEGINNINGS and path.is_file():
+        start = _first_bytes(path)
+        other = next(
+            (name for name, mark in _BEGINNINGS.items() if start.startswith(mark)), ending
+        )
+        if other != ending:
             raise RecordingError(
                 f"it is a {other[1:].upper()} file by its content but {ending[1:].upper()} by its "
                 f"name, so that values would be wrong. Rename it to {path.stem}{other}"
@@ -80,11 +81,9 @@ def _look(path):
         if content.is_cut_short:
             return "it is truncated: it ends before its last block does"
         return None if content.kind in ("raw data", None) else f"it holds {content.kind}"
-    if ending in _BEGINNINGS and not start.startswith(_BEGINNINGS[ending]):
-        name = ending[1:].upper()
-        return (
-            f"it does not begin as {name} files do ({_BEGINNINGS[ending]!r}), but with {start!r}"
-        )
+    mark = _BEGINNINGS.get(ending, b"")
+    if not start.startswith(mark):
+        return f"it does not begin as {ending[1:].upper()} files do ({mark!r}), but with {start!r}"
     if ending in (".gz", ".zip", ".xz", ".bz2", ".7z", ".tar"):
         return "it is compressed; MNE reads compressed FIF files only (.fif.gz). Unpack it"
     return None

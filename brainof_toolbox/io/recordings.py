@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 from .._utils.logging import warn
@@ -18,20 +19,7 @@ from .reasons import RecordingError, check_beginning, check_signals, explain, is
 from .splits import note_later_part
 
 #: Endings of MNE's derived files, used only where the content cannot be read.
-_OTHER_FIF = (
-    "cov",
-    "fwd",
-    "inv",
-    "trans",
-    "src",
-    "sol",
-    "bem",
-    "proj",
-    "ica",
-    "eve",
-    "cor",
-    "stc",
-)
+_OTHER_FIF = tuple("cov fwd inv trans src sol bem proj ica eve cor stc".split())
 
 
 class RecordingPath(os.PathLike):
@@ -91,27 +79,49 @@ def read_recording(path, *, encoding=None, allow_maxshield=False):
     if isinstance(path, RecordingPath):
         options = {"encoding": encoding, "allow_maxshield": allow_maxshield, **path.options}
         return read_recording(path.path, **options)
-    path, notes = Path(path), []
-    if encoding is not None:
-        _check_encoding(encoding)
-    check_present(path)
+    path = Path(path)
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        codecs.lookup(encoding or "utf8")
+    except (LookupError, TypeError) as error:
+        raise ValueError(
+            f"The parameter 'encoding' must be the name of a text encoding, such as 'latin1', got "
+            f"{encoding!r}."
+        ) from error
+    check_present(path)
+    with reader_notes(path) as notes:
+        recording = _read(path, encoding, allow_maxshield, notes)
+    warn_notes(path, notes, ("naming convention", *_settle_records(recording, encoding, notes)))
+    return recording
+
+
+class _Notes(list):
+    """Warnings of this package about a file, and those that its reader emitted."""
+
+    caught = ()
+
+
+@contextmanager
+def reader_notes(path, also=""):
+    """Collect the warnings about a file, and explain the errors of its reader."""
+    notes = _Notes()
+    try:
+        with warnings.catch_warnings(record=True) as notes.caught:
             warnings.simplefilter("always")
-            recording = _read(path, encoding, allow_maxshield, notes)
+            yield notes
     except MemoryError:
         raise
     except Exception as error:  # readers raise anything on a damaged file; the file must be named
-        raise ValueError(f"Cannot read {path}: {explain(path, error)}.") from error
-    settled = _settle_records(recording, encoding, notes)
-    for entry in caught:  # warnings of MNE do not name the file
-        message = str(entry.message)
-        is_settled = any(words in message for words in ("naming convention", *settled))
-        if entry.category is RuntimeWarning and not is_settled:
+        raise ValueError(f"Cannot read {path}{also}: {explain(path, error)}.") from error
+
+
+def warn_notes(path, notes, settled):
+    """Emit the warnings about a file, which MNE does not name, except those that are settled."""
+    for entry in notes.caught:
+        message = " ".join(str(entry.message).split())
+        if entry.category is RuntimeWarning and not any(words in message for words in settled):
             notes.append(message)
     for note in notes:
         warn(f"{path}: {note}")
-    return recording
 
 
 def _settle_records(recording, encoding, notes):
@@ -119,24 +129,14 @@ def _settle_records(recording, encoding, notes):
     if not hasattr(recording, "filenames"):  # epochs
         return ()
     correct_highpass(recording)
-    settled = ("different highpass filters. Highest",)
     lost = mark_gaps(recording, encoding=encoding)
     if lost:
         notes.append(
             f"{len(lost)} annotation(s) lie where the recording has no data, and are left out: "
             f"{join_some(lost, 5)}."
         )
-    return settled if lost is None else (*settled, "annotation(s) that were")
-
-
-def _check_encoding(encoding):
-    try:
-        codecs.lookup(encoding)
-    except (LookupError, TypeError) as error:
-        raise ValueError(
-            f"The parameter 'encoding' must be the name of a text encoding, such as 'latin1', got "
-            f"{encoding!r}."
-        ) from error
+    settled = ("different highpass filters. Highest", "annotation(s) that were")
+    return settled[: 1 if lost is None else 2]
 
 
 def _read(path, encoding, allow_maxshield, notes):
@@ -145,31 +145,31 @@ def _read(path, encoding, allow_maxshield, notes):
     content = scan_fif(path, until_data=True)
     if content is not None:
         return _read_fif(content, allow_maxshield, notes)
-    _check_name(path)
-    check_beginning(path)
-    bti = bti_siblings(path)
-    if bti is not None:
-        config, head_shape = bti
-        return mne.io.read_raw_bti(path, config, head_shape, verbose="warning")
-    ending = path.suffix.lower()
-    if ending in (".edf", ".bdf"):
-        return _read_edf(path, encoding, notes)
-    if ending == ".set":
-        return _read_eeglab(path, encoding, notes)
-    options = {"encoding": encoding} if encoding and ending == ".eeg" else {}
-    raw = mne.io.read_raw(path, **options, verbose="warning")
-    check_signals(raw)
-    return raw
-
-
-def _check_name(path):
-    """Return the contents of a derived file of MNE by its name, for unreadable files."""
     stem, is_fif, _ = path.name.lower().partition(".fif")
     kind = stem.replace("_", "-").split("-")[-1]
-    if is_fif and kind in _OTHER_FIF:
+    if is_fif and kind in _OTHER_FIF:  # an unreadable file
         raise RecordingError(
             f"{path.name} is no recording: it ends in {kind!r}, one of MNE's derived files"
         )
+    check_beginning(path)
+    bti = bti_siblings(path)
+    if bti is not None:
+        return mne.io.read_raw_bti(path, *bti, verbose="warning")
+    ending = path.suffix.lower()
+    if ending == ".set":
+        return _read_eeglab(path, encoding, notes)
+
+    def read(encoding, **options):
+        if encoding and ending in (".edf", ".bdf", ".eeg"):
+            options["encoding"] = encoding
+        if ending == ".edf":
+            options["infer_types"] = True
+        return mne.io.read_raw(path, **options, verbose="warning")
+
+    is_edf = ending in (".edf", ".bdf")
+    raw = with_encoding(read, encoding, notes) if is_edf else read(encoding)
+    check_signals(raw)
+    return raw
 
 
 def _read_fif(content, allow_maxshield, notes):
@@ -191,19 +191,6 @@ def _read_fif(content, allow_maxshield, notes):
         raise RecordingError(f"{path.name} is no recording: it holds {content.kind}")
     note_later_part(content, notes)
     return recording
-
-
-def _read_edf(path, encoding, notes):
-    import mne
-
-    def read(encoding):
-        if path.suffix.lower() == ".bdf":
-            return mne.io.read_raw_bdf(path, encoding=encoding, verbose="warning")
-        return mne.io.read_raw_edf(path, infer_types=True, encoding=encoding, verbose="warning")
-
-    raw = with_encoding(read, encoding, notes)
-    check_signals(raw)
-    return raw
 
 
 def with_encoding(read, encoding, notes):
@@ -242,17 +229,10 @@ def _read_eeglab(path, encoding, notes):
 
 def bti_siblings(path):
     """List the config and head shape files that identify a BTi/4D file."""
-    if not path.is_file() or (
-        path.suffix and "," not in path.name
-    ):  # "c,rfhp0.1Hz" has no extension
+    has_extension = path.suffix and "," not in path.name  # "c,rfhp0.1Hz" has none
+    if has_extension or not path.is_file() or "config" in path.name.lower():
         return None
-    neighbours = [p for p in path.parent.iterdir() if p.is_file() and p != path]
-    config = [p for p in neighbours if "config" in p.name.lower()]
-    head_shape = [
-        p
-        for p in neighbours
-        if p.name.lower().startswith(("hs_file", "hs_")) or "_hs" in p.name.lower()
-    ]
-    if len(config) != 1 or "config" in path.name.lower():
-        return None
-    return config[0], head_shape[0] if head_shape else None
+    neighbours = {p.name.lower(): p for p in path.parent.iterdir() if p.is_file() and p != path}
+    config = [p for name, p in neighbours.items() if "config" in name]
+    head_shape = [p for name, p in neighbours.items() if name.startswith("hs_") or "_hs" in name]
+    return (config[0], next(iter(head_shape), None)) if len(config) == 1 else None

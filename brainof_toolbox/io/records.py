@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from .._utils.logging import warn
 from .._utils.positions import check_positions
-from ..signals import MODALITIES, PER_SAMPLE, PairedSignals, Signals, as_parts
+from ..signals import CHANNEL_TYPES, MODALITIES, PER_SAMPLE, PairedSignals, Signals, as_parts
 from .amplitude import check_amplitude
+from .bids_recordings import read_bids_recording
+from .datalad import check_present
 from .image_run import ImageRun, open_run
 from .images import is_image, read_run
 from .recordings import read_recording
@@ -18,7 +19,7 @@ from .sensors import from_epochs, from_raw
 #: Keys of a record: recordings by modality, options of the fMRI run, labels.
 RECORD_KEYS = (*MODALITIES, "confounds", "t_r", *PER_SAMPLE)
 _FORMS = {
-    "fmri": "a 4-D image, the path of one, or Signals",
+    "fmri": "a 4-D or 3-D image, the path of one, or Signals",
     "eeg": "an mne.io.Raw, Epochs with one epoch, the path of a recording, a BIDSPath or Signals",
 }
 _FORMS["meg"] = _FORMS["eeg"]
@@ -39,11 +40,14 @@ def open_record(record, *, masker=None):
         if record.get(key) is not None and "fmri" not in there:
             raise ValueError(f"The record has {key!r} but no 'fmri'.")
     for modality in there:
-        if modality == "fmri":
-            image = _open_image(record["fmri"], masker, record.get("t_r"))
-            record = {**record, "fmri": image}
-        elif isinstance(record[modality], (str, Path)) and not Path(record[modality]).exists():
-            _raise_missing(record[modality])
+        item = record[modality]
+        if modality == "fmri" and not isinstance(item, (Signals, ImageRun)):
+            if not is_image(item):
+                raise TypeError(_unusable("fmri", item))
+            t_r = {"t_r": record.get("t_r"), "masker_t_r": getattr(masker, "t_r", None)}
+            record = {**record, "fmri": open_run(item, **t_r)}
+        elif modality != "fmri" and is_path(item):
+            check_present(item)
     return record
 
 
@@ -53,12 +57,15 @@ def read_record(record, *, masker=None, missing_positions="raise", memory=None):
     labels = {name: (record[name],) for name in PER_SAMPLE if record.get(name) is not None}
     parts = {}
     for modality in _modalities(record):
-        if modality == "fmri":
-            part = _read_image(record, masker, memory)
+        item = record[modality]
+        if isinstance(item, ImageRun):
+            confounds = record.get("confounds")
+            part = read_run(item, masker=masker, confounds=confounds, memory=memory)
+        elif isinstance(item, (Signals, PairedSignals)):
+            part = _part_of(item, modality)
+            check_amplitude(part, where=f"record[{modality!r}]")
         else:
-            other = "eeg" if modality == "meg" else "meg"
-            unused = other if record.get(other) is None else None
-            part = _read_sensors(record[modality], modality, missing_positions, unused)
+            part = _read_sensors(record, modality, missing_positions)
         if len(part) != 1:
             raise ValueError(
                 f"record[{modality!r}] holds {len(part)} samples; a record is one sample. Make "
@@ -72,63 +79,41 @@ def _modalities(record):
     return [name for name in MODALITIES if record.get(name) is not None]
 
 
-def _open_image(image, masker, t_r):
-    if isinstance(image, (Signals, ImageRun)):
-        return image
-    if not is_image(image):
-        raise TypeError(_unusable("fmri", image))
-    return open_run(image, t_r=t_r, masker_t_r=getattr(masker, "t_r", None))
+def is_path(item):
+    """Check if an item is the path of a file, but no BIDSPath."""
+    return isinstance(item, (str, os.PathLike)) and not hasattr(item, "find_matching_sidecar")
 
 
-def _read_image(record, masker, memory):
-    image = record["fmri"]
-    if isinstance(image, Signals):
-        return _part_of(image, "fmri")
-    return read_run(image, masker=masker, confounds=record.get("confounds"), memory=memory)
+def load_recording(item):
+    """Read a path, or a BIDSPath with its sidecars, as an MNE object; return other items."""
+    if is_path(item):
+        return read_recording(item)
+    return read_bids_recording(item) if hasattr(item, "find_matching_sidecar") else item
 
 
-def _read_sensors(item, modality, missing_positions, unused):
-    """Read one modality of a recording; ``unused`` is the other one if the record lacks it."""
+def _read_sensors(record, modality, missing_positions):
+    """Read one modality of a recording."""
     import mne
-    import mne_bids
 
-    if isinstance(item, (Signals, PairedSignals)):
-        part = _part_of(item, modality)
-        check_amplitude(part, where=f"record[{modality!r}]")
-        return part
-    if isinstance(item, mne_bids.BIDSPath):
-        from .bids_recordings import read_bids_recording
-
-        item = read_bids_recording(item)
-        if unused and unused in item:  # BIDS stores EEG recorded with MEG in the MEG file
-            warn(
-                f"Files under record[{modality!r}] hold {unused.upper()} too, which is not used: "
-                f"give them as record[{unused!r}] as well, for example in "
-                f"Records({{**r, {unused!r}: r.get({unused!r}) or r.get({modality!r})}} for r "
-                "in records)."
-            )
-    elif isinstance(item, (str, os.PathLike)):
-        item = read_recording(item)
-    if isinstance(item, mne.io.BaseRaw):
-        return _part_of(
-            from_raw(_only(item, modality), missing_positions=missing_positions), modality
-        )
+    item, other = load_recording(record[modality]), "eeg" if modality == "meg" else "meg"
     if isinstance(item, mne.BaseEpochs):
         return _part_of(from_epochs(item, missing_positions=missing_positions), modality)
-    raise TypeError(_unusable(modality, item))
-
-
-def _only(raw, modality):
-    """Drop the channels of the other modality, so that they are neither read nor checked."""
-    other = "eeg" if modality == "meg" else "meg"
-    if modality not in raw or other not in raw:
-        return raw
-    names = [
-        name
-        for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
-        if kind not in (("eeg",) if other == "eeg" else ("mag", "grad"))
-    ]
-    return raw.copy().pick(names, verbose="error")
+    if not isinstance(item, mne.io.BaseRaw):
+        raise TypeError(_unusable(modality, item))
+    is_bids = hasattr(record[modality], "find_matching_sidecar")
+    # BIDS stores EEG recorded with MEG in the MEG file.
+    if is_bids and record.get(other) is None and other in item:
+        warn(
+            f"Files under record[{modality!r}] hold {other.upper()} too, which is not used: "
+            f"give them as record[{other!r}] as well, for example in "
+            f"Records({{**r, {other!r}: r.get({other!r}) or r.get({modality!r})}} for r "
+            "in records)."
+        )
+    if modality in item and other in item:  # those of the other are neither read nor checked
+        named = zip(item.ch_names, item.get_channel_types(), strict=True)
+        kept = [name for name, kind in named if kind not in CHANNEL_TYPES[other]]
+        item = item.copy().pick(kept, verbose="error")
+    return _part_of(from_raw(item, missing_positions=missing_positions), modality)
 
 
 def _part_of(signals, modality):
@@ -147,15 +132,6 @@ def _unusable(modality, item):
         f"record[{modality!r}] is of type {type(item).__name__}, which is not accepted: give "
         f"{_FORMS[modality]}."
     )
-
-
-def _raise_missing(path):
-    if Path(path).is_symlink():
-        raise FileNotFoundError(
-            f"{path} is a link to content that is not on this machine. Get it with: datalad get "
-            f"{path}"
-        )
-    raise FileNotFoundError(f"No such recording: {path}.")
 
 
 def describe_record(record):

@@ -19,27 +19,26 @@ __all__ = ["head_to_mni", "mni_to_head", "region_geometry", "resolve_masker"]
 _MNI_RADIUS = 0.15
 
 
-# ------------------------------------------------------------------------------ MNI and head frame
 def mni_to_head(pos):
     """Transform positions from MNI space to the head frame of MNE's template electrodes."""
     # Electrodes without measured positions get those of MNE's 10-05 template, which is in MNI
     # space; MNE transforms them to the head frame by the template's fiducials. The same rigid
     # transform is applied here, so that a region is close to the electrode above it.
     # pos (..., 3) -> pos (..., 3).
-    return _apply(_mni_head_t(), pos)
+    return _move(_mni_head_t(), pos)
 
 
 def head_to_mni(pos):
     """Transform positions from the head frame of the template electrodes to MNI space."""
     # pos (..., 3) -> pos (..., 3).
-    return _apply(np.linalg.inv(_mni_head_t()), pos)
+    return _move(np.linalg.inv(_mni_head_t()), pos)
 
 
-def _apply(trans, pos):
+def _move(affine, pos):
     pos = np.asarray(pos, dtype=float)
     if pos.ndim == 0 or pos.shape[-1] != 3:
         raise ValueError(f"Positions must have shape (n_positions, 3), got {pos.shape}.")
-    return pos @ trans[:3, :3].T + trans[:3, 3]
+    return pos @ affine[:3, :3].T + affine[:3, 3]
 
 
 @lru_cache(maxsize=1)
@@ -51,7 +50,6 @@ def _mni_head_t():
     return mne.channels.compute_native_head_t(montage)["trans"]
 
 
-# ---------------------------------------------------------------------------------------- geometry
 def region_geometry(masker):
     """Return names and positions of the channels of a masker."""
     # -> pos (n_regions, 3).
@@ -62,55 +60,50 @@ def region_geometry(masker):
             f"masker must be a nilearn masker of volumes, got {type(masker).__name__}."
         )
     if not masker.__sklearn_is_fitted__():
-        masker = _fit_without_data(masker)
+        if isinstance(masker, maskers.NiftiMasker) and masker.mask_img is None:
+            raise ValueError(
+                "This NiftiMasker has no mask_img and was not fitted, so it has no voxels yet. "
+                "Fit it to an image, or give it a mask_img."
+            )
+        masker = clone_masker(masker).fit()
     if isinstance(masker, maskers.NiftiLabelsMasker):
         names, pos = _labels_geometry(masker)
     elif isinstance(masker, maskers.NiftiMapsMasker):
         names, pos = _maps_geometry(masker)
     elif isinstance(masker, maskers.NiftiSpheresMasker):
         pos = np.array(masker.seeds_, dtype=float).reshape(-1, 3) * 1e-3
-        names = [f"sphere {_mm(xyz)}" for xyz in pos]
+        names = _mm("sphere", pos)
     else:
         image = masker.mask_img_
         voxels = np.argwhere(np.asarray(image.dataobj).astype(bool))  # in the order of apply_mask
-        pos = _to_metres(image.affine, voxels)
-        names = [f"voxel {_mm(xyz)}" for xyz in pos]
+        pos = _move(image.affine, voxels) * 1e-3
+        names = _mm("voxel", pos)
     names = unique_names(names)
-    _check_inside(names, pos)
+    check_positions(pos, names, "fmri", space="mni", where="The atlas")
+    far = np.flatnonzero(np.linalg.norm(pos, axis=1) > _MNI_RADIUS)
+    if len(far):
+        warn(
+            f"{len(far)} of {len(pos)} regions lie outside any head in MNI space, for example "
+            f"{names[far[0]]!r} at {np.round(pos[far[0]] * 1e3).astype(int).tolist()} mm. The "
+            "affine of the atlas must lead to MNI coordinates in mm."
+        )
     return names, mni_to_head(pos)
 
 
-def _fit_without_data(masker):
-    from nilearn.maskers import NiftiMasker
-
-    if isinstance(masker, NiftiMasker) and masker.mask_img is None:
-        raise ValueError(
-            "This NiftiMasker has no mask_img and was not fitted, so it has no voxels yet. "
-            "Fit it to an image, or give it a mask_img."
-        )
-    return clone_masker(masker).fit()
-
-
-def _mm(xyz):
-    return " ".join(f"{value:.4g}" for value in np.round(xyz * 1e3, 1) + 0.0)
-
-
-def _to_metres(affine, voxels):
-    return (voxels @ affine[:3, :3].T + affine[:3, 3]) * 1e-3
-
-
-def _load(image):
-    from nilearn.image import load_img
-
-    return load_img(image)
+def _mm(noun, pos):
+    """Name regions by their positions in mm."""
+    rounded = np.round(pos * 1e3, 1) + 0.0
+    return [" ".join([noun, *(f"{value:.4g}" for value in xyz)]) for xyz in rounded]
 
 
 def _labels_geometry(masker):
+    from nilearn.image import load_img
+
     refuse_repeated(masker.lut_["index"].tolist(), "The look-up table of the masker has regions")
     ids = [value for key, value in masker.region_ids_.items() if key != "background"]
     known = masker.lut_.set_index("index")["name"].to_dict()
     # Of the atlas before resampling, so that positions are the same for all images.
-    centres = label_centres(_load(masker.labels_img), masker.background_label)
+    centres = label_centres(load_img(masker.labels_img), masker.background_label)
     names = [str(known[value]) for value in ids]
     missing = [name for name, value in zip(names, ids, strict=True) if value not in centres]
     if missing:
@@ -126,23 +119,22 @@ def _labels_geometry(masker):
 def label_centres(image, background=0):
     """Return the centre of mass of every label of an atlas image."""
     # -> centres (3,).
-    data = np.asarray(image.dataobj).reshape(image.shape[:3])
-    data = np.nan_to_num(data) if data.dtype.kind == "f" else data
-    voxels = np.argwhere(data != background)
-    labels, inverse = np.unique(data[tuple(voxels.T)], return_inverse=True)
-    count = np.bincount(inverse)
-    centre = [np.bincount(inverse, voxels[:, axis]) / count for axis in range(3)]
-    pos = _to_metres(image.affine, np.stack(centre, axis=1))
-    return {label.item(): xyz for label, xyz in zip(labels, pos, strict=True)}
+    from scipy.ndimage import center_of_mass
+
+    data = np.nan_to_num(np.asarray(image.dataobj)).reshape(image.shape[:3])
+    labels = np.unique(data[data != background])
+    centres = np.reshape(center_of_mass(data != background, data, labels), (-1, 3))
+    return dict(zip(labels.tolist(), _move(image.affine, centres) * 1e-3, strict=True))
 
 
 def _maps_geometry(masker):
-    image = _load(masker.maps_img)
-    fitted = masker.maps_img_
-    if image.shape[3:] != fitted.shape[3:]:  # RegionExtractor splits the given maps
-        image = fitted
+    from nilearn.image import load_img
+
+    image = load_img(masker.maps_img)
+    if image.shape[3:] != masker.maps_img_.shape[3:]:  # RegionExtractor splits the given maps
+        image = masker.maps_img_
     pos = map_centres(image)
-    kept = _maps_in_mask(masker)
+    kept = maps_in_mask(masker)
     names = [f"map {i + 1}" for i in range(len(pos))]
     lut = table_beside(masker.maps_img) if isinstance(masker.maps_img, (str, Path)) else None
     if lut is not None and len(lut) == len(pos):
@@ -155,19 +147,18 @@ def _maps_geometry(masker):
 
 def map_centres(image):
     """Return the centre of mass of the absolute weights of every map of an atlas image."""
-    # -> centres (n_maps, 3).
+    # -> centres (n_maps, 3), NaN for maps without weight.
+    from scipy.ndimage import center_of_mass
+
     centres = np.full((image.shape[3], 3), np.nan)
     for i in range(len(centres)):  # one map at a time: atlases of 1024 maps take gigabytes
         weights = np.abs(np.nan_to_num(np.asarray(image.dataobj[..., i], dtype=np.float64)))
-        voxels = np.nonzero(weights)
-        weights = weights[voxels]
-        if weights.sum() > 0:
-            centre = np.array([np.average(axis, weights=weights) for axis in voxels])
-            centres[i] = _to_metres(image.affine, centre)
+        if weights.any():
+            centres[i] = _move(image.affine, center_of_mass(weights)) * 1e-3
     return centres
 
 
-def _maps_in_mask(masker):
+def maps_in_mask(masker):
     """Return indices of the maps that nilearn keeps: those that are not masked out."""
     from nilearn.image import resample_to_img
 
@@ -192,14 +183,3 @@ def unique_names(names):
             new = f"{name} ({number})"
         out.append(new)
     return tuple(out)
-
-
-def _check_inside(names, pos):
-    check_positions(pos, names, "fmri", space="mni", where="The atlas")
-    far = np.flatnonzero(np.linalg.norm(pos, axis=1) > _MNI_RADIUS)
-    if len(far):
-        warn(
-            f"{len(far)} of {len(pos)} regions lie outside any head in MNI space, for example "
-            f"{names[far[0]]!r} at {np.round(pos[far[0]] * 1e3).astype(int).tolist()} mm. The "
-            "affine of the atlas must lead to MNI coordinates in mm."
-        )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import join_some
 from .._utils.positions import check_positions
 from .._utils.unique import refuse_repeated
+from .._utils.validation import per_item
 from ..signals import Signals
 from .bids_names import parse
-from .image_checks import MIN_VOLUMES
+from .image_run import MIN_VOLUMES
 from .regions import label_centres, mni_to_head, region_geometry, resolve_masker, unique_names
 from .roi_tables import read_roi_table
 from .t_r import check_seconds
@@ -40,11 +43,10 @@ def from_roi_timeseries(
     Parameters
     ----------
     data : array-like | path-like | DataFrame | list | Series
-        Array of shape (n_samples, n_rois, n_volumes), or (n_rois, n_volumes) for one run; or a
-        DataFrame (volumes x regions); or the table of one run: text (``.txt``, ``.csv``,
-        ``.tsv``; volumes x regions, with or without a line of names), ``.mat`` or ``.npy``. Axes
-        of a file without names are distinguished by the number of regions. A list has one such
-        array (n_rois, n_volumes), DataFrame or path per run, which may differ in length.
+        Table of one run (n_volumes, n_rois), as of nilearn's maskers: an array, a DataFrame, or a
+        file: text (``.txt``, ``.csv``, ``.tsv``; with or without a line of names), ``.mat`` or
+        ``.npy``. Arrays (n_samples, n_volumes, n_rois) hold several runs. A list has one table
+        per run, which may differ in length.
     t_r : float
         Repetition time in seconds.
     roi_positions : array-like, shape (n_rois, 3) | str | None
@@ -71,12 +73,19 @@ def from_roi_timeseries(
     Raises
     ------
     ValueError
-        If positions are missing, not in metres or not one per region, ``t_r`` is not a time in
-        seconds, values are not finite, or runs are shorter than 10 volumes.
+        If positions are missing, not in metres or not one per region, as in a transposed table,
+        ``t_r`` is not a time in seconds, values are not finite, or runs are shorter than 10
+        volumes.
     FileNotFoundError
         If a file does not exist.
     TypeError
         If the type of an argument is not accepted.
+
+    Warns
+    -----
+    RuntimeWarning
+        If regions are constant, or a table without names has as many volumes as regions, so that
+        it may be transposed.
 
     See Also
     --------
@@ -88,7 +97,7 @@ def from_roi_timeseries(
 
     >>> import numpy as np
     >>> from brainof_toolbox import from_roi_timeseries
-    >>> series = np.random.default_rng(0).normal(size=(2, 3, 100))
+    >>> series = np.random.default_rng(0).normal(size=(2, 100, 3))
     >>> positions = [[-0.04, 0.02, 0.03], [0.04, 0.02, 0.03], [0.0, -0.07, 0.01]]
     >>> from_roi_timeseries(series, t_r=2.0, roi_positions=positions)
     <Signals | fmri, 2 samples x 3 channels (bold) x 100 times at 0.5 Hz, 200 s>
@@ -105,22 +114,20 @@ def from_roi_timeseries(
         _read_item(item, _describe(item, i if is_list else None), len(atlas[1]), variable)
         for i, item in enumerate(items)
     ]
-    counts = [len(values) for values, *_ in runs]
+    n_samples = sum(len(values) for values, *_ in runs)
     who = {"subject": subject, "session": session, "task": task, "run": run}
-    who = {name: _per_sample(name, value, sum(counts)) for name, value in who.items()}
-    signals, first = [], 0
-    for item, (values, names, where), count in zip(items, runs, counts, strict=True):
-        own = _bids_entities(item)
-        fields = {
-            name: tuple(own.get(name) if v is None else v for v in value[first : first + count])
-            for name, value in who.items()
-        }
-        first += count
-        signals.append(_build(values, names, where, atlas, ch_names, t_r, fields))
+    who = {k: iter(per_item(k, value, n_samples, "samples")) for k, value in who.items()}
+    signals = []
+    for item, (values, names, where) in zip(items, runs, strict=True):
+        own = parse(Path(item).with_suffix(""))[0] if isinstance(item, (str, os.PathLike)) else {}
+        labels = {}
+        for name, given in who.items():
+            given = islice(given, len(values))
+            labels[name] = [own.get(name) if label is None else str(label) for label in given]
+        signals.append(_build(values, names, where, atlas, ch_names, t_r, labels))
     return signals if is_list else signals[0]
 
 
-# --------------------------------------------------------------------------------------- positions
 def _geometry(roi_positions, labels_img, labels):
     """Return names (or None) and head positions of the regions."""
     if roi_positions is not None and labels_img is not None:
@@ -186,7 +193,6 @@ def _check_positions(roi_positions):
     return pos
 
 
-# -------------------------------------------------------------------------------------------- data
 def _is_list_of_runs(data):
     """Check if a list contains runs rather than the numbers of one array."""
     if not isinstance(data, (list, tuple)):
@@ -207,26 +213,19 @@ def _describe(item, index):
 
 
 def _read_item(item, where, n_rois, variable):
-    """Return values (n_samples, n_rois, n_volumes), names or None, and the name in messages."""
-    names = None
+    """Return values (n_samples, n_volumes, n_rois), names or None, and the name in messages."""
+    values, names = item, None
     if isinstance(item, (str, os.PathLike)):
         values, names = read_roi_table(item, n_rois=n_rois, variable=variable)
     elif _is_frame(item):
-        values, names = item.to_numpy().T, [str(name) for name in item.columns]
+        values, names = item.to_numpy(), [str(name) for name in item.columns]
         if names == [str(i) for i in range(len(names))]:
             names = None
     elif item is None or isinstance(item, (dict, set)) or not np.iterable(item):
         raise TypeError(
-            f"{where} is of type {type(item).__name__}. Accepted are arrays (n_samples, n_rois, "
-            "n_volumes) or (n_rois, n_volumes), DataFrames (volumes x regions), paths of tables, "
-            "and lists of these."
+            f"{where} is of type {type(item).__name__}. Accepted are arrays (n_volumes, n_rois) "
+            "or (n_samples, n_volumes, n_rois), DataFrames, paths of tables, and lists of these."
         )
-    else:
-        values = item
-    return _as_numbers(values, where), names, where
-
-
-def _as_numbers(values, where):
     try:
         values = np.asarray(values)
         if values.dtype.kind == "O":
@@ -237,15 +236,16 @@ def _as_numbers(values, where):
         raise ValueError(f"{where} must hold real numbers, got dtype {values.dtype}.")
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise ValueError(
-            f"{where} must be (n_samples, n_rois, n_volumes) or (n_rois, n_volumes), got shape "
+            f"{where} must be (n_volumes, n_rois) or (n_samples, n_volumes, n_rois), got shape "
             f"{values.shape}."
         )
-    return values if values.ndim == 3 else values[None]
+    return values if values.ndim == 3 else values[None], names, where
 
 
-def _build(values, names, where, atlas, ch_names, t_r, fields):
+def _build(values, names, where, atlas, ch_names, t_r, labels):
     atlas_names, pos = atlas
-    n_rois, n_volumes = values.shape[1:]
+    n_volumes, n_rois = values.shape[1:]
+    is_unclear = n_rois == n_volumes and names is None
     if ch_names is not None:
         names = [str(name) for name in ch_names]
         if len(names) != n_rois:
@@ -257,29 +257,28 @@ def _build(values, names, where, atlas, ch_names, t_r, fields):
     names = names or atlas_names or [f"ROI {i + 1}" for i in range(n_rois)]
     if n_volumes < MIN_VOLUMES:
         raise ValueError(
-            f"{where} has {n_volumes} volumes (n_rois x n_volumes: {values.shape[-2:]}); the "
+            f"{where} has {n_volumes} volumes (n_volumes x n_rois: {values.shape[-2:]}); the "
             f"minimum is {MIN_VOLUMES}."
         )
+    if is_unclear:
+        warn(
+            f"{where} has as many volumes as regions ({n_rois}) and no names: its rows are read "
+            "as volumes, its columns as regions. Check that it is not transposed."
+        )
+    values = np.ascontiguousarray(values.swapaxes(1, 2))
     _check_values(values, names, where)
-    return Signals(
-        data=values,
-        sfreq=1.0 / t_r,
-        modality="fmri",
-        ch_names=names,
-        ch_types=("bold",) * n_rois,
-        ch_pos=pos,
-        is_locked=False,
-        **fields,
-    )
+    montage = {"ch_names": names, "ch_types": ("bold",) * n_rois, "ch_pos": pos}
+    recording = {"sfreq": 1.0 / t_r, "modality": "fmri", "is_locked": False}
+    return Signals(data=values, **recording, **montage, **labels)
 
 
 def _raise_count(where, shape, n_expected, what, pos):
-    n_rois, n_volumes = shape[1:]
+    n_volumes, n_rois = shape[1:]
     hint = ""
     if n_volumes == n_expected:
         hint = (
-            " The last axis has that many: the axis order must be (n_samples, n_rois, n_volumes), "
-            "or (n_rois, n_volumes); transpose the data."
+            " There are that many rows: the axis order must be (n_volumes, n_rois), or "
+            "(n_samples, n_volumes, n_rois). Transpose the data."
         )
     elif what == "positions" and n_rois < n_expected:
         hint = " For a part of an atlas pass labels= or ch_names= of the regions in the data."
@@ -295,12 +294,10 @@ def _check_values(values, names, where):
     if is_bad.any():
         counts = is_bad.sum(axis=(0, 2))
         total = values.shape[0] * values.shape[2]
-        listed = ", ".join(
-            f"{names[i]!r} ({counts[i]} of {total})" for i in np.flatnonzero(counts)[:10]
-        )
+        listed = [f"{names[i]!r} ({counts[i]} of {total})" for i in np.flatnonzero(counts)]
         raise ValueError(
-            f"{where}: NaN or infinite values in region {listed}. Interpolate these volumes or "
-            "leave the region out."
+            f"{where}: NaN or infinite values in region {join_some(listed, 10)}. Interpolate "
+            "these volumes or leave the region out."
         )
     is_flat = np.all(values == values[:, :, :1], axis=2)  # (n_samples, n_rois)
     if is_flat.all(axis=1).any():
@@ -308,19 +305,3 @@ def _check_values(values, names, where):
     flat = [names[i] for i in np.flatnonzero(is_flat.any(axis=0))]
     if flat:
         warn(f"{where}: constant over time, so without signal: {flat[:20]}.")
-
-
-# ------------------------------------------------------------------------------------------ labels
-def _per_sample(name, value, n_samples):
-    if value is None or isinstance(value, (str, int, np.integer)):
-        return [None if value is None else str(value)] * n_samples
-    value = [None if v is None else str(v) for v in value]
-    if len(value) != n_samples:
-        raise ValueError(f"{name} has {len(value)} entries but there are {n_samples} samples.")
-    return value
-
-
-def _bids_entities(item):
-    if not isinstance(item, (str, os.PathLike)):
-        return {}
-    return parse(Path(item).with_suffix(""))[0]

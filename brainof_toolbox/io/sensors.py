@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,14 +12,12 @@ from .._utils.logging import warn
 from .._utils.validation import check_number
 from ..signals import PairedSignals, Signals, as_parts
 from ..windows import cut_windows
-from .amplitude import Levels
+from .amplitude import Levels, raise_error
+from .averages import epochs_of
+from .bad_spans import good_spans, leave_out_channels
 from .channels import pick_channels, sensor_geometry
 from .edf import stated_highpass
 from .edf_gaps import check_gaps
-
-#: Contiguous data are read in segments of at most this many seconds, which bounds the memory for
-#: double precision copies.
-_LONGEST_SEGMENT = 600.0
 
 
 def from_epochs(epochs, *, missing_positions="raise"):
@@ -26,23 +25,25 @@ def from_epochs(epochs, *, missing_positions="raise"):
 
     Parameters
     ----------
-    epochs : mne.BaseEpochs
-        Epochs, loaded or on disk. They are not changed.
+    epochs : mne.BaseEpochs | mne.Evoked | list of these
+        Epochs, loaded or on disk, or averages. They are not changed.
     missing_positions : str
         ``"raise"`` refuses channels without a position; ``"placeholder"`` gives them distinct
         placeholder positions by their order.
 
     Returns
     -------
-    signals : Signals | PairedSignals
+    signals : Signals | PairedSignals | list of these
         Shape (n_epochs, n_channels, n_times), SI units; paired when EEG and MEG are both there.
+        One sample for an average. For a list, all samples in order if items share montage, rate
+        and length; else one entry per item.
 
     Raises
     ------
     ValueError
         If no epoch or no channel is left, positions are missing, values are not finite,
         amplitudes are impossible for their unit, or the epochs are read from a discontinuous EDF+
-        or BDF+ file whose gaps are not marked.
+        or BDF+ file with gaps that are not marked.
 
     Examples
     --------
@@ -51,6 +52,15 @@ def from_epochs(epochs, *, missing_positions="raise"):
     >>> from_epochs(make_epochs(n_epochs=4, n_channels=8))
     <Signals | eeg, 4 samples x 8 channels (eeg) x 256 times at 128 Hz, 2 s>
     """
+    import mne
+
+    if isinstance(epochs, list | tuple):
+        parts = [from_epochs(one, missing_positions=missing_positions) for one in epochs]
+        is_plain = all(isinstance(part, Signals) for part in parts)
+        is_alike = is_plain and len({part.signature for part in parts}) == 1
+        return Signals.concatenate(parts) if is_alike else parts
+    if isinstance(epochs, mne.Evoked):
+        epochs = epochs_of([epochs], [])
     return read_epochs(epochs, missing_positions=missing_positions)
 
 
@@ -67,34 +77,25 @@ def read_epochs(epochs, *, missing_positions="raise", levels=None, first=0):
         raise ValueError(
             "Epochs hold no epochs: all were dropped, see epochs.drop_log for the reasons."
         )
-    sfreq = epochs.info["sfreq"]
-    events_sfreq = getattr(epochs, "_raw_sfreq", None) or sfreq  # decimation leaves events alone
-    fields = {
-        "sfreq": sfreq,
-        "onset": epochs.events[:, 0] / events_sfreq + epochs.tmin,
-        "has_baseline": epochs.baseline is not None,
-    }
+    # Decimation leaves events alone.
+    events_sfreq = getattr(epochs, "_raw_sfreq", None) or epochs.info["sfreq"]
+    onset = epochs.events[:, 0] / events_sfreq + epochs.tmin
+    fields = {"onset": onset, "has_baseline": epochs.baseline is not None}
+    levels = levels or make_levels(epochs)
 
     def read(picks):
         with _naming(files):
             return epochs.get_data(picks, verbose="error", copy=False)
 
     return _build(
-        epochs.info,
-        read,
-        len(epochs),
-        fields,
-        missing_positions,
-        raw=raw,
-        levels=levels or make_levels(epochs),
-        first=first,
+        epochs.info, read, fields, missing_positions, raw=raw, levels=levels, first=first
     )
 
 
 def make_levels(epochs):
-    """Collect the levels of epochs, by the subjects in their metadata."""
-    subject = getattr(epochs.metadata, "get", lambda name: None)("subject")
-    return Levels(len(epochs), None if subject is None else tuple(subject))
+    """Return empty levels of epochs, with the subjects in their metadata."""
+    has_subject = epochs.metadata is not None and "subject" in epochs.metadata
+    return Levels(len(epochs), tuple(epochs.metadata["subject"]) if has_subject else None)
 
 
 @contextmanager
@@ -106,10 +107,8 @@ def _naming(files):
         raise
     except Exception as error:
         named = ", ".join(str(name) for name in files if name) or "the recording"
-        raise ValueError(
-            f"Cannot read the data of {named}: truncated or damaged "
-            f"({type(error).__name__}: {error})."
-        ) from error
+        reason = f"truncated or damaged ({type(error).__name__}: {error})"
+        raise ValueError(f"Cannot read the data of {named}: {reason}.") from error
 
 
 def from_raw(raw, *, window=None, missing_positions="raise"):
@@ -120,7 +119,9 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     raw : mne.io.BaseRaw
         Recording, loaded or on disk. It is not changed, nor loaded as a whole in double precision.
         Spans annotated ``BAD...`` are left out. Filters do not cross them, nor the boundaries
-        annotated ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision).
+        annotated ``EDGE``, ``boundary`` (EEGLAB) and ``New Segment`` (BrainVision). Where spans
+        are bad in some channels only (``ch_names`` of the annotations), either these channels or
+        the spans are left out, whichever keeps more data (channels x time).
     window : float | None
         Cut into samples of this many seconds. ``None`` (default) makes the recording one sample.
     missing_positions : str
@@ -138,7 +139,12 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     ValueError
         If all spans or all channels are bad, positions are missing, values are not
         finite, amplitudes are impossible for their unit, or the recording is of a discontinuous
-        EDF+ or BDF+ file whose gaps are not marked.
+        EDF+ or BDF+ file with gaps that are not marked.
+
+    Warns
+    -----
+    RuntimeWarning
+        If channels are left out for their bad spans; the message names them.
 
     Notes
     -----
@@ -158,9 +164,9 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
     if window is not None:
         check_number("window", window, low=1 / sfreq)
     check_gaps(raw)
-    spans = good_spans(raw)
-    ends = np.cumsum([b - a for a, b in spans])
-    segments = [(int(end - (b - a)), int(end)) for end, (a, b) in zip(ends, spans, strict=True)]
+    info, annotations = leave_out_channels(raw)
+    spans = good_spans(raw, annotations)
+    segments = list(pairwise(np.cumsum([0, *(b - a for a, b in spans)]).tolist()))
 
     def read(picks):
         data = np.empty((1, len(picks), segments[-1][1]), dtype=np.float32)
@@ -169,13 +175,8 @@ def from_raw(raw, *, window=None, missing_positions="raise"):
                 data[0, :, start:stop] = raw.get_data(picks, a, b, verbose="error")
         return data
 
-    fields = {
-        "sfreq": sfreq,
-        "good_segments": segments,
-        "onset": np.array([spans[0][0] / sfreq]),
-        "is_locked": False,
-    }
-    signals = _build(raw.info, read, 1, fields, missing_positions, raw=raw)
+    fields = {"good_segments": segments, "onset": [spans[0][0] / sfreq], "is_locked": False}
+    signals = _build(info, read, fields, missing_positions, raw=raw)
     if window is None:
         return signals
     parts = {name: _cut(part, window, spans) for name, part in as_parts(signals).items()}
@@ -220,13 +221,10 @@ def from_array(data, info, *, missing_positions="raise"):
     """
     data = _check_array(data, info)
     is_table = data.ndim == 2
-    _check_channel_count(data.shape, len(info["ch_names"]))
     if is_table:
-        data, missing_positions = data[:, None, :], "placeholder"
-    fields = {"sfreq": info["sfreq"], "has_baseline": is_table}
-    return _build(
-        info, lambda picks: data[:, picks], len(data), fields, missing_positions, is_table
-    )
+        data = data[:, None, :]
+    fields = {"has_baseline": is_table}
+    return _build(info, lambda picks: data[:, picks], fields, missing_positions, is_table=is_table)
 
 
 def _check_array(data, info):
@@ -235,9 +233,8 @@ def _check_array(data, info):
         try:
             data = data.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Arrays must hold real numbers, got dtype {data.dtype}: {error}"
-            ) from error
+            message = f"Arrays must hold real numbers, got dtype {data.dtype}: {error}"
+            raise ValueError(message) from error
     if data.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: got dtype {data.dtype}; pass real signals.")
     if data.dtype.kind not in "fiub":
@@ -257,112 +254,54 @@ def _check_array(data, info):
     if not isinstance(info, Mapping) or "ch_names" not in info:
         raise TypeError(f"info must be an mne.Info (mne.create_info), got {type(info).__name__}.")
     if data.dtype.kind in "iub":
-        act = warn if data.ndim == 2 else _raise
-        act(
+        refuse = warn if data.ndim == 2 else raise_error
+        refuse(
             f"The array has the integer dtype {data.dtype}, which is impossible for volt or "
             "tesla: these look like raw counts of the converter. Multiply each channel by its "
             "gain (volt or tesla per count)."
         )
-    return data
-
-
-def _raise(message):
-    raise ValueError(message)
-
-
-def _check_channel_count(shape, n_info):
-    n_channels = shape[1] if len(shape) == 3 else 1
+    shape, n_info, hint = data.shape, len(info["ch_names"]), ""
+    is_table = data.ndim == 2
+    n_channels = 1 if is_table else shape[1]
     if n_channels == n_info:
-        return
-    where = f"axis 1 of shape {shape}" if len(shape) == 3 else f"2-D, shape {shape}"
-    hint = ""
-    if len(shape) == 3 and shape[2] == n_info:
+        return data
+    where = f"2-D, shape {shape}" if is_table else f"axis 1 of shape {shape}"
+    if not is_table and shape[2] == n_info:
         hint = (
             " The last axis has that many: the order must be (n_samples, n_channels, n_times); "
             "use data.transpose(0, 2, 1)."
         )
     elif shape[0] == n_info:
         hint = " The first axis has that many: a single sample is data[None]."
-    count = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
+    count = f"{n_channels} channel{'s' * (n_channels != 1)}"
     raise ValueError(f"The array has {count} ({where}) but info has {n_info}.{hint}")
 
 
 def _build(
-    info,
-    read,
-    n_samples,
-    fields,
-    missing_positions,
-    is_table=False,
-    *,
-    raw=None,
-    levels=None,
-    first=0,
+    info, read, fields, missing_positions, *, raw=None, levels=None, first=0, is_table=False
 ):
     """Make one ``Signals`` per modality in ``info``; ``read(picks)`` returns the values."""
     subject = (info.get("subject_info") or {}).get("his_id")
     if isinstance(subject, str) and not subject.strip():  # None if empty
         subject = None
-    parts, levels = {}, levels or Levels(n_samples)
+    parts = {}
     for modality, picks in pick_channels(info).items():
-        pos, ori = (
-            _table_geometry()
-            if is_table
-            else sensor_geometry(info, picks, modality, missing_positions)
-        )
-        names = [info["ch_names"][i] for i in picks]
+        pos, ori = np.array([[0.0, 0.0, 0.1]]), None  # a one-channel series is at the vertex
+        if not is_table:
+            pos, ori = sensor_geometry(info, picks, modality, missing_positions)
+        data, names = read(picks), [info["ch_names"][i] for i in picks]
         parts[modality] = Signals(
-            data=read(picks),
+            data=data,
+            sfreq=info["sfreq"],
             modality=modality,
             ch_names=names,
             ch_types=info.get_channel_types(picks),
             ch_pos=pos,
             ch_ori=ori,
-            subject=(subject,) * n_samples,
+            subject=(subject,) * len(data),
             highpass=stated_highpass(info, names, raw),
             **fields,
         )
+        levels = levels or Levels(len(data))
         levels.add(parts[modality], first, where="The data", is_table=is_table)
     return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
-
-
-def _table_geometry():
-    """Return position and orientation of a one-channel series, at the vertex."""
-    return np.array([[0.0, 0.0, 0.1]]), np.zeros((1, 3))
-
-
-def good_spans(raw):
-    """Return the contiguous good spans of a recording."""
-    n_times, sfreq = len(raw.times), raw.info["sfreq"]
-    if n_times == 0:
-        raise ValueError(f"The recording holds no time points: {raw!r}.")
-    is_bad = np.zeros(n_times, dtype=bool)
-    cuts = {0, n_times}
-    for annotation in raw.annotations:
-        word = annotation["description"].lower()
-        is_joint = word == "boundary" or word.startswith("new segment")  # EEGLAB, BrainVision
-        if not (is_joint or word.startswith(("bad", "edge"))):
-            continue
-        start = (annotation["onset"] - raw.first_time) * sfreq
-        # The duration of a boundary is that of removed data.
-        stop = start if is_joint else start + annotation["duration"] * sfreq
-        # All time points that overlap the span; 1e-3 of one is rounding.
-        start = int(np.clip(np.floor(start + 1e-3), 0, n_times))
-        stop = int(np.clip(np.ceil(stop - 1e-3), start, n_times))
-        cuts.update((start, stop))
-        if word.startswith("bad"):
-            is_bad[start:stop] = True
-    if is_bad.all():
-        raise ValueError(
-            f"All of the recording's {n_times / sfreq:.4g} s is annotated as BAD: no data are "
-            "left. Check raw.annotations."
-        )
-    edges = sorted(cuts)
-    longest = int(_LONGEST_SEGMENT * sfreq)
-    spans = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
-        if not is_bad[start]:
-            n_parts = -(-(stop - start) // longest)
-            at = np.linspace(start, stop, n_parts + 1).astype(int)
-            spans.extend(zip(at[:-1].tolist(), at[1:].tolist(), strict=True))
-    return spans

@@ -10,18 +10,13 @@ import os
 import re
 from pathlib import Path
 
+from .._utils.messages import describe_errors
 from .._utils.unique import load_json
 from .bids_names import parse, plain_label, stem_of
 
-#: Entities of sidecars that describe the sidecar itself: the space of its coordinates.
-_OF_SIDECARS = {"electrodes": ("space",), "coordsystem": ("space",)}
+#: Sidecars with a space of their own: that of their coordinates.
+_WITH_SPACE = ("electrodes", "coordsystem")
 _LEVELS = re.compile(r"func|eeg|meg|(ses|sub)-.+")
-
-
-def _located(path):
-    """Make a path absolute without resolving links: datalad links point outside the dataset."""
-    path = Path(path)
-    return path.parent.absolute() / path.name
 
 
 def names_in(folder):
@@ -35,14 +30,8 @@ def names_in(folder):
 def sidecar_files(path, suffix=None, extension=".json", *, names_in=names_in):
     """List the sidecars that apply to a recording, the most specific last."""
     # ``names_in`` lists a folder; a cached one serves many recordings of one dataset.
-    path = _located(path)
-    entities, own_suffix = _parse_plain(path)
-    levels = _folders(path, entities)
-    files = [
-        file
-        for level in levels
-        for file in _applicable(level, entities, suffix or own_suffix, extension, names_in)
-    ]
+    path, levels = _applicable(path, suffix, extension, names_in=names_in)
+    files = [file for found in levels for file in found]
     beside = path.with_name(f"{stem_of(path)}{extension}")
     if suffix is None and beside not in files and beside.is_file():
         files.append(beside)
@@ -51,36 +40,26 @@ def sidecar_files(path, suffix=None, extension=".json", *, names_in=names_in):
 
 def nearest_sidecar(path, suffix, extension=".tsv", *, base=None):
     """Return the sidecar that applies to a recording, or None; ``base`` is another root."""
-    path = _located(path)
-    entities, _ = _parse_plain(path)
-    for level in reversed(_folders(path, entities, base)):
-        found = _applicable(level, entities, suffix, extension)
-        if found:
-            return _only_best(found, suffix, path)
-    return None
+    path, levels = _applicable(path, suffix, extension, base=base)
+    return _only_best(levels[-1], suffix, path) if levels else None
 
 
 def paired_by_space(path):
     """List the pairs of electrodes.tsv and coordsystem.json that apply, one pair per space."""
     # Only pairs with the most entities in common with the recording are kept. A table without a
     # coordinate system is paired with None.
-    path = _located(path)
-    entities, _ = _parse_plain(path)
-    for level in reversed(_folders(path, entities)):
-        tables = _by_space(_applicable(level, entities, "electrodes", ".tsv"), path)
-        if tables:
-            most = max(_count(file) for file in tables.values())
-            tables = {s: file for s, file in tables.items() if _count(file) == most}
-            return [(file, _coordinate_system(path, entities, s)) for s, file in tables.items()]
-    return []
-
-
-def _coordinate_system(path, entities, space):
-    for level in reversed(_folders(path, entities)):
-        found = _by_space(_applicable(level, entities, "coordsystem", ".json"), path)
-        if space in found or None in found:
-            return found.get(space, found.get(None))
-    return None
+    path, tables = _applicable(path, "electrodes", ".tsv")
+    _, systems = _applicable(path, "coordsystem", ".json")
+    if not tables:
+        return []
+    tables = _by_space(tables[-1], path)
+    counts = {space: len(parse(file)[0].keys() - {"space"}) for space, file in tables.items()}
+    pairs = []
+    for space in [space for space, count in counts.items() if count == max(counts.values())]:
+        by_space = (_by_space(level, path) for level in reversed(systems))
+        found = next((found for found in by_space if space in found or None in found), {})
+        pairs.append((tables[space], found.get(space, found.get(None))))
+    return pairs
 
 
 def _by_space(files, path):
@@ -88,11 +67,6 @@ def _by_space(files, path):
     for file in files:
         spaces.setdefault(parse(file)[0].get("space"), []).append(file)
     return {space: _only_best(found, "sidecar", path) for space, found in spaces.items()}
-
-
-def _count(file):
-    """Count the entities that a sidecar shares with its recording."""
-    return len(parse(file)[0].keys() - {"space"})
 
 
 def _only_best(files, suffix, path):
@@ -108,21 +82,25 @@ def _only_best(files, suffix, path):
     return best[0]
 
 
-def _applicable(folder, entities, suffix, extension, names_in=names_in):
-    """List sidecars in one folder whose entities the recording has, fewest entities first."""
-    if not entities:
-        return []
-    found = []
-    for name in names_in(folder):
-        if not name.endswith(f"{suffix}{extension}"):
-            continue
-        own, own_suffix = _parse_plain(name)
-        for entity in _OF_SIDECARS.get(suffix, ()):
-            if entity not in entities:
-                own.pop(entity, None)
-        if own_suffix == suffix and own.items() <= entities.items():
-            found.append((len(own), name))
-    return [folder / name for _, name in sorted(found)]
+def _applicable(path, suffix, extension, *, base=None, names_in=names_in):
+    """List sidecars that apply to a recording, by folder; the most specific come last."""
+    path = Path(path)
+    path = path.parent.absolute() / path.name  # datalad links are not followed
+    entities, own_suffix = _parse_plain(path)
+    suffix, levels = suffix or own_suffix, []
+    for folder in _folders(path, entities, base):
+        found = []
+        for name in names_in(folder):
+            if not name.endswith(f"{suffix}{extension}"):
+                continue
+            own, its_suffix = _parse_plain(name)
+            if suffix in _WITH_SPACE and "space" not in entities:
+                own.pop("space", None)
+            if its_suffix == suffix and own.items() <= entities.items():
+                found.append((len(own), name))
+        if found:
+            levels.append([folder / name for _, name in sorted(found)])
+    return path, levels
 
 
 def _parse_plain(path):
@@ -164,13 +142,8 @@ def merge_sidecars(files):
 
 def read_json_sidecar(file):
     """Read one JSON sidecar."""
-    try:
+    with describe_errors(f"Cannot read the sidecar {file}: damaged or not JSON"):
         values = load_json(Path(file).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"Cannot read the sidecar {file}: damaged or not JSON ({type(error).__name__}: "
-            f"{error})."
-        ) from error
     if not isinstance(values, dict):
         raise ValueError(f"The sidecar {file} must hold a JSON object ({{...}}).")
     return values

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from .._utils.logging import warn
@@ -20,15 +21,13 @@ _NUMBERED = re.compile(r"-\d+(\.fif)?\.gz$|_split-\d+_")
 
 def find_later_parts(items):
     """Find items of a list that continue another item: index of the part -> index of the first."""
-    files = [[_place(path) for path in _paths_of(item)] for item in items]
-    everything = [file for group in files for file in set(group)]
-    folders = Counter(file.parent for file in set(everything))
-    numbered = {file.parent for file in everything if _NUMBERED.search(file.name)}
-    holders = {}
-    for index, group in enumerate(files):
-        for file in group:
-            holders.setdefault(file, []).append(index)
-    following, found = {}, {}
+    holders = {}  # file -> indices of its items
+    for index, item in enumerate(items):
+        for path in _paths_of(item):
+            holders.setdefault(_place(path), []).append(index)
+    folders = Counter(file.parent for file in holders)
+    numbered = {file.parent for file in holders if _NUMBERED.search(file.name)}
+    following, found = cache(_next_file), {}
     for file in holders:
         is_slow = file.suffix.lower() == ".gz" and file.parent not in numbered
         if folders[file.parent] < 2 or is_slow:
@@ -52,13 +51,14 @@ def _paths_of(item):
         return [Path(item)]
     if hasattr(item, "find_matching_sidecar"):  # a BIDSPath
         return [Path(item.fpath)]
-    if isinstance(item, mne.io.BaseRaw):
-        return [Path(name) for name in item.filenames[:1] if name]
-    if isinstance(item, mne.BaseEpochs):
-        return [Path(item.filename)] if item.filename else []
     if isinstance(item, Mapping):  # a record
         return [path for key in ("eeg", "meg") for path in _paths_of(item.get(key))]
-    return []
+    name = None
+    if isinstance(item, mne.io.BaseRaw):
+        name = next(iter(item.filenames), None)
+    elif isinstance(item, mne.BaseEpochs):
+        name = item.filename
+    return [Path(name)] if name else []
 
 
 def _place(path):
@@ -67,16 +67,17 @@ def _place(path):
 
 
 def _chain(file, following):
-    """Yield the later parts of a file, in order."""
-    seen = [file]
-    while True:
-        if seen[-1] not in following:
-            content = scan_fif(seen[-1])
-            following[seen[-1]] = content.next_file if content else None
-        later = following[seen[-1]]
-        if later is None or later in seen:
-            return seen[1:]
-        seen.append(later)
+    """List the later parts of a file, in order."""
+    seen = []
+    while file is not None and file not in seen:
+        seen.append(file)
+        file = following(file)
+    return seen[1:]
+
+
+def _next_file(file):
+    content = scan_fif(file)
+    return content.next_file if content else None
 
 
 def _overlap(first, part):
@@ -92,13 +93,11 @@ def _overlap(first, part):
 
 def describe_later_parts(found, names):
     """Describe which items are later parts of which."""
-    groups = {}
-    for part, first in sorted(found.items()):
-        groups.setdefault(first, []).append(names[part])
-    described = [
-        f"{', '.join(parts)} continue{'s' * (len(parts) == 1)} {names[first]}"
-        for first, parts in groups.items()
-    ]
+    described = []
+    for first in dict.fromkeys(found[part] for part in sorted(found)):
+        parts = [names[part] for part in sorted(found) if found[part] == first]
+        verb = f"continue{'s' * (len(parts) == 1)}"
+        described.append(f"{', '.join(parts)} {verb} {names[first]}")
     more = f"; and {len(described) - 3} more recordings" if len(described) > 3 else ""
     return "; ".join(described[:3]) + more
 
@@ -131,8 +130,7 @@ def note_later_part(content, notes):
 
 
 def _leads_to(first, path):
-    content = scan_fif(first)
-    following = content.next_file if content else None
+    following = _next_file(first)
     return following is not None and _place(following) == _place(path)
 
 

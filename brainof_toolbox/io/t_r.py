@@ -33,10 +33,17 @@ def resolve_t_r(image, *, where="The image", files=(), t_r=None, masker_t_r=None
     if found:
         if value is not None and doubt != "default":
             found.append(("the header", value))
-        notes += _note_differences(found, where)
-        return found[0][1], notes
+        return found[0][1], notes + _note_differences(found, where)
     if value is None:
-        _raise_unknown(where, files)
+        reason = "it is 0 in the header (pixdim[4]) and there is no JSON sidecar. Pass"
+        if files:
+            reason = (
+                f"{files[-1]} has no RepetitionTime, and 0 in the header. Add RepetitionTime to "
+                "it, or pass"
+            )
+        raise ValueError(
+            f"{where}: the repetition time (TR) is unknown: {reason} t_r= in seconds."
+        )
     if doubt == "unit":
         raise ValueError(
             f"{where}: the header's repetition time (TR) is {value:g} s, which is impossible: "
@@ -74,31 +81,35 @@ def t_r_from_sidecars(files, n_volumes=None, *, notes=None):
     """Return the repetition time (s) and the sidecar entry that states it, or (None, None)."""
     # An impossible ``RepetitionTime`` is an error, or appended to the list ``notes``.
     for file in reversed(files):
-        values = read_json_sidecar(file)
+        values, name = read_json_sidecar(file), f"RepetitionTime in {file}"
+        t_r = values.get("RepetitionTime")
         if "VolumeTiming" in values:
             step = _step_of(values["VolumeTiming"], f"VolumeTiming in {file}", n_volumes)
-            if "RepetitionTime" in values:
-                name = f"RepetitionTime in {file}"
-                _compare(step, check_seconds(name, values["RepetitionTime"]), file)
+            if "RepetitionTime" in values and _differ(check_seconds(name, t_r), step):
+                raise ValueError(
+                    f"{file}: RepetitionTime is {t_r:g} s but the volumes of VolumeTiming are "
+                    f"{step:g} s apart. Remove the wrong one; BIDS allows one of them."
+                )
             return step, f"VolumeTiming in {file}"
-        if "RepetitionTime" not in values:
-            continue
-        name = f"RepetitionTime in {file}"
-        try:
-            return check_seconds(name, values["RepetitionTime"]), name
-        except (TypeError, ValueError) as error:
-            if notes is None:
-                raise ValueError(f"{error} Correct the sidecar, or pass t_r=.") from error
-            notes.append(f"{error} It is ignored, as t_r is given.")
-            return None, None
+        if "RepetitionTime" in values:
+            try:
+                return check_seconds(name, t_r), name
+            except (TypeError, ValueError) as error:
+                if notes is None:
+                    raise ValueError(f"{error} Correct the sidecar, or pass t_r=.") from error
+                notes.append(f"{error} It is ignored, as t_r is given.")
+                return None, None
     return None, None
+
+
+def _differ(seconds, others):
+    return np.abs(np.subtract(seconds, others)) > _TOLERANCE * np.abs(others)
 
 
 def _step_of(onsets, name, n_volumes):
     """Return the step of evenly spaced volume onsets; other onsets are an error."""
-    is_list = isinstance(onsets, list) and all(
-        isinstance(v, numbers.Real) and not isinstance(v, bool) for v in onsets
-    )
+    is_list = isinstance(onsets, list) and not any(isinstance(v, bool) for v in onsets)
+    is_list = is_list and all(isinstance(v, numbers.Real) for v in onsets)
     if not is_list or len(onsets) < 2 or not np.isfinite(np.array(onsets, dtype=float)).all():
         raise ValueError(f"{name} must be a list of at least two onsets in seconds.")
     if n_volumes is not None and len(onsets) != n_volumes:
@@ -107,22 +118,13 @@ def _step_of(onsets, name, n_volumes):
     if (steps <= 0).any():
         raise ValueError(f"{name} does not increase: onset {np.argmax(steps <= 0) + 1} is early.")
     step = check_seconds(f"The step of {name}", float(np.median(steps)))
-    if np.abs(steps - step).max() > _TOLERANCE * step:
+    if _differ(steps, step).any():
         raise ValueError(
             f"{name}: the volumes are {steps.min():g} to {steps.max():g} s apart (sparse or "
             "clustered acquisition), but a series needs one repetition time. Resample the image "
             "to even steps and remove VolumeTiming, or leave the run out."
         )
     return step
-
-
-def _compare(step, t_r, file):
-    """Raise if RepetitionTime and VolumeTiming of one sidecar disagree."""
-    if abs(step - t_r) > _TOLERANCE * step:
-        raise ValueError(
-            f"{file}: RepetitionTime is {t_r:g} s but the volumes of VolumeTiming are {step:g} s "
-            "apart. Remove the wrong one; BIDS allows one of them."
-        )
 
 
 def _from_header(header):
@@ -144,23 +146,9 @@ def _from_header(header):
 
 def _note_differences(found, where):
     name, value = found[0]
-    others = [(n, v) for n, v in found[1:] if abs(v - value) > _TOLERANCE * value]
-    if not others:
-        return []
-    listed = " and ".join(f"{v:g} s ({n})" for n, v in others)
-    return [
+    listed = " and ".join(f"{v:g} s ({n})" for n, v in found[1:] if _differ(v, value))
+    message = (
         f"{where}: the repetition time (TR) is {value:g} s by {name}, which is used, but "
         f"{listed}. Check which is right."
-    ]
-
-
-def _raise_unknown(where, files):
-    if files:
-        raise ValueError(
-            f"{where}: the repetition time (TR) is unknown: {files[-1]} has no RepetitionTime, "
-            "and 0 in the header. Add RepetitionTime to it, or pass t_r= in seconds."
-        )
-    raise ValueError(
-        f"{where}: the repetition time (TR) is unknown: it is 0 in the header (pixdim[4]) and "
-        "there is no JSON sidecar. Pass t_r= in seconds."
     )
+    return [message] if listed else []

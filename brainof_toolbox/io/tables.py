@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from itertools import islice
 
 import numpy as np
 
 from .._utils.logging import warn
+from .._utils.messages import describe_errors
 from .._utils.unique import find_repeated, refuse_repeated
 from .bids_names import plain_label
 
@@ -46,14 +48,56 @@ def read_table(path, wanted=(), *, keep_default_na=False):
     except (ValueError, OSError) as error:
         raise ValueError(f"Cannot read {path}: {error}.") from error
     table = table.fillna("n/a").apply(lambda values: values.str.strip())
-    for name in [name for name in find_repeated(head) if name in wanted]:
-        same = [table.iloc[:, i] for i, other in enumerate(head) if other == name]
-        if not all(same[0].equals(other) for other in same[1:]):
+    for name in set(find_repeated(head)) & set(wanted):
+        same = table.iloc[:, [other == name for other in head]]
+        if (same.nunique(axis=1) > 1).any():
             raise ValueError(
                 f"{path} has the column {name!r} more than once, with different values. Keep one "
                 "of them."
             )
     return table[list(dict.fromkeys(head))]
+
+
+def read_numbers(path):
+    """Read a table of numbers with or without a line of names; names may repeat."""
+    # -> table (n_rows, n_columns), names of its columns or None.
+    import pandas as pd
+
+    with describe_errors(f"Cannot read {path}: damaged or not a table"):
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.strip() for line in islice(file, 100)]
+        first = next((line for line in lines if line and not line.startswith("#")), None)
+        if first is None:
+            raise ValueError("the file is empty")
+        sep, names = _split(first)
+        has_names = not all(_may_be_number(name) for name in names)
+        options = {"sep": sep, "comment": "#", "skipinitialspace": True, "encoding": "utf-8-sig"}
+        options["decimal"] = "," if sep == ";" and "," in "".join(lines) else "."
+        table = pd.read_csv(path, header=0 if has_names else None, na_values=["n/a"], **options)
+    if not has_names:  # names may be in a first line that starts with #, as of numpy.savetxt
+        names = _split(lines[0].lstrip("# "))[1] if lines[0].startswith("#") else []
+        if len(names) != table.shape[1] or any(_may_be_number(name) for name in names):
+            return table, None
+    elif len(names) == table.shape[1] and names[0] in ("Unnamed: 0", ""):
+        if np.array_equal(table.iloc[:, 0], np.arange(len(table))):  # written by pandas
+            table, names = table.iloc[:, 1:], names[1:]
+    elif len(names) != table.shape[1]:
+        names = [str(name).strip() for name in table.columns]
+    table.columns = names
+    return table, names
+
+
+def _split(line):
+    """Return the separator of a line and its cells."""
+    sep = next((s for s in "\t;," if s in line), r"\s+")
+    return sep, [cell.strip(" \"'") for cell in re.split(sep, line)]
+
+
+def _may_be_number(text):
+    try:
+        return text in MISSING or float(text.replace(",", ".")) is not None
+    except ValueError:
+        return False
 
 
 def check_names(path):

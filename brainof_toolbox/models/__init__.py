@@ -17,17 +17,7 @@ _HOMES = {
     "save_checkpoint": "checkpoint",
 }
 
-__all__ = [
-    "BrainOF",
-    "BrainOFConfig",
-    "Checkpoint",
-    "ReleasedBrainOF",
-    "TokenBatch",
-    "load_checkpoint",
-    "load_release",
-    "make_tokens",
-    "save_checkpoint",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name):

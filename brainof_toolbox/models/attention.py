@@ -13,76 +13,21 @@ from torch import nn
 
 from .layers import BiasFreeLinear, RMSNorm
 
-__all__ = [
-    "FUSED_FROM",
-    "MAPS_AT_ONCE",
-    "DintAttention",
-    "PlainAttention",
-    "dint_explicit",
-    "dint_fused",
-]
-
-# Tokens from which no map is kept in memory. Measured forward and backward on one core, heads 64
-# wide: explicit 42 ms, fused 54 ms at 16 x 128 tokens; 135 ms and 113 ms at 8 x 256; at 1024 the
-# fused form is 2.5 times faster. Heads 32 wide gain earlier, but nothing in a whole network.
-FUSED_FROM = 256
 # Floats in the maps that one pass holds on a CPU, where they then stay in its cache.
 MAPS_AT_ONCE = 2**19
 
 
-def dint_explicit(query, key, value, lam, is_padding=None):
-    """Compute DINT attention with both maps in memory."""
-    # query, key (B, 2 H, T, Q), value (B, H, T, W), lam (), is_padding (B, T) -> heads (B, H, T,
-    # W).
-    n_batch, n_maps, n_tokens, _ = query.shape
-    n_rows = max(1, MAPS_AT_ONCE // (n_maps * n_tokens**2))
-    if query.is_cuda or n_rows >= n_batch:
-        return _dint_maps(query, key, value, lam, is_padding)
-    masks = [None] * n_batch if is_padding is None else is_padding.split(n_rows)
-    parts = zip(query.split(n_rows), key.split(n_rows), value.split(n_rows), masks)
-    return torch.cat([_dint_maps(q, k, v, lam, mask) for q, k, v, mask in parts])
-
-
-def _dint_maps(query, key, value, lam, is_padding):
-    score = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)  # (B, 2H, T, T)
-    if is_padding is not None:
-        score = score.masked_fill(is_padding[:, None, None], -torch.inf)
-    heads = score.softmax(-1).unflatten(1, (2, -1)) @ value[:, None]  # (B, 2, H, T, W)
-    return _combine(*heads.unbind(1), lam, is_padding)
-
-
-def _combine(first, second, lam, is_padding):
-    """Return ``A1 V - lam A2 V + lam A3 V``, where A3 V is one row for all queries."""
-    return first + lam * (_mean_over_tokens(first, is_padding) - second)  # (B, H, T, W)
-
-
-def dint_fused(query, key, value, lam, is_padding=None):
-    """Compute DINT attention by one fused call; no map is ever in memory."""
-    # Same parameters and result as :func:`dint_explicit`. The values are twice as wide as the
-    # queries, for which there is no fused kernel on CPU: zeros bring queries and keys to their
-    # width.
-    # query, key (B, 2 H, T, Q), value (B, H, T, W), lam (), is_padding (B, T) -> heads (B, H, T,
-    # W).
-    half = query.shape[-1]
-    extra = value.shape[-1] - half
-    mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, T)
-    both = F.scaled_dot_product_attention(
-        F.pad(query, (0, extra)),
-        F.pad(key, (0, extra)),
-        torch.cat([value, value], dim=1),
-        attn_mask=mask,
-        scale=half**-0.5,
-    )  # (B, 2H, T, W)
-    return _combine(*both.chunk(2, dim=1), lam, is_padding)
-
-
-def _mean_over_tokens(x, is_padding):
-    """Average (B, H, T, W) over the tokens that exist, to (B, H, 1, W)."""
-    if is_padding is None:
-        return x.mean(-2, keepdim=True)  # (B, H, 1, W)
-    weight = (~is_padding).to(x.dtype)  # (B, T)
-    weight = weight / weight.sum(-1, keepdim=True).clamp(min=1)
-    return weight[:, None, None] @ x  # (B, H, 1, W)
+def dint(query, key, value, lam):
+    """Return ``A1 V - lam A2 V + lam A3 V``, where each row of A3 is the mean row of A1."""
+    # query, key (B, 2 H, T, Q), value (B, H, T, W), lam () -> heads (B, H, T, W)
+    n_batch, n_maps, n_tokens, half = query.shape
+    n_rows = n_batch if query.is_cuda else max(1, MAPS_AT_ONCE // (n_maps * n_tokens**2))
+    query, heads = query / math.sqrt(half), []
+    for q, k, v in zip(query.split(n_rows), key.split(n_rows), value.split(n_rows)):
+        maps = (q @ k.transpose(-1, -2)).softmax(-1)  # (n, 2H, T, T)
+        first, second = (maps.unflatten(1, (2, -1)) @ v[:, None]).unbind(1)  # 2 x (n, H, T, W)
+        heads.append(first + lam * (first.mean(-2, keepdim=True) - second))
+    return torch.cat(heads)
 
 
 class DintAttention(nn.Module):
@@ -91,24 +36,11 @@ class DintAttention(nn.Module):
     Two softmax maps are subtracted, which cancels attention noise
     :footcite:p:`ye2024differential`, and the mean row of the first one is added, so that rows sum
     to one again.
-
-    Parameters
-    ----------
-    width : int
-        Width D.
-    n_heads : int
-        Heads H.
-    layer : int
-        Number of the layer, from 1; deeper layers subtract more.
-    eps : float
-        Added under the root of the norm of a head.
     """
 
     def __init__(self, width, n_heads, layer=1, eps=1e-6):
         super().__init__()
         self.n_heads, self.half = n_heads, width // (2 * n_heads)
-        if self.half * 2 * n_heads != width:
-            raise ValueError(f"width {width} must be a multiple of 2 * n_heads = {2 * n_heads}.")
         self.lam_init = 0.8 - 0.6 * math.exp(-0.3 * (layer - 1))
         self.qkv = BiasFreeLinear(width, 3 * width)
         self.out = BiasFreeLinear(width, width)
@@ -125,9 +57,9 @@ class DintAttention(nn.Module):
         first, second = (self.lam[0::2] * self.lam[1::2]).sum(-1).exp()
         return first - second + self.lam_init
 
-    def forward(self, x, is_padding=None):
+    def forward(self, x):
         """Apply self-attention."""
-        # x (B, T, D), is_padding (B, T) -> x (B, T, D).
+        # x (B, T, D) -> x (B, T, D).
         n_batch, n_tokens, width = x.shape
         query, key, value = self.qkv(x).chunk(3, dim=-1)  # 3 x (B, T, D)
         # Which columns make which half is a matter of naming: the first halves come first.
@@ -135,23 +67,13 @@ class DintAttention(nn.Module):
         query = query.view(split).transpose(1, 2)  # (B, 2H, T, Q)
         key = key.view(split).transpose(1, 2)  # (B, 2H, T, Q)
         value = value.view(n_batch, n_tokens, self.n_heads, -1).transpose(1, 2)  # (B, H, T, W)
-        attend = dint_fused if n_tokens >= FUSED_FROM else dint_explicit
-        lam = self.compute_lambda().to(value.dtype)
-        heads = attend(query, key, value, lam, is_padding)  # (B, H, T, W)
+        heads = dint(query, key, value, self.compute_lambda().to(value.dtype))  # (B, H, T, W)
         heads = self.head_norm(heads) * (1 - self.lam_init)
         return self.out(heads.transpose(1, 2).reshape(n_batch, n_tokens, width))  # (B, T, D)
 
 
 class PlainAttention(nn.Module):
-    """Softmax self-attention with as many parameters as DINT: the ablation.
-
-    Parameters
-    ----------
-    width : int
-        Width D.
-    n_heads : int
-        Heads H.
-    """
+    """Softmax self-attention with as many parameters as DINT: the ablation."""
 
     def __init__(self, width, n_heads):
         super().__init__()
@@ -159,12 +81,11 @@ class PlainAttention(nn.Module):
         self.qkv = BiasFreeLinear(width, 3 * width)
         self.out = BiasFreeLinear(width, width)
 
-    def forward(self, x, is_padding=None):
+    def forward(self, x):
         """Apply self-attention."""
-        # x (B, T, D), is_padding (B, T) -> x (B, T, D).
+        # x (B, T, D) -> x (B, T, D).
         n_batch, n_tokens, width = x.shape
         qkv = self.qkv(x).view(n_batch, n_tokens, 3, self.n_heads, -1)  # (B, T, 3, H, W)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, H, T, W)
-        mask = None if is_padding is None else ~is_padding[:, None, None]  # (B, 1, 1, T)
-        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, T, W)
+        heads = F.scaled_dot_product_attention(query, key, value)  # (B, H, T, W)
         return self.out(heads.transpose(1, 2).reshape(n_batch, n_tokens, width))  # (B, T, D)

@@ -10,30 +10,20 @@ from torch import nn
 
 from .._utils.validation import check_number
 from .attention import DintAttention, PlainAttention
-from .config import MODALITY_CODES, BrainOFConfig
+from .config import BrainOFConfig
 from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
-from .moe import Experts, RoutingRecord, balance_loss
-from .readout import RECONSTRUCTION, build_read_outs, keep_group, sizes_of, stack_outputs
+from .moe import Experts, MixtureOfExperts
+from .readout import RECONSTRUCTION, build_read_outs, group_of
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import TokenBatch
-
-__all__ = ["USUAL_GAIN", "BrainOF", "Layer"]
 
 USUAL_GAIN = 0.1
 
 
 class Layer(nn.Module):
-    """A layer of the backbone: self-attention, then experts.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    number : int
-        From 1.
-    """
+    """A layer of the backbone: self-attention, then experts."""
 
     def __init__(self, config, number):
         super().__init__()
@@ -109,16 +99,9 @@ class BrainOF(nn.Module):
             if config.read_outs:
                 self.read_outs = build_read_outs(config)
         if random_state is not None:
-            self._allocate()
+            # Some buffers are on the CPU already, with their values.
+            self._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
             self._initialise(torch.Generator("cpu").manual_seed(random_state))
-
-    def _allocate(self):
-        for module in self.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="cpu")))
-            for name, buffer in module.named_buffers(recurse=False):
-                if buffer.is_meta:
-                    setattr(module, name, torch.empty_like(buffer, device="cpu"))
 
     @torch.no_grad()
     def _initialise(self, generator):
@@ -132,12 +115,12 @@ class BrainOF(nn.Module):
         points = latent_points(self.config.n_latents, self.config.latent_span, generator)
         features = self.place.features(*points)  # (M, F of position and time)
         columns = self.place.place.weight[:, : features.shape[1]]
-        self.latents.copy_(features @ columns.T * self.place.gain())  # (M, D)
+        self.latents.copy_(features @ columns.T * self.place.gain)  # (M, D)
         for module in self.modules():
             if isinstance(module, CrossAttention):
                 module.locate(self.place)
 
-    def forward(self, tokens, return_balance=False, routing=None, layer=None):
+    def forward(self, tokens, routing=None, layer=None):
         """Embed samples.
 
         Parameters
@@ -145,10 +128,8 @@ class BrainOF(nn.Module):
         tokens : TokenBatch | sequence of TokenBatch
             One modality, or several of the same samples, read in this order. A row whose tokens
             are all padding is a missing modality, and is not read.
-        return_balance : bool
-            Return the auxiliary loss of the experts too.
         routing : RoutingRecord | None
-            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
+            Receives the choices of each gate; its ``balance()`` is the auxiliary loss.
         layer : int | None
             Stop after so many layers of the backbone: 0 gives the latents that have read the
             tokens, ``config.n_layers`` is all of them, and so is None. The final norm follows
@@ -158,8 +139,6 @@ class BrainOF(nn.Module):
         -------
         latents : torch.Tensor, shape (B, M, D)
             The embedding.
-        balance : torch.Tensor, shape ()
-            Mean over all gates; 1 when experts are evenly used. Only on request.
 
         Raises
         ------
@@ -170,30 +149,24 @@ class BrainOF(nn.Module):
         self._check(parts)
         if layer is not None:
             check_number("layer", layer, low=0, high=self.config.n_layers, integer=True)
-        is_asked = return_balance or routing is not None
-        found = []
         latents = self.latents[None]  # (1, M, D): all samples start equal
         group = parts[0].modality.new_zeros(len(parts[0]))  # (B,), one bit per modality read
         recompute = self._recompute()
         for part in parts:
-            record = RoutingRecord() if is_asked else None
             latents = self.encoder(
-                latents, self.place(part), self.content(part), part.is_padding, record, recompute
+                latents, self.place(part), self.content(part), part.is_padding, routing, recompute
             )
-            if is_asked:
+            if routing is not None:
                 is_read = ~part.is_padding.all(-1)  # (B,)
                 group = group | torch.where(is_read, 2**part.modality, 0)
-                found += [_gate(*entry, group, is_read[:, None]) for entry in record]
-        record = RoutingRecord() if is_asked else None
+                routing.complete(group, is_read[:, None])
         for block in self.layers[:layer]:
-            latents = call_block(block, latents, record=record, recompute=recompute)
-        latents = self.norm(latents)
-        if not is_asked:
-            return latents
-        found += [_gate(*entry, group) for entry in record]
-        return self._hand_out(latents, found, return_balance, routing)
+            latents = call_block(block, latents, record=routing, recompute=recompute)
+        if routing is not None:
+            routing.complete(group)
+        return self.norm(latents)
 
-    def decode(self, latents, queries, return_balance=False, routing=None, group=RECONSTRUCTION):
+    def decode(self, latents, queries, routing=None, group=RECONSTRUCTION):
         """Reconstruct patches at any place and time.
 
         Parameters
@@ -202,10 +175,8 @@ class BrainOF(nn.Module):
             What the network returned.
         queries : TokenBatch
             Where, when and what; their values are not read.
-        return_balance : bool
-            Return the auxiliary loss of the experts too.
         routing : RoutingRecord | None
-            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
+            Receives the choices of each gate of the decoder.
         group : str
             Group of latents that is read, where the network has ``latent_groups``.
 
@@ -213,22 +184,16 @@ class BrainOF(nn.Module):
         -------
         values : torch.Tensor, shape (B, S, P)
             Patches; meaningless where the queries are padding.
-        balance : torch.Tensor, shape ()
-            Mean over all gates of the decoder. Only on request.
 
         Raises
         ------
         TypeError, ValueError
             If the queries do not fit the network or the latents.
         """
-        record = RoutingRecord() if return_balance or routing is not None else None
         # x (B, S, D), asked (B or 1, S, D)
-        x, asked = self._ask(latents, queries, record, group)
+        x, asked = self._ask(latents, queries, routing, group)
         is_change = self.config.decoder_input == "residual"
-        values = self.patch(x - asked if is_change else x)  # (B, S, P)
-        if record is None:
-            return values
-        return self._hand_out(values, _found(record, queries), return_balance, routing)
+        return self.patch(x - asked if is_change else x)  # (B, S, P)
 
     def decode_spectrum(self, latents, queries, routing=None):
         """Reconstruct the log-amplitude spectra of channels over the whole of a sample.
@@ -240,7 +205,7 @@ class BrainOF(nn.Module):
         queries : TokenBatch
             One per channel: where and what, and as when the middle and the length of the sample.
         routing : RoutingRecord | None
-            Receives the first four arguments of :func:`.moe.balance_loss` of each gate.
+            Receives the choices of each gate of the decoder.
 
         Returns
         -------
@@ -257,17 +222,12 @@ class BrainOF(nn.Module):
             raise ValueError(
                 "This network predicts no spectra: see predicts_spectrum of its config."
             )
-        record = None if routing is None else RoutingRecord()
-        x, asked = self._ask(latents, queries, record)  # 2 x (B, C, D)
+        x, asked = self._ask(latents, queries, routing)  # 2 x (B, C, D)
         # The usual spectrum at a place is predicted from the query alone, so latents need not hold
         # it. Its gain makes up for the norm of queries: a training step would move it too far.
-        usual = self.usual_spectrum(asked) * USUAL_GAIN
-        spectrum = self.spectrum(x - asked) + usual  # (B, C, F)
-        if record is None:
-            return spectrum
-        return self._hand_out(spectrum, _found(record, queries), False, routing)
+        return self.spectrum(x - asked) + self.usual_spectrum(asked) * USUAL_GAIN  # (B, C, F)
 
-    def _ask(self, latents, queries, record, group=RECONSTRUCTION):
+    def _ask(self, latents, queries, routing, group=RECONSTRUCTION):
         """Decode queries from the latents; return the updated and the initial queries."""
         self._check([queries])
         if latents.shape != (len(queries), *self.latents.shape):
@@ -275,15 +235,20 @@ class BrainOF(nn.Module):
                 f"latents must have shape {(len(queries), *self.latents.shape)} to go with these "
                 f"queries, got {tuple(latents.shape)}."
             )
+        initial = self.norm(self.latents)  # (M, D)
         if self.config.latent_groups:
-            initial = self.norm(self.latents).to(latents.dtype)
-            latents = keep_group(self.config, latents, initial, group)
+            is_own = torch.zeros(len(initial), 1, dtype=torch.bool, device=latents.device)
+            is_own[group_of(self.config, group)] = True
+            latents = torch.where(is_own, latents, initial.to(latents.dtype))
         # Keys use the initial places of the latents, values their final state.
         place = self.latents[None]  # (1, M, D)
         asked = self.place(queries)  # (B or 1, S, D)
         is_change = self.config.decoder_input == "residual"
-        content = latents - self.norm(self.latents) if is_change else latents  # (B, M, D)
-        x = self.decoder(asked, place, content, None, record, self._recompute())  # (B, S, D)
+        content = latents - initial if is_change else latents  # (B, M, D)
+        x = self.decoder(asked, place, content, None, routing, self._recompute())  # (B, S, D)
+        if routing is not None:
+            read = (2**queries.modality).expand(len(queries))  # (B,)
+            routing.complete(read, ~queries.is_padding)
         return x, asked
 
     def read_out(self, latents, modality):
@@ -309,7 +274,15 @@ class BrainOF(nn.Module):
         ValueError
             If the network has no read-out of this modality, or the latents are not its own.
         """
-        return stack_outputs(self, self.change(latents), modality)
+        sizes = self.read_out_sizes(modality)
+        if not sizes:
+            found = dict.fromkeys(row[0] for row in self.config.read_outs)
+            raise ValueError(
+                f"This network has no read-outs of {modality}; it has those of "
+                f"{', '.join(found) or 'no modality'}. They come from pretraining with terms."
+            )
+        change, parts = self.change(latents), self.read_outs[modality]
+        return torch.cat([parts[name](change) / n**0.5 for name, n in sizes.items()], 1)
 
     def read_out_sizes(self, modality):
         """Return the blocks of :meth:`read_out`.
@@ -317,14 +290,14 @@ class BrainOF(nn.Module):
         Parameters
         ----------
         modality : str
-            As above.
+            ``"eeg"``, ``"meg"`` or ``"fmri"``.
 
         Returns
         -------
         sizes : dict of str -> int
             Numbers of each block by its name, in their order; empty if there are none.
         """
-        return sizes_of(self.config, modality)
+        return {name: n for kind, name, _, n in self.config.read_outs if kind == modality}
 
     def change(self, latents):
         """Return what reading a sample changed in the latents.
@@ -366,6 +339,26 @@ class BrainOF(nn.Module):
             parts.append(self.read_outs)
         return parts
 
+    def use_bfloat16(self):
+        """Keep the matrices that embed in bfloat16, for faster inference.
+
+        Processors that multiply bfloat16 (AVX512-BF16, AMX) embed 1.5 times as fast, others more
+        slowly. Norms, gates, the embedding of tokens and the latents stay in float32. Such a
+        network is for inference: neither train nor save it.
+
+        Returns
+        -------
+        self : BrainOF
+            This network.
+        """
+        parts = [*self.encoder.modules(), *self.layers.modules()]
+        # Rounding must not decide which expert a token goes to.
+        gates = [part.gate for part in parts if isinstance(part, MixtureOfExperts)]
+        for part in parts:
+            if isinstance(part, (BiasFreeLinear, Experts)) and part not in gates:
+                part.to(torch.bfloat16)
+        return self
+
     def n_parameters(self, active=False):
         """Count parameters.
 
@@ -389,15 +382,6 @@ class BrainOF(nn.Module):
     def _recompute(self):
         return self.checkpoint_activations and torch.is_grad_enabled()
 
-    def _hand_out(self, result, found, return_balance, routing):
-        if routing is not None:
-            for gate in found:
-                routing.append(gate)
-        if not return_balance:
-            return result
-        losses = [balance_loss(*gate, 2 ** len(MODALITY_CODES)) for gate in found]
-        return result, torch.stack(losses).mean() if losses else result.new_zeros(())
-
     def _check(self, parts):
         if not parts:
             raise ValueError("There are no tokens: pass a TokenBatch, or a sequence of them.")
@@ -415,16 +399,3 @@ class BrainOF(nn.Module):
                     f"All modalities must have the same samples, got {[len(p) for p in parts]}. "
                     f"Give missing ones as rows of padding."
                 )
-
-
-def _found(record, queries):
-    """Return the record of the decoder as arguments of the balance loss."""
-    group = (2**queries.modality).expand(len(queries))
-    return [_gate(*entry, group, ~queries.is_padding) for entry in record]
-
-
-def _gate(probability, chosen, group, is_counted=None):
-    """Return the arguments of the balance loss, those of padding expanded to (B, T)."""
-    if is_counted is not None:
-        is_counted = is_counted.expand(probability.shape[:2])
-    return probability, chosen, group, is_counted

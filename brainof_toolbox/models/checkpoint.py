@@ -26,21 +26,6 @@ from .isolate import isolate_torch
 from .sizes import check_sizes, wanted_shapes
 from .strict import check_header, damaged, read_header, read_json, refuse_code, refuse_nonfinite
 
-__all__ = [
-    "CARD",
-    "FORMAT_VERSION",
-    "UNITS",
-    "WEIGHTS_FOLDER",
-    "Checkpoint",
-    "checkpoint_contents",
-    "describe_checkpoints",
-    "find_bundled",
-    "known_checkpoints",
-    "load_checkpoint",
-    "read_checkpoint_config",
-    "save_checkpoint",
-]
-
 FORMAT_VERSION = 1
 UNITS = {"position": "m", "time": "s", "duration": "s", "sfreq": "Hz", "amplitude": "SI"}
 CONFIG, WEIGHTS, MANIFEST = FILES = ("config.json", "model.safetensors", "manifest.json")
@@ -193,9 +178,9 @@ def load_checkpoint(path_or_name):
         If ``hf://`` is used without the extra.
     """
     directory, root = _resolve(path_or_name)
-    config, preprocessing = _read_config(_member(directory, CONFIG, root))
-    manifest = read_json(_member(directory, MANIFEST, root))
-    weights = _member(directory, WEIGHTS, root)
+    settings, weights, manifest = (_member(directory, name, root) for name in FILES)
+    config, preprocessing = _read_config(settings)
+    manifest = read_json(manifest)
     table = read_header(weights)
     check_sizes(weights, table, config, CONFIG)
     check_header(weights, table, wanted_shapes(config))
@@ -230,23 +215,22 @@ def read_checkpoint_config(path_or_name):
     return _read_config(_member(directory, CONFIG, root))
 
 
+def _bundled_manifests():
+    folders = [WEIGHTS_FOLDER / name for name in known_checkpoints()]
+    return {f.name: read_json(_member(f, MANIFEST, f.resolve())) for f in folders}
+
+
 def find_bundled(sha256):
     """Return the name of the bundled checkpoint with these weights, or None."""
-    for name in known_checkpoints():
-        folder = WEIGHTS_FOLDER / name
-        manifest = read_json(_member(folder, MANIFEST, folder.resolve()))
-        if manifest.get("sha256") == sha256:
-            return name
-    return None
+    found = [n for n, manifest in _bundled_manifests().items() if manifest.get("sha256") == sha256]
+    return found[0] if found else None
 
 
 def describe_checkpoints():
     """Describe the bundled checkpoints without loading their weights."""
     cards = {}
-    for name in known_checkpoints():
-        folder = WEIGHTS_FOLDER / name
-        manifest = read_json(_member(folder, MANIFEST, folder.resolve()))
-        card = folder / CARD
+    for name, manifest in _bundled_manifests().items():
+        card = WEIGHTS_FOLDER / name / CARD
         cards[name] = {
             "parameters": (manifest.get("n_parameters") or {}).get("total"),
             "licence": manifest.get("licence"),

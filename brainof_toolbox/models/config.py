@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from .._utils.validation import check_fields, check_number, check_option
 
-__all__ = ["MODALITY_CODES", "PRESETS", "SENSOR_TYPES", "BrainOFConfig"]
-
 #: The index of a modality is its code in tokens, weights and corpora. Reading order is another:
 #: :data:`brainof_toolbox.signals.MODALITIES`.
 MODALITY_CODES = ("eeg", "meg", "fmri")
@@ -30,8 +28,53 @@ PRESETS = {
 }
 
 
+class JsonFields:
+    """Mixin for frozen dataclasses that are read from JSON or TOML and written as JSON."""
+
+    @classmethod
+    def from_dict(cls, fields):
+        """Build a configuration from a dictionary, as read from JSON.
+
+        Parameters
+        ----------
+        fields : dict
+            Field names and values; absent fields keep their defaults.
+
+        Returns
+        -------
+        config : JsonFields
+            The configuration.
+
+        Raises
+        ------
+        TypeError
+            If ``fields`` is not a dictionary.
+        ValueError
+            If a key is unknown, or a value is out of range.
+        """
+        if not isinstance(fields, dict):
+            raise TypeError(
+                f"{cls.__name__} is built from a dict of its fields, got {type(fields).__name__}."
+            )
+        return cls(**check_fields(cls, fields, f"key of {cls.__name__}"))
+
+    def to_dict(self):
+        """Return the fields as plain Python values that JSON can hold.
+
+        Returns
+        -------
+        fields : dict
+            Field names and values.
+        """
+        fields = dataclasses.asdict(self)
+        return {name: _plain(value) for name, value in fields.items() if self._is_described(name)}
+
+    def _is_described(self, name):
+        return True
+
+
 @dataclass(frozen=True, kw_only=True)
-class BrainOFConfig:
+class BrainOFConfig(JsonFields):
     """Everything that decides the shape and the initial weights of a :class:`BrainOF`.
 
     The published facts are in :footcite:p:`guo2026brainof`. A field marked [D] is our decision
@@ -234,43 +277,9 @@ class BrainOFConfig:
         check_option("preset", name, tuple(PRESETS))
         return cls.from_dict({**PRESETS[name], **overrides})
 
-    @classmethod
-    def from_dict(cls, fields):
-        """Build a configuration from a dictionary, as read from JSON.
-
-        Parameters
-        ----------
-        fields : dict
-            Field names and values; absent fields keep their defaults.
-
-        Returns
-        -------
-        config : BrainOFConfig
-            The configuration.
-
-        Raises
-        ------
-        TypeError
-            If ``fields`` is not a dictionary.
-        ValueError
-            If a key is unknown, or a value is out of range.
-        """
-        if not isinstance(fields, dict):
-            raise TypeError(f"A configuration is built from a dict, got {type(fields).__name__}.")
-        return cls(**check_fields(cls, fields, "configuration key"))
-
-    def to_dict(self):
-        """Return the fields as plain Python values that JSON can hold.
-
-        Returns
-        -------
-        fields : dict
-            Field names and values.
-        """
-        names = [field.name for field in dataclasses.fields(self)]
+    def _is_described(self, name):
         # What is empty is left out: networks of the paper are described as before.
-        names = [n for n in names if n not in _OPTIONAL or getattr(self, n)]
-        return {name: _plain(getattr(self, name)) for name in names}
+        return name not in _OPTIONAL or bool(getattr(self, name))
 
 
 def _plain(value):
@@ -278,22 +287,29 @@ def _plain(value):
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
+def _is_table(value, width):
+    """Return True for a sequence of sequences of this length."""
+    kinds = (tuple, list)
+    if not isinstance(value, kinds):
+        return False
+    return all(isinstance(row, kinds) and len(row) == width for row in value)
+
+
 def _check_reach(value):
     """Return pairs of reaches as tuples, or raise."""
-    pairs = isinstance(value, (tuple, list)) and len(value) > 0
-    if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 for p in value):
+    if not _is_table(value, 2) or not value:
         raise ValueError(
             f"The parameter 'attention_range_init' must be pairs of a range in m and one in s, "
             f"got {value!r}. None in a pair is anywhere or anytime."
         )
     for item in (item for pair in value for item in pair if item is not None):
         check_number("attention_range_init", item, low=0, low_open=True)
-    return tuple(tuple(pair) for pair in value)
+    return tuple(map(tuple, value))
 
 
 def _check_wavelengths(name, value):
     """Return (first, last, count) as a tuple, or raise."""
-    if not isinstance(value, (tuple, list)) or len(value) != 3:
+    if not _is_table([value], 3):
         raise ValueError(
             f"The parameter {name!r} must be (first, last, count), got {value!r}. Wavelengths are "
             f"in m for positions and in s for times."
@@ -306,21 +322,17 @@ def _check_wavelengths(name, value):
 def _check_groups(config):
     """Return the names of the groups of latents as a tuple, or raise."""
     names = config.latent_groups
-    if not isinstance(names, (tuple, list)) or not all(
-        isinstance(name, str) and name.isidentifier() for name in names
+    is_fine = isinstance(names, (tuple, list)) and all(isinstance(name, str) for name in names)
+    if not (
+        is_fine
+        and all(name.isidentifier() for name in names)
+        and len(set(names)) == len(names) <= config.n_latents
+        and (not names or "reconstruction" in names)
     ):
         raise ValueError(
-            f"The parameter 'latent_groups' must be names of letters, digits and _, got {names!r}."
-        )
-    if len(set(names)) < len(names) or len(names) > config.n_latents:
-        raise ValueError(
-            f"The parameter 'latent_groups' must be different names, at most n_latents = "
-            f"{config.n_latents}, got {names!r}."
-        )
-    if names and "reconstruction" not in names:
-        raise ValueError(
-            f"The parameter 'latent_groups' must contain 'reconstruction', the group that the "
-            f"decoder reads, got {names!r}."
+            f"The parameter 'latent_groups' must be different names of letters, digits and _, at "
+            f"most n_latents = {config.n_latents}, with 'reconstruction', the group that the "
+            f"decoder reads, among them; got {names!r}."
         )
     return tuple(names)
 
@@ -328,26 +340,21 @@ def _check_groups(config):
 def _check_read_outs(config):
     """Return the read-outs as tuples, or raise."""
     rows = config.read_outs
-    if not isinstance(rows, (tuple, list)) or not all(
-        isinstance(row, (tuple, list)) and len(row) == 4 for row in rows
-    ):
+    if not _is_table(rows, 4):
         raise ValueError(
             f"The parameter 'read_outs' must be rows of modality, group, columns and outputs, got "
             f"{rows!r}."
         )
+    total = dict.fromkeys(MODALITY_CODES, 0)
     for modality, group, n_columns, n_outputs in rows:
         check_option("read_outs", modality, MODALITY_CODES)
         check_option("read_outs", group, config.latent_groups)
         check_number("read_outs", n_columns, low=1, integer=True)
         check_number("read_outs", n_outputs, low=1, high=n_columns, integer=True)
-    rows = tuple(tuple(row) for row in rows)
-    if len({row[:2] for row in rows}) < len(rows):
-        raise ValueError(f"The parameter 'read_outs' has a modality and group twice: {rows!r}.")
-    for modality in MODALITY_CODES:
-        total = sum(row[3] for row in rows if row[0] == modality)
-        if total > MAX_OUTPUTS:
-            raise ValueError(
-                f"The parameter 'read_outs' asks for {total} outputs of {modality}; at most "
-                f"{MAX_OUTPUTS} are allowed."
-            )
-    return rows
+        total[modality] += n_outputs
+    if len({tuple(row[:2]) for row in rows}) < len(rows) or max(total.values()) > MAX_OUTPUTS:
+        raise ValueError(
+            f"The parameter 'read_outs' must have each modality and group once, and at most "
+            f"{MAX_OUTPUTS} outputs of a modality, got {rows!r}."
+        )
+    return tuple(map(tuple, rows))

@@ -17,19 +17,11 @@ from torch import nn
 from .config import MODALITY_CODES, SENSOR_TYPES
 from .layers import BiasFreeLinear, Fourier, soft_limit
 
-__all__ = ["DURATION_WAVELENGTHS", "ContentEmbedding", "PlaceEmbedding"]
-
 DURATION_WAVELENGTHS = (2.0, 32.0, 5)  # octaves of the duration in s: from 1 / 16 s to 4096 s
 
 
 class ContentEmbedding(nn.Module):
-    """Content: the samples, their log-amplitude spectrum, and the scale taken out.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    """
+    """Content: the samples, their log-amplitude spectrum, and the scale taken out."""
 
     def __init__(self, config):
         super().__init__()
@@ -100,13 +92,7 @@ def _smoother(patch_size, corner):
 
 
 class PlaceEmbedding(nn.Module):
-    """Embed the context of a patch: position, orientation, sensor type, time, duration, modality.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    """
+    """Embed the context of a patch: where, when, how long, and by which sensor."""
 
     def __init__(self, config):
         super().__init__()
@@ -119,8 +105,9 @@ class PlaceEmbedding(nn.Module):
             self.time = Fourier(*config.time_wavelengths)
             self.duration = Fourier(*DURATION_WAVELENGTHS)
             n_features = 3 * self.position.width + self.time.width + self.duration.width + 3
-            # A cosine and its sine have length 1 together: so long are the features of a token.
-            self.length = math.sqrt((n_features - 3) / 2)
+            # Embedded features have a root mean square of 1: a cosine and its sine together have
+            # length 1.
+            self.gain = math.sqrt(width) / math.sqrt((n_features - 3) / 2)
             self.place = BiasFreeLinear(n_features, width, orthogonal=True)
 
     def initialise(self, generator):
@@ -143,17 +130,13 @@ class PlaceEmbedding(nn.Module):
             ],
             dim=-1,
         ).to(kind.dtype)  # (L, S, F)
-        return kind + self.place(features) * self.gain()  # (L, S, D)
+        return kind + self.place(features) * self.gain  # (L, S, D)
 
     def features(self, position, time):
         """Return the Fourier features of points in space and time."""
         # position (..., 3), time (...) -> features (..., 8 N).
         where = self.position(position).flatten(-2)  # (..., 3 * 2N)
         return torch.cat([where, self.time(time)], dim=-1)
-
-    def gain(self):
-        """Return the factor that brings embedded features to unit root mean square."""
-        return math.sqrt(self.place.out_features) / self.length
 
     def kernel_features(self):
         """List the features of which the log of an attention kernel can be composed."""

@@ -12,29 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = [
-    "BiasFreeLinear",
-    "Fourier",
-    "LayerScale",
-    "RMSNorm",
-    "SwiGLU",
-    "call_block",
-    "gated",
-    "soft_limit",
-]
-
 
 class BiasFreeLinear(nn.Linear):
-    """Linear map without bias; its weights are drawn from a given generator.
+    """Linear map without bias; its weights are drawn from a given generator."""
 
-    Parameters
-    ----------
-    n_in, n_out : int
-        Widths.
-    orthogonal : bool
-        Start with orthonormal columns (or rows), so that the input can be recovered;
-        else with normal numbers that keep the variance, which is cheaper to draw.
-    """
+    # Orthonormal columns (or rows) at first, so that the input can be recovered; else normal
+    # numbers that keep the variance, which are cheaper to draw.
 
     def __init__(self, n_in, n_out, orthogonal=False):
         super().__init__(n_in, n_out, bias=False, dtype=torch.float32)
@@ -42,6 +25,11 @@ class BiasFreeLinear(nn.Linear):
 
     def reset_parameters(self):
         """Draw nothing: the global random state stays untouched."""
+
+    def forward(self, x):
+        """Multiply in the type of the weights."""
+        # x (..., n_in) -> x (..., n_out)
+        return F.linear(x.to(self.weight.dtype), self.weight)
 
     def initialise(self, generator):
         """Fill the weights."""
@@ -52,15 +40,7 @@ class BiasFreeLinear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
-    """Divide by the root mean square over the last axis, then scale each channel.
-
-    Parameters
-    ----------
-    width : int
-        Size of the last axis.
-    eps : float
-        Added under the root.
-    """
+    """Divide by the root mean square over the last axis, then scale each channel."""
 
     def __init__(self, width, eps=1e-6):
         super().__init__()
@@ -106,15 +86,7 @@ class _Normalise(torch.autograd.Function):
 
 
 class LayerScale(nn.Module):
-    """One learned factor per channel on the output of a branch.
-
-    Parameters
-    ----------
-    width : int
-        Number of channels D.
-    initial : float
-        Initial factor.
-    """
+    """One learned factor per channel on the output of a branch."""
 
     def __init__(self, width, initial):
         super().__init__()
@@ -132,23 +104,15 @@ class LayerScale(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """Gated feed-forward part: ``down(silu(gate) * up)``.
-
-    Parameters
-    ----------
-    width : int
-        Width D.
-    hidden : int
-        Hidden width H.
-    """
+    """Gated feed-forward part: ``down(silu(gate) * up)``."""
 
     def __init__(self, width, hidden):
         super().__init__()
         self.gate_up = BiasFreeLinear(width, 2 * hidden)
         self.down = BiasFreeLinear(hidden, width)
 
-    def forward(self, x):
-        """Apply to each token."""
+    def forward(self, x, record=None):
+        """Apply to each token; there is no gate whose choices could be recorded."""
         # x (..., D) -> x (..., D).
         return self.down(gated(self.gate_up(x)))  # (..., D)
 
@@ -184,15 +148,7 @@ class _Gated(torch.autograd.Function):
 
 
 class Fourier(nn.Module):
-    """Cosines and sines of a scalar at wavelengths in a geometric series.
-
-    Parameters
-    ----------
-    first, last : float
-        Wavelengths at the two ends, in the unit of the scalar.
-    count : int
-        How many.
-    """
+    """Cosines and sines of a scalar at wavelengths in a geometric series."""
 
     def __init__(self, first, last, count):
         super().__init__()

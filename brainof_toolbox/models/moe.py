@@ -12,31 +12,33 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .config import MODALITY_CODES
 from .layers import BiasFreeLinear, SwiGLU, gated
 
-__all__ = ["Experts", "MixtureOfExperts", "RoutingRecord", "balance_loss", "dense_experts"]
+N_GROUPS = 2 ** len(MODALITY_CODES)  # of the balance loss: which modalities a sample read
 
 
 class RoutingRecord(UserList):
-    """Routing decisions of all gates in a forward pass, in their order.
+    """Routing decisions of all gates in their order: the arguments of :func:`balance_loss`.
 
     Not a ``list``: FSDP copies list arguments of a module, and appended entries would be lost.
-
-    Parameters
-    ----------
-    initlist : iterable of tuple | None
-        Choices to begin with.
     """
+
+    def complete(self, group, is_counted=None):
+        """Add group and counted tokens to the entries of gates, which hold the first two only."""
+        for number, (probability, chosen, *rest) in enumerate(self):
+            if not rest:
+                counted = is_counted if is_counted is None else is_counted.expand(chosen.shape[:2])
+                self[number] = probability, chosen, group, counted
+
+    def balance(self):
+        """Return the mean of the balance loss over the gates; 0 where there are none."""
+        losses = [balance_loss(*entry) for entry in self]
+        return torch.stack(losses).mean() if losses else torch.zeros(())
 
 
 class Experts(nn.Module):
-    """E SwiGLU experts with stacked weights, for tokens that are sorted by expert.
-
-    Parameters
-    ----------
-    n_experts, width, hidden : int
-        E, D and H.
-    """
+    """E SwiGLU experts with stacked weights, for tokens that are sorted by expert."""
 
     def __init__(self, n_experts, width, hidden):
         super().__init__()
@@ -53,6 +55,7 @@ class Experts(nn.Module):
     def forward(self, x, counts):
         """Send each run of tokens through its expert."""
         # x (N K, D), counts (E,) -> x (N K, D).
+        x = x.to(self.gate_up.dtype)
         if x.is_cuda and _working_type(x) == torch.bfloat16:
             return self.grouped(x, counts)  # no waiting for the sizes, and all experts at once
         if torch.compiler.is_compiling():
@@ -104,19 +107,10 @@ class MixtureOfExperts(nn.Module):
     multiplied by its probability, not renormalised over the chosen ones, so that the gate gets a
     gradient for K = 1 too. There is no capacity: no token is dropped, and no token depends on
     another.
-
-    Parameters
-    ----------
-    width, hidden : int
-        D and H.
-    n_experts, top_k : int
-        E and K.
     """
 
     def __init__(self, width, hidden, n_experts, top_k=1):
         super().__init__()
-        if not 1 <= top_k <= n_experts:
-            raise ValueError(f"top_k must lie between 1 and {n_experts}, got {top_k}.")
         self.top_k = top_k
         self.gate = BiasFreeLinear(width, n_experts)
         self.shared = SwiGLU(width, hidden)
@@ -135,9 +129,8 @@ class MixtureOfExperts(nn.Module):
         order = expert.argsort(stable=True)  # (N K,)
         counts = (expert[:, None] == torch.arange(probability.shape[1], device=x.device)).sum(0)
         sent = flat.index_select(0, order // self.top_k)  # (N K, D)
-        number = torch.arange(len(order), device=x.device)  # (N K,)
-        place = torch.empty_like(order).scatter_(0, order, number)  # where each of them went
-        back = self.experts(sent, counts).index_select(0, place)  # (N K, D)
+        back = self.experts(sent, counts)  # (N K, D)
+        back = torch.empty_like(back).index_copy_(0, order, back)  # as they were before sorting
         out = self.shared(flat)  # (N, D)
         weight = weight.to(back.dtype)
         for k, one in enumerate(back.unflatten(0, weight.shape).unbind(1)):  # K x (N, D)
@@ -154,12 +147,7 @@ class MixtureOfExperts(nn.Module):
             return F.linear(flat.to(kind), self.gate.weight.to(kind)).softmax(-1)  # (N, E)
 
 
-def dense_experts(width, hidden, top_k):
-    """Build the ablation: one SwiGLU as large as the experts that a token meets."""
-    return SwiGLU(width, (1 + top_k) * hidden)
-
-
-def balance_loss(probability, chosen, group, is_counted=None, n_groups=8):
+def balance_loss(probability, chosen, group, is_counted=None):
     """Return the auxiliary loss; its minimum, 1, is an even use of experts in each group."""
     # For a group of tokens with share ``f_e`` sent to expert e and mean probability ``p_e`` it is
     # ``E * sum_e f_e p_e``; groups are averaged by their number of tokens. A group holds the rows
@@ -167,7 +155,7 @@ def balance_loss(probability, chosen, group, is_counted=None, n_groups=8):
     # experts enough, and rows of another modality must not pay for it.
     # probability (B, T, E), chosen (B, T, K), group (B,), is_counted (B, T) -> loss ().
     n_experts = probability.shape[-1]
-    member = F.one_hot(group, n_groups).to(probability.dtype)  # (B, G)
+    member = F.one_hot(group, N_GROUPS).to(probability.dtype)  # (B, G)
     counted = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
     counted = counted.to(probability.dtype)  # (B, T)
     sent = F.one_hot(chosen, n_experts).to(probability.dtype).mean(-2)  # (B, T, E)

@@ -11,8 +11,6 @@ from .layers import BiasFreeLinear, LayerScale, RMSNorm
 from .moe import Experts
 from .readout import ReadOut
 
-__all__ = ["DECAYED", "FREE", "is_decayed", "warmup_cosine"]
-
 #: Every parameter of the network by the module that owns it: matrices decay, ...
 DECAYED = {BiasFreeLinear: ("weight",), Experts: ("gate_up", "down"), ReadOut: ("weight",)}
 #: ... and norms, scales and embeddings do not.

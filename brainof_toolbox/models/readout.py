@@ -11,17 +11,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = [
-    "COLUMN_LIMIT",
-    "RECONSTRUCTION",
-    "ReadOut",
-    "build_read_outs",
-    "group_of",
-    "keep_group",
-    "sizes_of",
-    "stack_outputs",
-]
-
 #: The group of latents that the decoder reads unless another is named.
 RECONSTRUCTION = "reconstruction"
 
@@ -52,15 +41,6 @@ class ReadOut(nn.Module):
     1. The O outputs predict these projections. Inputs are the group's deviations from their
     moving mean ``usual``: their average and, scaled down, each of them. With so many inputs, a
     training step would otherwise move the outputs too far.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    name : str
-        Group of latents.
-    n_columns, n_outputs : int
-        Columns Q of the quantity, and outputs O.
     """
 
     def __init__(self, config, name, n_columns, n_outputs):
@@ -120,30 +100,3 @@ def build_read_outs(config):
             found[modality] = nn.ModuleDict()
         found[modality][name] = ReadOut(config, name, n_columns, n_outputs)
     return found
-
-
-def keep_group(config, latents, initial, name):
-    """Put the initial latents (M, D) in the place of those of other groups."""
-    # latents (B, M, D) -> (B, M, D)
-    is_own = torch.zeros(config.n_latents, 1, dtype=torch.bool, device=latents.device)
-    is_own[group_of(config, name)] = True
-    return torch.where(is_own, latents, initial)
-
-
-def sizes_of(config, modality):
-    """Return the outputs of each read-out of a modality by its name."""
-    return {name: n for kind, name, _, n in config.read_outs if kind == modality}
-
-
-def stack_outputs(model, change, modality):
-    """Put the outputs of all read-outs of a modality side by side, blocks of equal weight."""
-    # change (B, M, D) -> (B, O of all)
-    sizes = sizes_of(model.config, modality)
-    if not sizes:
-        found = dict.fromkeys(row[0] for row in model.config.read_outs)
-        raise ValueError(
-            f"This network has no read-outs of {modality}; it has those of "
-            f"{', '.join(found) or 'no modality'}. They come from pretraining with terms."
-        )
-    parts = model.read_outs[modality]
-    return torch.cat([parts[name](change) / n**0.5 for name, n in sizes.items()], 1)

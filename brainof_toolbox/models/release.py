@@ -26,8 +26,6 @@ from .isolate import isolate_torch
 from .release_import import Clone, fixed_randomness, read_commit
 from .release_weights import check_file, read_state
 
-__all__ = ["ReleasedBrainOF", "load_release"]
-
 #: Sizes of the embedding; those of base and huge are inferred from the published sizes.
 EMBEDDING_SIZES = {"base": 256, "large": 512, "huge": 768, "giant": 1024}
 LICENCE = "CC BY-NC 4.0 (weights; non-commercial)"

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-__all__ = ["fixed_randomness", "read_commit"]
-
 #: One clone at a time: what Python imports and where it looks is shared by all threads.
 _LOCK = threading.RLock()
 #: Never taken out of the process, even where the clone has a folder of that name.

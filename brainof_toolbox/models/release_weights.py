@@ -8,9 +8,7 @@ from shlex import quote
 
 import torch
 
-from .strict import _some, refuse_nonfinite
-
-__all__ = ["HEAD", "HOW_TO_CONVERT", "PREFIXES", "WRAPPERS", "check_file", "read_state"]
+from .strict import check_names, refuse_nonfinite, some
 
 #: Keys under which training scripts keep the weights beside other things.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "app")
@@ -86,7 +84,7 @@ def _unwrap(entries, origin):
         found = [top for top in tops if top in WRAPPERS]
         if len(found) != 1:
             raise ValueError(
-                f"{origin} does not hold a state dict: its keys are {_some(tops)}; expected "
+                f"{origin} does not hold a state dict: its keys are {some(tops)}; expected "
                 f"tensors by name, or one of {', '.join(WRAPPERS)} that holds them."
             )
         entries = {path[1:]: entry for path, entry in entries.items() if path[0] == found[0]}
@@ -108,21 +106,18 @@ def _leave_out(entries, wanted, leave_out, origin):
         needed = [name for name in wanted if name.startswith(start)]
         named = [name for name in entries if name.startswith(start)]
         if needed or not named:
-            why = f"the model needs {_some(needed)}" if needed else "no tensor's name starts so"
+            why = f"the model needs {some(needed)}" if needed else "no tensor's name starts so"
             raise ValueError(f"leave_out={start!r} does not fit {origin}: {why}.")
         entries = {name: entry for name, entry in entries.items() if name not in named}
     return entries
 
 
 def _check(entries, wanted, origin):
-    missing = [name for name in wanted if name not in entries]
-    extra = [name for name in entries if name not in wanted]
-    if missing or extra:
-        raise ValueError(
-            f"{origin} does not match the model: missing tensors {_some(missing)}, unexpected "
-            f"tensors {_some(extra)}. Is it the checkpoint of this variant? Where a part that the "
-            "model is built without was left over, name it, as in leave_out=('decoder.',)."
-        )
+    advice = (
+        "Is it the checkpoint of this variant? Where a part that the model is built without was "
+        "left over, name it, as in leave_out=('decoder.',)."
+    )
+    check_names(origin, entries, wanted, advice)
     for name, entry in entries.items():
         shape, is_tensor = tuple(wanted[name].shape), isinstance(entry, torch.Tensor)
         if not is_tensor or tuple(entry.shape) != shape:

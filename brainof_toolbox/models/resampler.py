@@ -14,31 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
-from .moe import MixtureOfExperts, dense_experts
-
-__all__ = [
-    "HEAD_RADIUS",
-    "Arness",
-    "ArnessBlock",
-    "CrossAttention",
-    "FeedForward",
-    "latent_points",
-]
+from .layers import BiasFreeLinear, LayerScale, RMSNorm, SwiGLU, call_block
+from .moe import MixtureOfExperts
 
 HEAD_RADIUS = 0.095  # m
 
 
 class CrossAttention(nn.Module):
-    """Softmax attention from queries to a source with places and contents.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    values_include_position : bool
-        Whether values hold the places of the source beside its contents.
-    """
+    """Softmax attention from queries to a source with places and contents."""
 
     def __init__(self, config, values_include_position=True):
         super().__init__()
@@ -100,7 +83,7 @@ class CrossAttention(nn.Module):
                 block = weight.detach()[rows]  # (W, D)
                 block *= 0.3
                 for row, (column, strength) in enumerate(chosen):
-                    factor = math.sqrt(strength * math.sqrt(width)) / embedding.gain()
+                    factor = math.sqrt(strength * math.sqrt(width)) / embedding.gain
                     block[row] = columns[:, column] * factor
 
 
@@ -121,15 +104,7 @@ def _kernel(features, space, time):
 
 
 class ArnessBlock(nn.Module):
-    """Cross-attention, then experts, each scaled per channel and added.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    values_include_position : bool
-        As in :class:`CrossAttention`.
-    """
+    """Cross-attention, then experts, each scaled per channel and added."""
 
     def __init__(self, config, values_include_position=True):
         super().__init__()
@@ -145,45 +120,26 @@ class ArnessBlock(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Pre-norm residual branch of experts, routed or dense.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    """
+    """Pre-norm residual branch of experts, routed or dense."""
 
     def __init__(self, config):
         super().__init__()
         hidden = round(config.expert_ratio * config.width)
         self.norm = RMSNorm(config.width, config.norm_eps)
-        self.is_routed = config.experts == "moe"
-        if self.is_routed:
+        if config.experts == "moe":
             self.experts = MixtureOfExperts(config.width, hidden, config.n_experts, config.top_k)
-        else:
-            self.experts = dense_experts(config.width, hidden, config.top_k)
+        else:  # the ablation: one SwiGLU as large as the experts that a token meets
+            self.experts = SwiGLU(config.width, (1 + config.top_k) * hidden)
         self.scale = LayerScale(config.width, config.layer_scale)
 
     def forward(self, x, record=None):
         """Apply to each token."""
         # x (B, T, D) -> x (B, T, D).
-        normed = self.norm(x)
-        branch = self.experts(normed, record) if self.is_routed else self.experts(normed)
-        return self.scale(x, branch)
+        return self.scale(x, self.experts(self.norm(x), record))
 
 
 class Arness(nn.Module):
-    """A stack of cross-attention blocks from queries to a source of any size.
-
-    Parameters
-    ----------
-    config : BrainOFConfig
-        Shape of the network.
-    n_blocks : int
-        Number of blocks.
-    values_include_position : bool
-        As in :class:`CrossAttention`.
-    """
+    """A stack of cross-attention blocks from queries to a source of any size."""
 
     def __init__(self, config, n_blocks, values_include_position=True):
         super().__init__()

@@ -8,8 +8,6 @@ from dataclasses import replace
 from .brainof import BrainOF
 from .embedding import DURATION_WAVELENGTHS
 
-__all__ = ["check_sizes", "wanted_shapes"]
-
 #: Stacks of equal blocks: the field that counts them, and how their names begin.
 _STACKS = {
     "n_layers": "layers",

@@ -10,19 +10,6 @@ import torch
 from .._utils.messages import join_some
 from .._utils.unique import load_json
 
-__all__ = [
-    "CODE_KEYS",
-    "FLOATS",
-    "MAX_HEADER",
-    "MAX_JSON",
-    "check_header",
-    "damaged",
-    "read_header",
-    "read_json",
-    "refuse_code",
-    "refuse_nonfinite",
-]
-
 MAX_JSON = 64 * 2**20  # bytes; a manifest may list many hashed subjects
 MAX_HEADER = 100 * 2**20  # bytes, the limit of the safetensors format
 CODE_KEYS = ("auto_map", "_target_", "trust_remote_code", "custom_pipelines", "__reduce__")
@@ -88,13 +75,7 @@ def read_header(path):
 
 def check_header(path, table, wanted):
     """Refuse weights that have not exactly the names and shapes of the network, and name them."""
-    missing = [name for name in wanted if name not in table]
-    extra = [name for name in table if name not in wanted]
-    if missing or extra:
-        raise ValueError(
-            f"{path} does not match the model: missing tensors {_some(missing)}, unknown tensors "
-            f"{_some(extra)}. The weights belong to another network or version."
-        )
+    check_names(path, table, wanted, "The weights belong to another network or version.")
     for name, (dtype, shape) in table.items():
         if shape != wanted[name]:
             raise ValueError(
@@ -107,7 +88,19 @@ def check_header(path, table, wanted):
             )
 
 
-def _some(names):
+def check_names(path, found, wanted, advice):
+    """Refuse tensors that are missing or left over."""
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    if missing or extra:
+        raise ValueError(
+            f"{path} does not match the model: missing tensors {some(missing)}, unexpected "
+            f"tensors {some(extra)}. {advice}"
+        )
+
+
+def some(names):
+    """Name the first five."""
     return join_some(map(repr, names), 5) or "none"
 
 

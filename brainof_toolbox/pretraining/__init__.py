@@ -14,7 +14,7 @@ _HOMES = {
     "pretrain": "loop",
 }
 
-__all__ = ["Corpus", "PretrainingConfig", "build_corpus", "latest_checkpoint", "pretrain"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name):

@@ -10,10 +10,9 @@ import safetensors.torch
 
 from .._utils.files import replace_directory, sha256_of, sync, write_file
 from ..models.checkpoint import FILES, WEIGHTS, checkpoint_contents
-from ._identity import FORMAT_VERSION
 from .distributed import EMA, SHARDS
 from .distributed import WEIGHTS as OWN
-from .run_dir import RECORD, hash_record
+from .run_dir import FORMAT_VERSION, RECORD, hash_record
 
 TENSORS = "training.safetensors"
 

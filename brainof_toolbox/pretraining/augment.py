@@ -11,19 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.electrodes import FEWEST
-from .._utils.validation import check_fields, check_number
-from ..models.config import MODALITY_CODES
+from .._utils.validation import check_number
+from ..models.config import MODALITY_CODES, JsonFields
+from .batch import PER_CHANNEL
 
-_SHARES = (
-    "all_channels",
-    "noisy",
-    "bad_channel",
-    "referenced",
-    "merged",
-    "enriched",
-    "holed",
-    "dropped",
-)
+_COUNTS = ("min_channels", "min_volumes")
 _AMOUNTS = ("gain", "noise", "position", "shift", "min_duration")
 _RATES = ((1, 1), (1, 1), (3, 4), (1, 2))  # new rates as fractions, equally likely
 _MIN_RATE = 100.0  # Hz: no sample is brought below it
@@ -34,7 +26,7 @@ _STRENGTHS = (0.2, 1.2)  # of an added source, in standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augmentation:
+class Augmentation(JsonFields):
     """Amounts of disturbance; shares are probabilities or parts of a whole, 0 to 1."""
 
     all_channels: float = 0.4  # Share of micro-batches that keep all channels
@@ -55,19 +47,11 @@ class Augmentation:
 
     def __post_init__(self):
         """Check all fields."""
-        for name in _SHARES:
-            check_number(name, getattr(self, name), low=0, high=1)
-        for name in _AMOUNTS:
-            check_number(name, getattr(self, name), low=0)
-        for name in ("min_channels", "min_volumes"):
-            check_number(name, getattr(self, name), low=1, integer=True)
-
-    @classmethod
-    def from_dict(cls, fields):
-        """Build it from fields that differ from the defaults."""
-        if not isinstance(fields, dict):
-            raise ValueError(f"The parameter 'augmentation' must be a dict, got {fields!r}.")
-        return cls(**check_fields(cls, fields, "key of the augmentation"))
+        for name, value in vars(self).items():
+            if name in _COUNTS:
+                check_number(name, value, low=1, integer=True)
+            else:
+                check_number(name, value, low=0, high=None if name in _AMOUNTS else 1)
 
 
 class Frame(NamedTuple):
@@ -155,7 +139,7 @@ def disturb(sample, frame, rng, how, reference=None):
     moved = how.position * rng.normal(size=(n_kept, 3))
     if kind != "fmri":
         moved += how.shift * rng.normal(size=3)
-    fields = {name: getattr(sample, name)[kept] for name in _LAYOUT}
+    fields = {name: getattr(sample, name)[kept] for name in PER_CHANNEL}
     fields["position"] = (fields["position"] + moved).astype(np.float32)
     return sample._replace(data=data.astype(np.float32), **fields)
 
@@ -173,9 +157,6 @@ def drop_patches(n_channels, n_patches, rng, how):
         start = rng.integers(n_patches - size + 1)
         dropped[:, start : start + size] = True
     return dropped & ~dropped.all()
-
-
-_LAYOUT = ("position", "orientation", "sensor_type", "log_scale")
 
 
 def _merge(sample, kept, rng):

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..models.batches import TensorFields
 from ..models.config import MODALITY_CODES
-from ..models.tokens import TokenBatch
+from ..models.tokens import TensorFields, TokenBatch
 
 PER_CHANNEL = ("position", "orientation", "sensor_type", "log_scale")
 
@@ -73,18 +72,15 @@ class GridBatch(TensorFields):
             raise ValueError(
                 f"A batch must hold one modality, got {names}. Draw samples of one modality."
             )
-        for sample in samples:
-            _check(sample)
-        most = tuple(max(sample.data.shape[axis] for sample in samples) for axis in (0, 1))
         return cls(
-            data=_padded([sample.data for sample in samples], most, np.float32),
+            data=stack_padded([sample.data for sample in samples]),
             n_channels=torch.tensor([sample.data.shape[0] for sample in samples]),
             n_times=torch.tensor([sample.data.shape[1] for sample in samples]),
             sfreq=torch.tensor([float(sample.sfreq) for sample in samples], dtype=torch.float32),
-            position=_padded([s.position for s in samples], (most[0], 3), np.float32),
-            orientation=_padded([s.orientation for s in samples], (most[0], 3), np.float32),
-            sensor_type=_padded([s.sensor_type for s in samples], most[:1], np.int64),
-            log_scale=_padded([s.log_scale for s in samples], most[:1], np.float32),
+            position=stack_padded([sample.position for sample in samples]),
+            orientation=stack_padded([sample.orientation for sample in samples]),
+            sensor_type=stack_padded([sample.sensor_type for sample in samples], np.int64),
+            log_scale=stack_padded([sample.log_scale for sample in samples]),
             modality=modalities[0],
             datasets=tuple(str(sample.dataset) for sample in samples),
             index=torch.tensor([int(sample.index) for sample in samples]),
@@ -127,27 +123,10 @@ def from_patches(values, grid):
     return values.reshape(n_samples, n_channels, -1)[..., :n_times]  # (B, C, T)
 
 
-def _padded(arrays, shape, kind):
-    """Stack arrays into one tensor of zeros (B, *shape), each in its corner."""
+def stack_padded(arrays, kind=np.float32):
+    """Stack arrays into one tensor (B, ...), filled up with zeros at their ends."""
+    shape = np.max([np.shape(array) for array in arrays], axis=0)
     out = np.zeros((len(arrays), *shape), dtype=kind)
     for row, array in zip(out, arrays):
         row[tuple(slice(n) for n in np.shape(array))] = array
     return torch.from_numpy(out)
-
-
-def _check(sample):
-    """Refuse a sample whose parts differ in their number of channels."""
-    name = f"Sample {sample.index} of the corpus (dataset {sample.dataset!r})"
-    if np.ndim(sample.data) != 2 or 0 in sample.data.shape:
-        raise ValueError(
-            f"{name} must hold data of (n_channels, n_times), none empty, got shape "
-            f"{np.shape(sample.data)}. Build the corpus again."
-        )
-    for field in PER_CHANNEL:
-        wanted = (len(sample.data), 3) if field in ("position", "orientation") else None
-        wanted = wanted or (len(sample.data),)
-        if np.shape(getattr(sample, field)) != wanted:
-            raise ValueError(
-                f"{name} must have {field} of shape {wanted} to go with its data, got "
-                f"{np.shape(getattr(sample, field))}. Build the corpus again."
-            )

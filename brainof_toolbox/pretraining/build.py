@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .._utils.files import replace_file
-from .._utils.logging import progress, warn
+from .._utils.logging import group_warnings, progress, warn
 from .._utils.messages import and_more
 from .._utils.validation import check_number, check_option
 from ..io.images import check_memory
@@ -21,16 +20,17 @@ from ..io.inputs import ReadOptions
 from ..io.regions import resolve_masker
 from ..preprocessing import Preprocessing
 from .build_folder import BuildFolder, writing
-from .build_keys import options_key, recording_keys
+from .build_keys import hash_of, options_key, recording_keys
 from .build_part import BuildOptions, build_part
 from .build_sources import find_recordings
 from .corpus import Corpus
-from .format import DTYPES, HEADER, RECORDINGS, dump
+from .format import DTYPES, HEADER, RECORDINGS
 from .recording_writer import read_part
 
 _PACKAGES = ("brainof_toolbox", "mne", "nilearn", "numpy", "scipy")
 
 
+@group_warnings()
 def build_corpus(
     sources,
     directory,
@@ -95,7 +95,8 @@ def build_corpus(
         ``"skip"`` leaves recordings out that cannot be used, and names them in the corpus;
         ``"raise"`` stops.
     verbose : bool | None
-        Show a progress bar; by default on a terminal only.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Returns
     -------
@@ -137,7 +138,7 @@ def build_corpus(
     recordings = find_recordings(sources, dataset=dataset, licence=licence, bids=bids)
     recordings, keys = recording_keys(recordings, options)
     labels = [[r.dataset, r.licence] for r in recordings]
-    request = {"options": options_key(options), "sources": _digest([keys, labels])}
+    request = {"options": options_key(options), "sources": hash_of(keys, labels)}
     folder = directory.with_name(f".{directory.name}.building")
     existing = _open_existing(directory, request)
     if existing is not None:
@@ -149,7 +150,7 @@ def build_corpus(
             items = _build_all(build, recordings, keys, options, n_jobs, on_error, verbose)
             _refuse_nothing(items, recordings, folder)
             header = _header(options, request, recordings)
-            build.finish(items, _labels(recordings), header, dtype)
+            build.finish(items, recordings, header, dtype)
             build.publish(directory)
     corpus = Corpus(directory)
     _report(corpus, len(recordings))
@@ -178,10 +179,6 @@ def _check_options(preprocessing, window, fmri_volumes, dtype, reading):
         resolve_masker(reading.masker)  # raises if it is not accepted
     windows = {**preprocessing.window, **(window or {})}
     return BuildOptions(replace(preprocessing, window=windows), fmri_volumes, dtype, reading)
-
-
-def _digest(value):
-    return hashlib.sha256(dump(value).encode()).hexdigest()
 
 
 def _open_existing(directory, request):
@@ -247,15 +244,15 @@ def _lock(file, folder):
 def _build_all(build, recordings, keys, options, n_jobs, on_error, verbose):
     """Build the recordings that are not done; return one part, or reason of a skip, for each."""
     files = build.corpus / RECORDINGS
-    items = {key: read_part(build.stem(key), files, options.dtype) for key in keys}
+    items = {key: read_part(build.parts / key, files, options.dtype) for key in keys}
     rest = [pair for pair in zip(recordings, keys, strict=True) if items[pair[1]] is None]
-    calls = [(recording, build.stem(key), files, options) for recording, key in rest]
+    calls = [(recording, build.parts / key, files, options) for recording, key in rest]
     outcomes = _run(calls, n_jobs)
     bar = progress(
         zip(rest, outcomes, strict=True),
         total=len(rest),
         description="Building",
-        enabled=verbose is not False,
+        enabled=verbose,
     )
     warned = {}
     try:
@@ -308,26 +305,17 @@ def _run(calls, n_jobs):
 def _refuse_nothing(items, recordings, folder):
     if any(item.get("rows") for item in items):
         return
-    reasons = [
-        f"{recording.name}: {item['reason']}"
-        for recording, item in zip(recordings, items, strict=True)
-    ]
     shutil.rmtree(folder, ignore_errors=True)
-    shown = "; ".join(reasons[:5]) + and_more(len(reasons), 5)
-    raise ValueError(f"None of the {len(reasons)} recordings can be used: {shown}")
-
-
-def _labels(recordings):
-    return [{"dataset": r.dataset, "licence": r.licence, "name": r.name} for r in recordings]
+    reasons = [f"{r.name}: {item['reason']}" for r, item in zip(recordings[:5], items)]
+    shown = "; ".join(reasons) + and_more(len(recordings), 5)
+    raise ValueError(f"None of the {len(recordings)} recordings can be used: {shown}")
 
 
 def _header(options, request, recordings):
     window = {name: options.preprocessing.window[name] for name in ("eeg", "meg")}
-    datasets = {}
-    for recording in recordings:
-        licences = datasets.setdefault(recording.dataset, {"licences": []})["licences"]
-        if recording.licence and recording.licence not in licences:
-            licences.append(recording.licence)
+    datasets = {recording.dataset: {"licences": []} for recording in recordings}
+    for name, licence in dict.fromkeys((r.dataset, r.licence) for r in recordings):
+        datasets[name]["licences"] += [licence] if licence else []
     return {
         "preprocessing": options.preprocessing.to_dict(),
         "window": {**window, "fmri": options.fmri_volumes},

@@ -53,15 +53,11 @@ class BuildFolder:
         for left in self.parts.glob("*-*"):  # unfinished files of a killed build
             left.unlink()
 
-    def stem(self, key):
-        """Return the path of a part without its ending."""
-        return self.parts / key
-
     def finish(self, items, sources, header, dtype):
         """Write index and header; ``items`` are parts, or dicts with the ``reason`` of a skip."""
         index, used = self._write_index(items, sources)
         skipped = [
-            {"dataset": source["dataset"], "name": source["name"], "reason": item["reason"]}
+            {"dataset": source.dataset, "name": source.name, "reason": item["reason"]}
             for item, source in zip(items, sources, strict=True)
             if "reason" in item
         ]
@@ -89,7 +85,7 @@ class BuildFolder:
         for item, source in zip(items, sources, strict=True):
             rows = item.get("rows", ())
             for row in rows:
-                origin = {"dataset": source["dataset"], "licence": source["licence"]}
+                origin = {"dataset": source.dataset, "licence": source.licence}
                 entry = {**row, **origin, "recording": n_recordings, "file": item["file"]}
                 lines.append(dump(entry).encode() + b"\n")
             if rows:

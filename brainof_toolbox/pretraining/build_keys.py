@@ -19,7 +19,7 @@ _SIDECARS = (".json", ".tsv")
 
 def options_key(options):
     """Hash all that decides what becomes of a recording."""
-    return _hash(
+    return hash_of(
         FORMAT_VERSION,
         __version__,
         options.preprocessing.to_dict(),
@@ -49,7 +49,7 @@ def recording_keys(recordings, options):
     found = {}
     for recording in recordings:
         identity = _identity(recording.item, options.reading, folders)
-        key = _hash(shared, recording.subject, identity)[:40]
+        key = hash_of(shared, recording.subject, identity)[:40]
         found.setdefault(key, recording)
     n_repeated = len(recordings) - len(found)
     if n_repeated:
@@ -150,5 +150,6 @@ def _stamp(path):
     return [path.name, status.st_size, status.st_mtime_ns]
 
 
-def _hash(*parts):
+def hash_of(*parts):
+    """Return the sha256 of values that JSON can hold."""
     return hashlib.sha256(dump(parts).encode()).hexdigest()

@@ -54,6 +54,8 @@ def _write_part(recording, stem, folder, options):
                 signals = signals.replace(subject=(recording.subject,) * len(signals))
             seconds = sum(stop - start for start, stop in signals.good_segments) / signals.sfreq
             is_fmri = signals.modality == "fmri"
+            if is_fmri and signals.shape[2] == 1:
+                raise ValueError("The image is a map of one volume: a corpus holds runs.")
             window = options.fmri_volumes / signals.sfreq if is_fmri else None
             windows = preprocess(signals, options.preprocessing, window=window)
             with writing(stem.parent):

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import warn
-from .._utils.unique import load_json
 from .._utils.validation import check_number
-from ..io.bids_names import subject_of
+from ..io.bids_names import describe_data_set, subject_of
 from ..io.inputs import open_samples
 from ..io.splits import describe_later_parts, find_later_parts
 from ..signals import PairedSignals, as_parts
@@ -149,7 +148,7 @@ def _expand(source, where, bids):
 def _of_object(item, where, dataset):
     import mne
 
-    from ..io.image_checks import is_image
+    from ..io.images import is_image
     from ..io.records import describe_record, is_record
     from ..signals import PairedSignals, Signals
 
@@ -223,17 +222,10 @@ def _list_file(path, bids):
 def _bids(root, options):
     from ..io import read_bids
 
-    path = root / "dataset_description.json"
-    try:
-        description = load_json(path.read_bytes())
-    except ValueError as error:
-        warn(f"{path}: {error} The data set is called {root.name!r}, without a licence.")
-        description = {}
-    if not isinstance(description, dict):
-        description = {}
-    dataset, licence = (str(description.get(key) or "").strip() for key in ("Name", "License"))
+    about = describe_data_set(root)
+    dataset, licence = about.get("Name") or root.name, about.get("License") or None
     return [
-        Recording(record, _name_record(record, root), dataset or root.name, licence or None)
+        Recording(record, _name_record(record, root), dataset, licence)
         for record in read_bids(root, **options)
     ]
 

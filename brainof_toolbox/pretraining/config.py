@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from .._utils.validation import check_fields, check_number, check_option
+from .._utils.validation import check_number, check_option
+from ..models.config import JsonFields
 from .augment import Augmentation
 from .terms import check_terms
 
@@ -21,7 +22,7 @@ _OF_TERMS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainingConfig:
+class PretrainingConfig(JsonFields):
     """Parameters of pretraining by Masked Temporal-Frequency Modeling.
 
     The objective is that of :footcite:p:`guo2026brainof`; its numbers are not published. Every
@@ -202,34 +203,5 @@ class PretrainingConfig:
                 f"{self.patch_mask_ratio}: something must be hidden, and something seen."
             )
 
-    def to_dict(self):
-        """Return the fields as plain Python values that JSON can hold.
-
-        Returns
-        -------
-        fields : dict
-            Field names and values.
-        """
-        fields = {**dataclasses.asdict(self), "betas": list(self.betas)}
-        return {k: v for k, v in fields.items() if self.terms or k not in _OF_TERMS}
-
-    @classmethod
-    def from_dict(cls, fields):
-        """Build it from a dictionary, as read from JSON or TOML.
-
-        Parameters
-        ----------
-        fields : dict
-            Field names and values; absent fields keep their defaults.
-
-        Returns
-        -------
-        config : PretrainingConfig
-            The configuration.
-
-        Raises
-        ------
-        ValueError
-            If a key is unknown, or a value is out of range.
-        """
-        return cls(**check_fields(cls, fields, "key of a pretraining configuration"))
+    def _is_described(self, name):
+        return bool(self.terms) or name not in _OF_TERMS

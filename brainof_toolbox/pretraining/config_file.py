@@ -65,7 +65,9 @@ def add_run_options(parser):
     parser.add_argument("config", metavar="CONFIG", help="TOML file of the run")
     resume = parser.add_mutually_exclusive_group()
     resume.add_argument(
-        "--resume", action="store_true", help="go on from the newest valid checkpoint"
+        "--resume",
+        action="store_true",
+        help="go on from the newest valid checkpoint; after the end with a larger total_steps",
     )
     resume.add_argument(
         "--resume-or-begin",
@@ -87,33 +89,26 @@ def run_file(options):
     for name in ("device", "stop_after"):
         if getattr(options, name) is not None:
             arguments[name] = getattr(options, name)
-    resume = options.resume
-    if options.resume_or_begin:
-        resume = bool(list_steps(Path(arguments["output_dir"]) / CHECKPOINTS))
-    folder = arguments["output_dir"]
+    folder = Path(arguments["output_dir"]) / CHECKPOINTS
+    resume = bool(list_steps(folder)) if options.resume_or_begin else options.resume
     try:
         return pretrain(
             arguments.pop("corpus"), arguments.pop("output_dir"), resume=resume, **arguments
         )
     except (KeyboardInterrupt, SystemExit):
         if _is_main():
-            _print_how_to_resume(Path(folder) / CHECKPOINTS)
+            saved = list_steps(folder)
+            state = "before anything was saved"
+            if saved:
+                state = (
+                    f"and is saved in {saved[-1]}; with --resume the same command goes on there"
+                )
+            print(f"Pretraining was stopped, {state}.", file=sys.stderr)
         raise
 
 
 def _is_main():
     return os.environ.get("RANK", "0") == "0"
-
-
-def _print_how_to_resume(folder):
-    """Print where a stopped run is saved."""
-    from .run_dir import list_steps
-
-    saved = list_steps(folder)
-    state = "before anything was saved"
-    if saved:
-        state = f"and is saved in {saved[-1]}; with --resume the same command goes on from there"
-    print(f"Pretraining was stopped, {state}.", file=sys.stderr)
 
 
 def main(argv=None):

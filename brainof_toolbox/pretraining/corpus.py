@@ -11,27 +11,27 @@ import errno
 import hashlib
 import os
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.subjects import add_data_set
 from .._utils.validation import check_option
 from ..models.config import MODALITY_CODES
-from ._corpus_files import (
-    FlatFile,
-    check_entries,
-    check_files,
-    read_header,
-    read_index,
-)
 from .format import (
     HEAD,
     MONTAGE_WIDTH,
     RECORDINGS,
     Entry,
+    FlatFile,
+    check_entries,
+    check_files,
     file_names,
     name_files,
+    read_header,
+    read_index,
 )
 
 #: Recordings that are mapped at the same time; each costs two open files.
@@ -77,7 +77,7 @@ class Corpus:
     window : dict
         Longest sample: ``"eeg"`` and ``"meg"`` in s, ``"fmri"`` in volumes.
     datasets, subjects, licences : tuple of str
-        Names of the datasets, hashes of the subjects, licences; each once.
+        Names of the datasets, hashes of the subjects with their dataset, licences; each once.
     skipped : list of dict
         ``"dataset"``, ``"name"`` and ``"reason"`` of recordings that could not be used.
     n_empty_windows : int
@@ -117,8 +117,7 @@ class Corpus:
 
     def __getitem__(self, index):
         """Read one sample by its number."""
-        index = self._check_index(index)
-        number = int(np.searchsorted(self._first, index, side="right")) - 1
+        index, number = self._find(index)
         entry, place = self.entries[number], index - int(self._first[number])
         values, scales = self._files(entry.file)
         n_channels, size = entry.n_channels, entry.n_channels * entry.n_times
@@ -207,8 +206,7 @@ class Corpus:
         IndexError
             If there is no such sample.
         """
-        index = self._check_index(index)
-        return self.entries[int(np.searchsorted(self._first, index, side="right")) - 1]
+        return self.entries[self._find(index)[1]]
 
     def select(self, *, datasets=None, modalities=None):
         """Take a part of the corpus, which trains as if nothing else had been in it.
@@ -259,9 +257,6 @@ class Corpus:
             One per dataset and modality: ``"dataset"``, ``"modality"``, ``"licence"``,
             ``"recordings"``, ``"subjects"``, ``"samples"`` and ``"hours"`` of recording.
         """
-        groups = {}
-        for entry in self.entries:
-            groups.setdefault((entry.dataset, entry.modality), []).append(entry)
         return [
             {
                 "dataset": dataset,
@@ -269,7 +264,7 @@ class Corpus:
                 "licence": ", ".join(_unique(entry.licence for entry in group)) or None,
                 **_count(group),
             }
-            for (dataset, modality), group in groups.items()
+            for (dataset, modality), group in self._grouped("dataset", "modality").items()
         ]
 
     def totals(self):
@@ -280,10 +275,13 @@ class Corpus:
         counts : dict of str -> dict
             ``"recordings"``, ``"subjects"``, ``"samples"`` and ``"hours"`` by modality.
         """
+        return {modality: _count(group) for modality, group in self._grouped("modality").items()}
+
+    def _grouped(self, *names):
         groups = {}
         for entry in self.entries:
-            groups.setdefault(entry.modality, []).append(entry)
-        return {modality: _count(group) for modality, group in groups.items()}
+            groups.setdefault(attrgetter(*names)(entry), []).append(entry)
+        return groups
 
     def verify(self):
         """Read everything, and compare it with the hashes that name the files.
@@ -293,17 +291,15 @@ class Corpus:
         ValueError
             Naming the first file, dataset and samples that were damaged.
         """
-        of_file = {}
-        for number, entry in enumerate(self.entries):
-            of_file.setdefault(entry.file, []).append(number)
-        for name, numbers in of_file.items():
+        for name, entries in self._grouped("file").items():
             paths = self._paths(name)
             if name_files(*map(_hash_values, paths)) != name:
-                entry, first = self.entries[numbers[0]], self._first[numbers[0]]
+                first = self.entries.index(entries[0])
+                last = self._first[self.entries.index(entries[-1]) + 1] - 1
                 raise ValueError(
-                    f"{paths[0]} or its scales are damaged: samples {first} to "
-                    f"{self._first[numbers[-1] + 1] - 1} of the dataset {entry.dataset!r} "
-                    f"({entry.modality}) do not fit their sha256. Fetch the corpus again."
+                    f"{paths[0]} or its scales are damaged: samples {self._first[first]} to "
+                    f"{last} of the dataset {entries[0].dataset!r} ({entries[0].modality}) do not "
+                    f"fit their sha256. Fetch the corpus again."
                 )
 
     def _paths(self, name):
@@ -314,7 +310,8 @@ class Corpus:
         self.entries = tuple(entries)
         self._first = np.cumsum([0, *(entry.n_samples for entry in self.entries)])
         self.datasets = _unique(entry.dataset for entry in self.entries)
-        self.subjects = tuple(sorted(_unique(entry.subject for entry in self.entries)))
+        named = [entry for entry in self.entries if entry.subject is not None]
+        self.subjects = tuple(sorted({add_data_set(e.subject, e.dataset) for e in named}))
         self.licences = tuple(sorted(_unique(entry.licence for entry in self.entries)))
 
     @staticmethod
@@ -322,11 +319,13 @@ class Corpus:
         with file.reading(start, start + size) as stored:
             return stored.astype(np.float32)
 
-    def _check_index(self, index):
+    def _find(self, index):
+        """Return the number of a sample, counted from the first, and that of its entry."""
         index = int(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"Sample {index} does not exist: the corpus has {len(self)}.")
-        return index % len(self)
+        index %= len(self)
+        return index, int(np.searchsorted(self._first, index, side="right")) - 1
 
     def _by_sample(self, values):
         return np.repeat(np.array(values, np.int32), np.diff(self._first))
@@ -341,13 +340,9 @@ class Corpus:
 
     def _map(self, name):
         kinds = (self.dtype, np.dtype(np.float32))
+        files = zip(self._paths(name), self._sizes[name], kinds, strict=True)
         try:
-            return tuple(
-                FlatFile(path, size, kind)
-                for path, size, kind in zip(
-                    self._paths(name), self._sizes[name], kinds, strict=True
-                )
-            )
+            return tuple(FlatFile(*file) for file in files)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 errno.ENOENT, "A file of the corpus is gone since it was opened", error.filename

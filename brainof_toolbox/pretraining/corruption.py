@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..models.batches import TensorFields
 from ..models.config import MODALITY_CODES
+from ..models.tokens import TensorFields
 
 FMRI = MODALITY_CODES.index("fmri")
 

@@ -54,10 +54,8 @@ def _draw(lines, settings, name):
     seen = {label for line in lines for label in line.get("loss", {})}
     found = [m for m in MODALITY_CODES if {m, TERM_STEPS.format(m)} & seen]
     panels = figure.subplots(2, 3, sharex=True)
-    for axes, (term, title) in zip(
-        panels.flat,
-        (("loss", "loss"), ("time", "hidden patches"), ("frequency", "removed components")),
-    ):
+    losses = {"loss": "loss", "time": "hidden patches", "frequency": "removed components"}
+    for axes, (term, title) in zip(panels[0], losses.items()):
         for modality in found:
             _plot_series(axes, lines, modality, term)
             label = TERM_STEPS.format(modality)
@@ -65,24 +63,37 @@ def _draw(lines, settings, name):
                 look = _LOOKS[modality][0], ":", TERM_STEPS.format(_NAMES[modality])
                 _plot_series(axes, lines, label, term, look)
         axes.set(title=title, ylabel="Smooth L1" if term != "loss" else "weighted sum")
-        axes.set_yscale("log")
-        _plain_ticks(axes)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    panels[0, 0].legend(handles, labels, frameon=False)
+        _use_log_scale(axes)
+    panels[0, 0].legend(frameon=False)
     _plot_optimizer(panels[1, 0], lines, settings)
-    _plot_routing(panels[1, 1], lines, found)
-    _plot_load(panels[1, 2], lines, found)
+    for modality in found:
+        _plot_series(panels[1, 1], lines, modality, "routing_entropy")
+    panels[1, 1].set(title="routing entropy", ylabel="nats")
+    highest = _plot_load(panels[1, 2], lines, found)
+    n_experts = max(
+        (len(v) for line in lines for v in line.get("expert_load", {}).values()), default=0
+    )
+    if n_experts > 1:
+        even = f"even choice of {n_experts} experts"
+        _mark(panels[1, 1], np.log(n_experts), even, _GREY)
+        panels[1, 1].set_ylim(0, 1.12 * np.log(n_experts))
+        _mark(panels[1, 2], 1 / n_experts, even, _GREY)
+    panels[1, 2].set_ylim(0, min(1.0, max(highest * 1.1, 0.1)))
     for axes in panels[1]:
         axes.set_xlabel("step")
     for axes in panels.flat:
         axes.spines[["top", "right"]].set_visible(False)
-    last = lines[-1]
+    figure.suptitle(_describe(lines[-1], settings, name, found), fontsize=11)
+    return figure
+
+
+def _describe(last, settings, name, found):
+    """Return the title: how far the run is, and how fast."""
     total = settings.get("total_steps")
     speed = f"{last['tokens_per_second']:,.0f} tokens/s, waiting {100 * last['waiting']:.0f} %"
     epochs = ", ".join(f"{_NAMES[m]} {last['epoch'][m]:.3g}" for m in found if m in last["epoch"])
     steps = f"step {last['step']:,}" + (f" of {total:,}" if total else "")
-    figure.suptitle(f"{name}: {steps}; {speed}; passes over the data: {epochs}", fontsize=11)
-    return figure
+    return f"{name}: {steps}; {speed}; passes over the data: {epochs}"
 
 
 def _series(lines, term, modality):
@@ -95,13 +106,15 @@ def _series(lines, term, modality):
 
 
 def _plot_series(axes, lines, modality, term, look=None):
-    """Plot each line of the log thin, and their running mean thick."""
     colour, style, label = look or (*_LOOKS[modality], _NAMES[modality])
-    steps, values = _series(lines, term, modality)
-    smooth = smooth_curve(values)
+    _plot_smooth(axes, *_series(lines, term, modality), style, colour, label)
+
+
+def _plot_smooth(axes, steps, values, style, colour, label=None):
+    """Plot each line of the log thin, and their running mean thick."""
     if len(values) > 20:
         axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
-    axes.plot(steps, smooth, style, color=colour, linewidth=1.8, label=label)
+    axes.plot(steps, smooth_curve(values), style, color=colour, linewidth=1.8, label=label)
 
 
 def smooth_curve(values):
@@ -116,30 +129,32 @@ def smooth_curve(values):
     return (total[here + width + 1] - total[here - width]) / size
 
 
-def _plain_ticks(axes):
+def _use_log_scale(axes):
     """Write 0.3 rather than 3 x 10^-1."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+    axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _mark(axes, value, text, colour):
+    """Draw a dotted line across, with its name above."""
+    axes.axhline(value, color=colour, linestyle=":", linewidth=1)
+    where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(text, (1, value), (0, 3), ha="right", fontsize=8, **where)
 
 
 def _plot_optimizer(axes, lines, settings):
     """Plot gradient norm on the left, learning rate on the right."""
     steps = np.array([line["step"] for line in lines])
     norm = np.array([line["gradient_norm"] for line in lines])
-    if len(norm) > 20:
-        axes.plot(steps, norm, color="#0072B2", linewidth=0.6, alpha=0.35)
-    axes.plot(steps, smooth_curve(norm), color="#0072B2", linewidth=1.8)
+    _plot_smooth(axes, steps, norm, "-", "#0072B2")
     clip = settings.get("training", {}).get("max_grad_norm")
     if clip is not None and norm.max() > 0.5 * clip:
-        axes.axhline(clip, color="#0072B2", linestyle=":", linewidth=1)
-        axes.annotate(
-            "max_grad_norm", (steps[0], clip), (0, 2), textcoords="offset points", fontsize=8
-        )
-    axes.set_yscale("log")
-    _plain_ticks(axes)
+        _mark(axes, clip, "max_grad_norm", "#0072B2")
+    _use_log_scale(axes)
     axes.set_ylabel("gradient norm", color="#0072B2")
     axes.set_title("optimizer")
     other = axes.twinx()
@@ -151,35 +166,10 @@ def _plot_optimizer(axes, lines, settings):
     other.spines["top"].set_visible(False)
 
 
-def _plot_routing(axes, lines, found):
-    """Plot the entropy of the gates, beside that of an even choice."""
-    for modality in found:
-        _plot_series(axes, lines, modality, "routing_entropy")
-    n_experts = max(
-        (len(v) for line in lines for v in line.get("expert_load", {}).values()), default=0
-    )
-    axes.set_title("routing entropy")
-    axes.set_ylabel("nats")
-    if n_experts > 1:
-        highest = np.log(n_experts)
-        axes.axhline(highest, color=_GREY, linestyle=":", linewidth=1)
-        axes.annotate(
-            f"even choice of {n_experts} experts",
-            (1, highest),
-            (0, 3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-        )
-        axes.set_ylim(0, 1.12 * highest)
-
-
 def _plot_load(axes, lines, found):
-    """Share of the tokens that the busiest and the idlest expert get."""
-    axes.set_title("busiest and idlest expert")
-    axes.set_ylabel("share of the tokens")
-    highest, n_experts = 0.0, 0
+    """Plot the share of tokens of the busiest and the idlest expert; return the largest."""
+    axes.set(title="busiest and idlest expert", ylabel="share of the tokens")
+    highest = 0.0
     for modality in found:
         steps, load = _series(lines, "expert_load", modality)
         if load.ndim < 2 or load.shape[1] == 0:
@@ -187,16 +177,5 @@ def _plot_load(axes, lines, found):
         colour, style = _LOOKS[modality]
         for values in (load.max(axis=1), load.min(axis=1)):
             axes.plot(steps, smooth_curve(values), style, color=colour, linewidth=1.5)
-        highest, n_experts = max(highest, load.max()), load.shape[1]
-    if n_experts:
-        axes.axhline(1 / n_experts, color=_GREY, linestyle=":", linewidth=1)
-        axes.annotate(
-            "even",
-            (1, 1 / n_experts),
-            (3, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-    axes.set_ylim(0, min(1.0, max(highest * 1.1, 0.1)))
+        highest = max(highest, load.max())
+    return highest

@@ -16,20 +16,18 @@ import torch
 import torch.distributed as dist
 
 from .._utils.validation import check_number, check_option
-from ._rank_state import (
+from .process_group import device_of, end_group, make_group, replicate, shard
+from .rank_state import (
     EMA,
     OPTIMIZER,
     WEIGHTS,
     copy_into,
     full_tensor,
     load_optimizer_state,
-    name_tensors,
     named_state,
     read_shards,
     write_shards,
 )
-from ._wrapping import device_of, hold_gradients, replicate, shard
-from .process_group import end_group, make_group
 
 __all__ = ["EMA", "OPTIMIZER", "SHARDS", "WEIGHTS", "DistributedRun"]
 
@@ -97,8 +95,7 @@ class DistributedRun:
 
     def wrap(self, objective, strategy="ddp", precision="float32"):
         """Move the objective to the device and wrap it for distributed training."""
-        # Compile it and wrap its activations before; build the optimizer afterwards, from
-        # ``named_tensors`` of this class.
+        # Compile it and wrap its activations before; build the optimizer afterwards.
         check_option("strategy", strategy, ("ddp", "fsdp"))
         check_option("precision", precision, ("float32", "bf16"))
         if strategy == "ddp" and self.n_ranks == 1:
@@ -120,18 +117,11 @@ class DistributedRun:
             )
         return range(self.rank, n_microbatches, self.n_ranks)
 
-    @contextlib.contextmanager
-    def no_sync(self, module, is_last):
-        """Keep gradients in this process until the last micro-batch of its share."""
-        with hold_gradients(module, not is_last):
-            yield
-
     def clip_gradients(self, parameters, max_norm):
         """Scale the gradient of all parameters down to the largest allowed norm."""
         parameters = [p for p in parameters if p.grad is not None]
         with self._explain_lost_peer("while clipping gradients"):
-            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
-            norm = full_tensor(norm)
+            norm = full_tensor(torch.nn.utils.get_total_norm([p.grad for p in parameters]))
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
         return float(norm)
 
@@ -141,10 +131,7 @@ class DistributedRun:
         """Average numbers over the processes."""
         flat = [v.detach().to(torch.float64).flatten() for v in values.values()]
         joined = torch.cat(flat).cpu() if flat else torch.zeros(0)  # one transfer for all
-        if self.n_ranks > 1:
-            with self._explain_lost_peer("while averaging the losses"):
-                dist.all_reduce(joined)
-            joined /= self.n_ranks
+        joined = self._reduce(joined, "while averaging the losses") / self.n_ranks
         parts = joined.split([part.numel() for part in flat])
         return {
             name: float(part) if value.ndim == 0 else part.view(value.shape)
@@ -155,29 +142,24 @@ class DistributedRun:
         """Collect one number of each process."""
         values = torch.zeros(self.n_ranks, dtype=torch.float64)
         values[self.rank] = float(value)
-        if self.n_ranks > 1:
-            with self._explain_lost_peer("while collecting numbers"):
-                dist.all_reduce(values)
-        return values.tolist()
+        return self._reduce(values, "while collecting numbers").tolist()
 
     def any(self, flag):
         """Return on all processes whether the flag is set on any."""
-        if self.n_ranks == 1:
-            return bool(flag)
-        wish = torch.tensor(int(flag))
-        with self._explain_lost_peer("while agreeing on whether to stop"):
-            dist.all_reduce(wish, op=dist.ReduceOp.MAX)
-        return bool(wish)
+        return bool(self._reduce(torch.tensor(int(flag)), "while agreeing on whether to stop"))
+
+    def _reduce(self, tensor, when):
+        """Add a tensor over the processes."""
+        if self.n_ranks > 1:
+            with self._explain_lost_peer(when):
+                dist.all_reduce(tensor)
+        return tensor
 
     def barrier(self):
         """Wait for all processes."""
         self.any(False)
 
     # ------------------------------------------------------------------------------- state
-
-    def named_tensors(self, module):
-        """Return parameters and buffers under the names they have in the objective."""
-        return name_tensors(module)
 
     def is_sharded(self, module):
         """Return whether the processes hold parts of the network."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .batch import GridBatch
+from .augment import Augmentation, Frame, crop, disturb, drop_patches, enrich
+from .batch import GridBatch, stack_padded
 from .corruption import draw_masks
-from .sampler import mask_generator
-from .term_reader import TermReader
+from .sampler import DISTURBANCES, mask_generator, stream
+from .terms import COURSE, DIFFERENCE, SECOND_ORDER, SPECTRUM, TermBatch, terms_of
 
 _GRACE = 300  # s that a reading process outlives a request to end, for the last step and saving
 
@@ -58,6 +61,53 @@ def read_microbatches(corpus, sampler, config, steps, mine, *, patch_size=64, pi
     finally:
         # Not left to the collector: an error that is kept would keep the processes too.
         getattr(batches, "_shutdown_workers", lambda: None)()
+
+
+class TermReader:
+    """Reader of micro-batches, which depend on seed, step, number and samples only."""
+
+    def __init__(self, corpus, config, patch_size, random_state):
+        self.corpus, self.config = corpus, config
+        self.patch_size, self.random_state = patch_size, random_state
+        self._how = Augmentation.from_dict(config.augmentation)
+        self._reference = corpus.preprocessing.get("reference")
+
+    def __call__(self, step, number, indices):
+        """Read one micro-batch."""
+        samples = [self.corpus[int(index)] for index in indices]
+        names = terms_of(self.config, samples[0].modality)
+        frame = Frame.draw(stream(self.random_state, DISTURBANCES, step, number), self._how)
+        places = range(len(samples))
+        rngs = [stream(self.random_state, DISTURBANCES, step, number, place) for place in places]
+        samples = [enrich(s, samples, rng, self._how) for s, rng in zip(samples, rngs)]
+        cut, seen, dropped = [], [], []
+        for sample, rng in zip(samples, rngs):
+            cut.append(crop(sample, frame, rng, self._how))
+            seen.append(disturb(cut[-1], frame, rng, self._how, self._reference))
+            n_patches = -(-seen[-1].data.shape[1] // self.patch_size)
+            dropped.append(drop_patches(len(seen[-1].data), n_patches, rng, self._how))
+        second = SECOND_ORDER if SECOND_ORDER in names or DIFFERENCE in names else None
+        return TermBatch(
+            grid=GridBatch.collate(seen),
+            is_dropped=stack_padded(dropped, bool),
+            dataset=torch.tensor([self.corpus.datasets.index(s.dataset) for s in samples]),
+            second_order=self._columns(samples, second),
+            fine_spectrum=self._columns(samples, SPECTRUM if SPECTRUM in names else None),
+            places=GridBatch.collate(map(self.targets.course, cut)) if COURSE in names else None,
+            is_paired=DIFFERENCE in names,
+        )
+
+    @cached_property
+    def targets(self):
+        """Quantities, built where they are used: they need scipy."""
+        from .targets import Targets
+
+        return Targets(self.config)
+
+    def _columns(self, samples, name):
+        if name is None:
+            return None
+        return torch.from_numpy(np.stack([self.targets.columns(s, name) for s in samples]))
 
 
 class _Plan:

@@ -6,13 +6,15 @@ as one that was not, but for the clock.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
+
+import numpy as np
 
 from .._utils.files import replace_file
 from .._utils.validation import soft_import
 from ..models.config import MODALITY_CODES
+from .run_dir import explain_write_error
 
 SMOOTHING = 0.98  # of the running mean that a loss is compared with
 MIN_STEPS = 10  # of a modality, before its loss may be called a spike
@@ -55,8 +57,7 @@ class Log:
         of_modality = sums["terms"].setdefault(modality, {"n_steps": 0})
         of_modality["n_steps"] += 1
         for name, value in terms.items():
-            value = value if isinstance(value, float) else value.tolist()
-            of_modality[name] = _plus(of_modality.get(name), value)
+            of_modality[name] = (np.asarray(value) + of_modality.get(name, 0.0)).tolist()
         counts = {"n_steps": 1, "norm": norm, "samples": size[0], "tokens": size[1]}
         for name, value in {**counts, "seconds": seconds, "waited": waited}.items():
             sums[name] += value
@@ -72,22 +73,13 @@ class Log:
         line = _make_line(step, self._sums, rate, epochs)
         self._sums = _no_sums()
         if self.path is not None:
-            self._append(json.dumps(line) + "\n")
+            advice = "Make room; the run can be resumed from its latest checkpoint"
+            with explain_write_error(self.path, "The log could not be written", advice):
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
         if self._has_board:
             self._write_board(step, line)
         return line
-
-    def _append(self, text):
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise OSError(
-                error.errno or errno.EIO,
-                f"The log could not be written ({error.strerror or error}). Make room; the run "
-                f"can be resumed from its latest checkpoint",
-                str(self.path),
-            ) from error
 
     def _write_board(self, step, line):
         if self._writer is None:
@@ -139,14 +131,6 @@ def _no_sums():
     return {"terms": {}, **dict.fromkeys(names, 0)}
 
 
-def _plus(one, other):
-    if one is None:
-        return other
-    if isinstance(other, list):
-        return [a + b for a, b in zip(one, other)]
-    return one + other
-
-
 def _make_line(step, sums, rate, epochs):
     """Return means by term and modality, and speeds."""
     seconds = max(sums["seconds"], 1e-9)
@@ -161,7 +145,7 @@ def _make_line(step, sums, rate, epochs):
         if count:
             line.setdefault("n_steps", {})[modality] = count
         for name, value in of_modality.items():
-            mean = [v / count for v in value] if isinstance(value, list) else value / count
+            mean = (np.asarray(value) / count).tolist()
             line.setdefault(_NAMES.get(name, name), {})[modality] = mean
     line["samples_per_second"] = sums["samples"] / seconds
     line["tokens_per_second"] = sums["tokens"] / seconds

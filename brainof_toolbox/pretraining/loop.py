@@ -20,7 +20,6 @@ from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
 from ..models.config import MODALITY_CODES, BrainOFConfig
 from ..models.isolate import isolate_torch
-from ._identity import describe_run
 from ._saving import TrainState, load_step, save_step
 from ._stop import StopRequest
 from .config import PretrainingConfig
@@ -36,7 +35,9 @@ from .optim import (
     make_optimizer,
     set_learning_rate,
 )
-from .run_dir import LOG, RunDirectory
+from .process_group import no_sync
+from .rank_state import name_tensors
+from .run_dir import FORMAT_VERSION, LOG, RunDirectory
 from .sampler import Sampler
 from .terms import DESCRIPTION, SECOND_ORDER, follow, with_read_outs
 
@@ -69,7 +70,9 @@ def pretrain(
     A resumed run must have the same corpus, network, seed, length and configuration. Free are
     ``save_every``, ``device``, and of ``training``: ``compile``, ``checkpoint_activations``,
     ``strategy``, ``save_average``, ``n_workers``, ``log_every``, ``keep_latest_k``,
-    ``max_loss_ratio`` and ``tensorboard``.
+    ``max_loss_ratio`` and ``tensorboard``. A run that has ended can be resumed with a larger
+    ``total_steps``: it goes on along the learning rates of the longer run, which are higher than
+    those it ended with, so that its result is not that of a run of this length from the start.
 
     Parameters
     ----------
@@ -94,7 +97,8 @@ def pretrain(
     training : PretrainingConfig | dict | None
         Configuration of the training; ``None`` is the default.
     verbose : bool | None
-        Show a progress bar; ``None`` on a terminal only.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Returns
     -------
@@ -126,8 +130,8 @@ def pretrain(
     if stop_after is not None:
         check_number("stop_after", stop_after, low=1, high=total_steps, integer=True)
     corpus = Corpus(corpus) if isinstance(corpus, str | os.PathLike) else corpus
-    training = as_training(training)
-    config = with_read_outs(as_model_config(config), training, corpus)
+    training = _as_config("training", {} if training is None else training, PretrainingConfig)
+    config = with_read_outs(_as_model_config(config), training, corpus)
     run = _Run(
         corpus=corpus,
         config=config,
@@ -145,31 +149,23 @@ def pretrain(
         return _start(run, ranks, resume, verbose)
 
 
-def as_model_config(config):
+def _as_model_config(config):
     """Return the shape of the network that a user named."""
-    if isinstance(config, BrainOFConfig):
-        return config
-    fields = {"preset": config} if isinstance(config, str) else config
-    if not isinstance(fields, dict):
-        raise TypeError(
-            f"The parameter 'config' must be the name of a preset, a BrainOFConfig or a dict of "
-            f"its fields, got {type(config).__name__}."
-        )
-    fields = dict(fields)
-    preset = fields.pop("preset", None)
-    return BrainOFConfig.preset(preset, **fields) if preset else BrainOFConfig.from_dict(fields)
+    config = {"preset": config} if isinstance(config, str) else config
+    if isinstance(config, dict) and config.get("preset"):
+        fields = dict(config)
+        return BrainOFConfig.preset(fields.pop("preset"), **fields)
+    return _as_config("config", config, BrainOFConfig, "the name of a preset, ")
 
 
-def as_training(training):
-    """Return the configuration of pretraining that a user gave."""
-    if training is None or isinstance(training, PretrainingConfig):
-        return training or PretrainingConfig()
-    if not isinstance(training, dict):
+def _as_config(name, value, kind, others=""):
+    """Return a configuration that a user gave, as such or as a dict of its fields."""
+    if not isinstance(value, (kind, dict)):
         raise TypeError(
-            f"The parameter 'training' must be a PretrainingConfig, a dict of its fields or None, "
-            f"got {type(training).__name__}."
+            f"The parameter {name!r} must be {others}a {kind.__name__} or a dict of its fields, "
+            f"got {type(value).__name__}."
         )
-    return PretrainingConfig.from_dict(training)
+    return value if isinstance(value, kind) else kind.from_dict(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +183,20 @@ class _Run:
     directory: RunDirectory
 
     def describe(self):
-        return describe_run(
-            self.corpus, self.config, self.training, self.random_state, self.total_steps
-        )
+        """Return what decides the result of the run."""
+        corpus = self.corpus
+        return {
+            "format_version": FORMAT_VERSION,
+            "corpus": {
+                "sha256": corpus.sha256,
+                "n_samples": len(corpus),
+                "datasets": list(corpus.datasets),
+            },
+            "config": self.config.to_dict(),
+            "training": self.training.to_dict(),
+            "random_state": self.random_state,
+            "total_steps": self.total_steps,
+        }
 
     def manifest(self, step):
         corpus = self.corpus
@@ -215,7 +222,9 @@ def _start(run, ranks, resume, verbose):
         if saved.step >= run.last:
             return saved.path
     else:
-        run.directory.begin(described, ranks)
+        if ranks.is_main:
+            run.directory.begin(described)
+        ranks.barrier()
     trained = _build(run, ranks, is_new=saved is None)
     log = Log(run.directory.path / LOG if ranks.is_main else None, run.training)
     step = 0
@@ -228,7 +237,7 @@ def _start(run, ranks, resume, verbose):
         total=run.total_steps,
         initial=step,
         description="Pretraining",
-        enabled=verbose is not False and ranks.is_main,
+        enabled=verbose if ranks.is_main else False,
     )
     with contextlib.closing(log), contextlib.closing(bar), StopRequest() as stop:
         return _train(run, trained, step, log, bar, stop, ranks)
@@ -246,7 +255,7 @@ def _build(run, ranks, is_new):
     module = ranks.wrap(objective, training.strategy, training.precision)
     average = None
     if training.ema_decay is not None:
-        average = MovingAverage(ranks.named_tensors(module), training.ema_decay)
+        average = MovingAverage(name_tensors(module), training.ema_decay)
     return TrainState(model, module, make_optimizer(module, training), average)
 
 
@@ -287,7 +296,7 @@ def _train(run, trained, step, log, bar, stop, ranks):
                 asked = time.perf_counter()
                 batch = next(batches)
                 waited += time.perf_counter() - asked
-                with ranks.no_sync(module, is_last=number == mine[-1]):
+                with no_sync(module, is_last=number == mine[-1]):
                     with torch.autocast(device.type, torch.bfloat16, config.precision == "bf16"):
                         terms = module(*(part.to(device, non_blocking=True) for part in batch))
                     (terms["loss"] / len(mine)).backward()
@@ -329,7 +338,7 @@ def _train(run, trained, step, log, bar, stop, ranks):
 
 
 def _average(totals):
-    """Mean of each term over the micro-batches of this process."""
+    """Return the mean of each term over the micro-batches of this process."""
     return {
         name: torch.stack([terms[name].detach().double() for terms in totals]).mean(0)
         for name in totals[0]

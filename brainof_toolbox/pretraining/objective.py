@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.config import MODALITY_CODES
-from ..models.moe import RoutingRecord, balance_loss
+from ..models.moe import RoutingRecord
 from ..models.tokens import TokenBatch
 from .batch import from_patches, to_tokens
 from .config import PretrainingConfig
@@ -21,31 +20,20 @@ from .corruption import corrupt, fourier_axis
 from .terms import term_losses, terms_of
 
 CHANGE = "change"  # what a batch of terms changed in the latents, for their moving mean
-N_GROUPS = 2 ** len(MODALITY_CODES)  # of the balance loss: which modalities a sample read
 
 
 class Objective(nn.Module):
     """Compute the loss of pretraining :footcite:p:`guo2026brainof`.
 
-    1. Components of the signal are removed, along time for EEG and MEG, across the ordered regions
-    at each time point for fMRI (:func:`.corruption.corrupt`). 2. Patches of what remains are
-    hidden. 3. The latents read the visible patches, and the decoder predicts all patches of the
-    sample. 4. Predictions are compared with the original signal: on hidden patches in time, and on
-    removed components in frequency. ``loss = (1 - frequency_weight) * time + frequency_weight *
-    frequency``, both Smooth L1 (of unit beta), averaged within each sample, then over samples.
+    Components of the signal are removed (:func:`.corruption.corrupt`), and patches of what remains
+    are hidden. The latents read the visible patches, and the decoder predicts all patches of the
+    sample. ``loss = (1 - frequency_weight) * time + frequency_weight * frequency``: Smooth L1 (of
+    unit beta) of the hidden patches and of the removed components, averaged within each sample,
+    then over samples; the mean balance loss of the experts is added.
 
-    With ``spectrum_weight`` a third term asks for the strength of rhythms, which has no phase and
-    can be guessed where a waveform cannot: Smooth L1 on the log-amplitude spectrum of each channel
-    of the original signal, averaged over its patches. This term is ours.
-
-    The balance loss of the experts is added, averaged over all gates.
-
-    With ``masked_tokens="drop"`` hidden patches are not given to the encoder at all, which is the
-    same as marking them as padding, and less work; with ``"embed"`` a learned embedding stands in
-    their place, so that the network sees where something is hidden. This choice is ours.
-
-    A :class:`.terms.TermBatch` is not reconstructed: its loss is the weighted sum of the terms of
-    its modality, which are ours, and the balance loss.
+    Ours are the term of ``spectrum_weight`` (the log-amplitude spectrum of each channel, which has
+    no phase and can be guessed where a waveform cannot), not giving hidden patches to the encoder
+    (``masked_tokens="drop"``), and batches of terms (:mod:`.terms`), which are not reconstructed.
     """
 
     def __init__(self, model, config=None, dataset_mean=None):
@@ -80,10 +68,7 @@ class Objective(nn.Module):
         if self.config.spectrum_weight:
             logged["spectrum"] = self._spectrum_loss(grid, latents, routing)
             loss = loss + self.config.spectrum_weight * logged["spectrum"]
-        balance, load, entropy = gate_terms(routing, error.device)
-        logged["balance"], loss = balance, loss + self.config.balance_weight * balance
-        logged = {name: term.detach() for name, term in logged.items()}
-        return {"loss": loss, **logged, "load": load, "entropy": entropy}
+        return self._with_gates(loss, logged, routing)
 
     def _term_loss(self, batch):
         """Sum the terms of a batch; also the mean change of its latents (M, D)."""
@@ -91,10 +76,14 @@ class Objective(nn.Module):
         losses, change = term_losses(self.model, batch, self.config, self.dataset_mean, routing)
         weights = terms_of(self.config, batch.modality)
         loss = sum(weights[name] * losses[name] for name in losses)
-        balance, load, entropy = gate_terms(routing, change.device)
+        return self._with_gates(loss, losses, routing) | {CHANGE: change}
+
+    def _with_gates(self, loss, terms, routing):
+        """Add the balance loss, and what is logged of the gates."""
+        balance, load, entropy = gate_terms(routing, loss.device)
         loss = loss + self.config.balance_weight * balance
-        logged = {name: term.detach() for name, term in (losses | {"balance": balance}).items()}
-        return {"loss": loss, **logged, "load": load, "entropy": entropy, CHANGE: change}
+        logged = {name: term.detach() for name, term in (terms | {"balance": balance}).items()}
+        return {"loss": loss, **logged, "load": load, "entropy": entropy}
 
     def _spectrum_loss(self, grid, latents, routing):
         """Ask for the spectra of all channels, and compare."""
@@ -173,21 +162,19 @@ def select_tokens(tokens, index):
 def gate_terms(routing, device):
     """Compute the balance loss and the logged statistics of the gates of one modality."""
     # -> balance (), load (E,), entropy ().
-    routing = list(routing)
     if not routing:
         nothing = torch.zeros((), device=device)
         return nothing, torch.zeros(0, device=device), nothing
-    balance, load, entropy = [], [], []
+    load, entropy = [], []
     with torch.autocast(device.type, enabled=False):
-        for probability, chosen, group, is_counted in routing:
-            balance.append(balance_loss(probability, chosen, group, is_counted, N_GROUPS))
+        for probability, chosen, _, is_counted in routing:
             probability = probability.detach()
             weight = torch.ones_like(probability[..., 0]) if is_counted is None else is_counted
             weight = (weight / weight.sum())[..., None]  # (B, T, 1)
             sent = F.one_hot(chosen, probability.shape[-1]).float().mean(-2)  # (B, T, E)
             load.append((sent * weight).sum((0, 1)))  # (E,)
             entropy.append((torch.special.entr(probability) * weight).sum())
-        return tuple(torch.stack(terms).mean(0) for terms in (balance, load, entropy))
+        return routing.balance(), torch.stack(load).mean(0), torch.stack(entropy).mean()
 
 
 def _smooth_l1(error):

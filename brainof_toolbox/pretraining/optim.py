@@ -15,7 +15,9 @@ def parameter_groups(module, weight_decay):
         for is_decoder in (False, True)
         for decay in (weight_decay, 0.0)
     ]
-    own, seen = _decoder_parameters(module), set()
+    models = [part for part in module.modules() if isinstance(part, BrainOF)]
+    parts = [part for model in models for part in model.decoder_parts()]
+    own, seen = {id(parameter) for part in parts for parameter in part.parameters()}, set()
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
             is_free = not is_decayed(owner, name)
@@ -23,13 +25,6 @@ def parameter_groups(module, weight_decay):
                 seen.add(id(parameter))
                 groups[2 * (id(parameter) in own) + is_free]["params"].append(parameter)
     return [group for group in groups if group["params"]]
-
-
-def _decoder_parameters(module):
-    """Return the identities of the parameters that decode latents."""
-    models = [part for part in module.modules() if isinstance(part, BrainOF)]
-    parts = [part for model in models for part in model.decoder_parts()]
-    return {id(parameter) for part in parts for parameter in part.parameters()}
 
 
 def make_optimizer(module, config):

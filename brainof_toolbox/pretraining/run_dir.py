@@ -26,10 +26,27 @@ from .._utils.files import remove, replace_file, sha256_of
 from .._utils.logging import warn
 from .._utils.unique import load_json
 from ..models.checkpoint import FILES
-from ._identity import FORMAT_VERSION, list_differences
+
+FORMAT_VERSION = 1
+#: Fields of the configuration that change no result, or that may change underway.
+FREE = (
+    "compile",
+    "checkpoint_activations",
+    "strategy",
+    "save_average",
+    "n_workers",
+    "log_every",
+    "keep_latest_k",
+    "max_loss_ratio",
+    "tensorboard",
+)
 
 RUN, LOG, CHECKPOINTS = "run.json", "log.jsonl", "checkpoints"
 RECORD = "training.json"
+_ADVICE = (
+    "The run cannot write there",
+    "Choose a writable output_dir with enough space",
+)
 _STEP = re.compile(r"step-(\d{8,})")
 _LEFT_OVER = re.compile(r"\.step-\d{8,}\.(saving|previous|removing)")
 
@@ -71,6 +88,12 @@ def latest_checkpoint(output_dir):
     return find_latest(output_dir).path
 
 
+def is_run(path):
+    """Return whether a folder is that of a pretraining run, rather than a checkpoint."""
+    path = Path(path)
+    return (path / CHECKPOINTS).is_dir() and not (path / FILES[0]).exists()
+
+
 def find_latest(output_dir):
     """Find the newest checkpoint that is whole, and read its record."""
     folder = Path(os.path.abspath(output_dir)) / CHECKPOINTS
@@ -85,7 +108,8 @@ def find_latest(output_dir):
     raise FileNotFoundError(
         errno.ENOENT,
         f"A valid checkpoint of a pretraining run is needed here, found {found}. Name the "
-        f"output_dir of a run that has saved, or start afresh with resume=False in another one",
+        f"output_dir of a run that has saved, or begin a new one without resume=True (--resume of "
+        f"brainof pretrain)",
         str(folder),
     )
 
@@ -130,18 +154,13 @@ class RunDirectory:
         self.path = Path(os.path.abspath(path))
         self.checkpoints = self.path / CHECKPOINTS
 
-    def begin(self, run, ranks):
-        """Make the directory of a new run; every process must take part."""
-        if ranks.is_main:
-            self._begin(run)
-        ranks.barrier()
-
-    def _begin(self, run):
+    def begin(self, run):
+        """Make the directory of a new run."""
         if list_steps(self.checkpoints):
             raise FileExistsError(
                 errno.EEXIST,
-                "There is a pretraining run already: continue it with resume=True, or choose "
-                "another output_dir",
+                "There is a pretraining run already: continue it with resume=True (--resume of "
+                "brainof pretrain), or choose another output_dir",
                 str(self.path),
             )
         # A run that was stopped before its first checkpoint holds nothing worth keeping.
@@ -151,7 +170,7 @@ class RunDirectory:
                 f"There is a {LOG} of another origin: choose another output_dir",
                 str(self.path),
             )
-        with self._explain_write_error():
+        with explain_write_error(self.path, *_ADVICE):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             (self.path / LOG).unlink(missing_ok=True)
             self._clear_up()
@@ -168,14 +187,17 @@ class RunDirectory:
 
     def _resume(self, run):
         saved = find_latest(self.path)
-        differences = list_differences(saved.record["run"], run)
+        before = saved.record["run"]
+        if saved.step == before["total_steps"] < run["total_steps"]:
+            before = {**before, "total_steps": run["total_steps"]}  # a finished run goes on
+        differences = list_differences(before, run)
         if differences:
             raise ValueError(
                 f"The run in {self.path} cannot be resumed, as it was started with other "
                 f"settings (old -> new): {'; '.join(differences)}. Give it the old ones, or "
                 f"another output_dir."
             )
-        with self._explain_write_error():
+        with explain_write_error(self.path, *_ADVICE):
             self._clear_up()
             for path in list_steps(self.checkpoints):
                 if _number(path) > saved.step:
@@ -210,17 +232,15 @@ class RunDirectory:
             if _LEFT_OVER.fullmatch(path.name):
                 remove(path)
 
-    @contextlib.contextmanager
-    def _explain_write_error(self):
-        try:
-            yield
-        except OSError as error:
-            raise OSError(
-                error.errno or errno.EIO,
-                f"The run cannot write there ({error.strerror or error}). Choose a writable "
-                f"output_dir with enough space",
-                str(self.path),
-            ) from error
+
+@contextlib.contextmanager
+def explain_write_error(path, problem, advice):
+    """Add the problem and advice to errors of the system."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{problem} ({error.strerror or error}). {advice}"
+        raise OSError(error.errno or errno.EIO, text, str(path)) from error
 
 
 def _delete(path):
@@ -228,3 +248,22 @@ def _delete(path):
     gone = path.with_name(f".{path.name}.removing")
     os.rename(path, gone)
     remove(gone)
+
+
+def list_differences(old, new, name=""):
+    """Compare two descriptions of runs."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        if name == "training." and key in FREE:
+            continue
+        one, other = old.get(key, "absent"), new.get(key, "absent")
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += list_differences(one, other, f"{name}{key}.")
+        elif one != other:
+            found.append(f"{name}{key}: {_short(one)} -> {_short(other)}")
+    return found
+
+
+def _short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -15,7 +15,6 @@ import torch
 
 from .._utils.validation import check_number
 from ..models.config import MODALITY_CODES
-from .mates import Mates
 from .terms import DIFFERENCE, terms_of
 
 _BLOCK = 2**16  # steps whose buckets are drawn at once
@@ -36,6 +35,27 @@ class Bucket:
     probability: float  # Share of the steps that draw this bucket
 
 
+class Mates:
+    """Samples of a set, sorted by person."""
+
+    def __init__(self, person, indices):
+        # person: number of the person of every sample of the corpus; indices: the set
+        order = np.argsort(person[indices], kind="stable")
+        self._person = person
+        self._indices = np.asarray(indices)[order]
+        self._sorted = person[self._indices]
+
+    def draw(self, chosen, rng):
+        """Draw another sample of the same person for each; itself where there is no other."""
+        chosen = np.asarray(chosen)
+        first = np.searchsorted(self._sorted, self._person[chosen], "left")
+        last = np.searchsorted(self._sorted, self._person[chosen], "right")
+        place = first + rng.integers(np.maximum(last - first - 1, 1))
+        found = self._indices[place]
+        # The last of a person stands in for the chosen one, so that all others are equally likely.
+        return np.where(found == chosen, self._indices[last - 1], found)
+
+
 class Sampler:
     """Deterministic order of the data.
 
@@ -53,8 +73,6 @@ class Sampler:
         self.n_microbatches = config.n_microbatches
         self.config, self._corpus = config, corpus
         modality = np.asarray(corpus.modality)
-        if len(modality) == 0:
-            raise ValueError("The corpus holds no samples. Build it from recordings first.")
         self.n_samples = np.bincount(modality, minlength=len(MODALITY_CODES))
         n_patches = -(-np.asarray(corpus.n_times, dtype=np.int64) // patch_size)
         tokens = n_patches * np.asarray(corpus.n_channels, dtype=np.int64)

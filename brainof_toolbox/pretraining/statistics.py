@@ -10,8 +10,7 @@ import torch
 
 from ..models.config import MODALITY_CODES
 from ..models.readout import COLUMN_LIMIT
-from .mates import Mates
-from .sampler import STATISTICS, stream
+from .sampler import STATISTICS, Mates, stream
 from .terms import DIFFERENCE, SECOND_ORDER, SPECTRUM
 
 #: Components are divided by this root of their variance: whitening them fully gave the many small

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 
 from .._utils.validation import check_number, check_option
-from ..models.batches import TensorFields
 from ..models.config import MODALITY_CODES
 from ..models.readout import RECONSTRUCTION
+from ..models.tokens import TensorFields
 from .batch import GridBatch, to_tokens
 from .corruption import FMRI
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.lib.tables import MARKER, csv_table, list_table, slug, write_below
+from benchmarks.lib.tables import MARKER, csv_link, csv_table, list_table, slug, write_below
 
 DOC = Path(__file__).resolve().parents[2] / "doc"
 TABLE = pd.DataFrame({"decoder": ["probe, tiny", 'the "best"'], "score": ["0.50", "+0.1"]})
@@ -20,6 +20,12 @@ def test_csv_survives_commas_and_quotes(tmp_path):
     assert file == "tables/page_all.csv"
     assert pd.read_csv(tmp_path / file, dtype=str).equals(TABLE)
     assert csv_table(TABLE, "Scores", tmp_path / "page.rst").count("tables/page.csv") == 1
+
+
+def test_links(tmp_path):
+    line = csv_link(TABLE, "Scores", tmp_path / "page.rst", "all")
+    assert line == "* :download:`Scores <tables/page_all.csv>`\n"
+    assert pd.read_csv(tmp_path / "tables" / "page_all.csv", dtype=str).equals(TABLE)
 
 
 def test_list_table():
@@ -44,7 +50,9 @@ def test_text_above_the_marker_is_kept(tmp_path):
 def test_every_table_has_a_page_and_every_page_its_tables():
     named = set()
     for page in DOC.glob("*.rst"):
-        named.update(re.findall(r"^   :file: (\S+\.csv)$", page.read_text("utf-8"), re.M))
+        named.update(
+            re.findall(r"(?:^   :file: |<)(tables/\S+\.csv)", page.read_text("utf-8"), re.M)
+        )
     there = {str(path.relative_to(DOC)) for path in (DOC / "tables").glob("*.csv")}
     assert len(there) > 40 and named == there
     for name in sorted(there):

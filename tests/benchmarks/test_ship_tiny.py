@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from benchmarks.lib.write_corpus import write_corpus
 from benchmarks.ship_tiny import make_contents
 from brainof_toolbox import BrainOFEmbedder, Signals
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.pretraining import latest_checkpoint, pretrain
-from brainof_toolbox.pretraining.write import write_corpus
 
 
 def noise(n_samples=4):

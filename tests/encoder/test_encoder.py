@@ -210,6 +210,18 @@ def test_fingerprint(micro_checkpoint):
     assert len(texts) == len(changes) + 1
 
 
+def test_negative_layers_count_from_the_last(micro_checkpoint, epochs):
+    """-1 means all layers, as None does; there are no more than the network has."""
+    n_layers = Encoder(micro_checkpoint).backbone.config.n_layers
+    assert Encoder(micro_checkpoint, layer=-1).fingerprint == Encoder(micro_checkpoint).fingerprint
+    first = Encoder(micro_checkpoint, layer=0, pooling="mean").embed(epochs[:2])
+    same = Encoder(micro_checkpoint, layer=-n_layers - 1, pooling="mean").embed(epochs[:2])
+    np.testing.assert_array_equal(first, same)
+    for layer in (n_layers + 1, -n_layers - 2, 1.5):
+        with pytest.raises((ValueError, TypeError), match="'layer' must be a whole number"):
+            Encoder(micro_checkpoint, layer=layer)
+
+
 # ----------------------------------------------------------------------------------- pickles
 
 

@@ -20,9 +20,7 @@ from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.estimators import FineTuning, LoRA, heads
 from brainof_toolbox.estimators.finetune import TrainingData, freeze
 from brainof_toolbox.estimators.heads import (
-    fit_classification_head,
-    fit_regression_head,
-    latent_layers,
+    fit_head,
 )
 from brainof_toolbox.estimators.network import make_network
 from brainof_toolbox.io.inputs import open_samples
@@ -67,11 +65,13 @@ def test_depth(small_checkpoint, epochs):
     np.testing.assert_array_equal(rows, BrainOFEmbedder(small_checkpoint).fit_transform(epochs))
 
 
-@pytest.mark.parametrize("layer, error", [(3, ValueError), (-1, ValueError), (1.0, TypeError)])
+@pytest.mark.parametrize("layer, error", [(3, ValueError), (-4, ValueError), (1.0, TypeError)])
 @pytest.mark.parametrize("kind", [BrainOFEmbedder, BrainOFClassifier])
 def test_no_such_depth(kind, layer, error, small_checkpoint, epochs, y):
     """There are two layers."""
-    with pytest.raises(error, match="'layer' must be a whole number of at least 0"):
+    with pytest.raises(
+        error, match="'layer' must be a whole number( of at least -3 and at most 2)?, got"
+    ):
         kind(small_checkpoint, layer=layer).fit(epochs, y)
 
 
@@ -152,7 +152,7 @@ def test_head_as_a_network(kind, n_classes, small_checkpoint, epochs):
     """A network with the head of the probe says what the probe says."""
     y = np.arange(24) % n_classes
     probe = adapted(BrainOFClassifier, small_checkpoint, head=kind).fit(epochs, y)
-    assert len(latent_layers(probe.head_)[2]) == (2 if kind == "mlp" else 1)
+    assert len(probe.head_.latent_layers()[2]) == (2 if kind == "mlp" else 1)
     network = probe.decoder_.as_network()
     (block,) = iter_windows(open_samples(epochs), Preprocessing())
     with torch.inference_mode():
@@ -173,10 +173,10 @@ def test_hidden_units_learn_what_lines_cannot():
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], (200, 2)) + 0.1 * rng.standard_normal((200, 2))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
-    linear = fit_classification_head(X[:100], y[:100])
-    curved = fit_classification_head(X[:100], y[:100], kind="mlp")
+    linear = fit_head(X[:100], y[:100])
+    curved = fit_head(X[:100], y[:100], kind="mlp")
     assert linear.score(X[100:], y[100:]) < 0.75 < 0.95 < curved.score(X[100:], y[100:])
-    curved = fit_regression_head(X[:100], X[:100, 0] * X[:100, 1], kind="mlp")
+    curved = fit_head(X[:100], X[:100, 0] * X[:100, 1], kind="mlp")
     assert curved.score(X[100:], X[100:, 0] * X[100:, 1]) > 0.9
 
 
@@ -193,9 +193,9 @@ def test_whole_weights_are_repetitions():
     rng = np.random.default_rng(0)
     X, y, weight = rng.standard_normal((30, 5)), np.arange(30) % 2, rng.integers(0, 3, 30)
     models = [heads.LogisticRegression(C=1.0) for _ in range(3)]
-    weighted = heads._fit_head(X, y, weight.astype(float), models, None, [])
+    weighted = heads._fit_head(X, y, weight.astype(float), models, [])
     X2, y2 = np.repeat(X, weight, axis=0), np.repeat(y, weight)
-    repeated = heads._fit_head(X2, y2, np.ones(len(y2)), models, None, [])
+    repeated = heads._fit_head(X2, y2, np.ones(len(y2)), models, [])
     np.testing.assert_allclose(
         weighted.decision_function(X), repeated.decision_function(X), atol=1e-3
     )

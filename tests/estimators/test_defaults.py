@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.torch
+from scipy.special import softmax
 from simulated import crossed, noise_epochs, obvious_epochs, raw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -23,7 +24,7 @@ from brainof_toolbox import (
 )
 from brainof_toolbox.encoder import Encoder, backbones
 from brainof_toolbox.estimators import FineTuning, LoRA
-from brainof_toolbox.estimators.fusion import fit_fused_classifier
+from brainof_toolbox.estimators.fusion import fit_fused
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
 FAST = {"max_epochs": 1, "augmentation": None}
@@ -172,16 +173,16 @@ def test_alignment_equals_a_naive_twin(small_checkpoint, study):
     encoder = Encoder(small_checkpoint, features=BLOCKS, pooling="mean")
     blocks, centre = moved(encoder.embed_blocks(train), subjects[~is_new])
     index, groups = np.unique(y, return_inverse=True)[1], subjects[~is_new]
-    probe = fit_fused_classifier(blocks, index, groups, optional=("latents",))
+    probe = fit_fused(blocks, index, groups, optional=("latents",))
     names = new.metadata["subject"].to_numpy()
-    twin = probe.predict_proba(moved(encoder.embed_blocks(new), names, centre)[0])
+    twin = softmax(probe.decision(moved(encoder.embed_blocks(new), names, centre)[0]), axis=1)
     np.testing.assert_allclose(fitted.predict_proba(new), twin, atol=1e-3)
-    for name, found in fitted.decoder_.alignment.centre.items():
+    for name, found in fitted.decoder_.centre.items():
         np.testing.assert_allclose(found, centre[name], atol=1e-5)
     # Without groups, the subjects of training are those that samples carry.
     named = clone(fitted).fit(train, y)
-    for name, found in named.decoder_.alignment.centre.items():
-        np.testing.assert_array_equal(found, fitted.decoder_.alignment.centre[name])
+    for name, found in named.decoder_.centre.items():
+        np.testing.assert_array_equal(found, fitted.decoder_.centre[name])
     plain = make(BrainOFClassifier, small_checkpoint).fit(train, y, groups=subjects[~is_new])
     assert np.abs(plain.predict_proba(new) - twin).max() > 0.01
 
@@ -235,12 +236,15 @@ def test_fusion_is_no_worse_than_the_explicit_probe(adaptation, small_checkpoint
     assert score["probe"] > 0.7  # guard: there is an effect
     assert score[adaptation] >= score["probe"] - 0.07
     decoder, weights = fitted.decoder_, fitted.feature_weights_
-    assert len(decoder.factors) == 2 and min(decoder.factors) >= 0
+    factor = decoder.head.parts["latents"].coef[0, 0]
+    assert factor >= 0 and min(decoder.head.factors_.values()) >= 0
     assert list(weights) == ["network", "covariance", "evoked"]
     assert sum(weights.values()) == pytest.approx(1) and min(weights.values()) >= 0
     blocks = decoder.encoder.with_outputs(decoder.network).embed_blocks(study[test])
-    network = blocks.pop("latents")
-    found = decoder.factors[0] * network + decoder.factors[1] * decoder.probe.decision(blocks)
+    found = factor * blocks.pop("latents") + decoder.head.intercept
+    for name, X in blocks.items():
+        part = decoder.head.parts[name]
+        found = found + ((X - part.mean) * part.rate) @ part.coef.T
     np.testing.assert_allclose(decoder.outputs(study[test]), found, atol=1e-5)
 
 
@@ -259,13 +263,13 @@ def test_clone_and_pickle(kind, adaptation, small_checkpoint, epochs, y):
 def test_partial_fit_trains_the_network_alone(kind, small_checkpoint, epochs, y):
     fitted = make(kind, small_checkpoint, "lora")
     fitted.partial_fit(epochs[:12], y[:12]).partial_fit(epochs[12:], y[12:])
-    assert fitted.feature_weights_ == {"network": 1.0} and fitted.decoder_.probe is None
+    assert fitted.feature_weights_ == {"network": 1.0}
     latents = make(kind, small_checkpoint, "lora", features="latents")
     latents.partial_fit(epochs[:12], y[:12]).partial_fit(epochs[12:], y[12:])
     np.testing.assert_array_equal(outputs(fitted, epochs), outputs(latents, epochs))
     assert outputs(fitted, [raw()]).shape[0] == 1  # no block limits its samples
     fitted.fit(epochs, y).partial_fit(epochs[:4], y[:4])
-    assert fitted.decoder_.probe is None
+    assert fitted.feature_weights_ == {"network": 1.0}
 
 
 # ------------------------------------------------------------------------------------- adapters
@@ -279,11 +283,10 @@ def test_adapter_holds_the_explicit_probe(kind, align, small_checkpoint, study, 
     other = make(kind, small_checkpoint, "lora", align=align).load_adapter(tmp_path / "adapter")
     np.testing.assert_allclose(outputs(other, study), outputs(fitted, study), rtol=0, atol=1e-6)
     assert other.feature_weights_ == fitted.feature_weights_
-    assert type(other.decoder_.probe) is type(fitted.decoder_.probe)
     with pytest.raises(ValueError, match="does not apply"):
         other.predict([raw()])
     other.save_adapter(tmp_path / "again")
-    for name in ("adapter.json", "adapter.safetensors"):
+    for name in ("decoder.json", "decoder.safetensors"):
         first, second = ((tmp_path / f / name).read_bytes() for f in ("adapter", "again"))
         assert first == second
     for wrong in ({"features": "latents"}, {"align": "subject" if align is None else None}):
@@ -321,7 +324,7 @@ def test_adapter_after_partial_fit(small_checkpoint, epochs, y, tmp_path):
     fitted.save_adapter(tmp_path / "adapter")
     other = make(BrainOFClassifier, small_checkpoint, "lora").load_adapter(tmp_path / "adapter")
     np.testing.assert_array_equal(other.predict_proba(epochs), fitted.predict_proba(epochs))
-    assert other.decoder_.probe is None
+    assert other.feature_weights_ == {"network": 1.0}
 
 
 def test_adapter_with_all_features_is_small(epochs, y, tmp_path):
@@ -334,7 +337,7 @@ def test_adapter_with_all_features_is_small(epochs, y, tmp_path):
 def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_path):
     folder = tmp_path / "adapter"
     make(BrainOFClassifier, small_checkpoint, "lora").fit(epochs, y).save_adapter(folder)
-    weights, description = folder / "adapter.safetensors", folder / "adapter.json"
+    weights, description = folder / "decoder.safetensors", folder / "decoder.json"
     good, text = weights.read_bytes(), description.read_text()
 
     def refuse(match):
@@ -349,36 +352,33 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
         place[path[-1]] = value
         description.write_text(json.dumps(content))
 
-    damaged = "adapter.json: the explicit features are damaged"
+    damaged = "decoder.json: the explicit features are damaged"
     for path, value in {
-        ("factors",): [1.0],
-        ("factors", 0): -1.0,
-        ("factors", 1): "1",
-        ("shares", "network"): None,
-        ("probe", "weights_"): {"covariance": 1.0},
-        ("probe", "strength_"): 3,
+        ("head", "factors_"): [1.0],
+        ("head", "factors_", "covariance"): -1.0,
+        ("head", "factors_", "evoked"): "1",
+        ("head", "weights_", "latents"): None,
+        ("head", "weights_"): {"covariance": 1.0},
+        ("head", "strength_"): 3,
+        ("head",): 7,
         ("explicit", "modalities"): ["ecog"],
         ("explicit", "columns", "spectrum"): ["a"],
         ("explicit",): {},
     }.items():
-        change("fusion", *path, value=value)
+        change(*path, value=value)
         refuse(damaged)
-    change("fusion", value=7)
-    refuse(damaged)
-    change("fusion", value=None)
-    refuse("unknown tensors")
     change("is_aligned", value=True)
-    refuse("missing tensors 'centre.covariance'")
-    columns = json.loads(text)["fusion"]["explicit"]["columns"]["covariance"]
-    change("fusion", "explicit", "columns", "covariance", value=columns[:-1])
-    refuse("'probe.*.covariance' has shape")
+    refuse("missing tensors 'centre.")
+    columns = json.loads(text)["explicit"]["columns"]["covariance"]
+    change("explicit", "columns", "covariance", value=columns[:-1])
+    refuse("'head.*.covariance' has shape")
     description.write_text(text)
     state = safetensors.torch.load(good)
-    name = "probe.coef.covariance"
+    name = "head.coef.covariance"
     weights.write_bytes(safetensors.torch.save({**state, name: state[name] * np.nan}))
     refuse("NaN or Inf")
     weights.write_bytes(safetensors.torch.save({n: t for n, t in state.items() if n != name}))
-    refuse("missing tensors 'probe.coef.covariance'")
+    refuse("missing tensors 'head.coef.covariance'")
 
 
 def test_continued_training_embeds_no_latents(small_checkpoint, epochs, y, monkeypatch):

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._utils.subjects import hash_subject
+from brainof_toolbox.encoder.pooling import Pooling
 from brainof_toolbox.encoder.windows import iter_windows
-from brainof_toolbox.estimators import finetune, training
+from brainof_toolbox.estimators import FineTuning, finetune, training
 from brainof_toolbox.estimators.finetune import (
-    Settings,
     TrainingData,
     fit_network,
     learning_rate_at,
@@ -27,7 +27,7 @@ from brainof_toolbox.estimators.finetune import (
 from brainof_toolbox.estimators.network import Network, gather_tokens, predict_outputs
 from brainof_toolbox.io.inputs import count_samples, open_samples
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
-from brainof_toolbox.models.moe import Experts
+from brainof_toolbox.models.moe import Experts, RoutingRecord
 from brainof_toolbox.preprocessing import Preprocessing
 
 #: Not on the way from tokens to outputs: the decoder's part, the embedding of hidden patches, and
@@ -48,10 +48,9 @@ def settings(**kwargs):
         "learning_rate": 1e-3,
         "layer_decay": 0.5,
         "weight_decay": 0.05,
-        "batch_size": 8,
-        "seed": 0,
+        "label_smoothing": 0.0,
     }
-    return Settings(**{**defaults, **kwargs})
+    return FineTuning(**{**defaults, **kwargs})
 
 
 def make_parts(checkpoint, X, n_outputs=2, pooling="flatten"):
@@ -61,8 +60,9 @@ def make_parts(checkpoint, X, n_outputs=2, pooling="flatten"):
     n_features = {"flatten": 512, "mean": 32}[pooling]
     ones = np.ones(n_features)
     weight, bias = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
+    form = Pooling(pooling, model.config)
     network = Network(
-        copy.deepcopy(model), pooling, 0 * ones, n_features**0.5 * ones, [(weight, bias)]
+        copy.deepcopy(model), form, 0 * ones, n_features**-0.5 * ones, [(weight, bias)]
     )
     return network, blocks
 
@@ -92,8 +92,9 @@ def test_gradients_reach_everything(top_k):
             in_use[name] = torch.zeros(4, dtype=torch.bool)
             module.register_forward_pre_hook(partial(note, in_use[name]))
     index = np.array([(b, row) for b, block in enumerate(blocks) for row in range(len(block))])
-    outputs, balance = network(gather_tokens(blocks, index), return_balance=True)
-    (F.cross_entropy(outputs, torch.arange(16) % 2) + 0.01 * balance).backward()
+    routing = RoutingRecord()
+    outputs = network(gather_tokens(blocks, index), routing)
+    (F.cross_entropy(outputs, torch.arange(16) % 2) + 0.01 * routing.balance()).backward()
     n_experts = 0
     for name, parameter in network.named_parameters():
         if not is_used(name):
@@ -184,16 +185,17 @@ def test_rates_fall_with_distance(small_checkpoint):
 
 def test_schedule():
     """Linear warm-up, then half a cosine down to zero."""
-    rates = np.array([learning_rate_at(step, 100, 0.1) for step in range(101)])
+    rates = np.array([learning_rate_at(step, 100) for step in range(101)])
     np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
     assert (np.diff(rates[10:]) < 0).all() and rates[10] == 1.0 and rates[100] == 0.0
-    assert learning_rate_at(0, 1, 0.1) == 1.0
+    assert learning_rate_at(0, 1) == 1.0
 
 
 def train_on(network, blocks, targets, train, valid=(), **kwargs):
     """Train with equal weights; returns the history."""
     valid = np.array(valid, dtype=int)
-    task = TrainingData(blocks, targets, torch.ones(len(targets)), np.array(train), valid)
+    weight = torch.ones(len(targets))
+    task = TrainingData(blocks, targets, weight, np.array(train), valid, batch_size=8)
     return fit_network(network, task, settings(**kwargs))
 
 
@@ -295,9 +297,9 @@ def splits_seen(monkeypatch):
     """Training and validation samples of every fine-tuning run."""
     seen, original = [], training.fit_network
 
-    def spy(network, task, *args):
+    def spy(network, task, *args, **kwargs):
         seen.append((task.train, task.valid, network))
-        return original(network, task, *args)
+        return original(network, task, *args, **kwargs)
 
     monkeypatch.setattr(training, "fit_network", spy)
     return seen
@@ -408,7 +410,7 @@ def test_refit_with_the_other_adaptation(small_checkpoint, tmp_path):
     y = epochs.events[:, 2]
     classifier = make(small_checkpoint, max_epochs=1).fit(epochs, y)
     classifier.set_params(adaptation="probe").fit(epochs, y)
-    assert not hasattr(classifier.decoder_, "network") and not hasattr(classifier, "history_")
+    assert classifier.decoder_.network is None and not hasattr(classifier, "history_")
     expected = make(small_checkpoint, adaptation="probe").fit(epochs, y).predict_proba(epochs)
     np.testing.assert_array_equal(classifier.predict_proba(epochs), expected)
     classifier.save_pretrained(tmp_path / "plain")

@@ -7,17 +7,15 @@ import json
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from brainof_toolbox.estimators import fusion
+from brainof_toolbox.estimators.alignment import center_by_group
 from brainof_toolbox.estimators.fusion import (
     STRENGTHS,
-    FusedClassifier,
-    FusedRegressor,
-    center_by_group,
-    fit_fused_classifier,
-    fit_fused_regressor,
+    FusedProbe,
+    fit_fused,
 )
 from brainof_toolbox.estimators.heads import inner_splits
 
@@ -88,21 +86,20 @@ def logits(model, Z):
 def test_classifier_equals_naive_twin(n_classes, optional):
     effect = 0.3 if optional else 0.6  # small enough for penalties that converge fast
     blocks, y, groups = make_blocks(n_classes=n_classes, effect=effect, noise=bool(optional))
-    probe = fit_fused_classifier(blocks, y, groups, optional=optional)
+    probe = fit_fused(blocks, y, groups, optional=optional)
 
     def loss(outputs, y):
         return -log_softmax(outputs, axis=1)[np.arange(len(y)), y].sum()
 
     twin = naive(blocks, y, groups, LogisticRegression, logits, loss, optional=optional)
     np.testing.assert_allclose(probe.decision(blocks), twin, atol=0.02, rtol=0.03)
-    np.testing.assert_allclose(probe.predict_proba(blocks).sum(axis=1), 1)
-    assert (probe.predict(blocks) == twin.argmax(axis=1)).all()
+    assert (probe.decision(blocks).argmax(axis=1) == twin.argmax(axis=1)).all()
 
 
 def test_regressor_equals_naive_twin():
     blocks, y, groups = make_blocks()
     target = 100 + 7 * (y + np.random.default_rng(3).normal(size=len(y)))
-    probe = fit_fused_regressor(blocks, target, groups)
+    probe = fit_fused(blocks, target, groups)
     scaled = (target - target.mean()) / target.std()
 
     def outputs(model, Z):
@@ -113,7 +110,7 @@ def test_regressor_equals_naive_twin():
 
     twin = naive(blocks, scaled, groups, Ridge, outputs, loss)[:, 0]
     twin = target.mean() + target.std() * twin
-    np.testing.assert_allclose(probe.predict(blocks), twin, atol=1e-2)
+    np.testing.assert_allclose(probe.decision(blocks)[:, 0], twin, atol=1e-2)
 
 
 def test_block_of_noise():
@@ -123,8 +120,8 @@ def test_block_of_noise():
     # New scales of columns are drawn: put back those of training.
     new["many"] = standardise(new["many"]) * blocks["many"].std(axis=0) * np.sqrt(120) + 3
     two = {k: blocks[k] for k in ("few", "many")}
-    with_noise = fit_fused_classifier(blocks, y, groups)
-    without = fit_fused_classifier(two, y, groups)
+    with_noise = fit_fused(blocks, y, groups)
+    without = fit_fused(two, y, groups)
     for probe in (with_noise, without):
         weights = np.array(list(probe.weights_.values()))
         assert weights.min() >= 0
@@ -132,7 +129,7 @@ def test_block_of_noise():
     assert with_noise.weights_["noise"] < 0.25
 
     def loss(probe, names):
-        p = probe.predict_proba({k: new[k] for k in names})
+        p = softmax(probe.decision({k: new[k] for k in names}), axis=1)
         return -np.log(p[np.arange(len(truth)), truth]).mean()
 
     assert loss(with_noise, blocks) < loss(without, two) + 0.05
@@ -141,14 +138,14 @@ def test_block_of_noise():
 def test_invariances():
     """Units and order of columns, and the order of samples, change nothing."""
     blocks, y, groups = make_blocks()
-    base = fit_fused_classifier(blocks, y, groups).decision(blocks)
+    base = fit_fused(blocks, y, groups).decision(blocks)
     order = np.random.default_rng(1).permutation(120)
     changed = {"few": 1e-12 * blocks["few"] + 1e-9, "many": 1e9 * blocks["many"][:, order]}
-    changed = fit_fused_classifier(changed, y, groups).decision(changed)
+    changed = fit_fused(changed, y, groups).decision(changed)
     np.testing.assert_allclose(changed, base, atol=5e-3)
     rows = np.random.default_rng(2).permutation(len(y))
     shuffled = {k: X[rows] for k, X in blocks.items()}
-    shuffled = fit_fused_classifier(shuffled, y[rows], groups[rows]).decision(blocks)
+    shuffled = fit_fused(shuffled, y[rows], groups[rows]).decision(blocks)
     np.testing.assert_allclose(shuffled, base, atol=5e-3)
 
 
@@ -156,7 +153,7 @@ def test_block_that_is_there_twice():
     blocks, y, groups = make_blocks()
     one = {"a": blocks["many"]}
     two = {"a": blocks["many"], "b": blocks["many"]}
-    once, twice = fit_fused_classifier(one, y, groups), fit_fused_classifier(two, y, groups)
+    once, twice = fit_fused(one, y, groups), fit_fused(two, y, groups)
     np.testing.assert_allclose(twice.decision(two), once.decision(one), atol=5e-3)
     assert once.weights_ == {"a": 1.0}
     assert twice.weights_["a"] == pytest.approx(0.5, abs=1e-6)
@@ -167,25 +164,25 @@ def test_sample_weights_count_like_copies(monkeypatch):
     blocks, y, _ = make_blocks()
     times = 1 + 2 * y
     copies = {k: np.repeat(X, times, axis=0) for k, X in blocks.items()}
-    weighted = fit_fused_classifier(blocks, y, weight=times)
-    repeated = fit_fused_classifier(copies, np.repeat(y, times))
+    weighted = fit_fused(blocks, y, weight=times)
+    repeated = fit_fused(copies, np.repeat(y, times))
     np.testing.assert_allclose(weighted.decision(blocks), repeated.decision(blocks), atol=5e-3)
-    weighted = fit_fused_regressor(blocks, y, weight=times)
-    repeated = fit_fused_regressor(copies, np.repeat(y, times))
-    np.testing.assert_allclose(weighted.predict(blocks), repeated.predict(blocks), atol=1e-6)
+    weighted = fit_fused(blocks, 1.0 * y, weight=times)
+    repeated = fit_fused(copies, np.repeat(1.0 * y, times))
+    np.testing.assert_allclose(weighted.decision(blocks), repeated.decision(blocks), atol=1e-6)
     assert set(weighted.strength_.values()) == {1.0}
 
 
 def test_missing_blocks_count_as_the_mean():
     blocks, y, groups = make_blocks()
     blocks["few"][::5] = np.nan
-    probe = fit_fused_classifier(blocks, y, groups)
+    probe = fit_fused(blocks, y, groups)
     mean = np.nanmean(blocks["few"], axis=0)
     np.testing.assert_allclose(probe.parts["few"].mean, mean)
     filled = {**blocks, "few": np.where(np.isnan(blocks["few"]), mean, blocks["few"])}
     np.testing.assert_allclose(probe.decision(blocks), probe.decision(filled), atol=1e-9)
     never = {"few": np.full((len(y), 3), np.nan), "many": blocks["many"]}
-    probe = fit_fused_classifier(never, y, groups)
+    probe = fit_fused(never, y, groups)
     assert probe.weights_["few"] == 0
     assert np.isfinite(probe.decision(never)).all()
 
@@ -206,26 +203,26 @@ def test_hard_cases(case):
         y = np.where(groups == 0, 2, y)
     else:
         blocks, y, groups = {k: X[:2] for k, X in blocks.items()}, y[:2], None
-    probe = fit_fused_classifier(blocks, y, groups)
+    probe = fit_fused(blocks, y, groups)
     assert np.isfinite(probe.decision(blocks)).all()
     assert sum(probe.weights_.values()) == pytest.approx(1)
     if case == "constant":
         assert probe.weights_ == {"few": 0.0, "many": 1.0}
     if case in ("separated", "two"):
-        assert (probe.predict(blocks) == y).all()
+        assert (probe.decision(blocks).argmax(axis=1) == y).all()
     if case in ("absent", "two"):  # nothing to choose from
         assert set(probe.strength_.values()) <= set(STRENGTHS)
-    assert np.isfinite(fit_fused_regressor(blocks, y, groups).predict(blocks)).all()
+    assert np.isfinite(fit_fused(blocks, 1.0 * y, groups).decision(blocks)).all()
 
 
 def test_nothing_varies():
     blocks, y, groups = make_blocks()
     same = {k: np.ones_like(X) for k, X in blocks.items()}
-    probe = fit_fused_classifier(same, y, groups)
-    np.testing.assert_allclose(probe.predict_proba(same), 0.5, atol=1e-3)
+    probe = fit_fused(same, y, groups)
+    np.testing.assert_allclose(softmax(probe.decision(same), axis=1), 0.5, atol=1e-3)
     assert probe.weights_ == {"few": 0.5, "many": 0.5}
-    constant = fit_fused_regressor(blocks, np.full(len(y), 4.0), groups)
-    np.testing.assert_allclose(constant.predict(blocks), 4.0)
+    constant = fit_fused(blocks, np.full(len(y), 4.0), groups)
+    np.testing.assert_allclose(constant.decision(blocks), 4.0)
 
 
 def test_many_samples_of_wide_blocks(monkeypatch):
@@ -234,23 +231,19 @@ def test_many_samples_of_wide_blocks(monkeypatch):
     y = np.arange(120) % 2
     X = rng.normal(size=(120, 10)) @ rng.normal(size=(10, 300)) + 0.3 * y[:, None]
     blocks = {"wide": X.astype(np.float32), "narrow": rng.normal(size=(120, 5))}
-    exact = fit_fused_classifier(blocks, y).decision(blocks)
+    exact = fit_fused(blocks, y).decision(blocks)
     monkeypatch.setattr(fusion, "_MOST_DIRECTIONS", 40)
     monkeypatch.setattr(fusion, "_CHUNK", 3000)
-    np.testing.assert_allclose(
-        fit_fused_classifier(blocks, y).decision(blocks), exact, atol=0.02, rtol=0.03
-    )
+    np.testing.assert_allclose(fit_fused(blocks, y).decision(blocks), exact, atol=0.02, rtol=0.03)
 
 
-@pytest.mark.parametrize("kind", [FusedClassifier, FusedRegressor])
+@pytest.mark.parametrize("kind", [int, float])
 def test_a_probe_is_plain_arrays(kind):
     blocks, y, groups = make_blocks()
-    fit = fit_fused_classifier if kind is FusedClassifier else fit_fused_regressor
-    probe = fit(blocks, y, groups)
-    assert type(probe) is kind
+    probe = fit_fused(blocks, y.astype(kind), groups)
     assert all(type(value) is np.ndarray for value in probe.arrays().values())
-    again = kind.restore(probe.arrays(), json.loads(json.dumps(probe.choices())))
-    np.testing.assert_array_equal(again.predict(blocks), probe.predict(blocks))
+    again = FusedProbe.restore(probe.arrays(), json.loads(json.dumps(probe.choices())))
+    np.testing.assert_array_equal(again.decision(blocks), probe.decision(blocks))
     assert again.weights_ == probe.weights_
     empty = {name: X[:0] for name, X in blocks.items()}
     assert probe.decision(empty).shape == (0, probe.intercept.size)
@@ -288,7 +281,7 @@ def test_centring_of_single_samples_changes_nothing():
     blocks, y, _ = make_blocks()
     groups = np.arange(len(y))
     centred, _ = center_by_group(blocks, groups)
-    a, b = fit_fused_classifier(blocks, y, groups), fit_fused_classifier(centred, y, groups)
+    a, b = fit_fused(blocks, y, groups), fit_fused(centred, y, groups)
     np.testing.assert_allclose(a.decision(blocks), b.decision(centred), atol=5e-3)
 
 
@@ -313,17 +306,17 @@ def test_nonsense_is_refused(case):
     blocks, y, _ = make_blocks()
     change, message = BAD[case]
     with pytest.raises(ValueError, match=message):
-        fit_fused_classifier(*change(blocks, y))
+        fit_fused(*change(blocks, y))
 
 
 def test_nonsense_is_refused_later():
     blocks, y, _ = make_blocks()
     for weight in (-np.ones(len(y)), np.zeros(len(y)), np.ones(3)):
         with pytest.raises(ValueError, match="weight must hold"):
-            fit_fused_classifier(blocks, y, weight=weight)
+            fit_fused(blocks, y, weight=weight)
     with pytest.raises(ValueError, match="finite targets"):
-        fit_fused_regressor(blocks, np.full(len(y), np.nan))
-    probe = fit_fused_classifier(blocks, y)
+        fit_fused(blocks, np.full(len(y), np.nan))
+    probe = fit_fused(blocks, y)
     with pytest.raises(ValueError, match="was fitted to blocks"):
         probe.decision({"few": blocks["few"]})
     with pytest.raises(ValueError, match="120 columns"):
@@ -336,16 +329,17 @@ def test_optional_blocks_start_from_nothing():
     names = list(blocks)
     rng = np.random.default_rng(0)
     with_noise = {**blocks, "noise": rng.normal(size=(len(y), 300))}
-    without = fit_fused_classifier(blocks, y, groups)
-    probe = fit_fused_classifier(with_noise, y, groups, optional=("noise",))
+    without = fit_fused(blocks, y, groups)
+    probe = fit_fused(with_noise, y, groups, optional=("noise",))
     assert list(probe.weights_) == [*names, "noise"]
-    plain = fit_fused_classifier(with_noise, y, groups)
+    plain = fit_fused(with_noise, y, groups)
     assert probe.weights_["noise"] <= plain.weights_["noise"]
-    np.testing.assert_allclose(
-        probe.predict_proba(with_noise), without.predict_proba(blocks), atol=0.1
+    p, expected = (
+        softmax(x, axis=1) for x in (probe.decision(with_noise), without.decision(blocks))
     )
+    np.testing.assert_allclose(p, expected, atol=0.1)
     alone = {names[0]: blocks[names[0]]}
     np.testing.assert_array_equal(
-        fit_fused_classifier(alone, y, groups, optional=tuple(alone)).decision(alone),
-        fit_fused_classifier(alone, y, groups).decision(alone),
+        fit_fused(alone, y, groups, optional=tuple(alone)).decision(alone),
+        fit_fused(alone, y, groups).decision(alone),
     )

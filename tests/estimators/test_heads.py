@@ -11,8 +11,7 @@ from sklearn.metrics import log_loss
 
 from brainof_toolbox.estimators.heads import (
     StandardizeAndProject,
-    fit_classification_head,
-    fit_regression_head,
+    fit_head,
     inner_splits,
 )
 
@@ -89,19 +88,19 @@ def test_constant_features():
     same = np.repeat(X[:1], 6, axis=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        head = fit_classification_head(same, y[:6])
+        head = fit_head(same, y[:6])
         assert np.isfinite(head.predict_proba(new)).all()
-        assert np.isfinite(fit_regression_head(same, y[:6] * 1.0).predict(new)).all()
+        assert np.isfinite(fit_head(same, y[:6] * 1.0).predict(new)).all()
 
 
-@pytest.mark.parametrize("fit", [fit_classification_head, fit_regression_head])
-def test_strength_follows_the_data(fit):
+@pytest.mark.parametrize("kind", [int, float])
+def test_strength_follows_the_data(kind):
     """Clear effects get a weak penalty, noise a strong one."""
 
     def strength(effect):
         X, y = make_features(n_samples=60, effect=effect)
-        model = fit(X, y)[-1]
-        return model.C if fit is fit_classification_head else 1.0 / model.alpha
+        model = fit_head(X, y.astype(kind))[-1]
+        return model.C if kind is int else 1.0 / model.alpha
 
     assert strength(4.0) > 10 * strength(0.0)
 
@@ -114,7 +113,7 @@ def test_classes_that_groups_lack():
     X[:, :20] += 30.0 * y[:, None]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        head = fit_classification_head(X, y, groups)
+        head = fit_head(X, y, groups)
     # The naive search over the same splits, with scikit-learn's own loss.
     Z, losses = head[0].transform(X), {}
     for C in np.logspace(-2, 3, 6):
@@ -136,8 +135,8 @@ def test_classes_that_groups_lack():
 def test_class_weight_reaches_the_head():
     X, _ = make_features(n_samples=60, effect=0.0)
     y = (np.arange(60) % 6 == 0).astype(int)
-    plain = fit_classification_head(X, y)
-    weighted = fit_classification_head(X, y, class_weight={0: 1.0, 1: 5.0})
+    plain = fit_head(X, y)
+    weighted = fit_head(X, y, weight=np.where(y, 5.0, 1.0))
     new, _ = make_features(n_samples=60, effect=0.0, seed=1)
     assert plain.predict_proba(new)[:, 1].mean() < 0.25
     assert 0.4 < weighted.predict_proba(new)[:, 1].mean() < 0.6
@@ -194,5 +193,5 @@ def test_few_samples():
     assert len(inner_splits(np.array([0, 0, 1, 1]), None, is_classification=True)) == 2
     assert inner_splits(np.array([1.0]), None, is_classification=False) == []
     X, _ = make_features(4)
-    assert fit_classification_head(X, np.array([0, 0, 0, 1])).predict(X).shape == (4,)
-    assert np.isfinite(fit_regression_head(X[:1], np.array([2.0])).predict(X)).all()
+    assert fit_head(X, np.array([0, 0, 0, 1])).predict(X).shape == (4,)
+    assert np.isfinite(fit_head(X[:1], np.array([2.0])).predict(X)).all()

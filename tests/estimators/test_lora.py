@@ -18,7 +18,7 @@ from sklearn.base import clone
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox.encoder.tokens import batch_tokens
 from brainof_toolbox.encoder.windows import iter_windows
-from brainof_toolbox.estimators import adapters, lora
+from brainof_toolbox.estimators import lora, saving
 from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.models import BrainOF, BrainOFConfig, load_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
@@ -286,9 +286,9 @@ def test_damaged_adapters_are_refused(small_checkpoint, tmp_path):
         with pytest.raises(error, match=match):
             adapted(BrainOFClassifier, small_checkpoint, "lora").load_adapter(folder)
 
-    refuse(FileNotFoundError, "is no adapter")
+    refuse(FileNotFoundError, "holds no fitted decoder")
     fitted.save_adapter(folder)
-    weights, description = folder / "adapter.safetensors", folder / "adapter.json"
+    weights, description = folder / "decoder.safetensors", folder / "decoder.json"
     good, text = weights.read_bytes(), description.read_text()
     state = safetensors.torch.load(good)
     weights.write_bytes(good[:-10])
@@ -308,7 +308,7 @@ def test_damaged_adapters_are_refused(small_checkpoint, tmp_path):
     description.write_text(json.dumps({**json.loads(text), "auto_map": "x"}))
     refuse(ValueError, "requests that code")
     description.write_text(json.dumps({"format_version": 1}))
-    refuse(ValueError, "describes no adapter")
+    refuse(ValueError, "describes no decoder")
 
 
 def test_foreign_files_stay(small_checkpoint, tmp_path):
@@ -333,14 +333,14 @@ def test_sizes_of_adapters_are_checked_before_anything_is_made(
     def refuse(match, fitted, parameters=None, **outputs):
         folder = tmp_path / "adapter"
         fitted.save_adapter(folder)
-        path = folder / "adapter.json"
+        path = folder / "decoder.json"
         content = json.loads(path.read_text())
-        content["parameters"].update(parameters or {})
+        content["parameters"]["adaptation"].update(parameters or {})
         content["outputs"].update(outputs)
         path.write_text(json.dumps(content))
         other = adapted(type(fitted), small_checkpoint, "lora", **(parameters or {}))
         with monkeypatch.context() as patch, pytest.raises(ValueError, match=match):
-            patch.setattr(adapters, "_empty_network", never)
+            patch.setattr(saving, "_empty_network", never)
             other.load_adapter(folder)
 
     refuse(r"shape \(32, .*needs \(1000000000, ", classifier, {"rank": 10**9})
@@ -355,13 +355,13 @@ def test_sizes_of_adapters_are_checked_before_anything_is_made(
         {"classes": [1, 10**30], "dtype": "<i8"},
     ):
         refuse(
-            r"adapter\.json: the outputs are not those of a BrainOFClassifier",
+            r"decoder\.json: the outputs are not those of a BrainOFClassifier",
             classifier,
             **outputs,
         )
     for outputs in ({"mean": float("nan")}, {"spread": 0.0}, {"mean": "1"}, {"spread": 10**400}):
         refuse(
-            r"adapter\.json: the outputs are not those of a BrainOFRegressor", regressor, **outputs
+            r"decoder\.json: the outputs are not those of a BrainOFRegressor", regressor, **outputs
         )
 
 
@@ -371,7 +371,7 @@ def test_text_is_as_wide_as_its_words(small_checkpoint, tmp_path):
         BrainOFClassifier, small_checkpoint, np.array(["a", "bc"])[np.arange(16) % 2]
     )
     fitted.save_adapter(tmp_path / "adapter")
-    path = tmp_path / "adapter" / "adapter.json"
+    path = tmp_path / "adapter" / "decoder.json"
     content = json.loads(path.read_text())
     content["outputs"]["dtype"] = "<U100000000"
     path.write_text(json.dumps(content))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, cross_validate
+from brainof_toolbox._utils.subjects import add_data_set, hash_subject
 from brainof_toolbox.evaluation.fitting import find_pretraining_subjects
+from brainof_toolbox.io.labels import infer_data_sets
 from brainof_toolbox.models import load_checkpoint
 
 #: What people call their subjects; headers of recordings may also leave the field empty.
@@ -64,3 +67,30 @@ def test_scores_of_seen_subjects_are_warned_of(eeg_study):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cross_validate(decoder, study, y)
+
+
+class Trained:
+    """A fitted estimator whose checkpoint was trained on subjects of own data sets."""
+
+    def __init__(self, **subjects):
+        hashes = [add_data_set(hash_subject(s), d) for d, names in subjects.items() for s in names]
+        self.encoder_ = SimpleNamespace(manifest={"subjects": hashes, "datasets": [*subjects]})
+
+
+def test_subjects_of_own_corpora_are_those_of_their_data_set(tmp_path):
+    """ "01" of another data set is another person; records and paths name their data set."""
+    own = Trained(arithmetic=["01", "02"])
+    assert find_pretraining_subjects(own, ["01", "02", "sub-01", ""]) == ()
+    assert find_pretraining_subjects(own, ["01", "03"], ["arithmetic"]) == ("01",)
+    assert find_pretraining_subjects(own, ["01"], ["rest"]) == ()
+    assert find_pretraining_subjects(own, ["sub-arithmetic-02"]) == ("sub-arithmetic-02",)
+    labelled = Trained(arithmetic=["arithmetic-01"])
+    assert find_pretraining_subjects(labelled, ["arithmetic-01"]) == ("arithmetic-01",)
+    root = tmp_path / "folder"
+    inside = root / "derivatives" / "clean" / "sub-01"
+    inside.mkdir(parents=True)
+    (root / "dataset_description.json").write_text('{"Name": "arithmetic"}')
+    (inside.parent / "dataset_description.json").write_text('{"Name": "clean"}')
+    paths = [str(inside / "sub-01_eeg.fif")]
+    assert infer_data_sets(paths) == infer_data_sets([{"eeg": paths[0]}]) == ("arithmetic",)
+    assert infer_data_sets([str(tmp_path / "a.fif")]) == infer_data_sets(np.zeros(3)) == ()

@@ -11,12 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import r2_score
+from sklearn.metrics import accuracy_score, get_scorer, make_scorer, r2_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from brainof_toolbox import Comparison, Scores, compare, cross_validate
+from brainof_toolbox.evaluation.statistics import bounds, jackknife_error
 
 N_GROUPS, N_EACH = 8, 10
 
@@ -52,7 +54,9 @@ def test_tables_agree(scores, data):
     assert (groups[table["sample"]] == table["group"]).all()
     right = table["y"] == table["predicted"]
     recall = right.groupby([table["fold"], table["y"]]).mean().groupby(level=0).mean()
-    assert np.allclose(recall, scores.folds["score"]) and recall.mean() == scores.mean
+    assert np.allclose(recall, scores.folds["score"]) and recall.mean() == pytest.approx(
+        scores.mean
+    )
     recall = right.groupby([table["group"], table["y"]]).mean().groupby(level=0).mean()
     by_group = scores.by_group.set_index("group")
     assert np.allclose(recall, by_group["score"][recall.index]) and (by_group["n"] == N_EACH).all()
@@ -114,7 +118,7 @@ def test_one_fold_has_no_interval(data):
     cv = [(np.arange(40), np.arange(40, 50))]
     scores = cross_validate(LogisticRegression(), X, y, groups=groups, cv=cv)
     assert np.isnan(scores.interval).all() and "95 %" not in str(scores)
-    assert scores.plot().figure is not None
+    assert isinstance(scores.plot(), Figure)
 
 
 def test_tables_are_copies_and_pickle(scores, comparison):
@@ -167,7 +171,7 @@ def test_weights_of_feature_blocks(data, scores):
     assert "features" not in str(scores) and scores.feature_weights.empty
 
 
-@pytest.mark.parametrize("size, shown", [(1e-4, r"0\.000\d{3}"), (1e4, r"\d{4,5}")])
+@pytest.mark.parametrize("size, shown", [(1e-4, r"\d\.\d\de-05"), (1e4, r"\d{4,5}")])
 def test_errors_have_significant_digits(data, size, shown):
     """Errors of any size in the units of the target."""
     X, _, groups = data
@@ -192,7 +196,7 @@ def marks(axes):
 
 def test_plot_of_scores(scores):
     """Every group is a point; mean, interval and chance stand beside them; no bars."""
-    axes = scores.plot()
+    (axes,) = scores.plot().axes
     drawn = marks(axes)
     assert np.allclose(drawn[0], scores.by_group["score"]) and scores.mean in drawn[1]
     reach = axes.collections[0].get_segments()[0][:, 1]
@@ -201,12 +205,12 @@ def test_plot_of_scores(scores):
     assert not axes.patches and axes.get_ylabel() == "balanced accuracy"
     assert axes.texts[0].get_text() == "chance" and "8 groups" in axes.get_xlabel()
     own = Figure().subplots()
-    assert scores.plot(own) is own
+    assert scores.plot(own) is own.figure
 
 
 def test_plot_of_a_comparison(comparison):
     """The same group is joined between estimators, and points do not hide one another."""
-    axes = comparison.plot()
+    (axes,) = comparison.plot().axes
     joined = [line for line in axes.lines if line.get_color() == "0.75"]
     assert len(joined) == N_GROUPS
     good, blind = (one.by_group["score"] for one in comparison.scores.values())
@@ -225,11 +229,8 @@ def test_plot_of_folds_and_of_chances_that_differ(data):
     X, y, groups = data
     pair = {"a": LogisticRegression(), "b": DummyClassifier(strategy="uniform", random_state=0)}
     found = compare(pair, X, y, groups="none", scoring="accuracy")
-    assert "5 folds" in found.plot().get_xlabel()
+    assert "5 folds" in found.plot().axes[0].get_xlabel()
     assert "paired by fold" in str(found) and found.differences["n_units"].item() == 5
-    scores = cross_validate(LogisticRegression(), X, y, groups=groups, scoring="roc_auc")
-    assert len(scores.by_group) == 0 and len(scores.predictions) == 0
-    assert scores.metric == "roc_auc" and "roc_auc" in str(scores)
 
 
 def test_probabilities_are_those_of_the_folds(scores, data):
@@ -266,16 +267,123 @@ def test_fitted_estimators_are_returned_on_request(data):
 
 def test_without_probabilities_the_table_is_empty(data):
     X, y, groups = data
-    for estimator, options in ((Ridge(), {}), (LogisticRegression(), {"scoring": "accuracy"})):
-        assert cross_validate(estimator, X, y, groups=groups, **options).probabilities.empty
+    for estimator in (Ridge(), LinearSVC()):
+        assert cross_validate(estimator, X, y, groups=groups).probabilities.empty
 
 
 def test_plot_of_the_confusion_matrix(scores, data):
     X, y, groups = data
-    axes = scores.plot_confusion()
+    axes = scores.plot_confusion().axes[0]
     table = scores.predictions
     shares = pd.crosstab(table["y"], table["predicted"], normalize="index").to_numpy()
     assert np.allclose(axes.images[0].get_array(), shares)
     regression = cross_validate(Ridge(), X, y, groups=groups)
     with pytest.raises(ValueError, match="mean_absolute_error"):
         regression.plot_confusion()
+
+
+def test_measures_by_class(scores):
+    """Recall, precision and area agree with scikit-learn's, of all test samples together."""
+    table, found = scores.predictions, scores.by_class().set_index("class")
+    for label in (0, 1):
+        is_label, is_predicted = table["y"] == label, table["predicted"] == label
+        assert found["recall"][label] == pytest.approx(is_predicted[is_label].mean())
+        assert found["precision"][label] == pytest.approx(is_label[is_predicted].mean())
+        assert found["n"][label] == is_label.sum()
+    assert scores.roc_auc() == pytest.approx(roc_auc_score(table["y"], scores.probabilities[1]))
+    bins = scores.calibration(n_bins=4)
+    assert len(bins) == 4 and bins["probability"].is_monotonic_increasing
+    assert bins["probability"].between(0.5, 1).all() and bins["correct"].between(0, 1).all()
+
+
+def test_area_of_more_classes_is_the_mean_of_each_against_the_others():
+    X = np.random.default_rng(1).normal(size=(90, 2))
+    y = np.array(["a", "b", "c"])[np.arange(90) % 3]
+    found = cross_validate(LogisticRegression(), X, y, groups="none")
+    wanted = roc_auc_score(
+        found.predictions["y"], found.probabilities, multi_class="ovr", labels=["a", "b", "c"]
+    )
+    assert found.roc_auc() == pytest.approx(wanted)
+
+
+def test_measures_refuse_what_does_not_apply(data):
+    X, y, groups = data
+    regression = cross_validate(Ridge(), X, X[:, 1], groups=groups)
+    for method in ("by_class", "roc_auc", "calibration", "plot_calibration", "plot_weights"):
+        with pytest.raises(ValueError, match="classifier|feature_weights_"):
+            getattr(regression, method)()
+    margins = cross_validate(LinearSVC(), X, y, groups=groups)
+    with pytest.raises(ValueError, match="predict_proba"):
+        margins.roc_auc()
+    with pytest.raises(ValueError, match="plot_confusion"):
+        margins.plot_predictions()
+
+
+SCORERS = ["accuracy", "roc_auc", "neg_log_loss", make_scorer(accuracy_score)]
+
+
+@pytest.mark.parametrize("scoring", SCORERS, ids=str)
+def test_any_scorer_has_scores_and_an_interval_by_group(data, scoring):
+    """They are what the scorer gives for a fitted estimator and the samples of one group."""
+    X, y, groups = data
+    found = cross_validate(LogisticRegression(), X, y, groups=groups, scoring=scoring)
+    assert found.interval_by == "groups" and len(found.by_group) == N_GROUPS
+    fold = found.folds.iloc[0]
+    is_test = np.isin(groups, fold["test_groups"])
+    estimator = LogisticRegression().fit(X[~is_test], y[~is_test])
+    name = scoring if isinstance(scoring, str) else "accuracy"
+    own = groups == fold["test_groups"][0]
+    by_group = found.by_group.set_index("group")["score"]
+    assert by_group[fold["test_groups"][0]] == pytest.approx(
+        get_scorer(name)(estimator, X[own], y[own])
+    )
+    assert len(found.predictions) == len(y) and found.by_class()["n"].sum() == len(y)
+    low, high = found.interval
+    assert low < found.mean < high
+
+
+def test_intervals_of_bounded_scores_stay_within_their_bounds(data):
+    """No area above 1, no negative log loss above 0; errors are not below 0."""
+    X, y, groups = data
+    easy = X + 2.0 * (2 * y - 1)[:, None]
+    for scoring, low, high in (("roc_auc", 0, 1), ("accuracy", 0, 1), ("neg_log_loss", -99, 0)):
+        found = cross_validate(LogisticRegression(), easy, y, groups=groups, scoring=scoring)
+        assert low <= found.interval[0] <= found.interval[1] <= high
+    perfect = cross_validate(LogisticRegression(), 9 * easy, y, groups=groups, scoring="accuracy")
+    assert perfect.mean == 1 and perfect.interval[0] < 1 == perfect.interval[1]
+    assert bounds("matthews_corrcoef") == (-1, 1) and bounds("r2") == (-np.inf, 1)
+    assert bounds(make_scorer(accuracy_score)) == (-np.inf, np.inf)
+
+
+def test_a_scorer_without_a_value_in_each_group_has_an_interval_by_group():
+    """One label per subject: the area is that of all subjects, one left out at a time."""
+    rng = np.random.default_rng(0)
+    y, groups = np.repeat(np.arange(12) % 2, 5), np.repeat(np.arange(12), 5)
+    X = rng.normal(size=(60, 3)) + 0.7 * y[:, None]
+    found = cross_validate(LogisticRegression(), X, y, groups=groups, scoring="roc_auc")
+    assert found.by_group.empty and found.interval_by == "groups"
+    assert 0 <= found.interval[0] < found.mean < found.interval[1] <= 1
+
+
+def test_a_callable_that_uses_the_samples_has_an_interval_by_fold(data):
+    X, y, groups = data
+    scoring = lambda estimator, X, y: float((estimator.predict(X) == y).mean())  # noqa: E731
+    found = cross_validate(LogisticRegression(), X, y, groups=groups, scoring=scoring)
+    assert found.interval_by == "folds" and found.by_group.empty
+
+
+def test_jackknife_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(0).normal(size=12)
+    error = jackknife_error(lambda rows: values[rows].mean(), np.arange(12))
+    assert error == pytest.approx(values.std(ddof=1) / np.sqrt(12))
+
+
+@pytest.mark.parametrize(
+    "n_groups, sizes", [(4, 1), (6, 1), (7, 1), (8, 2), (9, 3), (10, 2), (12, 3), (20, 4)]
+)
+@pytest.mark.parametrize("estimator", [DummyClassifier(), Ridge()], ids=["classes", "numbers"])
+def test_folds_have_equally_many_groups(n_groups, sizes, estimator):
+    groups = np.repeat(np.arange(n_groups), 4)
+    X, y = np.zeros((len(groups), 1)), np.tile([0, 1], 2 * n_groups)
+    found = cross_validate(estimator, X, y, groups=groups)
+    assert {len(names) for names in found.folds["test_groups"]} == {sizes}

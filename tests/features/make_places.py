@@ -1,6 +1,6 @@
 """Where virtual channels and regions lie.
 
-``python tests/features/make_places.py`` writes ``brainof_toolbox/features/_places.py`` anew.
+``python tests/features/make_places.py`` writes ``weights/virtual-places.tsv`` of the package anew.
 Features change with it: raise their versions.
 """
 
@@ -10,42 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from brainof_toolbox import features
+import brainof_toolbox
 
-FILE = Path(features.__file__).with_name("_places.py")
+FILE = Path(brainof_toolbox.__file__).parent / "weights" / "virtual-places.tsv"
 ELECTRODES = (
     "F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 Oz "
     "Fp1 Fp2 FC5 FC1 FC2 FC6 CP5 CP1 CP2 CP6 PO7 PO3 PO4 PO8 O1 O2"
 ).split()
 N_PAIRS, GREY = 150, 0.3
-HEAD = '''"""Places in the head frame, in mm; written by ``tests/features/make_places.py``."""
-
-from __future__ import annotations
-
-import numpy as np
-
-#: Electrodes of MNE's 10-05 template; the first 16 are a set of their own.
-_ELECTRODES = """
-{electrodes}
-"""
-
-#: Centres of grey matter in nilearn's MNI152 template, in mirrored pairs, each far from those
-#: before it, so that a beginning of the list covers the brain too.
-_REGIONS = """
-{regions}
-"""
-
-
-def electrode_places(n_places):
-    """Return names, and positions (n_places, 3) in m, of virtual EEG channels."""
-    rows = [line.split() for line in _ELECTRODES.split("\\n") if line][:n_places]
-    return tuple(row[0] for row in rows), np.array([row[1:] for row in rows], dtype=float) / 1e3
-
-
-def region_places(n_places):
-    """Return positions (n_places, 3) in m of the centres of virtual regions."""
-    return np.array(_REGIONS.split(), dtype=float).reshape(-1, 3)[:n_places] / 1e3
-'''
 
 
 def electrode_rows():
@@ -84,13 +56,7 @@ def region_centres():
     return mni_to_head(pairs.reshape(-1, 3) * 1e-3)
 
 
-def wrap(entries, per_line):
-    """Join entries, some per line."""
-    lines = [entries[i : i + per_line] for i in range(0, len(entries), per_line)]
-    return "\n".join("  ".join(line) for line in lines)
-
-
 if __name__ == "__main__":
-    rows = [" ".join(f"{value:.0f}" for value in xyz * 1e3) for xyz in region_centres()]
-    text = HEAD.format(electrodes="\n".join(electrode_rows()), regions=wrap(rows, 7))
-    FILE.write_text(text, encoding="utf-8")
+    rows = [row.split() for row in electrode_rows()]
+    rows += [["", *(f"{value:.0f}" for value in xyz * 1e3)] for xyz in region_centres()]
+    FILE.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")

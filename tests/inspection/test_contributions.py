@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from brainof_toolbox import BrainOFClassifier, BrainOFRegressor, PairedSignals
-from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.inspection import modality_contributions, plot_contributions
+from brainof_toolbox.datasets import make_paired_signals, make_study
+from brainof_toolbox.inspection import (
+    block_contributions,
+    modality_contributions,
+    plot_contributions,
+)
 from brainof_toolbox.inspection.contributions import shapley
 
 
@@ -116,3 +120,15 @@ def test_refuses(decoder, micro_checkpoint, pairs):
     alone = BrainOFClassifier(micro_checkpoint).fit(single, y)
     with pytest.raises(ValueError, match="one modality only, eeg"):
         modality_contributions(alone, single, y)
+
+
+def test_lists_of_epochs_and_names_of_columns(micro_checkpoint):
+    """A list is its epochs together; targets are named as in cross_validate."""
+    epochs = make_study(2, n_epochs=8, n_channels=4, duration=1.0)
+    options = {"features": "explicit", "random_state": 0}
+    decoder = BrainOFClassifier(micro_checkpoint, **options).fit(epochs, epochs.metadata["label"])
+    wanted = block_contributions(decoder, epochs, epochs.metadata["label"])
+    for X, y in ((epochs, "label"), ([epochs[:3], epochs[3:]], "event")):
+        assert block_contributions(decoder, X, y).equals(wanted)
+    with pytest.raises(ValueError, match="no 'condition'"):
+        block_contributions(decoder, epochs, "condition")

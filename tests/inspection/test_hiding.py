@@ -52,7 +52,7 @@ def regions(n_times=60, seed=0):
     data = rng.standard_normal((60, len(places), n_times))
     y = np.arange(60) % 2
     data[np.ix_(y == 1, [5, 20])] += 1.5 * rng.standard_normal((30, 1, n_times))
-    return from_roi_timeseries(data, t_r=2.0, roi_positions=places), y
+    return from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places), y
 
 
 # ------------------------------------------------------------------------ where the source is
@@ -182,7 +182,7 @@ def test_any_adaptation(parameters, study, micro_checkpoint):
     decoder.fit(X[~is_test], y[~is_test], groups=subject[~is_test])
     few = np.flatnonzero(is_test)[:3]
     found = occlusion_importance(decoder, X[few], y[few], bands={"alpha": (8, 13)})
-    assert np.isfinite(found.to_frame()["importance"]).all()
+    assert np.isfinite(found.to_dataframe()["importance"]).all()
     assert (found.part().channels != 0).all()
     table = block_contributions(decoder, X[is_test], y[is_test])
     assert list(table["block"]) == ["latents", "covariance", "evoked"]

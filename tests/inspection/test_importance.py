@@ -68,7 +68,7 @@ def regions(source=13, n_samples=48, seed=0):
     near = np.linalg.norm(places - places[source], axis=1)
     swing = np.sin(2 * np.pi * np.arange(64) * 2.0 * 0.05)
     data[y == 1] += 4 * np.exp(-0.5 * (near / 0.02) ** 2)[:, None] * swing
-    return from_roi_timeseries(data, t_r=2.0, roi_positions=places), y, source
+    return from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places), y, source
 
 
 def fitted(checkpoint, X, y, kind=BrainOFClassifier, **kwargs):
@@ -246,7 +246,7 @@ def test_trained_networks(method, adaptation, micro_checkpoint, eeg):
     how = kind(max_epochs=1, head="mlp")
     decoder = fitted(micro_checkpoint, X[:16], y[:16], adaptation=how, layer=1)
     found = method(decoder, X[32:36], **kwargs_of(method))
-    assert np.isfinite(found.to_frame()["importance"]).all()
+    assert np.isfinite(found.to_dataframe()["importance"]).all()
     assert found.n_samples == 4 and found.unit == "nats"
 
 
@@ -257,7 +257,7 @@ def test_batches_change_nothing(method, micro_checkpoint, eeg, decoder):
     tables = []
     for batch_size in (32, 3):
         decoder.set_params(batch_size=batch_size)
-        tables.append(method(decoder, X[32:37], y[32:37], **kwargs_of(method)).to_frame())
+        tables.append(method(decoder, X[32:37], y[32:37], **kwargs_of(method)).to_dataframe())
     decoder.set_params(batch_size=32)
     np.testing.assert_allclose(tables[0]["importance"], tables[1]["importance"], atol=1e-4)
 
@@ -273,7 +273,7 @@ def test_several_modalities(method, micro_checkpoint, eeg):
     decoder = fitted(micro_checkpoint, pairs, y)
     found = method(decoder, pairs[32:], y[32:], **kwargs_of(method))
     assert set(found.parts) == {"eeg", "meg"}
-    assert found.to_frame()["importance"].notna().all()
+    assert found.to_dataframe()["importance"].notna().all()
     if method is occlusion_importance:  # gradients also credit what is merely not silent
         best = [found.part(name).channels.max() for name in ("eeg", "meg")]
         assert best[0] > best[1]

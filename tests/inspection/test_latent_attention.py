@@ -100,7 +100,7 @@ def test_equals_watching(modality, embedder):
 def test_table(embedder, pairs):
     """Every number once, under its name."""
     found = latent_attention(embedder, pairs[:1], modality="eeg")
-    frame = found.to_frame()
+    frame = found.to_dataframe()
     assert len(frame) == found.channels.size + found.patches.size
     sums = frame.groupby(["block", "latent", "kind"])["share"].sum()
     np.testing.assert_allclose(sums, 1.0, atol=1e-5)

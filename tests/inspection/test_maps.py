@@ -8,7 +8,7 @@ import pytest
 
 from brainof_toolbox.datasets import make_info
 from brainof_toolbox.inspection.importance import Importance, PartImportance
-from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.atlases import default_parcellation
 from brainof_toolbox.io.regions import mni_to_head
 from brainof_toolbox.io.sensors import from_array
 
@@ -138,6 +138,6 @@ def test_figures_of_the_brain():
 
 def test_table():
     """Every number once, with its kind."""
-    frame = sensors("eeg").to_frame()
+    frame = sensors("eeg").to_dataframe()
     assert frame["kind"].value_counts().to_dict() == {"channel": 19, "time": 4, "band": 2}
     assert "19 channels" in repr(sensors("eeg"))

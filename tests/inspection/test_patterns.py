@@ -16,7 +16,7 @@ from brainof_toolbox import (
 from brainof_toolbox.datasets import make_epochs, make_study
 from brainof_toolbox.features import Covariance
 from brainof_toolbox.inspection import patterns
-from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.atlases import default_parcellation
 from brainof_toolbox.io.sensors import from_array
 
 EXPLICIT = {"features": "explicit"}
@@ -89,7 +89,7 @@ def test_correlated_regions_are_strong(features):
     data, places, y = regions()
     rng, hubs = np.random.default_rng(1), [5, 20, 33]
     data[np.ix_(y == 1, hubs)] += 1.5 * rng.standard_normal((24, 1, 60))
-    X = from_roi_timeseries(data, t_r=2.0, roi_positions=places)
+    X = from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places)
     found = patterns(BrainOFClassifier(features=features).fit(X, y), X)
     part = found.part("covariance")
     maps = part.maps()
@@ -109,7 +109,7 @@ def test_regions_of_trials():
     data, places, y = regions(12)
     data[y == 1, 7] += 1.0
     data[y == 1, 30] += np.linspace(-1.5, 1.5, 12)
-    X = from_roi_timeseries(data, t_r=2.0, roi_positions=places)
+    X = from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places)
     X = X.replace(has_baseline=True, is_locked=True)
     found = patterns(BrainOFClassifier(**EXPLICIT).fit(X, y), X)
     maps = found.part("evoked").maps()
@@ -134,7 +134,7 @@ def test_equals_one_regression_per_column(mu):
     slopes = [np.polyfit(odds, column, 1)[0] for column in rows[:, :50].T]
     part = found.part("covariance")
     np.testing.assert_allclose(part.values[0, :50], slopes, rtol=1e-3, atol=1e-6)
-    frame = found.to_frame()
+    frame = found.to_dataframe()
     assert list(frame.columns) == ["block", "class", "name", "pattern"]
     assert len(frame) == sum(len(p.columns) for p in found.parts.values())
     names = decoder.encoder_.feature_names()
@@ -147,7 +147,7 @@ def test_several_classes_and_numbers(micro_checkpoint):
     y = np.arange(48) % 3
     for label in (1, 2):
         data[y == label, 7 * label] += 1.5
-    X = from_roi_timeseries(data, t_r=2.0, roi_positions=places)
+    X = from_roi_timeseries(data.swapaxes(1, 2), t_r=2.0, roi_positions=places)
     X = X.replace(has_baseline=True, is_locked=True)
     decoder = BrainOFClassifier(micro_checkpoint, pooling="mean").fit(X, y)
     found = patterns(decoder, X)

@@ -69,6 +69,10 @@ def test_loss(embedder, pairs):
     assert found.relative_loss == pytest.approx(error / nothing, rel=1e-4)
     again = reconstruct(embedder, pairs, modality="eeg", random_state=1)
     np.testing.assert_array_equal(again.is_hidden, found.is_hidden)
+    table = found.to_dataframe()
+    assert len(table) == found.original.size and (table["channel"][0] == found.ch_names[0])
+    hidden = table[table["is_hidden"]]
+    assert np.square(hidden["reconstructed"] - hidden["original"]).sum() == pytest.approx(error)
     other = reconstruct(embedder, pairs, modality="eeg", random_state=2)
     assert (other.is_hidden != found.is_hidden).any()
 

@@ -35,12 +35,12 @@ def refuse(image, match, error=ValueError, **kwargs):
 
 
 # ------------------------------------------------------------------------------- shapes and spaces
-@pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 4, 1, 20)])
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4, 1, 20)])
 def test_dimensions(shape):
-    """3-D and 5-D."""
+    """2-D and 5-D."""
     image = Nifti1Image(np.ones(shape, dtype=np.float32), AFFINE)
-    refuse(image, f"{len(shape)}-D, shape .*: 4-D expected")
-    with pytest.raises(ValueError, match="4-D expected"):
+    refuse(image, f"{len(shape)}-D, shape .*: 4-D")
+    with pytest.raises(ValueError, match="4-D .* or 3-D expected"):
         open_run(image)
 
 
@@ -139,7 +139,7 @@ def test_other_formats(tmp_path):
         file.write(b"subject,age\n")
     for name in ("a.func.gii", "a.dtseries.nii", "text.nii", "text.nii.gz"):
         assert is_image(tmp_path / name)
-        refuse(tmp_path / name, rf"{name}.*Accepted are 4-D images: \.nii, \.nii\.gz")
+        refuse(tmp_path / name, rf"{name}.*Accepted are 4-D runs and 3-D maps: \.nii, \.nii\.gz")
     refuse(gifti, "GiftiImage: surfaces are not accepted.*from_roi_timeseries")
 
 

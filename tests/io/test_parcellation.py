@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from benchmarks.lib.landmarks import LANDMARKS
 from benchmarks.parcellation import bisect_cloud, join_pieces, make_parcellation
-from brainof_toolbox.io.parcellation import default_parcellation
+from brainof_toolbox.io.atlases import default_parcellation
 from brainof_toolbox.io.regions import mni_to_head, region_geometry, resolve_masker
 
 

@@ -114,3 +114,24 @@ def test_odd_tables(root):
     table.write_text("subject\tage\n01\t31\n")
     with pytest.raises(ValueError, match="no column participant_id"):
         read_participants(root, "age", records("01"))
+
+
+def test_records_without_a_value_are_dropped(root):
+    """Unknown subjects and n/a; the same as leaving them out by hand."""
+    found = records("01", "02", "07", "03", "02")
+    y, left = read_participants(root, "age", found, on_missing="drop")
+    assert left == found[[0, 3]] and isinstance(left, Records)
+    assert y.tolist() == read_participants(root, "age", left).tolist() == [31.0, 27.5]
+    y, left = read_participants(root, "age", [dict(r) for r in found], on_missing="drop")
+    assert [record["subject"] for record in left] == ["01", "03"]
+    y, left = read_participants(root, "sex", records("01", "02"), on_missing="drop")
+    assert y.tolist() == ["F", "M"] and left == records("01", "02")
+
+
+def test_nothing_left_to_drop(root):
+    with pytest.raises(ValueError, match="n/a for sub-02"):
+        read_participants(root, "age", records("02"), on_missing="drop")
+    with pytest.raises(ValueError, match="No column 'iq'"):
+        read_participants(root, "iq", records("01"), on_missing="drop")
+    with pytest.raises(ValueError, match="'on_missing'.*'raise' or 'drop'"):
+        read_participants(root, "age", records("01"), on_missing="skip")

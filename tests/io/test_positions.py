@@ -120,7 +120,7 @@ def test_wrong_unit_of_electrodes_in_bids(tmp_path):
 @pytest.mark.parametrize("factor, words", FACTORS)
 @pytest.mark.parametrize("n_regions", [2, 12])
 def test_regions_in_another_unit(factor, words, n_regions):
-    series = np.random.default_rng(0).normal(size=(n_regions, 40))
+    series = np.random.default_rng(0).normal(size=(40, n_regions))
     with pytest.raises(ValueError, match=f"roi_positions.*MNI.*{words}"):
         from_roi_timeseries(series, t_r=2.0, roi_positions=REGIONS[:n_regions] * factor)
 
@@ -130,7 +130,7 @@ def test_one_region_in_another_unit():
     pos[3] *= 1e3
     with pytest.raises(ValueError, match=r"1 of 12 regions.*\['row 3'\].*1e-3"):
         from_roi_timeseries(
-            np.random.default_rng(0).normal(size=(12, 40)), t_r=2.0, roi_positions=pos
+            np.random.default_rng(0).normal(size=(40, 12)), t_r=2.0, roi_positions=pos
         )
 
 
@@ -144,7 +144,7 @@ def test_affine_of_an_atlas_in_another_unit(factor):
     affine[:3] *= factor
     with pytest.raises(ValueError, match=r"The atlas.*pass positions"):
         from_roi_timeseries(
-            np.random.default_rng(0).normal(size=(27, 40)),
+            np.random.default_rng(0).normal(size=(40, 27)),
             t_r=2.0,
             labels_img=nib.Nifti1Image(labels, affine),
         )

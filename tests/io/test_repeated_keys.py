@@ -236,7 +236,7 @@ def test_regions_of_a_table_named_twice(tmp_path, head):
 
 
 def test_labels_of_an_atlas_named_twice():
-    data = RNG.normal(size=(2, 12))
+    data = RNG.normal(size=(12, 2))
     options = {"t_r": 2.0, "labels_img": make_atlas()}
     with pytest.raises(ValueError, match=r"labels= has regions more than once: \[3\]"):
         from_roi_timeseries(data, labels=[3, 3], **options)

@@ -20,7 +20,7 @@ AFFINE = np.diag([4.0, 4, 4, 1])
 
 
 def make_series(n_volumes=24, n_rois=5, n_samples=None):
-    shape = (n_rois, n_volumes) if n_samples is None else (n_samples, n_rois, n_volumes)
+    shape = (n_volumes, n_rois) if n_samples is None else (n_samples, n_volumes, n_rois)
     return np.random.default_rng(n_volumes).normal(500, 3, shape)
 
 
@@ -44,7 +44,8 @@ def test_array(n_samples):
     data = make_series(n_samples=n_samples)
     signals = read(data)
     assert isinstance(signals, Signals) and signals.modality == "fmri"
-    np.testing.assert_array_equal(signals.data, data.reshape(-1, 5, 24).astype(np.float32))
+    expected = data.reshape(-1, 24, 5).swapaxes(1, 2).astype(np.float32)
+    np.testing.assert_array_equal(signals.data, expected)
     assert signals.sfreq == 0.5 and set(signals.ch_types) == {"bold"}
     assert signals.ch_names == tuple(f"ROI {i}" for i in range(1, 6))
     np.testing.assert_allclose(head_to_mni(signals.ch_pos), POSITIONS, atol=1e-7)
@@ -66,7 +67,7 @@ def test_dtypes(dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # clipped values are constant
         data[:, 1] = 7
-        np.testing.assert_array_equal(read(data).data[0], data.astype(np.float32))
+        np.testing.assert_array_equal(read(data).data[0].T, data.astype(np.float32))
 
 
 def test_runs_of_unequal_length():
@@ -74,7 +75,7 @@ def test_runs_of_unequal_length():
     runs = [
         make_series(24),
         make_series(30),
-        pd.DataFrame(make_series(12).T, columns=list("abcde")),
+        pd.DataFrame(make_series(12), columns=list("abcde")),
     ]
     signals = read(runs, subject=["01", "01", "02"], task="rest", run=[1, 2, 1])
     assert [s.shape for s in signals] == [(1, 5, 24), (1, 5, 30), (1, 5, 12)]
@@ -82,7 +83,7 @@ def test_runs_of_unequal_length():
     assert [s.run for s in signals] == [("1",), ("2",), ("1",)]
     assert {s.task for s in signals} == {("rest",)}
     assert signals[2].ch_names == tuple("abcde")
-    np.testing.assert_array_equal(signals[1].data[0], runs[1].astype(np.float32))
+    np.testing.assert_array_equal(signals[1].data[0].T, runs[1].astype(np.float32))
 
 
 def test_nested_lists_are_an_array():
@@ -99,13 +100,13 @@ def test_estimators_take_it():
 
 # ------------------------------------------------------------------------------------------ tables
 def write(values, path, kind):
-    """Write (n_rois, n_volumes) in the layout that ``kind`` names."""
-    names = [f"area {i}" for i in range(len(values))]
-    frame = pd.DataFrame(values.T, columns=names)
+    """Write (n_volumes, n_rois) in the layout that ``kind`` names."""
+    names = [f"area {i}" for i in range(values.shape[1])]
+    frame = pd.DataFrame(values, columns=names)
     if kind == "plain.txt":
-        np.savetxt(path, values.T, fmt="%15.7e")
+        np.savetxt(path, values, fmt="%15.7e")
     elif kind == "commented.txt":
-        np.savetxt(path, values.T, header="\t".join(names), delimiter="\t")
+        np.savetxt(path, values, header="\t".join(names), delimiter="\t")
     elif kind == "header.csv":
         frame.to_csv(path, index=False)
     elif kind == "index.csv":
@@ -113,7 +114,7 @@ def write(values, path, kind):
     elif kind == "bare.csv":
         frame.to_csv(path, index=False, header=False)
     elif kind == "turned.csv":
-        pd.DataFrame(values).to_csv(path, index=False, header=False)
+        pd.DataFrame(values.T).to_csv(path, index=False, header=False)
     elif kind == "comma.csv":
         frame.to_csv(path, index=False, sep=";", decimal=",")
     elif kind == "header.tsv":
@@ -129,15 +130,15 @@ def write(values, path, kind):
 
 @pytest.mark.parametrize(
     "kind",
-    "plain.txt commented.txt header.csv index.csv bare.csv turned.csv comma.csv header.tsv a.mat "
-    "turned.mat a.npy turned.npy".split(),
+    "plain.txt commented.txt header.csv index.csv bare.csv comma.csv header.tsv a.mat "
+    "a.npy".split(),
 )
 def test_table(kind, tmp_path):
     """Every layout gives the same series; names where the file has them."""
     values = make_series()
     names = write(values, tmp_path / kind, kind)
     signals = read(tmp_path / kind)
-    np.testing.assert_allclose(signals.data[0], values, rtol=1e-6)
+    np.testing.assert_allclose(signals.data[0].T, values, rtol=1e-6)
     named = kind in ("commented.txt", "header.csv", "index.csv", "comma.csv", "header.tsv")
     assert signals.ch_names == (tuple(names) if named else tuple(f"ROI {i + 1}" for i in range(5)))
     paths = [str(tmp_path / kind)] * 2
@@ -155,21 +156,32 @@ def test_entities_from_the_name(tmp_path):
     assert signals[0].task == ("rest",)
 
 
-def test_square_table_is_read_as_written(tmp_path):
-    """As many volumes as regions: text is volumes x regions, arrays are regions x volumes."""
+@pytest.mark.parametrize("kind", ["turned.csv", "turned.mat", "turned.npy"])
+def test_transposed_table_is_refused(kind, tmp_path):
+    """Only the rows have the number of regions."""
+    write(make_series(), tmp_path / kind, kind)
+    with pytest.raises(ValueError, match=rf"{kind}.*24 regions and 5 volumes.*Transpose"):
+        read(tmp_path / kind)
+
+
+def test_square_table_may_be_transposed(tmp_path):
+    """As many volumes as regions: read as all tables, with a warning unless names tell."""
     values = make_series(12, 12)
     pos = np.random.default_rng(0).uniform(-0.05, 0.05, (12, 3))
-    np.savetxt(tmp_path / "a.txt", values.T)
+    np.savetxt(tmp_path / "a.txt", values)
     np.save(tmp_path / "a.npy", values)
-    for name in ("a.txt", "a.npy"):
-        signals = read(tmp_path / name, roi_positions=pos)
-        np.testing.assert_allclose(signals.data[0], values, rtol=1e-6)
+    for item in (tmp_path / "a.txt", tmp_path / "a.npy", values, values[None]):
+        with pytest.warns(RuntimeWarning, match="as many volumes as regions \\(12\\)"):
+            signals = read(item, roi_positions=pos)
+        np.testing.assert_allclose(signals.data[0].T, values, rtol=1e-6)
+    frame = pd.DataFrame(values, columns=list("abcdefghijkl"))
+    np.testing.assert_allclose(read(frame, roi_positions=pos).data[0].T, values, rtol=1e-6)
 
 
 def test_mat_variable(tmp_path):
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, {"rest": make_series(24), "task": make_series(30), "age": 3.0})
-    with pytest.raises(ValueError, match=r"variable=.*'rest' \(5, 24\).*'task' \(5, 30\)"):
+    with pytest.raises(ValueError, match=r"variable=.*'rest' \(24, 5\).*'task' \(30, 5\)"):
         read(path)
     assert read(path, variable="task").shape == (1, 5, 30)
     with pytest.raises(ValueError, match=r"'nap'.*'rest'"):
@@ -211,7 +223,7 @@ def test_missing_table():
 
 
 def test_words_in_a_table(tmp_path):
-    frame = pd.DataFrame(make_series().T, columns=list("abcde"))
+    frame = pd.DataFrame(make_series(), columns=list("abcde"))
     frame["scanner"] = "Prisma"
     frame.to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(ValueError, match=r"a\.csv.*'scanner'"):
@@ -243,9 +255,9 @@ def test_part_of_an_atlas(tmp_path):
     """By label, by name given, or by the names in the table: the place belongs to the region."""
     atlas = make_atlas()
     _, pos = region_geometry(resolve_masker(atlas))
-    data, expected = make_series()[:2], pos[[3, 1]]
+    data, expected = make_series()[:, :2], pos[[3, 1]]
     names = ["region 8", "region 4"]
-    frame = pd.DataFrame(data.T, columns=names)
+    frame = pd.DataFrame(data, columns=names)
     for signals in (
         read(data, labels_img=atlas, labels=[8, 4]),
         read(data, labels_img=atlas, ch_names=names),
@@ -253,7 +265,7 @@ def test_part_of_an_atlas(tmp_path):
     ):
         assert signals.ch_names == tuple(names)
         np.testing.assert_allclose(signals.ch_pos, expected, atol=1e-7)
-        np.testing.assert_array_equal(signals.data[0], data.astype(np.float32))
+        np.testing.assert_array_equal(signals.data[0].T, data.astype(np.float32))
     named = read(data, labels_img=atlas, labels=[8, 4], ch_names=["x", "y"])
     assert named.ch_names == ("x", "y")
     np.testing.assert_allclose(named.ch_pos, expected, atol=1e-7)
@@ -306,16 +318,16 @@ def test_same_position_twice_is_said():
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (make_series().T, r"24 regions.*5 positions.*\(n_samples, n_rois, n_volumes\)"),
-        (make_series(n_samples=3).transpose(0, 2, 1), "transpose"),
+        (make_series().T, r"24 regions.*5 positions.*\(n_volumes, n_rois\)"),
+        (make_series(n_samples=3).transpose(0, 2, 1), "Transpose"),
         (make_series(3), r"3 volumes.*minimum is 10"),
         (make_series()[0], "shape"),
         (make_series()[None, None], "shape"),
-        (np.empty((0, 5, 24)), "shape"),
+        (np.empty((0, 24, 5)), "shape"),
         (make_series() + 1j, "complex"),
         (make_series().astype(str), "real numbers"),
-        (np.array([[None] * 24] * 5), "NaN|real numbers"),
-        (np.zeros((5, 24)), "constant"),
+        (np.array([[None] * 5] * 24), "NaN|real numbers"),
+        (np.zeros((24, 5)), "constant"),
         ([], "empty"),
         ([make_series(), make_series().T], r"data\[1\] has 24 regions"),
     ],
@@ -334,11 +346,11 @@ def test_type_refused(data):
 
 def test_nan_names_region_and_file(tmp_path):
     data = make_series()
-    data[2, 4:7] = np.nan
+    data[4:7, 2] = np.nan
     write(data, tmp_path / "a.csv", "header.csv")
     with pytest.raises(ValueError, match=r"data\[0\].*a\.csv.*'area 2' \(3 of 24\)"):
         read([tmp_path / "a.csv"])
-    data[2, 4:7] = np.inf
+    data[4:7, 2] = np.inf
     with pytest.raises(ValueError, match=r"'ROI 3' \(3 of 24\)"):
         read(data)
 
@@ -346,7 +358,7 @@ def test_nan_names_region_and_file(tmp_path):
 def test_constant_region_is_said():
     """Finite, and named."""
     data = make_series()
-    data[1] = 7.0
+    data[:, 1] = 7.0
     with pytest.warns(RuntimeWarning, match=r"constant.*'ROI 2'"):
         assert np.isfinite(read(data).data).all()
 
@@ -357,19 +369,21 @@ def test_hcp_rest(data_dir):
     folder = data_dir / "fmri-hcp-rest"
     table = pd.read_csv(data_dir / "atlas-mni" / "AAL2_centroids.csv")[:94]
     paths = sorted(folder.glob("*.mat"))[:2]
+    series = [scipy.io.loadmat(path)["tc"].T for path in paths]  # saved as regions x volumes
+    with pytest.raises(ValueError, match="Transpose"):
+        from_roi_timeseries(paths, t_r=0.72, roi_positions=table[["x", "y", "z"]] * 1e-3)
     by_table = from_roi_timeseries(
-        paths, t_r=0.72, roi_positions=table[["x", "y", "z"]] * 1e-3, ch_names=table["name"]
+        series, t_r=0.72, roi_positions=table[["x", "y", "z"]] * 1e-3, ch_names=table["name"]
     )
     by_label = from_roi_timeseries(
-        paths,
+        series,
         t_r=0.72,
         labels_img=data_dir / "atlas-mni" / "AAL2_MNI_2mm.nii.gz",
         labels=table["label"],
     )
     for path, one, other in zip(paths, by_table, by_label, strict=True):
         np.testing.assert_array_equal(one.data[0], scipy.io.loadmat(path)["tc"].astype(np.float32))
-        assert one.shape == (1, 94, 1200) and one.task == ("rest",)
-        assert one.subject == (path.name[4:6],)
+        assert one.shape == (1, 94, 1200)
         assert np.linalg.norm(one.ch_pos - other.ch_pos, axis=1).max() < 1.5e-3
         np.testing.assert_array_equal(one.data, other.data)
     left = by_table[0].ch_pos[:, 0] < 0

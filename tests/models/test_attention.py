@@ -1,4 +1,4 @@
-"""DINT: both fast forms equal the three maps, forward and backward."""
+"""DINT: it equals the three maps, forward and backward."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ import pytest
 import torch
 
 from brainof_toolbox.models import attention
-from brainof_toolbox.models.attention import (
-    FUSED_FROM,
-    DintAttention,
-    PlainAttention,
-    dint_explicit,
-    dint_fused,
-)
-
-FORMS = {"explicit": dint_explicit, "fused": dint_fused}
+from brainof_toolbox.models.attention import DintAttention, PlainAttention, dint
 
 
 @pytest.fixture(autouse=True, params=["at once", "row by row"])
@@ -38,20 +30,14 @@ def _inputs(n_batch=2, n_heads=3, n_tokens=7, half=4, seed=0):
     ]
 
 
-def _padding(is_padded):
-    if not is_padded:
-        return None
-    return torch.tensor([[False] * 5 + [True] * 2, [True] + [False] * 6])
-
-
-def _literal(query, key, value, lam, is_padding):
+def _literal(query, key, value, lam):
     n_heads = value.shape[1]
     samples = []
     for b in range(len(value)):
         heads = [
             naive.dint(
                 *(query[b, h], key[b, h], query[b, h + n_heads], key[b, h + n_heads]),
-                *(value[b, h], lam, None if is_padding is None else is_padding[b]),
+                *(value[b, h], lam),
             )
             for h in range(n_heads)
         ]
@@ -59,13 +45,10 @@ def _literal(query, key, value, lam, is_padding):
     return [torch.stack(part) for part in zip(*samples)]
 
 
-@pytest.mark.parametrize("is_padded", [False, True], ids=["whole", "padded"])
-@pytest.mark.parametrize("form", FORMS)
-def test_dint_equals_three_maps(form, is_padded):
-    is_padding = _padding(is_padded)
+def test_dint_equals_three_maps():
     fast_inputs, slow_inputs = _inputs(), _inputs()
-    fast = FORMS[form](*fast_inputs, is_padding)
-    slow, _ = _literal(*slow_inputs, is_padding)
+    fast = dint(*fast_inputs)
+    slow, _ = _literal(*slow_inputs)
     torch.testing.assert_close(fast, slow, atol=1e-10, rtol=0)
     weight = torch.randn(fast.shape, generator=torch.Generator().manual_seed(1)).double()
     (fast * weight).sum().backward()
@@ -74,17 +57,15 @@ def test_dint_equals_three_maps(form, is_padded):
         torch.testing.assert_close(a.grad, b.grad, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_rows_sum_to_one(form):
+def test_rows_sum_to_one():
     query, key, value, lam = _inputs()
-    heads = FORMS[form](query, key, torch.ones_like(value), lam, _padding(True))
+    heads = dint(query, key, torch.ones_like(value), lam)
     torch.testing.assert_close(heads, torch.ones_like(heads), atol=1e-10, rtol=0)
-    _, whole_map = _literal(query, key, value, lam, _padding(True))
+    _, whole_map = _literal(query, key, value, lam)
     torch.testing.assert_close(whole_map.sum(-1), torch.ones_like(whole_map[..., 0]))
 
 
-@pytest.mark.parametrize("n_tokens", [7, FUSED_FROM], ids=["explicit", "fused"])
-def test_module_is_the_published_formula(n_tokens):
+def test_module_is_the_published_formula():
     """The whole module in float64, with lambda, the norm of a head and the last factor."""
     generator = torch.Generator().manual_seed(0)
     module = DintAttention(16, 2, layer=3)
@@ -98,12 +79,8 @@ def test_module_is_the_published_formula(n_tokens):
     torch.testing.assert_close(module.compute_lambda(), lam)
     assert (lam - lam_init).abs() > 1e-6
 
-    x = torch.randn(1, n_tokens, 16, generator=generator, dtype=torch.float64)
-    if n_tokens > 7:
-        # Many equal tokens: the reference needs seven rows only, repeated evenly.
-        x = x[:, :8].repeat(1, n_tokens // 8, 1)
-    short = x[0, : min(n_tokens, 8)]
-    query, key, value = (short @ module.qkv.weight.T).chunk(3, dim=-1)
+    x = torch.randn(1, 7, 16, generator=generator, dtype=torch.float64)
+    query, key, value = (x[0] @ module.qkv.weight.T).chunk(3, dim=-1)
     heads = []
     for h in range(2):
         first, second = slice(4 * h, 4 * h + 4), slice(8 + 4 * h, 12 + 4 * h)
@@ -114,20 +91,7 @@ def test_module_is_the_published_formula(n_tokens):
         head = head / (head.square().mean(-1, keepdim=True) + 1e-6).sqrt()
         heads.append(head * (1 - lam_init))
     slow = torch.cat(heads, -1) @ module.out.weight.T
-    fast = module(x)[0, : len(short)]
-    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=0)
-
-
-@pytest.mark.parametrize("kind", [DintAttention, PlainAttention])
-def test_padding_changes_nothing(kind):
-    generator = torch.Generator().manual_seed(0)
-    module = kind(16, 2)
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
-    x = torch.randn(2, 6, 16, generator=generator)
-    longer = torch.cat([x, 100 * torch.randn(2, 3, 16, generator=generator)], 1)
-    is_padding = torch.arange(9).expand(2, 9) >= 6
-    torch.testing.assert_close(module(longer, is_padding)[:, :6], module(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(module(x)[0], slow, atol=1e-10, rtol=0)
 
 
 def test_plain_attention_equals_the_loop():
@@ -144,8 +108,3 @@ def test_plain_attention_equals_the_loop():
     ]
     slow = torch.cat(heads, -1) @ module.out.weight.T
     torch.testing.assert_close(module(x)[0], slow, atol=1e-10, rtol=0)
-
-
-def test_width_must_fit():
-    with pytest.raises(ValueError, match="multiple of 2"):
-        DintAttention(20, 4)

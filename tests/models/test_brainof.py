@@ -11,7 +11,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from brainof_toolbox.models import BrainOF, BrainOFConfig, TokenBatch, make_tokens
+from brainof_toolbox.models import (
+    BrainOF,
+    BrainOFConfig,
+    TokenBatch,
+    load_checkpoint,
+    make_tokens,
+)
+from brainof_toolbox.models.moe import RoutingRecord
 
 STATE_DICT = Path(__file__).with_name("state_dict_tiny.txt")
 TOLERANCE = {"atol": 1e-5, "rtol": 0}
@@ -41,11 +48,13 @@ def test_every_ablation_runs_both_ways_and_differs(small_model, tokens_of, ablat
     tokens.is_masked = torch.zeros_like(tokens.is_padding)
     tokens.is_masked[:, 0] = True
     tokens.log_scale = tokens.log_scale + 1
-    latents, balance = model(tokens, return_balance=True)
-    values, other = model.decode(latents, tokens, return_balance=True)
+    routing, other = RoutingRecord(), RoutingRecord()
+    latents = model(tokens, routing)
+    values = model.decode(latents, tokens, other)
+    balance = routing.balance()
     assert latents.shape == (3, 16, 32)
     assert values.shape == tokens.values.shape
-    ((values - tokens.values).square().mean() + 0.01 * (balance + other)).backward()
+    ((values - tokens.values).square().mean() + 0.01 * (balance + other.balance())).backward()
     for name, parameter in model.named_parameters():
         if name.startswith("place.place") and ablation.get("position_encoding") == "none":
             continue
@@ -126,10 +135,12 @@ def test_all_missing_is_finite(small_model, tokens_of):
 def test_balance_does_not_mix_modalities(small_model, tokens_of):
     """The loss of a mixed batch is the mean of the losses of its modalities."""
     model, eeg, meg = small_model(), tokens_of(), tokens_of(modality="meg", seed=1)
+    routings = RoutingRecord(), RoutingRecord(), RoutingRecord()
     with torch.no_grad():
-        mixed = model(TokenBatch.collate([eeg, meg]), return_balance=True)[1]
-        apart = [model(tokens, return_balance=True)[1] for tokens in (eeg, meg)]
-    assert mixed.item() == pytest.approx(sum(apart).item() / 2, rel=1e-5)
+        for tokens, routing in zip((TokenBatch.collate([eeg, meg]), eeg, meg), routings):
+            model(tokens, routing)
+    mixed, *apart = [routing.balance().item() for routing in routings]
+    assert mixed == pytest.approx(sum(apart) / 2, rel=1e-5)
 
 
 def test_decoder_reads_places_not_values(small_model, tokens_of):
@@ -305,8 +316,9 @@ def test_bfloat16_autocast_on_a_gpu(tokens_of):
     model, tokens = model.cuda(), tokens.to("cuda")
     torch.testing.assert_close(_embed(model, tokens).cpu(), expected, atol=1e-2, rtol=0)
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        latents, balance = model.train()(tokens, return_balance=True)
-        loss = model.decode(latents, tokens).float().square().mean() + balance
+        routing = RoutingRecord()
+        latents = model.train()(tokens, routing)
+        loss = model.decode(latents, tokens).float().square().mean() + routing.balance()
     loss.backward()
     assert (
         torch.nn.functional.cosine_similarity(
@@ -328,3 +340,24 @@ def test_bfloat16_autocast_on_cpu(small_model, tokens_of):
         )
         > 0.98
     )
+
+
+def test_bfloat16_matrices_change_little(tokens_of):
+    """Rows of the bundled weights keep their direction, and gates their choices."""
+    tokens, choices, rows = tokens_of(4, 8, 512, patch_size=64), [], []
+    model = load_checkpoint("brainof-tiny").model
+    start = model.norm(model.latents).mean(0)
+    for _ in range(2):
+        routing = RoutingRecord()
+        with torch.no_grad():
+            latents = model(tokens, routing)
+        assert latents.dtype == torch.float32
+        rows.append(latents.mean(1) - start)
+        choices.append(torch.stack([entry[1] for entry in routing]))
+        assert model.use_bfloat16() is model
+    assert torch.nn.functional.cosine_similarity(*rows).min() > 0.999
+    assert 0 < (rows[0] - rows[1]).abs().max() < 0.05
+    assert (choices[0] == choices[1]).double().mean() > 0.95
+    kinds = {name: p.dtype for name, p in model.named_parameters()}
+    assert kinds["layers.0.feed_forward.experts.gate.weight"] == torch.float32
+    assert kinds["layers.0.attention.qkv.weight"] == torch.bfloat16

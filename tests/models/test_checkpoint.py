@@ -252,7 +252,7 @@ def test_missing_tensor_is_named(saved):
 
 def test_extra_tensor_is_named(saved):
     _store(saved, {**_state(saved), "head.weight": torch.zeros(2)})
-    with pytest.raises(ValueError, match=r"unknown tensors 'head\.weight'"):
+    with pytest.raises(ValueError, match=r"unexpected tensors 'head\.weight'"):
         load_checkpoint(saved)
 
 

@@ -6,8 +6,10 @@ import naive
 import pytest
 import torch
 
+from brainof_toolbox.models import BrainOFConfig
 from brainof_toolbox.models.layers import SwiGLU
-from brainof_toolbox.models.moe import MixtureOfExperts, balance_loss, dense_experts
+from brainof_toolbox.models.moe import MixtureOfExperts, balance_loss
+from brainof_toolbox.models.resampler import FeedForward
 
 
 def _moe(n_experts=4, top_k=1, dtype=torch.float64):
@@ -94,7 +96,8 @@ def test_batch_neighbours_change_nothing():
 
 
 def test_dense_ablation_is_one_swiglu():
-    dense = dense_experts(8, 16, 2)
+    config = BrainOFConfig(width=8, n_heads=2, experts="dense", top_k=2, expert_ratio=2)
+    dense = FeedForward(config).experts
     assert isinstance(dense, SwiGLU)
     assert dense.down.weight.shape == (8, 48)
 
@@ -139,11 +142,6 @@ def test_balance_has_a_gradient_for_the_gate():
     moe(_tokens(2, 30, 8), record)
     balance_loss(*record[0], torch.tensor([1, 2])).backward()
     assert moe.gate.weight.grad.abs().sum() > 0
-
-
-def test_n_chosen_must_fit():
-    with pytest.raises(ValueError, match="top_k"):
-        MixtureOfExperts(8, 16, 2, 3)
 
 
 def test_routing_is_full_precision_under_autocast():

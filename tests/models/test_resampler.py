@@ -58,7 +58,7 @@ def test_attention_kernel_has_the_reach_asked_for():
     step = torch.tensor([[0.0, 0, 0], [0.03, 0, 0], [0, 0, 0]])
     time = torch.tensor([0.5, 0.5, 0.7])
     columns = model.place.place.weight[:, : model.place.features(step, time).shape[1]]
-    place = (model.place.features(step, time) @ columns.T * model.place.gain())[None]
+    place = (model.place.features(step, time) @ columns.T * model.place.gain)[None]
     score = attention.weights(place[:, :1], place, torch.zeros_like(place)).log()[0, :, 0].detach()
     fall = score[:, :1] - score[:, 1:]  # (H, in space and in time)
     expected = torch.tensor([0.03 / 0.03, 0.2 / 0.2]).square() / 2

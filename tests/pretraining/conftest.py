@@ -16,7 +16,7 @@ def small_corpus(tmp_path_factory):
     """
     from recordings import make_windows
 
-    from brainof_toolbox.pretraining.write import write_corpus
+    from benchmarks.lib.write_corpus import write_corpus
 
     directory = tmp_path_factory.mktemp("corpora") / "small"
     write_corpus(directory, make_windows())

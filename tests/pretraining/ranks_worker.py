@@ -22,6 +22,8 @@ from brainof_toolbox.pretraining.corruption import draw_masks
 from brainof_toolbox.pretraining.distributed import DistributedRun
 from brainof_toolbox.pretraining.objective import Objective
 from brainof_toolbox.pretraining.optim import MovingAverage, make_optimizer
+from brainof_toolbox.pretraining.process_group import no_sync
+from brainof_toolbox.pretraining.rank_state import name_tensors
 from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 
 N_STEPS, HALF = 6, 3
@@ -71,7 +73,7 @@ class Run:
         objective = Objective(BrainOF(NETWORK), CONFIG)
         self.module = ranks.wrap(objective, parallel)
         self.optimizer = make_optimizer(self.module, CONFIG)
-        self.average = MovingAverage(ranks.named_tensors(self.module), CONFIG.ema_decay)
+        self.average = MovingAverage(name_tensors(self.module), CONFIG.ema_decay)
         self.state = (self.module, self.optimizer, self.average.values)
         self.losses, self.micro_batch, self.loads = [], [0], []
 
@@ -95,7 +97,7 @@ class Run:
                 self.micro_batch[0] = number
                 grid = GridBatch.collate([self.corpus[i] for i in plan[number]])
                 masks = draw_masks(grid, CONFIG, mask_generator(SEED, step, number), 64)
-                with self.ranks.no_sync(self.module, number == mine[-1]):
+                with no_sync(self.module, number == mine[-1]):
                     terms = self.module(grid, masks)
                     (terms["loss"] / len(mine)).backward()
                 total = total + terms["loss"].detach() / len(mine)

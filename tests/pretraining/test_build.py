@@ -295,7 +295,7 @@ def test_real_recordings(data_dir, tmp_path):
 
     from brainof_toolbox import from_roi_timeseries
 
-    series = loadmat(min((data_dir / "fmri-hcp-rest").glob("*_bold.mat")))["tc"]
+    series = loadmat(min((data_dir / "fmri-hcp-rest").glob("*_bold.mat")))["tc"].T
     regions = np.random.default_rng(0).normal(size=(94, 3)) * 0.03
     names = (
         *("eeg-mental-arithmetic", "eeg-motor-imagery", "eeg-visual-object", "eeg-formats"),

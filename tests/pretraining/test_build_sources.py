@@ -8,7 +8,7 @@ import pytest
 from recordings import raw_of, region_series
 
 from brainof_toolbox import Preprocessing, from_raw, read_bids
-from brainof_toolbox._utils.subjects import hash_subject
+from brainof_toolbox._utils.subjects import add_data_set, hash_subject
 from brainof_toolbox.datasets import (
     make_epochs,
     make_paired_recordings,
@@ -32,6 +32,11 @@ def assert_holds(corpus, signals, first, window=None):
         np.testing.assert_array_equal(found.position, wanted.ch_pos)
         assert found.sfreq == wanted.sfreq
     return first + len(wanted)
+
+
+def named(dataset, *subjects):
+    """Hashes of subjects of a data set, sorted."""
+    return tuple(sorted(add_data_set(hash_subject(name), dataset) for name in subjects))
 
 
 # ------------------------------------------------------------------------------- sources
@@ -65,7 +70,7 @@ def test_bids(bids_pairs, tmp_path):
     assert [entry.modality for entry in corpus.entries] == ["fmri", "eeg", "meg"] * 2
     assert [entry.recording for entry in corpus.entries] == [0, 0, 0, 1, 1, 1]
     assert corpus.datasets == ("Pairs",) and corpus.licences == ("PDDL",)
-    assert corpus.subjects == tuple(sorted(hash_subject(name) for name in ("01", "02")))
+    assert corpus.subjects == named("Pairs", "01", "02")
     assert [e.n_times for e in corpus.entries[:3]] == [12, 2560, 512]
     assert [e.n_samples for e in corpus.entries[:3]] == [2, 4, 20]
     record = read_bids(bids_pairs)[0]
@@ -73,7 +78,7 @@ def test_bids(bids_pairs, tmp_path):
     assert assert_holds(corpus, signals, 0, window=24.0) == 2
     only = build_corpus(bids_pairs, tmp_path / "d", bids={"datatypes": ["eeg"], "subjects": "02"})
     assert [entry.modality for entry in only.entries] == ["eeg"]
-    assert only.subjects == (hash_subject("02"),)
+    assert only.subjects == named("Pairs", "02")
     assert only.sha256 != corpus.sha256
 
 
@@ -105,7 +110,7 @@ def test_missing_modalities_are_not_written(tmp_path):
     counts = {name: int((~mask).sum()) for name, mask in signals.is_missing.items()}
     assert {name: row["samples"] for name, row in corpus.totals().items()} == counts
     assert sum(counts.values()) < 3 * len(signals)
-    assert corpus.subjects == tuple(sorted(hash_subject(name) for name in set(groups)))
+    assert corpus.subjects == named("recordings", *set(groups))
     assert all(corpus[i].data.any() for i in range(len(corpus)))
 
 

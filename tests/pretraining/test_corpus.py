@@ -15,12 +15,12 @@ from corpus_files import rewrite_row
 from recordings import make_signals, make_windows
 from test_training_law import ABSENT, run_without
 
+from benchmarks.lib.write_corpus import write_corpus
 from brainof_toolbox import Preprocessing
 from brainof_toolbox.models import config
 from brainof_toolbox.preprocessing import Windows, preprocess
 from brainof_toolbox.pretraining import Corpus, corpus, format
 from brainof_toolbox.pretraining.recording_writer import RecordingWriter, encode
-from brainof_toolbox.pretraining.write import write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_counts(small_corpus):
     assert rows["second", "fmri"]["licence"] == "PDDL"
     assert made.totals()["meg"]["samples"] == rows["first", "meg"]["samples"] == 15
     assert made.datasets == ("first", "second") and made.licences == ("CC0-1.0", "PDDL")
-    assert len(made.subjects) == 3 and all(len(subject) == 64 for subject in made.subjects)
+    assert len(made.subjects) == 6 and all(len(subject) == 64 for subject in made.subjects)
     assert "39 samples (eeg, meg, fmri)" in repr(made)
     values = sum(entry.size for entry in made.entries)
     assert made.n_bytes == 2 * values + 4 * sum(entry.scale_size for entry in made.entries)

@@ -234,12 +234,14 @@ def test_terms_add_up_and_describe_all_gates():
         if isinstance(module, MixtureOfExperts):
             module.register_forward_pre_hook(lambda module, inputs: found.append(module))
     model, tokens = objective.model, to_tokens(grid, corrupt(grid, masks), patch_size=PATCH)
-    routing = RoutingRecord()
-    latents, first = model(objective._hide(tokens, masks), return_balance=True, routing=routing)
-    _, second = model.decode(latents, tokens, return_balance=True, routing=routing)
-    routing = list(routing)
+    first, second = RoutingRecord(), RoutingRecord()
+    latents = model(objective._hide(tokens, masks), first)
+    model.decode(latents, tokens, second)
+    routing = [*first, *second]
     assert len(routing) == len(found) == 5  # two blocks, a layer, two blocks
-    torch.testing.assert_close(terms["balance"], ((3 * first + 2 * second) / 5).detach())
+    torch.testing.assert_close(
+        terms["balance"], ((3 * first.balance() + 2 * second.balance()) / 5).detach()
+    )
     load, entropy = np.zeros(4), 0.0
     for probability, chosen, _, is_counted in routing:
         if is_counted is None:

@@ -16,6 +16,7 @@ from test_training_law import ABSENT, run_without
 
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.cli import main
+from brainof_toolbox.encoder.backbones import find_checkpoint
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, latest_checkpoint
@@ -51,11 +52,17 @@ def test_pretrain_resume_and_plot(small_corpus, tmp_path, capsys, monkeypatch, n
     assert main(["pretrain", str(path), "--stop-after", "2", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.strip().endswith("runs/one/checkpoints/step-00000002")
     assert main(["pretrain", str(path), "--device", "cpu"]) == 1
-    assert "resume=True" in capsys.readouterr().err
+    assert "--resume of brainof pretrain" in capsys.readouterr().err
     assert main(["pretrain", str(path), "--resume", "--device", "cpu"]) == 0
     done = latest_checkpoint(tmp_path / "runs" / "one")
     assert capsys.readouterr().out.strip() == str(done)
     assert load_checkpoint(done).manifest["steps"] == 4
+    run = tmp_path / "runs" / "one"
+    assert find_checkpoint(run) == find_checkpoint(str(run)) == done == find_checkpoint(done)
+    assert find_checkpoint("brainof-tiny") == "brainof-tiny" and find_checkpoint(None) is None
+    with pytest.raises(FileNotFoundError, match="found none"):
+        (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
+        find_checkpoint(tmp_path / "empty")
     assert main(["plot-run", str(tmp_path / "runs" / "one")]) == 0
     assert (tmp_path / "runs" / "one" / "curves.png").is_file()
     assert main(["plot-run", str(done.parents[1]), "-o", str(tmp_path / "c.svg")]) == 0

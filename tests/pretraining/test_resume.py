@@ -136,14 +136,14 @@ def test_what_changes_no_result_may_change(two_steps, tmp_path):
 
 
 def test_nothing_to_resume_from(tmp_path):
-    with pytest.raises(FileNotFoundError, match="found none.*resume=False"):
+    with pytest.raises(FileNotFoundError, match="found none.*without resume=True"):
         pretrain_micro(tmp_path / "run", resume=True)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_overwritten(two_steps):
     before = sorted(two_steps.rglob("*"))
-    with pytest.raises(FileExistsError, match="resume=True, or choose another.*run"):
+    with pytest.raises(FileExistsError, match="resume=True.*or choose another.*run"):
         pretrain_micro(two_steps, 4)
     assert sorted(two_steps.rglob("*")) == before
 
@@ -461,3 +461,18 @@ def test_only_the_latest_are_kept(tmp_path):
     pretrain_micro(tmp_path, 7, save_every=1, training={"keep_latest_k": 2})
     names = sorted(os.listdir(tmp_path / "checkpoints"))
     assert names == ["step-00000006", "step-00000007"]
+
+
+def test_a_finished_run_goes_on_with_more_steps(tmp_path):
+    """From the weights it ended with, along the longer schedule; not from its middle."""
+    first = pretrain_micro(tmp_path / "run", 2)
+    with pytest.raises(ValueError, match="total_steps: 2 -> 1"):
+        pretrain_micro(tmp_path / "run", 1, resume=True)
+    longer = pretrain_micro(tmp_path / "run", 4, resume=True, stop_after=3, save_every=1)
+    assert longer.name == "step-00000003"
+    assert (longer / "model.safetensors").read_bytes() != (
+        first / "model.safetensors"
+    ).read_bytes()
+    with pytest.raises(ValueError, match="total_steps: 4 -> 6"):  # it has not ended
+        pretrain_micro(tmp_path / "run", 6, resume=True)
+    assert pretrain_micro(tmp_path / "run", 4, resume=True).name == "step-00000004"

@@ -19,11 +19,10 @@ from brainof_toolbox.models.moe import RoutingRecord
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, pretrain
 from brainof_toolbox.pretraining.batch import to_tokens
 from brainof_toolbox.pretraining.curves import plot_run
-from brainof_toolbox.pretraining.mates import Mates
-from brainof_toolbox.pretraining.sampler import Sampler
+from brainof_toolbox.pretraining.loader import TermReader
+from brainof_toolbox.pretraining.sampler import Mates, Sampler
 from brainof_toolbox.pretraining.statistics import components, fit_statistics
 from brainof_toolbox.pretraining.targets import LINES, Targets
-from brainof_toolbox.pretraining.term_reader import TermReader
 from brainof_toolbox.pretraining.terms import (
     OUTPUTS,
     TERMS,
@@ -360,7 +359,7 @@ def test_read_outs_and_weights_that_do_not_go_together(straight, tmp_path):
     content = json.loads((folder / "config.json").read_text())
     rows = content["architecture"]["read_outs"]
     for changed, words in (
-        ([], "unknown tensors 'read_outs"),
+        ([], "unexpected tensors 'read_outs"),
         ([*rows[:-1], [*rows[-1][:2], 99, 2]], "has shape .* the model needs"),
         ([*rows[:-1], [*rows[-1][:3], 999]], "read_outs"),
     ):
@@ -412,11 +411,11 @@ def test_network_and_terms_that_do_not_go_together(corpus, training):
     "fields, words",
     [
         ({"latent_groups": ("a", "a")}, "different names"),
-        ({"latent_groups": ("a",)}, "must contain 'reconstruction'"),
+        ({"latent_groups": ("a",)}, "with 'reconstruction'"),
         ({"latent_groups": "reconstruction"}, "latent_groups"),
         ({"read_outs": (("eeg", "a", 3, 3),)}, "read_outs"),
         ({"read_outs": (("eeg", "reconstruction", 3, 4),)}, "read_outs"),
-        ({"read_outs": (("eeg", "reconstruction", 3, 2),) * 2}, "twice"),
+        ({"read_outs": (("eeg", "reconstruction", 3, 2),) * 2}, "each modality and group once"),
         ({"read_outs": (("eeg", "reconstruction", 999, 513),)}, "at most 512"),
         ({"read_outs": (("ecog", "reconstruction", 3, 2),)}, "read_outs"),
         ({"read_outs": (3,)}, "rows of modality"),
