@@ -166,7 +166,7 @@ found
 # confounds beside the images::
 #
 #     space = "MNI152NLin2009cAsym"
-#     epochs_from_bids("ds000114", task="fingerfootlips", derivatives="fmriprep", space=space)
+#     epochs_from_bids("ds000114", tasks="fingerfootlips", derivatives="fmriprep", space=space)
 #
 # Images must be in MNI space: those in the space of the scanner do not match an atlas. There is a
 # warning where the header contradicts MNI space.

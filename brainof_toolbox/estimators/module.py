@@ -11,7 +11,6 @@ from torch import nn
 
 from .._utils.validation import as_seed, check_number, check_option
 from ..encoder import Encoder
-from ..encoder.tokens import pool
 from ..io.amplitude import check_amplitude
 from ..io.channels import pick_channels, sensor_geometry
 from ..io.inputs import LazySamples
@@ -50,7 +49,8 @@ class BrainOFModule(nn.Module):
     checkpoint : str | path-like | None
         As of :class:`~brainof_toolbox.BrainOFEmbedder`; None starts from untrained weights.
     pooling : str
-        ``"mean"``, ``"mean+std"`` or ``"flatten"``: how latents become features.
+        ``"mean"``, ``"mean+std"``, ``"flatten"``, ``"compact"`` or ``"auto"``: how latents become
+        features, as of :class:`~brainof_toolbox.BrainOFEmbedder`.
     layer : int | None
         Layers of the backbone that are run; None is all.
     window : float | None
@@ -141,6 +141,8 @@ class BrainOFModule(nn.Module):
             checkpoint, pooling=pooling, layer=layer, window=window, random_state=seed
         )
         self.backbone = encoder.token_network
+        modalities = [fields["modality"] for fields, _ in self._montage]
+        encoder.note_modalities([LazySamples(0, None, modalities=modalities)])
         # The parameters are the module's: its encoder prepares windows and tokens.
         self.encoder = encoder.without_network()
         if trainable == "head":
@@ -232,7 +234,8 @@ class BrainOFModule(nn.Module):
         samples = [LazySamples(n_samples, signals.__getitem__, "x")]
         for batch in encoder.windows(samples):
             tokens = encoder.tokens(batch, np.arange(len(batch)))
-            features = pool(self.backbone(tokens, layer=encoder.layer), encoder.pooling)
+            latents = self.backbone(tokens, layer=encoder.layer)
+            features = encoder.pooler.rows(self.backbone, latents, tokens)
             sample = torch.as_tensor(batch.sample, device=device)
             total = total.index_add(0, sample, features.float())
             count = count.index_add(0, sample, torch.ones_like(features[:, :1]).float())

@@ -76,7 +76,7 @@ def save(directory, estimator, backbone):
         "subjects": sorted({*encoder.manifest.get("subjects", ()), *encoder.subjects}),
         "backbone": reference,
         "preprocessing": encoder.preprocessing.to_dict(),
-        "explicit": encoder.explicit.state() if encoder.explicit.features else None,
+        "explicit": encoder.explicit.state(),
         "head": decoder.head.choices(),
         "is_trained": decoder.network is not None,
         "is_aligned": decoder.centre is not None,
@@ -217,7 +217,7 @@ def _restore(estimator, adaptation, encoder, directory, description):
     layers = None
     if is_trained:
         hidden = [N_HIDDEN] if adaptation.head == "mlp" else []
-        layers = [encoder.backbone.n_columns(encoder.pooling), *hidden, n_outputs]
+        layers = [len(encoder.backbone.columns(encoder.pooler)), *hidden, n_outputs]
         shapes |= _network_shapes(encoder, adaptation, layers, description["backbone"])
     parts = _read_tensors(directory / WEIGHTS, shapes)
     arrays = {part: {k: x.double().numpy() for k, x in parts[part].items()} for part in parts}
@@ -260,19 +260,16 @@ def _check_backbone(encoder, description, path):
 
 def _read_blocks(encoder, kind, description, n_outputs, path):
     """Return the encoder with its explicit features, and the widths of the blocks of the head."""
-    widths = {}
-    if encoder.backbone is not None:
-        is_trained = description["is_trained"]
-        widths["latents"] = (
-            n_outputs if is_trained else encoder.backbone.n_columns(encoder.pooling)
-        )
     try:
-        if description["explicit"] is None:
-            encoder = encoder.only_latents() if encoder.explicit.features else encoder
-        else:
-            encoder = encoder.with_explicit(encoder.explicit.with_state(description["explicit"]))
+        if not description["explicit"]["columns"] and encoder.explicit.features:
+            encoder = encoder.only_latents()
+        encoder = encoder.with_explicit(encoder.explicit.with_state(description["explicit"]))
         columns = encoder.explicit.columns
-        widths |= {block: len(names) for block, names in columns.items()}
+        widths = {block: len(names) for block, names in columns.items()}
+        if encoder.has_latents:
+            is_trained = description["is_trained"]
+            columns = encoder.backbone.columns(encoder.pooler)
+            widths[LATENTS] = n_outputs if is_trained else len(columns)
         kind.check_choices(description["head"], widths)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
@@ -303,7 +300,7 @@ def _empty_network(encoder, layers):
     """Make a network of the right shape with a head of zeros."""
     head = [(np.zeros((m, n)), np.zeros(m)) for n, m in pairwise(layers)]
     backbone, ones = copy.deepcopy(encoder.token_network), np.ones(layers[0])
-    return Network(backbone, encoder.pooling, 0 * ones, ones, head, encoder.layer)
+    return Network(backbone, encoder.pooler, 0 * ones, ones, head, encoder.layer)
 
 
 def _read_tensors(path, shapes):

@@ -131,7 +131,7 @@ def test_counts(small_corpus):
     assert rows["second", "fmri"]["licence"] == "PDDL"
     assert made.totals()["meg"]["samples"] == rows["first", "meg"]["samples"] == 15
     assert made.datasets == ("first", "second") and made.licences == ("CC0-1.0", "PDDL")
-    assert len(made.subjects) == 3 and all(len(subject) == 64 for subject in made.subjects)
+    assert len(made.subjects) == 6 and all(len(subject) == 64 for subject in made.subjects)
     assert "39 samples (eeg, meg, fmri)" in repr(made)
     values = sum(entry.size for entry in made.entries)
     assert made.n_bytes == 2 * values + 4 * sum(entry.scale_size for entry in made.entries)

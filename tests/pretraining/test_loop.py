@@ -182,11 +182,13 @@ def test_estimators_load_it_and_know_its_subjects(small_corpus, tmp_path, eeg_st
     rows = BrainOFEmbedder(path, pooling="mean").fit_transform(eeg_study)
     assert rows.shape[0] == len(eeg_study) and np.isfinite(rows).all()
     subjects = np.array([f"sub-first-{int(s) + 1:02d}" for s in eeg_study.metadata["subject"]])
+    study = eeg_study.copy()
+    study.metadata = study.metadata.assign(subject=subjects)
     with pytest.warns(RuntimeWarning, match=r"test subject\(s\) may have been in the corpus"):
         cross_validate(
             BrainOFClassifier(path, pooling="mean"),
-            eeg_study,
-            eeg_study.events[:, 2],
+            study,
+            study.events[:, 2],
             groups=subjects,
         )
 

@@ -411,11 +411,11 @@ def test_network_and_terms_that_do_not_go_together(corpus, training):
     "fields, words",
     [
         ({"latent_groups": ("a", "a")}, "different names"),
-        ({"latent_groups": ("a",)}, "must contain 'reconstruction'"),
+        ({"latent_groups": ("a",)}, "with 'reconstruction'"),
         ({"latent_groups": "reconstruction"}, "latent_groups"),
         ({"read_outs": (("eeg", "a", 3, 3),)}, "read_outs"),
         ({"read_outs": (("eeg", "reconstruction", 3, 4),)}, "read_outs"),
-        ({"read_outs": (("eeg", "reconstruction", 3, 2),) * 2}, "twice"),
+        ({"read_outs": (("eeg", "reconstruction", 3, 2),) * 2}, "each modality and group once"),
         ({"read_outs": (("eeg", "reconstruction", 999, 513),)}, "at most 512"),
         ({"read_outs": (("ecog", "reconstruction", 3, 2),)}, "read_outs"),
         ({"read_outs": (3,)}, "rows of modality"),
