@@ -85,6 +85,39 @@ def micro_checkpoint(tmp_path_factory, micro_config):
 
 
 @pytest.fixture(scope="session")
+def read_out_checkpoint(tmp_path_factory):
+    """The folder of a small checkpoint with read-outs of EEG and fMRI; all weights are drawn."""
+    import torch
+
+    from brainof_toolbox import Preprocessing
+    from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
+
+    config = BrainOFConfig.preset(
+        "tiny",
+        **{"width": 32, "n_layers": 2, "n_latents": 18, "n_heads": 4},
+        latent_groups=("second_order", "difference", "reconstruction"),
+        read_outs=(
+            ("eeg", "second_order", 9, 4),
+            ("eeg", "difference", 9, 6),
+            ("fmri", "second_order", 9, 5),
+        ),
+    )
+    network = BrainOF(config, random_state=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parts in network.read_outs.values():
+            for read_out in parts.values():
+                for tensor in (read_out.weight, read_out.bias, read_out.usual):
+                    tensor.normal_(std=0.1, generator=generator)
+    return save_checkpoint(
+        tmp_path_factory.mktemp("checkpoints") / "read_outs",
+        network,
+        preprocessing=Preprocessing().to_dict(),
+        manifest={"licence": "BSD-3-Clause", "datasets": [], "steps": 0},
+    )
+
+
+@pytest.fixture(scope="session")
 def eeg_raw():
     """20 s of simulated EEG, 19 channels, 200 Hz."""
     from brainof_toolbox.datasets import make_raw

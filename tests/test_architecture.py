@@ -152,6 +152,8 @@ heavy = [name for name in ("torch", "mne", "nilearn", "sklearn", "pandas") if na
 assert not heavy, heavy
 for name in brainof_toolbox.__all__:
     assert name in dir(brainof_toolbox)
+brainof_toolbox.cross_validate, brainof_toolbox.Scores
+assert "torch" not in sys.modules and "matplotlib" not in sys.modules
 brainof_toolbox.from_raw, brainof_toolbox.Preprocessing, brainof_toolbox.datasets.make_raw
 assert "torch" not in sys.modules
 brainof_toolbox.models.BrainOF

@@ -382,10 +382,10 @@ def test_decoders_find_their_effect(effect, name):
     """Each on the effect it is made for, on unseen subjects, and at chance without it."""
     for size, low, high in ((1.0, 0.65, 1.01), (0.0, 0.4, 0.6)):
         epochs = make_study(
-            6, effect=effect, effect_size=size, n_epochs=30, n_channels=19, duration=1.5
+            6, effect=effect, effect_size=size, n_epochs=20, n_channels=19, duration=1.5
         )
         scores = cross_validate(baselines.for_data(epochs)[name], epochs, epochs.events[:, 2])
-        assert low < scores.mean < high and scores.probabilities.shape == (180, 2)
+        assert low < scores.mean < high and scores.probabilities.shape == (120, 2)
 
 
 def test_compare_adds_the_baselines():

@@ -159,6 +159,21 @@ def test_window_and_delay_of_images(state_root, micro, atlas, capsys, monkeypatc
     assert (np.abs(start - trials.metadata["onset"] - 6) <= 1).all()
 
 
+def test_runs_and_their_events_as_plain_files(state_root, micro, atlas, capsys):
+    """The same samples and scores as of the folder; tables of other runs are refused."""
+    select = ["--atlas", str(atlas), "--event-id", "rest", "task", "--no-baselines", *micro]
+    assert main(["decode", str(state_root), "--datatypes", "func", *select]) == 0
+    expected = capsys.readouterr().out
+    images = sorted(map(str, state_root.rglob("*_bold.nii.gz")))
+    tables = [image.replace("_bold.nii.gz", "_events.tsv") for image in images]
+    assert main(["decode", *images, "--events", *tables, *select]) == 0
+    assert capsys.readouterr().out == expected
+    assert main(["decode", *images, "--events", *tables[::-1], *select]) != 0
+    assert "states another subject" in capsys.readouterr().err
+    assert main(["decode", *images, "--events", tables[0], *select]) != 0
+    assert "1 tables but there are 4 images" in capsys.readouterr().err
+
+
 def test_sessions_of_one_subject_are_left_out(monkeypatch):
     """One subject: folds leave out sessions, which need no runs."""
     rows = [("01", session, None, "ab"[i % 2]) for session in ("1", "2") for i in range(4)]
@@ -172,6 +187,7 @@ def test_sessions_of_one_subject_are_left_out(monkeypatch):
     assert decoding_data._read_bids("root", options).groups == "none"
 
 
+@pytest.mark.slow
 def test_decode_events_of_eeg(state_root, micro, capsys):
     command = ["decode", str(state_root), "--datatypes", "eeg", "--event-id", "rest", "task"]
     assert main([*command, "--tmax", "8", *micro]) == 0

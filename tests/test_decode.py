@@ -14,7 +14,9 @@ from brainof_toolbox.cli.decoding_data import groups_of, read_decoding_data
 from brainof_toolbox.datasets import make_info
 
 OPTIONS = {
-    **dict.fromkeys(("labels", "target", "label_from_name", "groups", "event_id", "tmin", "tmax")),
+    **dict.fromkeys(
+        ("labels", "target", "label_from_name", "groups", "event_id", "events", "tmin", "tmax")
+    ),
     "missing_positions": "placeholder",
     "encoding": None,
     "allow_maxshield": False,

@@ -108,6 +108,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(files, embed, read, micro_checkpoint, capfd):
     """SIGKILL after four of six recordings: the next run reads the other two only."""
     code, whole = embed(files)

@@ -51,6 +51,7 @@ def test_wheel_holds_the_model_card(wheel):
         assert len(archive.read(f"{WEIGHTS}/README.md").split()) > 100
 
 
+@pytest.mark.slow
 def test_wheel_alone_embeds(wheel, tmp_path):
     """Unpacked somewhere else, it finds its own weights."""
     with zipfile.ZipFile(wheel) as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -17,6 +18,9 @@ def _changed(set_value, value, before):
         set_value(before)
 
 
+#: Each has a relative that is tested by default.
+SIMILAR = ("no_grad", "float16", "medium precision", "efficient attention")
+
 SETTINGS = {
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
@@ -29,6 +33,12 @@ SETTINGS = {
     "flash attention": lambda: sdpa_kernel(SDPBackend.FLASH_ATTENTION),
     "efficient attention": lambda: sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION),
 }
+
+
+#: Names of settings for parametrize; those that differ little from another one are slow.
+ALL_SETTINGS = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in SIMILAR)) for name in SETTINGS
+]
 
 
 def current_settings():

@@ -91,7 +91,7 @@ scores
 # Each small point is one block that was left out, the large one their mean with its interval. A
 # block has one label only, so its score is the share of its windows that were classified
 # correctly.
-_ = scores.plot()
+_ = scores.plot().suptitle("Blocks left out")
 
 # %%
 # A classical decoder
@@ -120,7 +120,7 @@ found = compare(
     state,
     groups=block,
 )
-_ = found.plot()
+_ = found.plot().suptitle("Beside a classical decoder")
 found
 
 # %%

@@ -73,7 +73,7 @@ scores
 
 # %%
 # One point is one subject. The interval is that of the mean over subjects.
-_ = scores.plot()
+_ = scores.plot().suptitle("Subjects left out")
 
 # %%
 # Comparison with a classical decoder
@@ -96,7 +96,7 @@ found = compare(
     state,
     groups=epochs.metadata["subject"],
 )
-_ = found.plot()
+_ = found.plot().suptitle("Beside a classical decoder")
 found
 
 # %%
@@ -128,6 +128,7 @@ axes.axvline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (0.5, 1.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks([0, 1], list(leak))
 axes.set(xlim=(0, 1.03), ylim=(1.5, -0.5))
+axes.set_title("Leakage between windows of one subject")
 axes.set(xlabel="balanced accuracy of random labels (10 draws)")
 leak.mean().round(2)
 
@@ -136,8 +137,8 @@ leak.mean().round(2)
 # -------
 # The averaged latents classify more than four of five windows of left-out subjects correctly,
 # above chance in all folds. None of 100 permutations reached the score, so the p-value is the
-# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses and scores higher;
-# it does not differ from the power spectrum.
+# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses, and scores
+# about the same; it does not differ significantly from the power spectrum.
 #
 # In the last figure, the labels A and B are random. With left-out subjects the score is at chance
 # or below (with few subjects, a label that is balanced over all of them is unbalanced against the

@@ -75,7 +75,7 @@ found = compare(decoders, moved, side, groups=moved_run, baselines=True)
 found
 
 # %%
-_ = found.plot()
+_ = found.plot().suptitle("Left or right fist, runs left out")
 
 # %%
 # As a paper would report it

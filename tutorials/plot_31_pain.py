@@ -28,7 +28,7 @@ series = {}
 with np.load(DATA / "pain_timeseries.npz") as stored:
     for key in [key for key in stored if not key.endswith(("_scale", "_mean"))]:
         values = stored[key] * stored[f"{key}_scale"] + stored[f"{key}_mean"]
-        series[key] = clean(values.T, standardize="zscore_sample", high_pass=0.01, t_r=T_R).T
+        series[key] = clean(values.T, standardize="zscore_sample", high_pass=0.01, t_r=T_R)
 events["block"] = np.where(events["temperature"].notna(), "heat", "rating")
 events.groupby(["participant_id", "block"]).size().unstack()
 
@@ -47,7 +47,7 @@ def course(own):
     """Average the insula around the onsets of one person, minus the 4 s before."""
     found = []
     for run, onset in zip(own["participant_id"] + "_run-" + own["run"], own["onset"]):
-        mean = series[run][insula].mean(axis=0)
+        mean = series[run][:, insula].mean(axis=1)
         found.append(np.interp(onset + after, T_R * np.arange(len(mean)), mean))
     found = np.mean(found, axis=0)
     return found - found[after < 0].mean()
@@ -65,9 +65,10 @@ for label, chosen, colour, style in (
     axes.plot(after, mean, style, color=colour, label=label)
     axes.fill_between(after, mean - error, mean + error, color=colour, alpha=0.2)
 axes.axvspan(0, 12.5, color="0.9", zorder=-1)
-axes.annotate("heat", (6, -0.45), ha="center")
+axes.annotate("heat", (6, -0.37), ha="center")
 axes.set(xlabel="time from the start of the block (s)", ylabel="insula (z), mean and s.e.")
-_ = axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 1.17), ncols=2)
+axes.set_title("Insula after the start of heat")
+_ = axes.legend(frameon=False, loc="upper left")
 
 # %%
 # Blocks as samples
@@ -89,10 +90,10 @@ def cut(chosen, n_volumes=10, delay=4.0):
         whole = series[f"{who}_run-{run}"]
         first = np.round((own["onset"] + delay) / T_R).astype(int)
         own, first = (
-            own[first + n_volumes <= whole.shape[1]],
-            first[first + n_volumes <= whole.shape[1]],
+            own[first + n_volumes <= len(whole)],
+            first[first + n_volumes <= len(whole)],
         )
-        blocks = np.stack([whole[:, at : at + n_volumes] for at in first])
+        blocks = np.stack([whole[at : at + n_volumes] for at in first])
         positions = parcels[["x", "y", "z"]].to_numpy() * 1e-3
         part = from_roi_timeseries(
             blocks, t_r=T_R, roi_positions=positions, subject=f"fmri-connattractor-pain-{who[4:]}"

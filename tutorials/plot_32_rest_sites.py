@@ -24,7 +24,8 @@ parcels = pd.read_csv(DATA / "rest_parcels.tsv", sep="\t")
 people = pd.read_csv(DATA / "rest_participants.tsv", sep="\t").set_index("participant_id")
 with np.load(DATA / "rest_timeseries.npz") as stored:
     series = {
-        who: stored[who] * stored[f"{who}_scale"] + stored[f"{who}_mean"] for who in people.index
+        who: (stored[who] * stored[f"{who}_scale"] + stored[f"{who}_mean"]).T
+        for who in people.index
     }
 site = people["site"].to_numpy()
 people.groupby("site").agg(
@@ -39,7 +40,7 @@ people.groupby("site").agg(
 # the scanners differ in broad stripes, women and men hardly.
 order = np.argsort(parcels["network"].to_numpy(), kind="stable")
 networks = parcels["network"].to_numpy()[order]
-connectivity = np.array([np.corrcoef(series[who][order]) for who in people.index])
+connectivity = np.array([np.corrcoef(series[who][:, order].T) for who in people.index])
 is_woman = people["sex"].to_numpy() == "F"
 panels = {
     "all": connectivity.mean(axis=0),
@@ -108,7 +109,7 @@ from brainof_toolbox import compare
 
 decoders = {"Brain-OF": BrainOFClassifier(), "no network": decoder}
 found = compare(decoders, signals, sex, groups=site, baselines=True)
-_ = found.plot()
+_ = found.plot().suptitle("Sex, sites left out")
 found
 
 # %%

@@ -102,6 +102,7 @@ for place, (_name, row) in enumerate(table.iterrows()):
 axes.axvline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (0.5, 3.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks(range(len(table)), table.index)
+axes.set_title("Sex from each modality and from all")
 axes.set(xlabel="balanced accuracy, subjects left out, with 95 % interval", xlim=(0.2, 1.03))
 axes.set_ylim(3.5, -0.5)
 

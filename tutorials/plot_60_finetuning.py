@@ -96,6 +96,7 @@ axes.plot(table["log loss"], range(len(table)), "o", color="#0072B2", markersize
 axes.axvline(np.log(2), color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (np.log(2), 2.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks(range(len(table)), table.index)
+axes.set_title("Probe, LoRA and last layers")
 axes.set(xlabel="log loss on three left-out subjects (lower is better)", ylim=(2.5, -0.5))
 axes.set_xlim(0.4, 0.75)
 

@@ -64,7 +64,7 @@ for name, (colour, marker) in styles.items():
     axes.plot(loss[name].dropna(), marker, linestyle="-", color=colour, markersize=4, label=name)
 axes.axvline(24.5, color="0.6", linestyle=":")
 axes.annotate("stopped, resumed", (25, 0.01), color="0.4")
-axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+axes.set(title="Training and validation", xlabel="step", ylabel="loss", ylim=(0, None))
 axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%

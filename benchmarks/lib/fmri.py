@@ -82,7 +82,7 @@ def load_haxby(resolution, shift):
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         root = haxby_folder(folder, Path(scratch) / "haxby", resolution)
-        trials = epochs_from_bids(root, datatype="func", shift=shift, masker=masker)
+        trials = epochs_from_bids(root, datatypes="func", shift=shift, masker=masker)
     return DevelopmentSet(
         "fmri-haxby",
         f"eight categories, {resolution}, shift {shift:g} s, one run left out",

@@ -161,7 +161,7 @@ def read_haxby(root, part):
     folder = root / "fmri-haxby"
     with tempfile.TemporaryDirectory() as scratch:
         bids = haxby_folder(folder, Path(scratch) / "haxby", "1slice")
-        X = epochs_from_bids(bids, datatype="func", masker=haxby_masker(folder, "1slice"))
+        X = epochs_from_bids(bids, datatypes="func", masker=haxby_masker(folder, "1slice"))
     runs = X.metadata["run"].to_numpy(str)
     return Task(X, X.metadata["trial_type"].to_numpy(str), runs, split_groups(runs))
 

@@ -200,6 +200,7 @@ class SharedFeatures:
         every, took = self.found[checkpoint]
         options = {name: getattr(estimator, name) for name in ENCODER_PARAMETERS}
         encoder = Encoder(checkpoint, **options)
+        encoder.note_modalities([every])
         if encoder.explicit.is_auto:
             encoder.explicit = every.explicit
         blocks = {
@@ -227,6 +228,11 @@ def score(item, entry, task, shared=None):
         ]
     estimator = make_decoder(item.decoder, entry, task, item.seed)
     X, before = (task.X, (0.0, 0.0)) if shared is None else shared.take(estimator)
+    return score_estimator(estimator, X, entry, task, splits, before)
+
+
+def score_estimator(estimator, X, entry, task, splits, before=(0.0, 0.0)):
+    """Return the lines of :func:`score` for an estimator; seconds ``before`` are added."""
     start = _clocks()
     scores = cross_validate(estimator, X, task.y, groups=task.groups, cv=splits)
     spent = [now - then + own for now, then, own in zip(_clocks(), start, before, strict=True)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import math
 import re
 import sys
 import warnings
@@ -14,6 +16,8 @@ logger = logging.getLogger("brainof_toolbox")
 _BETWEEN = ("brainof_toolbox", "contextlib", "joblib", "sklearn", "tqdm")
 #: Warnings collected since :func:`group_warnings` began; None outside of it.
 _GROUP = ContextVar("group", default=None)
+MANY_SECONDS = 3.0  # work that is done before shows no progress
+_INTERVAL = 30.0  # s between lines where there is no terminal
 #: What differs between warnings of one kind: paths, lists, quoted names, numbers.
 _PARTICULAR = re.compile(r"\S*[/\\]\S*|\[[^\]]*\]|(?<!\w)'[^']*'(?!\w)|\d")
 
@@ -82,16 +86,59 @@ def _root(frame):
     return frame.f_globals.get("__name__", "").split(".")[0]
 
 
-def progress(iterable, *, total=None, description="", enabled=True, initial=0):
-    """Wrap an iterable in a tqdm bar that shows on a terminal only."""
-    from tqdm.auto import tqdm
+def progress(iterable=None, *, total=None, description="", enabled=None, initial=0):
+    """Wrap an iterable in a bar, or in plain lines where there is no terminal."""
+    # enabled: None shows it after MANY_SECONDS seconds, True at once, False never.
+    if enabled is False:
+        return _tqdm(False)(iterable, total=total, initial=initial, disable=True)
+    options = {"total": total, "desc": description, "initial": initial, "disable": False}
+    options |= {"delay": 0 if enabled else MANY_SECONDS, "leave": None}
+    is_notebook = _is_notebook()
+    if not is_notebook and not sys.stderr.isatty():
+        has_total = total is not None or hasattr(iterable, "__len__")
+        count = "{n_fmt} of {total_fmt}, {remaining} left" if has_total else "{n_fmt}"
+        options |= {"bar_format": f"{{desc}}: {count}, {{elapsed}} passed{{postfix}}"}
+        # One line per interval: neither positions of nested bars nor a faster monitor.
+        options |= {"mininterval": _INTERVAL, "maxinterval": _INTERVAL, "miniters": 1}
+        options |= {"file": _Lines(), "position": 0, "leave": True}
+    return _tqdm(is_notebook)(iterable, **options)
 
-    # disable=None hides the bar unless stderr is a terminal
-    return tqdm(
-        iterable,
-        total=total,
-        desc=description,
-        disable=None if enabled else True,
-        leave=False,
-        initial=initial,
-    )
+
+def inform(message, enabled=None):
+    """Print a line of progress to stderr, unless it is disabled."""
+    if enabled is not False:
+        print(message, file=sys.stderr, flush=True)
+
+
+def describe_seconds(seconds):
+    """Return a duration in words, rounded up to tens of seconds or minutes."""
+    if seconds <= 90:
+        return f"{10 * max(1, math.ceil(seconds / 10))} s"
+    return f"{math.ceil(seconds / 60)} min"
+
+
+class _Lines:
+    """A file for bars that writes each state as a line to stderr."""
+
+    def write(self, text):
+        text = text.strip()
+        if text:
+            inform(text)
+
+    def flush(self):
+        sys.stderr.flush()
+
+
+def _is_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _tqdm(is_notebook):
+    """Return the bar of widgets where they are installed, else the one of text."""
+    if is_notebook and importlib.util.find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm

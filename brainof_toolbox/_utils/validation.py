@@ -75,6 +75,15 @@ def as_seed(random_state):
     )
 
 
+def per_item(name, value, n_items, what):
+    """Return a list with one entry per item; one value is for all of them."""
+    if value is None or isinstance(value, (str, numbers.Number)):
+        return [value] * n_items
+    if len(value) != n_items:
+        raise ValueError(f"{name} has {len(value)} entries but there are {n_items} {what}.")
+    return list(value)
+
+
 def soft_import(module, purpose, extra=None):
     """Import an optional module; the error has the command to install it."""
     try:

@@ -49,10 +49,10 @@ def add_decode(commands, parents):
         help="end, seconds from the onset (1; images: the end of the event)",
     )
     events.add_argument(
-        "--shift",
-        type=float,
-        metavar="S",
-        help="haemodynamic delay, added to both in images of a BIDS folder (5)",
+        "--events", nargs="+", metavar="TABLE", help="events.tsv of each image, in their order"
+    )
+    events.add_argument(
+        "--shift", type=float, metavar="S", help="haemodynamic delay, added to both in images (5)"
     )
     whole = decode.add_argument_group("one sample per recording")
     whole.add_argument("--labels", metavar="TABLE", help=".tsv or .csv by file or by subject")

@@ -13,7 +13,14 @@ from .._utils.unique import refuse_repeated
 from ..evaluation.groups import event_names
 from ..io.bids_names import subject_of
 from ..io.sample_list import SampleList
-from .options import is_bids_root, read_root, read_trials, refuse_reader_options, time_span
+from .options import (
+    is_bids_root,
+    read_root,
+    read_runs,
+    read_trials,
+    refuse_reader_options,
+    time_span,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +42,8 @@ def read_decoding_data(files, options):
     if is_bids_root(files):
         refuse_reader_options(options)
         data = _read_bids(files[0], options)
+    elif options.events:
+        data = _describe_trials(read_runs(files, options), options, is_fmri=True)
     elif files[0].suffix == ".npy":
         data = _read_array(files, options)
     elif options.labels or options.label_from_name:
@@ -62,7 +71,6 @@ def _check_labels(y):
 def _read_bids(root, options):
     """Read records with a column of participants.tsv, or the events of one datatype."""
     from ..io import read_participants
-    from ..io.trials import group_trials
 
     if options.target:
         records = read_root(root, options)
@@ -70,12 +78,19 @@ def _read_bids(root, options):
         groups = np.array(records.subject)
         return DecodingData(records, y, groups, "subjects")
     trials = read_trials(root, options)
+    return _describe_trials(trials, options, is_fmri=options.datatypes[0] == "func")
+
+
+def _describe_trials(trials, options, *, is_fmri):
+    """Take targets and groups from the table of trials."""
+    from ..io.trials import group_trials
+
     table = trials.metadata
     groups, grouping = group_trials(table)
     if len(set(groups)) < 2:
         groups, grouping = "none", ""
     y = table["trial_type"].to_numpy(dtype=str)
-    if options.datatypes[0] == "func" and options.tmax is None:
+    if is_fmri and options.tmax is None:
         _warn_of_lengths(table)
     return DecodingData(trials, y, groups, grouping)
 
@@ -152,8 +167,8 @@ def cut_epochs(file, options):
     if is_image(file):
         raise ValueError(
             f"{file} is an image, without events. Images are decoded one label each, with "
-            "--labels TABLE --target COLUMN or --label-from-name REGEX, or by events in a BIDS "
-            "folder."
+            "--labels TABLE --target COLUMN or --label-from-name REGEX, or by events: --events "
+            "TABLE TABLE, or those of a BIDS folder."
         )
     recording = _read(file, options)
     if isinstance(recording, mne.BaseEpochs):

@@ -68,7 +68,7 @@ def run_embed(options):
         on_error="nan" if options.on_error == "skip" else "raise",
         n_jobs=options.jobs,
         verbose=True,
-    ).fit(items[:1])
+    ).fit(items if who is not None else items[:1])  # records name their modalities
     parts = Parts(output, make_stamps(items, embedder.encoder_, options.atlas))
     try:
         with ExitStack() as stack:

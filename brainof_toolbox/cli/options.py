@@ -8,7 +8,7 @@ from pathlib import Path
 from .._utils.validation import check_number
 
 DATATYPES = ("func", "eeg", "meg")
-ENTITIES = ("subjects", "sessions", "task", "space", "derivatives")
+ENTITIES = ("subjects", "sessions", "tasks", "runs", "space", "derivatives")
 CHECKPOINT = "brainof-tiny"  # default of the estimators, which are not imported for a parser
 UNTRAINED = "none"
 
@@ -35,9 +35,9 @@ def make_network_options():
     add_checkpoint_option(network)
     network.add_argument(
         "--pooling",
-        default="flatten",
-        choices=("flatten", "mean", "mean+std"),
-        help="default: flatten",
+        default="auto",
+        choices=("auto", "compact", "flatten", "mean", "mean+std"),
+        help="default: auto, which is compact where the weights have read-outs, else flatten",
     )
     network.add_argument(
         "--layer", type=int, metavar="N", help="use the latents after N layers; -1: all (default)"
@@ -81,7 +81,8 @@ def add_bids_options(parser):
     group.add_argument("--datatypes", nargs="+", choices=DATATYPES, help="default: all")
     group.add_argument("--subjects", nargs="+", metavar="SUB", help="default: all")
     group.add_argument("--sessions", nargs="+", metavar="SES", help="default: all")
-    group.add_argument("--task", help="name of a task")
+    group.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all")
+    group.add_argument("--runs", nargs="+", metavar="RUN", help="default: all")
     group.add_argument("--space", help="space of preprocessed images")
     group.add_argument("--derivatives", metavar="NAME", help="folder of preprocessed images")
     images = parser.add_argument_group("fMRI")
@@ -140,13 +141,25 @@ def read_trials(root, options):
         )
     kind = options.datatypes[0]
     if kind == "func":
-        extra = {**take(options, "tmin", "tmax", "memory"), "masker": options.atlas}
-        extra |= {} if options.shift is None else {"shift": options.shift}
+        extra = _image_options(options)
     else:
         extra = dict(zip(("tmin", "tmax"), time_span(options), strict=True))
     return epochs_from_bids(
-        root, datatype=kind, event_id=options.event_id, **extra, **take(options, *ENTITIES)
+        root, datatypes=kind, event_id=options.event_id, **extra, **take(options, *ENTITIES)
     )
+
+
+def read_runs(files, options):
+    """Read one sample per event of fMRI runs in plain files."""
+    from ..io import epochs_from_nifti
+
+    event_id = options.event_id
+    return epochs_from_nifti(files, options.events, event_id=event_id, **_image_options(options))
+
+
+def _image_options(options):
+    shift = {} if options.shift is None else {"shift": options.shift}
+    return {**take(options, "tmin", "tmax", "memory"), "masker": options.atlas, **shift}
 
 
 def time_span(options):

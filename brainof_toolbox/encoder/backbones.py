@@ -19,7 +19,8 @@ from ..models.checkpoint import find_bundled, known_checkpoints, read_checkpoint
 from ..models.release import ReleasedBrainOF
 from ..preprocessing import Preprocessing
 from ..pretraining.run_dir import is_run, latest_checkpoint
-from .tokens import batch_tokens, n_pooled, pool, refuse_maps
+from .pooling import Pooling, choose_pooling
+from .tokens import batch_tokens, refuse_maps
 
 __all__ = ["BrainOFBackbone", "ReleasedBackbone", "load_backbone", "load_preprocessing"]
 
@@ -32,6 +33,10 @@ class TokenBackbone:
     def prepare(self, batch, rows, device):
         """Turn windows into tokens on a device, one batch per modality in reading order."""
         return [part.to(device) for part in batch_tokens(batch, rows)]
+
+    def pooling(self, name, modalities):
+        """Return the form of the latents for samples of some modalities."""
+        return choose_pooling(self.config, name, modalities)
 
 
 class BrainOFBackbone(TokenBackbone):
@@ -96,13 +101,31 @@ class BrainOFBackbone(TokenBackbone):
         check_number("layer", layer, low=-n_layers - 1, high=n_layers, integer=True)
         return layer + n_layers + 1 if layer < 0 else layer
 
-    def n_columns(self, pooling):
-        """Return the number of features of a sample."""
-        return n_pooled(self.config, pooling)
+    def check_pooling(self, name, layer):
+        """Return the name of a pooling; refuse read-outs that the network does not have."""
+        has_read_outs = layer is None and bool(self.config.read_outs)
+        if name == "auto" and not has_read_outs:
+            return "flatten"
+        if name == "compact" and not self.config.read_outs:
+            owner = self.info["name"] or "an untrained network"
+            raise ValueError(
+                f"pooling='compact' needs read-outs, and {owner} has none: they come from "
+                "pretraining with terms. Use pooling='auto' or 'flatten'."
+            )
+        if name == "compact" and layer is not None:
+            raise ValueError(
+                f"pooling='compact' reads the latents after the last layer, got layer={layer}. "
+                "Use layer=None, or pooling='flatten'."
+            )
+        return name
+
+    def columns(self, pooling):
+        """Name the columns of a sample."""
+        return pooling.columns()
 
     def embed(self, tokens, *, layer, pooling):
         """Embed windows: (n_windows, n_columns)."""
-        return pool(self.network(tokens, layer=layer), pooling)
+        return pooling.rows(self.network, self.network(tokens, layer=layer), tokens)
 
 
 class OutputBackbone(TokenBackbone):
@@ -136,9 +159,22 @@ class ReleasedBackbone:
         if layer not in (None, -1):
             raise ValueError("Released weights are used whole: they need layer=None.")
 
-    def n_columns(self, pooling):
-        """Return the size of the embedding, whatever the pooling."""
-        return self.network.embedding_size
+    def check_pooling(self, name, layer):
+        """Refuse read-outs; there is one embedding, whatever the pooling."""
+        if name == "compact":
+            raise ValueError(
+                "The authors' released weights have no read-outs, which pooling='compact' needs. "
+                "Use pooling='auto'."
+            )
+        return "flatten" if name == "auto" else name
+
+    def pooling(self, name, modalities):
+        """Return the pooling, which changes nothing."""
+        return Pooling(name)
+
+    def columns(self, pooling):
+        """Number the columns of the embedding, whatever the pooling."""
+        return [str(i) for i in range(self.network.embedding_size)]
 
     def prepare(self, batch, rows, device):
         """List the arrays of the modalities that each window has."""

@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.validation import check_option
 from ..features import Block, Covariance, Evoked, get_blocks
 from ..signals import MODALITIES
+from .pooling import unseen_modality
 
 __all__ = [
     "LATENTS",
@@ -138,6 +139,7 @@ class ExplicitFeatures:
 
     def note(self, other):
         """Add what a worker has found about its samples."""
+        self.modalities = self.modalities or other.modalities
         self.excluded = _union(self.excluded, other.excluded)
         self.note_columns(other.columns, other.fixed_places)
         self.fixed_places = _union(self.fixed_places, other.fixed_places)
@@ -244,10 +246,7 @@ class ExplicitFeatures:
 
     def _name(self, feature, modality):
         if modality not in self.modalities:
-            raise ValueError(
-                f"X has {modality}, but the samples that were seen first have "
-                f"{' and '.join(self.modalities)} only. Fit to samples of all modalities."
-            )
+            raise unseen_modality(modality, self.modalities)
         return feature.name if len(self.modalities) == 1 else f"{modality}_{feature.name}"
 
 

@@ -31,7 +31,7 @@ from .blocks import (
     parse_features,
 )
 from .parallel import embed_tasks, plan_parallel_tasks
-from .tokens import POOLINGS
+from .pooling import POOLINGS
 from .windows import SampleMeans, iter_windows
 
 __all__ = ["Encoder", "check_device"]
@@ -52,7 +52,8 @@ class Encoder:
         all that apply to the first samples that are embedded; ``"explicit"``: all of these but the
         latents.
     pooling : str
-        ``"flatten"``, ``"mean"`` or ``"mean+std"`` over the latents.
+        ``"auto"``, ``"compact"``, ``"flatten"``, ``"mean"`` or ``"mean+std"``; ``"auto"`` is
+        ``"compact"`` where the network has read-outs of the samples' modalities.
     layer : int | None
         Layers of the network that are run; ``None``: all.
     window : float | dict of str -> float | None
@@ -72,7 +73,8 @@ class Encoder:
     random_state : int | RandomState | None
         Seed of untrained weights (``checkpoint=None``).
     verbose : bool | None
-        ``True`` shows a progress bar.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Attributes
     ----------
@@ -112,7 +114,7 @@ class Encoder:
         checkpoint="brainof-tiny",
         *,
         features=LATENTS,
-        pooling="flatten",
+        pooling="auto",
         layer=None,
         window=None,
         info=None,
@@ -147,6 +149,7 @@ class Encoder:
             seed = as_seed(random_state) if checkpoint is None else None
             self.backbone, self.preprocessing = load_backbone(checkpoint, seed)
             self.layer = self.backbone.check_layer(self.layer)
+            self.pooling = self.backbone.check_pooling(self.pooling, self.layer)
             self.checkpoint_info = self.backbone.info
             self.manifest = self.backbone.manifest
             return
@@ -160,7 +163,7 @@ class Encoder:
         self.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
         self.n_at_once = max(self.batch_size, 32)  # samples that are read together
         check_device(device)
-        self._device, self.verbose = device, bool(verbose)
+        self._device, self.verbose = device, verbose
         self.read_options = replace(self.read_options, info=info)
         return self
 
@@ -192,6 +195,17 @@ class Encoder:
         return self.backbone is not None and LATENTS not in self.explicit.excluded
 
     @property
+    def pooler(self):
+        """The form of the latents as rows, for the modalities of the first samples."""
+        return self.backbone.pooling(self.pooling, self.explicit.modalities)
+
+    def note_modalities(self, samples):
+        """Fix the modalities of lazily read samples, unless they are fixed."""
+        self.explicit.note_modalities(samples)
+        if self.backbone is not None:
+            self.pooler  # noqa: B018 (raises where the network has no read-outs of a modality)
+
+    @property
     def n_columns(self):
         """Number of columns of :meth:`embed`; of explicit features known after the first call."""
         return len(self.feature_names())
@@ -201,8 +215,8 @@ class Encoder:
         names = []
         for feature in self.features:
             if feature == LATENTS:
-                n_columns = self.backbone.n_columns(self.pooling) if self.has_latents else 0
-                names += [f"latents {i}" for i in range(n_columns)]
+                columns = self.backbone.columns(self.pooler) if self.has_latents else ()
+                names += [f"latents {name}" for name in columns]
                 continue
             blocks = self.explicit.blocks_of(feature)
             if not blocks and not self.explicit.is_fixed:
@@ -223,7 +237,7 @@ class Encoder:
             "missing_positions": self.read_options.missing_positions,
         }
         if self.backbone is not None:
-            found |= {"weights": self.backbone.weights, "pooling": self.pooling}
+            found |= {"weights": self.backbone.weights, "pooling": self.pooler.label}
             found["layer"] = self.layer
             if self.backbone.config is not None:
                 found["architecture"] = self.backbone.config.to_dict()
@@ -273,7 +287,7 @@ class Encoder:
 
     def _fix_blocks(self, embed, samples):
         """Embed samples, again without what they do not share, and order the blocks."""
-        self.explicit.note_modalities(samples)
+        self.note_modalities(samples)
         while True:
             self.explicit.start()
             try:
@@ -302,7 +316,7 @@ class Encoder:
             for start in range(0, len(batch), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(batch)))
                 inputs = self.backbone.prepare(batch, rows, device)
-                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooling)
+                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
                 yield LATENTS, batch.sample[rows], values.double().cpu().numpy()
         yield from self.explicit.compute(batch)
 
@@ -353,6 +367,7 @@ class Encoder:
         other = copy.copy(self)
         other.features = (LATENTS,)
         other.explicit = ExplicitFeatures(other.features)
+        other.explicit.modalities = self.explicit.modalities
         return other
 
     def without_latents(self):

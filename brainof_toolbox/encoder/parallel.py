@@ -232,7 +232,7 @@ def _embed_task(encoder, task, on_error, messages=None):
         with _reading(messages):
             options = encoder.read_options
             samples = [open_item(item, index, options) for index, item in task]
-        encoder.explicit.note_modalities(samples)
+        encoder.note_modalities(samples)
         windows = _read_alone(encoder.windows(samples), messages)
         blocks = encoder.average_windows(windows, count_samples(samples))
     except ColumnsDifferError:

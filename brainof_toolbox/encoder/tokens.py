@@ -1,7 +1,4 @@
-"""Preprocessed windows -> tokens of the network, and latents -> one row per sample.
-
-B windows of a batch, M latents, D width, F features
-"""
+"""Preprocessed windows -> tokens of the network, and outputs -> one row per sample."""
 
 from __future__ import annotations
 
@@ -12,31 +9,7 @@ from ..models import make_tokens
 from .blocks import LATENTS, ColumnsDifferError
 from .windows import SampleMeans
 
-__all__ = [
-    "POOLINGS",
-    "average_over_windows",
-    "batch_tokens",
-    "n_pooled",
-    "pool",
-    "refuse_maps",
-    "window_tokens",
-]
-
-POOLINGS = ("mean", "mean+std", "flatten")
-
-
-def pool(latents, pooling):
-    """Turn latents (B, M, D) into features (B, D), (B, 2 D) or (B, M D)."""
-    if pooling == "mean":
-        return latents.mean(dim=1)
-    if pooling == "mean+std":
-        return torch.cat([latents.mean(dim=1), latents.std(dim=1, correction=0)], dim=1)
-    return latents.flatten(1)
-
-
-def n_pooled(config, pooling):
-    """Return the number of features that pooling gives."""
-    return config.width * {"mean": 1, "mean+std": 2, "flatten": config.n_latents}[pooling]
+__all__ = ["average_over_windows", "batch_tokens", "refuse_maps", "window_tokens"]
 
 
 def refuse_maps(signals):

@@ -36,8 +36,9 @@ features : str | sequence of str
     Blocks that the decoder uses, as of :class:`~brainof_toolbox.BrainOFEmbedder`. ``"auto"``:
     ``"latents"``, ``"covariance"`` and, where samples are locked to an event, ``"evoked"``. fMRI
     has the columns of its own regions where all samples have one atlas (correlations of at most
-    450 regions), and those of fixed places elsewhere. ``"explicit"``: the same without the
-    latents, so that no network is used.
+    450 regions), and those of fixed places elsewhere. Of 3-D maps (betas, contrasts) the values
+    of their regions are used alone (``"evoked"``). ``"explicit"``: the same without the latents,
+    so that no network is used.
 """,
     "features": """
 features : str | sequence of str
@@ -47,9 +48,12 @@ features : str | sequence of str
 """,
     "pooling": """
 pooling : str
-    Form of the latents as one vector: ``"flatten"`` keeps them side by side, and with them what
-    is local in space and time; ``"mean"`` averages them; ``"mean+std"`` adds their standard
-    deviation.
+    Form of the latents as one vector. ``"compact"``: the predictions of the read-outs that the
+    network was pretrained with, side by side (at most 512 numbers of a modality). ``"flatten"``
+    keeps the latents side by side, and with them what is local in space and time; ``"mean"``
+    averages them; ``"mean+std"`` adds their standard deviation. ``"auto"``: ``"compact"`` where
+    all layers are run and the network has read-outs of every modality of the samples given to
+    ``fit``, else ``"flatten"``.
 """,
     "layer": """
 layer : int | None
@@ -97,7 +101,8 @@ random_state : int | RandomState | None
 """,
     "verbose": """
 verbose : bool | None
-    ``True`` shows progress bars on a terminal.
+    ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal and
+    in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 """,
     "fitted": """
 encoder_ : Encoder
@@ -148,9 +153,9 @@ warm_start : bool
 """,
     "X": """
 X : object
-    :class:`mne.Epochs`, :class:`mne.io.Raw`, a 4-D image, a list of these, of file paths or of
-    records (:func:`~brainof_toolbox.read_bids`, or dicts like ``{"eeg": raw, "fmri": image,
-    "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
+    :class:`mne.Epochs`, :class:`mne.Evoked`, :class:`mne.io.Raw`, a 4-D image or 3-D map, a list
+    of these, of file paths or of records (:func:`~brainof_toolbox.read_bids`, or dicts like
+    ``{"eeg": raw, "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
     :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
 """,
 }

@@ -63,9 +63,12 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     autocast, default device and type, precision of products, kernels of attention. All of these
     are restored afterwards.
 
-    *Several modalities.* Explicit features of samples with several modalities are one block for
-    each, such as ``"eeg_covariance"``; the samples given to ``fit`` fix which. Rows are NaN where
-    a sample lacks the modality, and where a recording of EEG or MEG has no ``"evoked"``.
+    *Several modalities.* Latents are shared by the modalities of a sample. With
+    ``pooling="compact"`` the read-outs of each modality stand side by side; those of a modality
+    that a sample lacks are 0, their mean in pretraining. Explicit features are one block for each
+    modality, such as ``"eeg_covariance"``. Rows are NaN where a sample lacks the modality, and
+    where a recording of EEG or MEG has no ``"evoked"``. The samples given to ``fit`` fix the
+    modalities of read-outs and explicit features.
 
     References
     ----------
@@ -82,7 +85,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     checkpoint: object = "brainof-tiny"
     _: KW_ONLY
     features: object = "latents"
-    pooling: str = "flatten"
+    pooling: str = "auto"
     layer: int | None = None
     window: float | dict | None = None
     info: object = None
@@ -125,8 +128,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
                 "got 0."
             )
         encoder = self._make_encoder()
-        samples = self._samples(X, encoder, keep_broken=self.on_error != "raise")
-        encoder.explicit.note_modalities(samples)
+        self._samples(X, encoder, keep_broken=self.on_error != "raise")
         self._encoder = encoder
         return self
 
@@ -158,7 +160,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         return self.encoder_.embed(samples, n_jobs=self.n_jobs, on_error=self.on_error)
 
     def get_feature_names_out(self, input_features=None):
-        """Name the columns: numbered latents, or block and column of explicit features.
+        """Name the columns: numbered latents, or read-out or block and column.
 
         Parameters
         ----------
@@ -168,11 +170,16 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         Returns
         -------
         names : ndarray of str, shape (n_features,)
-            Unique names. Those of explicit features are known after the first ``transform``.
+            Unique names, such as ``"brainofembedder0"``, ``"second_order_0"`` of a read-out (of
+            several modalities ``"eeg_second_order_0"``) or ``"covariance ..."``. Those of explicit
+            features are known after the first ``transform``.
         """
         check_is_fitted(self)
-        if self.encoder_.explicit.features:
-            return np.asarray(self.encoder_.feature_names(), dtype=object)
+        encoder = self.encoder_
+        if encoder.explicit.features:
+            return np.asarray(encoder.feature_names(), dtype=object)
+        if encoder.pooler.sizes is not None:
+            return np.asarray(encoder.pooler.columns(), dtype=object)
         return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):

@@ -16,6 +16,7 @@ from ._docs import fill_estimator_doc
 from .adaptation import resolve_adaptation
 from .alignment import subjects_of
 from .base import BaseBrainOF, is_table
+from .finetune import Interrupted
 from .precomputed import PrecomputedFeatures
 from .targets import check_groups, check_targets, check_weight
 from .training import LabelledSamples
@@ -30,7 +31,7 @@ class SupervisedBrainOF(BaseBrainOF):
     adaptation: object = "probe"
     features: object = "auto"
     align: str | None = None
-    pooling: str = "flatten"
+    pooling: str = "auto"
     layer: int | None = None
     window: float | dict | None = None
     info: object = None
@@ -80,6 +81,8 @@ class SupervisedBrainOF(BaseBrainOF):
         continues = is_pass or getattr(adaptation, "warm_start", False)
         earlier = getattr(self, "decoder_", None) if continues else None
         samples = self._samples(X, None if is_pass and earlier else encoder)
+        if earlier:
+            encoder = encoder.with_explicit(earlier.encoder.explicit)
         y = check_targets(y, count_samples(samples), type(self).__name__)
         groups, weight = check_groups(groups, len(y)), check_weight(sample_weight, len(y))
         before = self.targets_ if earlier else None
@@ -89,7 +92,12 @@ class SupervisedBrainOF(BaseBrainOF):
         seed = as_seed(self.random_state)
         data = LabelledSamples(encoder, samples, y, weight, groups, seed, self.align)
         adapt = adaptation._adapt_once if is_pass else adaptation._adapt
-        return self._store(targets, adapt(data, earlier))
+        try:
+            return self._store(targets, adapt(data, earlier))
+        except Interrupted as error:
+            if error.decoder is not None:
+                self._store(targets, error.decoder)
+            raise
 
     def _start(self):
         """Check the parameters, and load the network."""

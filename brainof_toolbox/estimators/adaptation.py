@@ -25,7 +25,9 @@ class Probe(BaseEstimator):
     for numbers): one on each block of features, and one on all explicit blocks side by side.
     Penalties and the factors of the models are chosen by cross-validation inside the training
     samples that keeps groups together. Without evidence the factors of explicit blocks are equal
-    and that of the latents is 0, so that latents contribute as far as they reduce the loss.
+    and that of the latents is 0, so that latents contribute as far as they reduce the loss;
+    read-outs (``pooling="compact"``) count as an explicit block. Columns are standardised, those
+    of a read-out together: their relative sizes matter.
 
     Parameters
     ----------

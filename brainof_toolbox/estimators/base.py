@@ -39,6 +39,8 @@ class BaseBrainOF(BaseEstimator):
         is_fit = encoder is not None
         encoder = encoder or self.encoder_
         if isinstance(X, PrecomputedFeatures):
+            if is_fit:
+                encoder.note_modalities([X])
             return X
         if not isinstance(X, (list, tuple)) and not hasattr(X, "shape"):
             X = np.asarray(X) if hasattr(X, "__array__") else X
@@ -48,7 +50,10 @@ class BaseBrainOF(BaseEstimator):
             else:
                 n_least = 2 if is_fit else 1
                 X = validate_data(self, X, reset=is_fit, ensure_min_features=n_least)
-        return encoder.samples(X, keep_broken=keep_broken)
+        samples = encoder.samples(X, keep_broken=keep_broken)
+        if is_fit:
+            encoder.note_modalities(samples)
+        return samples
 
     @property
     def encoder_(self):

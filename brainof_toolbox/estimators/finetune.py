@@ -38,7 +38,7 @@ class TrainingData:
     batch_size: int = 32  # Windows in a step
     seed: int = 0  # Seed of the order of windows, and of their augmentation
     augmentation: Augmentation | None = None  # Random changes of training windows
-    verbose: bool = False  # Show a progress bar on a terminal
+    verbose: bool | None = None  # Show progress
 
     def loss(self, outputs, samples, label_smoothing=0.0):
         """Weighted mean of cross entropy or squared error."""
@@ -55,11 +55,20 @@ class TrainingData:
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training; the network has the best weights so far."""
+
+    def __init__(self, history):
+        super().__init__("Fine-tuning was interrupted; the best weights so far are kept.")
+        self.history, self.decoder = history, None
+
+
 def fit_network(network, data, settings, optimizer=None, *, n_epochs=None):
     """Train as a LoRA or FineTuning states; the weights with the best validation loss stay."""
     # With an optimizer the rate is constant; ``n_epochs`` stops earlier on the same schedule.
     index, rng = _index(data), np.random.default_rng(data.seed)
-    n_steps = -(-len(index) // data.batch_size) * settings.max_epochs
+    steps = range(0, len(index), data.batch_size)
+    n_steps = len(steps) * settings.max_epochs
     is_constant = optimizer is not None
     optimizer = optimizer or make_optimizer(network, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -69,26 +78,34 @@ def fit_network(network, data, settings, optimizer=None, *, n_epochs=None):
     history = [
         {"epoch": 0, "train_loss": float("nan"), "valid_loss": best_loss, "learning_rate": 0.0}
     ]
-    epochs = range(1, (n_epochs or settings.max_epochs) + 1)
-    for epoch in progress(epochs, description="Fine-tuning", enabled=data.verbose):
-        network.train()
-        order = rng.permutation(len(index))
-        losses = []
-        for start in range(0, len(order), data.batch_size):
-            batch = index[np.sort(order[start : start + data.batch_size])]
-            losses.append(_step(network, data, batch, optimizer, settings.label_smoothing, rng))
-            schedule.step()
-        valid_loss = watch(network, data)
-        record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": valid_loss}
-        history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
-        if valid_loss < best_loss:
-            best_loss, best_epoch = valid_loss, epoch
-            best = copy.deepcopy(network.state_dict())
-        elif len(data.valid) and epoch - best_epoch >= settings.patience:
-            break
+    n_epochs, stopped = n_epochs or settings.max_epochs, None
+    bar = {"description": "Fine-tuning", "total": n_epochs * len(steps), "enabled": data.verbose}
+    try:
+        with progress(**bar) as bar:
+            for epoch in range(1, n_epochs + 1):
+                network.train()
+                order, losses = rng.permutation(len(index)), []
+                for start in steps:
+                    batch = index[np.sort(order[start : start + data.batch_size])]
+                    loss = _step(network, data, batch, optimizer, settings.label_smoothing, rng)
+                    losses.append(loss)
+                    schedule.step()
+                    bar.update()
+                loss = watch(network, data)
+                record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": loss}
+                history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
+                if loss < best_loss:
+                    best_loss, best_epoch = loss, epoch
+                    best = copy.deepcopy(network.state_dict())
+                elif len(data.valid) and epoch - best_epoch >= settings.patience:
+                    break
+    except KeyboardInterrupt:
+        stopped = Interrupted(history)
     if len(data.valid):
         network.load_state_dict(best)
     network.eval()
+    if stopped is not None:
+        raise stopped
     return history
 
 
@@ -181,4 +198,4 @@ def _distance_from_head(name, n_layers):
     parts = name.split(".")
     if parts[1] == "layers":
         return max(n_layers - int(parts[2]), 1)
-    return 1 if "norm" in parts[1] else n_layers + 1
+    return 1 if parts[1] in ("norm", "read_outs") else n_layers + 1

@@ -149,7 +149,7 @@ class LayeredHead:
 
     def decision(self, blocks):
         """Compute logits (n_samples, n_classes), or the target (n_samples, 1)."""
-        rows = (_join(blocks) - self.mean) * self.rate
+        rows = (_join({name: blocks[name] for name in self.columns}) - self.mean) * self.rate
         rows[np.isnan(rows)] = 0.0  # missing blocks count as the training mean
         for number, (matrix, offset) in enumerate(self.layers):
             rows = (np.maximum(rows, 0.0) if number else rows) @ matrix.T + offset
@@ -182,7 +182,7 @@ class LayeredHead:
     @staticmethod
     def check_choices(choices, widths):
         """Refuse other :meth:`choices` than those of a head on these blocks."""
-        if list(choices) != ["columns"] or list(choices["columns"].items()) != [*widths.items()]:
+        if list(choices) != ["columns"] or choices["columns"] != widths:
             raise ValueError("its head is not one on these blocks")
 
     @classmethod

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..encoder.tokens import average_over_windows, pool, window_tokens
+from ..encoder.tokens import average_over_windows, window_tokens
 from ..models import TokenBatch
 from ..signals import MODALITIES
 
@@ -38,7 +38,8 @@ class Network(nn.Module):
     def forward(self, tokens, routing=None):
         """Return outputs (B, O) of token batches, one per modality in reading order."""
         latents = self.backbone(tokens, routing=routing, layer=self.layer)
-        x = (pool(latents, self.pooling) - self.mean) * self.inv_std  # (B, F)
+        rows = self.pooling.rows(self.backbone, latents, tokens)
+        x = (rows - self.mean) * self.inv_std  # (B, F)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases)):
             x = F.linear(x.relu() if number else x, weight, bias)  # (B, O) at last
         return x
@@ -54,7 +55,7 @@ def make_network(encoder, head):
     # :footcite:p:`kumar2022finetuning`.
     mean, rate, layers = head.latent_layers()
     backbone = copy.deepcopy(encoder.token_network)
-    return Network(backbone, encoder.pooling, mean, rate, layers, encoder.layer)
+    return Network(backbone, encoder.pooler, mean, rate, layers, encoder.layer)
 
 
 def gather_tokens(batches, index, change=None):

@@ -25,6 +25,11 @@ class PrecomputedFeatures:
         """Number of samples and of columns (n_samples, n_columns)."""
         return len(self), sum(block.shape[1] for block in self.blocks.values())
 
+    @property
+    def modalities(self):
+        """Modalities of the samples, in reading order."""
+        return self.explicit.modalities
+
     def __len__(self):
         return len(next(iter(self.blocks.values())))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
+from .._utils.logging import MANY_SECONDS, describe_seconds, inform
 from .._utils.subjects import hash_subject
 from .._utils.validation import check_number, check_option
 from ..encoder import Encoder
@@ -18,11 +20,14 @@ from . import lora
 from .alignment import center_by_group, subjects_of
 from .augment import Augmentation
 from .decoders import Decoder
-from .finetune import TrainingData, fit_network, make_optimizer
+from .finetune import Interrupted, TrainingData, fit_network, make_optimizer
 from .fusion import FusedProbe, choose_factors, fit_fused, make_family
 from .heads import LayeredHead, inner_splits
 from .network import make_network, predict_outputs
 from .precomputed import PrecomputedFeatures
+
+#: Factors of latents in a fused probe without evidence, by pooling; explicit blocks have 1.
+PRIOR_FACTORS = {"compact": 1, "flatten": 0, "mean": 0, "mean+std": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,8 @@ class LabelledSamples:
         parts = some, self.targets[rows], groups, self.weight[rows]
         if head == "mlp":
             return LayeredHead.fit(*parts, random_state=self.seed)
-        return fit_fused(*parts, optional=("latents",), random_state=self.seed)
+        is_optional = "latents" in blocks and not PRIOR_FACTORS[self.encoder.pooler.name]
+        return fit_fused(*parts, optional=("latents",) * is_optional, random_state=self.seed)
 
     def align_blocks(self, blocks):
         """Re-centre blocks on each subject, if wanted; returns them and their centre."""
@@ -110,21 +116,51 @@ class Training(BaseEstimator):
         """Train from the probe, or from an earlier Decoder; returns a Decoder."""
         batches, everything = _read(data), np.arange(len(data.targets))
         train, valid = self._split(data)
+        started = time.perf_counter()
         latents, blocks = self._embed(data, batches, earlier)
+        if earlier is None:
+            self._announce(time.perf_counter() - started, data, len(train), len(valid))
         # The head is fitted to training samples alone, so that watched ones stay unseen.
         network, matrices = self._start(data, latents, train, earlier)
         training = self._training_data(data, batches, train, valid)
-        history = pd.DataFrame(fit_network(network, training, self))
-        fusion = _fuse(data, network, batches, blocks, train, valid)
-        if self.refit and len(valid):
+        stopped = None
+        try:
+            history = fit_network(network, training, self)
+        except Interrupted as error:
+            stopped, history = error, error.history
+        history = pd.DataFrame(history)
+        fields = {"history": history, **_fuse(data, network, batches, blocks, train, valid)}
+        if self.refit and len(valid) and stopped is None:
             # As many epochs as were best, now with the watched samples.
+            first = network, matrices
             network, matrices = self._start(data, latents, everything, earlier)
             if best := int(history["valid_loss"].idxmin()):
                 training = self._training_data(data, batches, everything)
-                fit_network(network, training, self, n_epochs=best)
+                try:
+                    fit_network(network, training, self, n_epochs=best)
+                except Interrupted as error:
+                    stopped, (network, matrices) = error, first
         encoder = data.encoder if blocks else data.encoder.only_latents()
-        subjects = _subjects(batches, earlier)
-        return self._finish(encoder, network, matrices, subjects, history=history, **fusion)
+        decoder = self._finish(encoder, network, matrices, _subjects(batches, earlier), **fields)
+        if stopped is not None:
+            stopped.decoder = decoder
+            raise stopped
+        return decoder
+
+    def _announce(self, seconds, data, n_train, n_valid):
+        """State the expected time, from the seconds that embedding all samples took."""
+        n_passes = 3 * n_train + n_valid  # a step takes about three passes
+        again = ""
+        if self.refit and n_valid:
+            n_passes += 3 * (n_train + n_valid)
+            again = ", then as many as were best again, with the samples of validation"
+        expected = seconds * self.max_epochs * n_passes / (n_train + n_valid)
+        if expected > MANY_SECONDS or data.encoder.verbose:
+            inform(
+                f"Fine-tuning on {n_train} samples, max_epochs={self.max_epochs}{again}: at most "
+                f"about {describe_seconds(expected)} on {data.encoder.device}.",
+                data.encoder.verbose,
+            )
 
     @isolate_torch()
     def _adapt_once(self, data, earlier=None):
@@ -200,8 +236,8 @@ class Training(BaseEstimator):
     def _check_resumable(self, decoder, encoder, n_outputs):
         """Refuse a fitted Decoder that training cannot continue from."""
         network = decoder.network
-        found = (network.pooling, network.layer, len(network.biases[-1]))
-        wanted = (encoder.pooling, encoder.layer, n_outputs)
+        found = (network.pooling.label, network.layer, len(network.biases[-1]))
+        wanted = (encoder.pooler.label, encoder.layer, n_outputs)
         if found != wanted:
             raise ValueError(
                 f"The fitted network has (pooling, layer, outputs) {found}, now {wanted} are "

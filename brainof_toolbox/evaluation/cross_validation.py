@@ -9,7 +9,7 @@ from sklearn.base import is_regressor
 
 from .._utils.logging import group_warnings
 from .docs import fill_evaluation_doc
-from .results import Comparison, points
+from .results import Comparison, points, unit_of
 from .statistics import sign_flip
 from .task import CrossValidation
 
@@ -210,9 +210,9 @@ def fold_weights(scores):
 
 def _paired_differences(scores, random_state):
     """Make one row per pair of estimators, paired by group where there are scores by group."""
-    rows = []
+    rows, unit = [], unit_of(scores.values())
     for one, two in itertools.combinations(scores, 2):
-        difference = (points(scores[one]) - points(scores[two])).to_numpy()
+        difference = (points(scores[one], unit) - points(scores[two], unit)).to_numpy()
         difference = difference * fold_weights(scores[one])
         rows.append(
             {
@@ -221,7 +221,7 @@ def _paired_differences(scores, random_state):
                 "difference": difference.mean(),
                 "p_value": sign_flip(difference, random_state),
                 "n_units": len(difference),
-                "unit": "group" if len(scores[one].by_group) else "fold",
+                "unit": unit,
             }
         )
     return pd.DataFrame(rows)

@@ -48,7 +48,8 @@ random_state : int | None
 n_jobs : int | None
     Folds, or permutations, computed in parallel.
 verbose : bool | None
-    ``True`` shows progress bars on a terminal.
+    ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal and
+    in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 """,
     "fitted": """
 estimator : BrainOFEmbedder | BrainOFClassifier | BrainOFRegressor

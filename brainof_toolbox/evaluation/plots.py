@@ -6,7 +6,7 @@ import textwrap
 
 import numpy as np
 
-from .results import points
+from .results import points, unit_of
 
 # Okabe and Ito's colours, distinct for colour-blind readers; markers are distinct in grey.
 _STYLES = (
@@ -29,7 +29,8 @@ def plot_scores(scores, axes=None):
     """Draw one column of points per estimator."""
     axes = axes or _make_axes(2.2 + 1.4 * len(scores), 4.2)
     first = next(iter(scores.values()))
-    heights = np.array([points(one).to_numpy() for one in scores.values()])  # (k, n_units)
+    unit = unit_of(scores.values())
+    heights = np.array([points(one, unit).to_numpy() for one in scores.values()])  # (k, n_units)
     places = jitter(heights)
     if len(scores) > 1:
         axes.plot(places, heights, color="0.75", linewidth=0.8, zorder=1)
@@ -37,7 +38,6 @@ def plot_scores(scores, axes=None):
         _draw_column(axes, k, places[k], heights[k], one)
     _draw_chance(axes, scores)
     names = [textwrap.fill(name, _LETTERS, break_on_hyphens=False) for name in scores]
-    unit = "group" if len(first.by_group) else "fold"
     axes.set_xticks(range(len(scores)), names if len(scores) > 1 else [""])
     axes.tick_params(axis="x", length=0)
     axes.set(xlim=(-0.5, len(scores) - 0.45), ylabel=_LABELS.get(first.metric, first.metric))

@@ -432,11 +432,15 @@ def describe_weights(scores):
     return ", ".join(f"{name} {weight:.2g}" for name, weight in means.items())
 
 
-def points(scores):
-    """Return the score of each group, or of each fold where there are no groups."""
-    if len(scores.by_group):
-        return scores.by_group.set_index("group")["score"]
-    return scores.folds.set_index("fold")["score"]
+def unit_of(scores):
+    """Return the unit that all of some scores have: a group, or a fold."""
+    return "group" if all(len(one.by_group) for one in scores) else "fold"
+
+
+def points(scores, unit=None):
+    """Return the score of each group, or of each fold where there are no scores by group."""
+    unit = unit_of([scores]) if unit is None else unit
+    return (scores.by_group if unit == "group" else scores.folds).set_index(unit)["score"]
 
 
 def left_out(row):

@@ -152,12 +152,14 @@ class CrossValidation:
         if not callable(scoring) and not return_estimator:
             estimator, X, frozen = embed_once(estimator, X, self.groups)
         keep = ("outputs", "estimator") if return_estimator else ("outputs",)
-        jobs = progress(self.splits, description="Folds", enabled=bool(verbose))
+        jobs = progress(self.splits, description="Folds", enabled=verbose)
         done = Parallel(n_jobs=n_jobs)(
             delayed(_run_fold)(estimator, self, X, self.y, train, test, scoring, keep)
             for train, test in jobs
         )
-        warn_of_pretraining_subjects([*(fold.seen for fold in done), self._seen_by(frozen)])
+        tested = np.unique(np.concatenate([test for _, test in self.splits]))
+        seen = [fold.seen for fold in done]
+        warn_of_pretraining_subjects([*seen, self.seen_by(frozen, tested)])
         found = {
             "folds": self._fold_table([fold.row for fold in done]),
             "predictions": self._prediction_table([fold.predicted for fold in done]),
@@ -167,8 +169,9 @@ class CrossValidation:
         found["by_group"] = self._group_table(found["predictions"], scorer)
         mean = _mean_score(done, self.y, self.splits, scoring, self.is_regression)
         permuted = self._permuted(estimator, X, scoring, n_permutations, n_jobs, verbose)
-        p_value = None
+        p_value = level = None
         if n_permutations:
+            level = st.permutation_level(self.y, self.groups, self.recording_labels)
             p_value = st.permutation_p_value(mean, permuted, is_error=self._is_error(scoring))
         return Scores(
             **found,
@@ -177,7 +180,7 @@ class CrossValidation:
             estimators=tuple(fold.estimator for fold in done if fold.estimator is not None),
             p_value=p_value,
             permuted=permuted,
-            permuted_by=self._permuted_by() if n_permutations else None,
+            permuted_by=level,
             feature_weights=pd.DataFrame([f.feature_weights for f in done if f.feature_weights]),
         )
 
@@ -202,9 +205,6 @@ class CrossValidation:
 
         return score_rows
 
-    def _permuted_by(self):
-        return st.permutation_level(self.y, self.groups, self.recording_labels)
-
     def _is_error(self, scoring):
         return self.is_regression and scoring is None
 
@@ -218,21 +218,16 @@ class CrossValidation:
 
     def _prediction_table(self, predictions):
         """Make one row per test sample."""
-        parts = [
-            pd.DataFrame(
-                {
-                    "sample": test,
-                    "fold": fold,
-                    "group": None if self.groups is None else self.groups[test],
-                    "y": self.y[test],
-                    "predicted": predicted,
-                }
-            )
-            for fold, ((_, test), predicted) in enumerate(
-                zip(self.splits, predictions, strict=True)
-            )
-        ]
-        return pd.concat(parts, ignore_index=True)
+        test = np.concatenate([test for _, test in self.splits])
+        return pd.DataFrame(
+            {
+                "sample": test,
+                "fold": np.repeat(np.arange(len(self.splits)), list(map(len, predictions))),
+                "group": None if self.groups is None else self.groups[test],
+                "y": self.y[test],
+                "predicted": np.concatenate(predictions),
+            }
+        )
 
     def _probability_table(self, done):
         """Make one row per test sample and one column per class; empty without probabilities."""
@@ -282,22 +277,18 @@ class CrossValidation:
             "n_groups": n_groups,
         }
 
-    def _seen_by(self, frozen):
-        """Return test subjects that the frozen part of the estimator was trained on."""
+    def seen_by(self, estimator, rows):
+        """Return subjects of the rows that the network of an estimator was trained on."""
         who = self.groups if self.subjects is None else self.subjects
-        tested = sorted({i for _, test in self.splits for i in test})
-        return (
-            ()
-            if frozen is None or who is None
-            else find_pretraining_subjects(frozen, in_order(who[tested]), self.datasets)
-        )
+        names = () if estimator is None or who is None else in_order(who[rows])
+        return find_pretraining_subjects(estimator, names, self.datasets)
 
     def _permuted(self, estimator, X, scoring, n_permutations, n_jobs, verbose):
         """Return mean scores of whole cross-validations with permuted labels."""
         if not n_permutations:
             return np.empty(0)
         seeds = np.random.SeedSequence(self.random_state).spawn(n_permutations)
-        jobs = progress(seeds, description="Permutations", enabled=bool(verbose))
+        jobs = progress(seeds, description="Permutations", enabled=verbose)
         return np.array(
             Parallel(n_jobs=n_jobs)(
                 delayed(_run_permutation)(estimator, self, X, seed, scoring) for seed in jobs
@@ -381,11 +372,9 @@ def _run_fold(estimator, task, X, y, train, test, scoring, keep=()):
     if scoring is None or keep:
         kept = _predict(estimator, task.classes, X_test, bool(keep), scoring is not None)
     if keep:
-        who = task.groups if task.subjects is None else task.subjects
-        named = () if who is None else in_order(who[test])
-        seen = find_pretraining_subjects(estimator, named, task.datasets)
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        kept |= {"seen": seen, "feature_weights": getattr(last, "feature_weights_", None)}
+        kept["seen"] = task.seen_by(estimator, test)
+        kept["feature_weights"] = getattr(last, "feature_weights_", None)
         kept["estimator"] = estimator if "estimator" in keep else None
     dummy = DummyRegressor(strategy="median") if task.is_regression else DummyClassifier()
     dummy.fit(np.zeros((len(train), 1)), y_train)

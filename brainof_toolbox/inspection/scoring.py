@@ -100,7 +100,7 @@ class Case:
                         inputs = backbone.prepare(batch, rows, device)
                     else:
                         inputs = [part.to(device) for part in take_tokens(batch, rows, hidden)]
-                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooling)
+                    values = backbone.embed(inputs, layer=reader.layer, pooling=reader.pooler)
                     means.add(batch.sample[rows], values.double().cpu().numpy())
         if means.total is None:
             return np.full_like(self.blocks[LATENTS], np.nan)

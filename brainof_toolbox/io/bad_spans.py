@@ -19,6 +19,11 @@ def leave_out_channels(raw):
     # Of the channels that have bad spans of their own, the k with the longest ones are left out,
     # for the k that keeps most data: good channels x good time. No modality loses all channels.
     annotations, info = raw.annotations, raw.info
+    words = [str(word).lower() for word in annotations.description]
+    is_bad = [word.startswith("bad") for word in words]
+    own = [set(n) if bad else set() for n, bad in zip(annotations.ch_names, is_bad, strict=True)]
+    if not any(own):
+        return info, annotations
     kinds = dict(zip(raw.ch_names, info.get_channel_types(), strict=True))
     good = {
         name: modality
@@ -26,11 +31,6 @@ def leave_out_channels(raw):
         for name, kind in kinds.items()
         if kind in types and name not in info["bads"]
     }
-    words = [str(word).lower() for word in annotations.description]
-    is_bad = [word.startswith("bad") for word in words]
-    own = [set(n) if bad else set() for n, bad in zip(annotations.ch_names, is_bad, strict=True)]
-    if not any(own):
-        return info, annotations
     affected = good.keys() & set().union(*own)
     points = {name: np.zeros(len(raw.times), dtype=bool) for name in (*affected, None)}
     for names, annotation, bad in zip(own, annotations, is_bad, strict=True):

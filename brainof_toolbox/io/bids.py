@@ -30,7 +30,7 @@ from .t_r import t_r_from_sidecars
 #: Contents of a record.
 _CONTENT = ("eeg", "meg", "fmri", "confounds", "t_r")
 #: Entities by the parameter of :func:`read_bids` that selects them.
-_FILTERS = {"subjects": "subject", "sessions": "session", "task": "task", "runs": "run"}
+_FILTERS = {"subjects": "subject", "sessions": "session", "tasks": "task", "runs": "run"}
 
 
 class Records(Sequence):
@@ -140,14 +140,9 @@ class Records(Sequence):
 
 def indices(key, n_items):
     """Convert a slice, mask, index array or scikit-learn's ``(key, ...)`` to indices."""
-    if isinstance(key, tuple):  # scikit-learn's X[key, ...]
-        key = key[0]
-    return np.arange(n_items)[key if isinstance(key, slice) else _as_index(key)]
-
-
-def _as_index(key):
-    key = np.asarray(key)
-    return key if key.size else key.astype(int)
+    key = key[0] if isinstance(key, tuple) else key  # scikit-learn's X[key, ...]
+    key = key if isinstance(key, slice) else np.asarray(key)
+    return np.arange(n_items)[key if isinstance(key, slice) or key.size else key.astype(int)]
 
 
 def _as_text(value):
@@ -166,7 +161,7 @@ def read_bids(
     datatypes=None,
     subjects=None,
     sessions=None,
-    task=None,
+    tasks=None,
     runs=None,
     space=None,
     derivatives=None,
@@ -181,7 +176,7 @@ def read_bids(
         The dataset: raw, or a derivative such as the output of fMRIPrep.
     datatypes : str | sequence of str | None
         Any of ``"eeg"``, ``"meg"``, ``"func"``; ``None``: all available.
-    subjects, sessions, task, runs : str | sequence of str | None
+    subjects, sessions, tasks, runs : str | sequence of str | None
         Select these, with or without ``sub-``, ``ses-``, ``task-``, ``run-``; ``None``: all.
     space : str | None
         Space of preprocessed images: ``"MNI152NLin2009cAsym"``, with a resolution
@@ -232,7 +227,7 @@ def read_bids(
     """
     root = check_root(root)
     files = _find(root, datatypes, derivatives)
-    asked = {"subjects": subjects, "sessions": sessions, "task": task, "runs": runs}
+    asked = {"subjects": subjects, "sessions": sessions, "tasks": tasks, "runs": runs}
     asked = {name: value for name, value in asked.items() if value is not None}
     files = _select(_filter(root, files, asked), space)
     _warn_absent(root, [file.path for file in files])
@@ -251,7 +246,8 @@ def _find(root, datatypes, derivatives):
     if datatypes is not None and len(datatypes) == 0:
         raise ValueError("The parameter 'datatypes' is empty; None reads all available.")
     for name in wanted:
-        check_option("datatypes", name, tuple(DATATYPES))
+        hint = "BIDS calls fMRI 'func'." if name == "fmri" else ""
+        check_option("datatypes", name, tuple(DATATYPES), hint)
     files = {name: find_files(root, name) for name in wanted}
     if derivatives is not None:
         folder = derivative_root(root, derivatives)

@@ -21,10 +21,10 @@ from .trials import Trials, check_span, make_metadata, refuse_together
 def epochs_from_bids(
     root,
     *,
-    datatype=None,
+    datatypes=None,
     subjects=None,
     sessions=None,
-    task=None,
+    tasks=None,
     runs=None,
     space=None,
     derivatives=None,
@@ -44,9 +44,9 @@ def epochs_from_bids(
     ----------
     root : path-like
         The dataset.
-    datatype : str | None
-        ``"eeg"``, ``"meg"`` or ``"func"``; ``None``: the only one in the dataset.
-    subjects, sessions, task, runs, space, derivatives : object
+    datatypes : str | None
+        One of ``"eeg"``, ``"meg"``, ``"func"``; ``None``: the only one in the dataset.
+    subjects, sessions, tasks, runs, space, derivatives : object
         Selection of recordings, as in :func:`read_bids`.
     event_id : dict of str -> int | sequence of str | str | None
         Trial types, and their codes in ``epochs.events``; ``None``: all, numbered in alphabetical
@@ -101,11 +101,11 @@ def epochs_from_bids(
     """
     cut = {"event_id": event_id, "tmin": tmin, "tmax": tmax, "column": column}
     check_span(tmin, tmax, shift)
-    which = {"subjects": subjects, "sessions": sessions, "task": task, "runs": runs}
-    records = read_bids(root, datatypes=datatype, space=space, derivatives=derivatives, **which)
+    which = {"subjects": subjects, "sessions": sessions, "tasks": tasks, "runs": runs}
+    records = read_bids(root, datatypes=datatypes, space=space, derivatives=derivatives, **which)
     there = [name for name, key in DATATYPES.items() if any(key in item for item in records)]
     if len(there) > 1:
-        raise ValueError(f"The dataset has {there}: choose one with datatype=.")
+        raise ValueError(f"There are {there}: choose one with datatypes=.")
     datatype, key = there[0], DATATYPES[there[0]]
     records = [record for record in records if key in record]
     events = [find_events(record[key], datatype, root) for record in records]

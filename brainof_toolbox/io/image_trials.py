@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.logging import group_warnings
+from .._utils.validation import per_item
 from ..signals import PER_SAMPLE
 from .bids_events import Dropped, choose_events, read_events
-from .bids_names import parse
+from .bids_names import parse, plain_label
 from .image_run import describe, image_path, open_run
-from .images import as_images, per_image, read_run
+from .images import as_images, confounds_per_image, read_run
 from .regions import resolve_masker
 from .trials import Trials, check_span, make_metadata, refuse_together
 
@@ -27,11 +28,11 @@ def epochs_from_nifti(
     masker=None,
     t_r=None,
     confounds=None,
+    memory=None,
     event_id=None,
     tmin=None,
     tmax=None,
     shift=5.0,
-    memory=None,
     column="trial_type",
     subject=None,
     session=None,
@@ -104,9 +105,11 @@ def epochs_from_nifti(
     tables = list(events) if isinstance(events, (list, tuple)) else [events]
     if len(tables) != len(items):
         raise ValueError(f"events has {len(tables)} tables but there are {len(items)} images.")
+    for item, table in zip(items, tables, strict=True):
+        _check_names(item, table)
     given = dict(zip(PER_SAMPLE, (subject, session, task, run), strict=True))
-    given = {k: per_image(k, value, len(items), is_list) for k, value in given.items()}
-    confounds = per_image("confounds", confounds, len(items), is_list)
+    given = {k: per_item(k, value, len(items), "images") for k, value in given.items()}
+    confounds = confounds_per_image(confounds, len(items), is_list)
     records = []
     for i, item in enumerate(items):
         path = image_path(item)
@@ -119,6 +122,19 @@ def epochs_from_nifti(
         records = [{**record, "run": str(i)} for i, record in enumerate(records, 1)]
     cut = {"event_id": event_id, "tmin": tmin, "tmax": tmax, "column": column}
     return cut_runs(records, tables, shift=shift, masker=masker, memory=memory, **cut)
+
+
+def _check_names(item, table):
+    """Raise if the names of an image and of its table state different subjects, runs, ..."""
+    paths = [image_path(item), image_path(table)]
+    if None not in paths:
+        one, other = ({k: plain_label(k, v) for k, v in parse(p)[0].items()} for p in paths)
+        differing = [k for k in PER_SAMPLE if k in one and k in other and one[k] != other[k]]
+        if differing:
+            raise ValueError(
+                f"{paths[1]} is given for {paths[0]}, but its name states another "
+                f"{differing[0]}. Pass events in the order of the images."
+            )
 
 
 def cut_runs(records, events, *, event_id, tmin, tmax, shift, masker, memory, column):

@@ -14,6 +14,7 @@ import numpy as np
 from .._utils.files import sha256_of
 from .._utils.logging import group_warnings, warn
 from .._utils.messages import and_more, name_place
+from .._utils.validation import per_item
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
 from .image_run import MIN_VOLUMES, check_space, describe, is_image, open_run
@@ -99,9 +100,9 @@ def from_nifti(
     """
     items, is_list = as_images(imgs)
     masker = resolve_masker(masker)
-    tables = per_image("confounds", confounds, len(items), is_list)
+    tables = confounds_per_image(confounds, len(items), is_list)
     labels = {
-        name: per_image(name, value, len(items), is_list)
+        name: per_item(name, value, len(items), "images")
         for name, value in zip(PER_SAMPLE, (subject, session, task, run), strict=True)
     }
     signals, places = [], {}
@@ -130,7 +131,7 @@ def as_images(imgs):
 
 def read_run(run, *, masker=None, confounds=None, memory=None):
     """Read an :class:`~brainof_toolbox.io.image_run.ImageRun` as :func:`from_nifti` reads it."""
-    (confounds,) = per_image("confounds", confounds, 1, False)
+    (confounds,) = confounds_per_image(confounds, 1, False)
     with _naming(run.where):
         run = run.refreshed()
         signals, messages = _read(run, resolve_masker(masker), confounds, memory, {})
@@ -139,14 +140,12 @@ def read_run(run, *, masker=None, confounds=None, memory=None):
     return signals
 
 
-def per_image(name, value, n_images, is_list):
-    """Return a list with one entry per image."""
-    if isinstance(value, (list, tuple)) and (is_list or name != "confounds" or len(value) == 1):
-        if len(value) != n_images:
-            raise ValueError(f"{name} has {len(value)} entries but there are {n_images} images.")
-        return list(value)
+def confounds_per_image(value, n_images, is_list):
+    """Return a list with the confounds of each image."""
+    if isinstance(value, (list, tuple)) and (is_list or len(value) == 1):
+        return per_item("confounds", value, n_images, "images")
     is_word = isinstance(value, str) and value in FMRIPREP
-    if name == "confounds" and value is not None and not is_word and n_images > 1:
+    if value is not None and not is_word and n_images > 1:
         raise ValueError(
             f"confounds is one table but there are {n_images} images: give a list with one entry "
             "per image."
@@ -201,7 +200,6 @@ def _read(run, masker, confounds, memory, labels):
     return signals, messages
 
 
-# ------------------------------------------------------------------------------------------- cache
 def check_memory(memory):
     """Raise if ``memory`` is not a cache."""
     is_folder = memory is None or isinstance(memory, (str, os.PathLike))

@@ -45,7 +45,6 @@ _STEP = 50.0
 _AT_ONCE = 1 << 16
 
 
-# ------------------------------------------------------------------------------------ by name
 def without_impostors(names, modality):
     """Drop channels with the name of another type, with a warning."""
     bare = {name: PREFIX.sub("", name.strip()) for name in names}
@@ -71,7 +70,6 @@ def _is_other(name, modality, has_row_dc):
     return bool(_WHOLE_NAMES.match(root) or (_DC.match(root) and not has_row_dc))
 
 
-# -------------------------------------------------------------------------------- by contents
 def refuse_triggers(signals, *, where="X"):
     """Raise if the values of a channel are those of a trigger or a counter."""
     data = signals.data

@@ -19,7 +19,6 @@ __all__ = ["head_to_mni", "mni_to_head", "region_geometry", "resolve_masker"]
 _MNI_RADIUS = 0.15
 
 
-# ------------------------------------------------------------------------------ MNI and head frame
 def mni_to_head(pos):
     """Transform positions from MNI space to the head frame of MNE's template electrodes."""
     # Electrodes without measured positions get those of MNE's 10-05 template, which is in MNI
@@ -51,7 +50,6 @@ def _mni_head_t():
     return mne.channels.compute_native_head_t(montage)["trans"]
 
 
-# ---------------------------------------------------------------------------------------- geometry
 def region_geometry(masker):
     """Return names and positions of the channels of a masker."""
     # -> pos (n_regions, 3).

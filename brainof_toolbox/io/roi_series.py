@@ -12,6 +12,7 @@ from .._utils.logging import warn
 from .._utils.messages import join_some
 from .._utils.positions import check_positions
 from .._utils.unique import refuse_repeated
+from .._utils.validation import per_item
 from ..signals import Signals
 from .bids_names import parse
 from .image_run import MIN_VOLUMES
@@ -115,19 +116,18 @@ def from_roi_timeseries(
     ]
     n_samples = sum(len(values) for values, *_ in runs)
     who = {"subject": subject, "session": session, "task": task, "run": run}
-    who = {name: iter(_per_sample(name, value, n_samples)) for name, value in who.items()}
+    who = {k: iter(per_item(k, value, n_samples, "samples")) for k, value in who.items()}
     signals = []
     for item, (values, names, where) in zip(items, runs, strict=True):
         own = parse(Path(item).with_suffix(""))[0] if isinstance(item, (str, os.PathLike)) else {}
         labels = {}
         for name, given in who.items():
             given = islice(given, len(values))
-            labels[name] = [own.get(name) if label is None else label for label in given]
+            labels[name] = [own.get(name) if label is None else str(label) for label in given]
         signals.append(_build(values, names, where, atlas, ch_names, t_r, labels))
     return signals if is_list else signals[0]
 
 
-# --------------------------------------------------------------------------------------- positions
 def _geometry(roi_positions, labels_img, labels):
     """Return names (or None) and head positions of the regions."""
     if roi_positions is not None and labels_img is not None:
@@ -193,7 +193,6 @@ def _check_positions(roi_positions):
     return pos
 
 
-# -------------------------------------------------------------------------------------------- data
 def _is_list_of_runs(data):
     """Check if a list contains runs rather than the numbers of one array."""
     if not isinstance(data, (list, tuple)):
@@ -306,13 +305,3 @@ def _check_values(values, names, where):
     flat = [names[i] for i in np.flatnonzero(is_flat.any(axis=0))]
     if flat:
         warn(f"{where}: constant over time, so without signal: {flat[:20]}.")
-
-
-# ------------------------------------------------------------------------------------------ labels
-def _per_sample(name, value, n_samples):
-    if value is None or isinstance(value, (str, int, np.integer)):
-        return [None if value is None else str(value)] * n_samples
-    value = [None if v is None else str(v) for v in value]
-    if len(value) != n_samples:
-        raise ValueError(f"{name} has {len(value)} entries but there are {n_samples} samples.")
-    return value

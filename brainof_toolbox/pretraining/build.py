@@ -95,7 +95,8 @@ def build_corpus(
         ``"skip"`` leaves recordings out that cannot be used, and names them in the corpus;
         ``"raise"`` stops.
     verbose : bool | None
-        Show a progress bar; by default on a terminal only.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Returns
     -------
@@ -251,7 +252,7 @@ def _build_all(build, recordings, keys, options, n_jobs, on_error, verbose):
         zip(rest, outcomes, strict=True),
         total=len(rest),
         description="Building",
-        enabled=verbose is not False,
+        enabled=verbose,
     )
     warned = {}
     try:

@@ -97,7 +97,8 @@ def pretrain(
     training : PretrainingConfig | dict | None
         Configuration of the training; ``None`` is the default.
     verbose : bool | None
-        Show a progress bar; ``None`` on a terminal only.
+        ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
+        and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
 
     Returns
     -------
@@ -236,7 +237,7 @@ def _start(run, ranks, resume, verbose):
         total=run.total_steps,
         initial=step,
         description="Pretraining",
-        enabled=verbose is not False and ranks.is_main,
+        enabled=verbose if ranks.is_main else False,
     )
     with contextlib.closing(log), contextlib.closing(bar), StopRequest() as stop:
         return _train(run, trained, step, log, bar, stop, ranks)

@@ -54,6 +54,7 @@ for place, one in enumerate(scores.values()):
 axes.axvline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (0.5, 2.4), xytext=(3, 0), textcoords="offset points")
 axes.set_yticks(range(len(scores)), list(scores))
+axes.set_title("Magnetometers, gradiometers, or both")
 axes.set(xlabel="balanced accuracy, blocks left out, 95 % interval", ylim=(2.5, -0.5))
 
 # %%

@@ -68,6 +68,7 @@ for place, (cap, (marker, colour)) in enumerate(styles.items()):
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1)
 axes.annotate("chance", (2.3, 0.5), xytext=(0, 3), textcoords="offset points")
 axes.set_xticks(range(3), list(styles))
+axes.set_title("One decoder for three caps")
 axes.set(ylabel="balanced accuracy, subject left out", ylim=(0.3, 1.03), xlim=(-0.5, 2.7))
 
 # %%

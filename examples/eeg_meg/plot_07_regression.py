@@ -29,7 +29,7 @@ axes.plot(predictions["y"], predictions["predicted"], "o", color="#0072B2", alph
 limits = [age.min() - 5, age.max() + 5]
 axes.plot(limits, limits, "--", color="black", linewidth=1, label="no error")
 axes.legend(loc="lower right")
-axes.set(xlim=limits, ylim=limits, aspect="equal")
+axes.set(title="Age of left-out subjects", xlim=limits, ylim=limits, aspect="equal")
 axes.set(xlabel="age (years)", ylabel="predicted age, subject left out (years)")
 
 # %%

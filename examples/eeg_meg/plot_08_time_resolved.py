@@ -50,6 +50,7 @@ for start, one in windows.items():
 axes.plot([], [], color="#D55E00", linewidth=4, label="windows, Brain-OF")
 axes.axhline(whole.mean, color="#0072B2", linestyle=":", label="whole epoch, Brain-OF")
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1)
+axes.set_title("Decoding over time")
 axes.set(xlabel="time from the stimulus (s)", ylabel="area under the ROC curve")
 axes.legend(loc="upper right")
 

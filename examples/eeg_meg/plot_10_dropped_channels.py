@@ -66,6 +66,7 @@ for (name, points), (marker, colour, shift) in zip(found.items(), styles):
     means = [scores[n_left == n].mean() for n in counts]
     axes.plot(counts + shift, means, color=colour)
 axes.axhline(0.5, color="black", linestyle="--", linewidth=1)
+axes.set_title("Electrodes lost in the second half")
 axes.set(xlabel="electrodes left, of 19", ylabel="accuracy in the second half", ylim=(0.3, 1.03))
 axes.invert_xaxis()
 axes.legend(loc="lower left")

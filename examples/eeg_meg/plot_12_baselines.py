@@ -37,7 +37,7 @@ found = compare(decoders, eeg, state, groups=subject, baselines=True)
 found
 
 # %%
-_ = found.plot()
+_ = found.plot().suptitle("Brain-OF and classical decoders")
 
 # %%
 # Paired differences have p-values by sign flips over subjects. They are not corrected for the

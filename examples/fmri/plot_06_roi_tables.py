@@ -63,6 +63,7 @@ middle = 1e2 * (edges[:-1] + 0.005)
 bins = np.digitize(distance[pairs], edges) - 1
 means = [correlation[pairs][bins == k].mean() for k in range(len(middle))]
 axes.plot(middle, means, "o-", color="#0072B2", label="mean in bins of 1 cm")
+axes.set_title("Correlations fall with distance")
 axes.set(xlabel="distance of two regions (cm)", ylabel="correlation of their series")
 _ = axes.legend()
 

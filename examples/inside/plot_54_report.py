@@ -29,7 +29,7 @@ print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, opens offline")
 # decoder that was trained without its subject.
 scores = cross_validate(BrainOFClassifier(), samples, label)
 print(scores)
-scores.plot()
+scores.plot().suptitle("Scores of left-out subjects")
 plt.show()
 
 # %%

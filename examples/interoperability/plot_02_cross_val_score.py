@@ -39,7 +39,7 @@ scores.round(2)
 from brainof_toolbox import cross_validate
 
 found = cross_validate(BrainOFClassifier(), epochs, epochs.events[:, 2], groups=block)
-_ = found.plot()
+_ = found.plot().suptitle("Scores of left-out subjects")
 found
 
 # %%

@@ -223,7 +223,7 @@ def test_stimuli_evoke_responses(states):
     assert size[1.0] > 2 * size[0.0]
 
 
-@pytest.mark.parametrize("size", [0.0, 1.0])
+@pytest.mark.parametrize("size", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_groups_differ_in_every_modality(size):
     made = make_paired_recordings(
         12, duration=60.0, effect_size=size, blinks=False, line_freq=None, voxel_size=10
@@ -246,6 +246,7 @@ def test_groups_differ_in_every_modality(size):
         assert all(abs(result.statistic) < 3.2 for result in t.values()), t
 
 
+@pytest.mark.slow
 def test_alpha_is_slower_in_the_old():
     """The graded effect of the group design."""
     r = {}

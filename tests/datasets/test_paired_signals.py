@@ -104,6 +104,7 @@ def test_separate_views_add_up(separate):
     assert together > max(scores.values()) + 0.03
 
 
+@pytest.mark.slow
 def test_without_effect_nothing_is_found():
     scores = _scores(*make_paired_signals(40, n_subjects=6, effect_size=0.0, random_state=2))
     assert max(abs(score - 0.5) for score in scores.values()) < 0.12

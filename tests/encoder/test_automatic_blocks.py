@@ -189,6 +189,7 @@ def test_threads_choose_the_same(mixture):
     check_workers("threading", mixture)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixture", ["before a recording", "a large atlas first"])
 def test_processes_choose_the_same(mixture):
     check_workers("loky", mixture)

@@ -6,6 +6,7 @@ import warnings
 
 import mne
 import numpy as np
+import pytest
 
 from brainof_toolbox import datasets
 from brainof_toolbox.datasets import make_info
@@ -81,6 +82,17 @@ def bold(seed=0, n_volumes=40, t_r=2.0):
     image.header.set_xyzt_units("mm", "sec")
     image.header.set_zooms((12.0, 12.0, 12.0, t_r))
     return image
+
+
+def crossed(kinds, hows):
+    """Return parameters for each pair; every second pair, as of a chessboard, is slow."""
+    return [
+        pytest.param(
+            kind, how, id=f"{kind.__name__}-{name}", marks=[pytest.mark.slow] * ((i + j) % 2)
+        )
+        for i, kind in enumerate(kinds)
+        for j, (name, how) in enumerate(hows.items())
+    ]
 
 
 def adapted(kind, checkpoint, adaptation="probe", **kwargs):

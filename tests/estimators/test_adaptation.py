@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from simulated import adapted, noise_epochs, obvious_epochs, raw
+from simulated import adapted, crossed, noise_epochs, obvious_epochs, raw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -31,6 +31,7 @@ KINDS = [BrainOFClassifier, BrainOFRegressor]
 FAST = {"max_epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "augmentation": None}
 TRAINED = [{"adaptation": "lora", **FAST}, {"adaptation": "full", **FAST}]
 IDS = ["lora", "full"]
+WAYS = dict(zip(IDS, TRAINED, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,13 @@ def test_depth(small_checkpoint, epochs):
     np.testing.assert_array_equal(rows, BrainOFEmbedder(small_checkpoint).fit_transform(epochs))
 
 
-@pytest.mark.parametrize("layer, error", [(3, ValueError), (-1, ValueError), (1.0, TypeError)])
+@pytest.mark.parametrize("layer, error", [(3, ValueError), (-4, ValueError), (1.0, TypeError)])
 @pytest.mark.parametrize("kind", [BrainOFEmbedder, BrainOFClassifier])
 def test_no_such_depth(kind, layer, error, small_checkpoint, epochs, y):
     """There are two layers."""
-    with pytest.raises(error, match="'layer' must be a whole number of at least 0"):
+    with pytest.raises(
+        error, match="'layer' must be a whole number( of at least -3 and at most 2)?, got"
+    ):
         kind(small_checkpoint, layer=layer).fit(epochs, y)
 
 
@@ -228,8 +231,7 @@ def test_smoothing_is_of_the_training_loss(small_checkpoint, epochs, y):
     assert top[1] < top[0]
 
 
-@pytest.mark.parametrize("how", [{"adaptation": "probe"}, *TRAINED], ids=["probe", *IDS])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, how", crossed(KINDS, {"probe": {"adaptation": "probe"}, **WAYS}))
 def test_sample_weight_counts(kind, how, small_checkpoint, epochs):
     """Samples of no weight teach nothing: wrong labels there do no harm."""
     y = epochs.events[:, 2].copy()
@@ -259,8 +261,7 @@ def test_sample_weight_refuses(weight, match, small_checkpoint, epochs, y):
 # ------------------------------------------------------------------------ mixed recordings
 
 
-@pytest.mark.parametrize("how", TRAINED, ids=IDS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, how", crossed(KINDS, WAYS))
 def test_one_fit_of_many_montages(kind, how, small_checkpoint):
     """Recordings of other montages, rates and lengths are one ``fit``; each row is as alone."""
     X = [
@@ -297,8 +298,7 @@ def test_refit_uses_watched_samples(how, small_checkpoint):
 # --------------------------------------------------------------------------------- going on
 
 
-@pytest.mark.parametrize("how", TRAINED, ids=IDS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, how", crossed(KINDS, WAYS))
 def test_warm_start_goes_on(kind, how, small_checkpoint, epochs, y):
     """The second fit begins at the loss where the first one ended."""
     fitted = adapted(kind, small_checkpoint, warm_start=True, refit=False, **how)
@@ -330,8 +330,7 @@ def clone_state(fitted):
     return pickle.loads(pickle.dumps(fitted))
 
 
-@pytest.mark.parametrize("how", TRAINED, ids=IDS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, how", crossed(KINDS, WAYS))
 def test_partial_fit(kind, how, small_checkpoint):
     """Pass by pass the effect is learned; the optimiser's moments outlive a pickle."""
     epochs = obvious_epochs(64)

@@ -29,7 +29,7 @@ def test_obvious_effect_is_learned(adaptation, kind, small_checkpoint):
     assert classifier.score(test, test.events[:, 2]) > 0.8
 
 
-@BOTH
+@pytest.mark.parametrize("adaptation", ["probe", pytest.param("full", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "labels",
     [

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 from scipy.special import softmax
-from simulated import noise_epochs, obvious_epochs, raw
+from simulated import crossed, noise_epochs, obvious_epochs, raw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -248,8 +248,7 @@ def test_fusion_is_no_worse_than_the_explicit_probe(adaptation, small_checkpoint
     np.testing.assert_allclose(decoder.outputs(study[test]), found, atol=1e-5)
 
 
-@pytest.mark.parametrize("adaptation", ["probe", *TRAINED])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, adaptation", crossed(KINDS, {k: k for k in ("probe", *TRAINED)}))
 def test_clone_and_pickle(kind, adaptation, small_checkpoint, epochs, y):
     fitted = make(kind, small_checkpoint, adaptation).fit(epochs, y)
     again = pickle.loads(pickle.dumps(fitted))
@@ -276,8 +275,7 @@ def test_partial_fit_trains_the_network_alone(kind, small_checkpoint, epochs, y)
 # ------------------------------------------------------------------------------------- adapters
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("align", [None, "subject"])
+@pytest.mark.parametrize("kind, align", crossed(KINDS, {"plain": None, "aligned": "subject"}))
 def test_adapter_holds_the_explicit_probe(kind, align, small_checkpoint, study, tmp_path):
     X, y = study[::2], study.events[::2, 2]
     fitted = make(kind, small_checkpoint, "lora", align=align).fit(X, y)
@@ -370,7 +368,7 @@ def test_damaged_explicit_features_are_refused(small_checkpoint, epochs, y, tmp_
         change(*path, value=value)
         refuse(damaged)
     change("is_aligned", value=True)
-    refuse("missing tensors 'centre.latents'")
+    refuse("missing tensors 'centre.")
     columns = json.loads(text)["explicit"]["columns"]["covariance"]
     change("explicit", "columns", "covariance", value=columns[:-1])
     refuse("'head.*.covariance' has shape")

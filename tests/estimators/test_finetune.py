@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox._utils.subjects import hash_subject
+from brainof_toolbox.encoder.pooling import Pooling
 from brainof_toolbox.encoder.windows import iter_windows
 from brainof_toolbox.estimators import FineTuning, finetune, training
 from brainof_toolbox.estimators.finetune import (
@@ -59,8 +60,9 @@ def make_parts(checkpoint, X, n_outputs=2, pooling="flatten"):
     n_features = {"flatten": 512, "mean": 32}[pooling]
     ones = np.ones(n_features)
     weight, bias = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
+    form = Pooling(pooling, model.config)
     network = Network(
-        copy.deepcopy(model), pooling, 0 * ones, n_features**-0.5 * ones, [(weight, bias)]
+        copy.deepcopy(model), form, 0 * ones, n_features**-0.5 * ones, [(weight, bias)]
     )
     return network, blocks
 
@@ -408,7 +410,7 @@ def test_refit_with_the_other_adaptation(small_checkpoint, tmp_path):
     y = epochs.events[:, 2]
     classifier = make(small_checkpoint, max_epochs=1).fit(epochs, y)
     classifier.set_params(adaptation="probe").fit(epochs, y)
-    assert not hasattr(classifier.decoder_, "network") and not hasattr(classifier, "history_")
+    assert classifier.decoder_.network is None and not hasattr(classifier, "history_")
     expected = make(small_checkpoint, adaptation="probe").fit(epochs, y).predict_proba(epochs)
     np.testing.assert_array_equal(classifier.predict_proba(epochs), expected)
     classifier.save_pretrained(tmp_path / "plain")

@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pytest
 import safetensors.torch
-from simulated import atlas, bold, obvious_epochs
+import torch
+from simulated import atlas, bold, noise_epochs, obvious_epochs
 
-from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
-from brainof_toolbox.estimators import Augmentation, FineTuning, LoRA, Probe
+from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, Signals
+from brainof_toolbox.estimators import Augmentation, BrainOFModule, FineTuning, LoRA, Probe
 from brainof_toolbox.features import Covariance
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
@@ -46,7 +47,9 @@ def outputs(estimator, X):
 @pytest.mark.parametrize("adaptation", list(ADAPTATIONS))
 def test_round_trip(kind, adaptation, small_checkpoint, epochs, tmp_path):
     """The backbone inside: equal outputs, equal files when saved again, a checkpoint for all."""
-    fitted = fit(kind, small_checkpoint, epochs, adaptation, missing_positions="placeholder")
+    kwargs = {"features": ["covariance", "latents"]} if adaptation == "mlp" else {}
+    kwargs["missing_positions"] = "placeholder"
+    fitted = fit(kind, small_checkpoint, epochs, adaptation, **kwargs)
     fitted.save_pretrained(tmp_path / "first")
     again = kind.from_pretrained(tmp_path / "first", batch_size=4)
     np.testing.assert_allclose(outputs(again, epochs), outputs(fitted, epochs), rtol=0, atol=1e-6)
@@ -137,6 +140,21 @@ def test_training_goes_on(small_checkpoint, epochs, tmp_path):
     np.testing.assert_allclose(outputs(again.partial_fit(epochs, y), epochs), expected, atol=1e-5)
 
 
+def test_maps_have_no_latents(small_checkpoint, tmp_path):
+    """The network is a parameter of such a decoder, but none of its blocks."""
+    rng = np.random.default_rng(0)
+    place = rng.standard_normal((6, 3))
+    place = [0, 0, 0.04] + 0.05 * place / np.linalg.norm(place, axis=1, keepdims=True)
+    names = [f"region {i}" for i in range(6)]
+    data, kinds = rng.standard_normal((12, 6, 1)), ["bold"] * 6
+    maps = Signals(data, 0.5, "fmri", names, kinds, place, has_baseline=True)
+    fitted = BrainOFClassifier(small_checkpoint).fit(maps, np.arange(12) % 2)
+    assert set(fitted.feature_weights_) == {"evoked"}
+    fitted.save_pretrained(tmp_path / "x")
+    again = BrainOFClassifier.from_pretrained(tmp_path / "x")
+    np.testing.assert_allclose(outputs(again, maps), outputs(fitted, maps), rtol=0, atol=1e-6)
+
+
 def test_masker_must_be_given_again(small_checkpoint, tmp_path):
     """An atlas as an object is not saved."""
     images = [bold(seed) for seed in range(4)]
@@ -191,11 +209,11 @@ DAMAGE = {
     "other weights": (lambda c: c["backbone"].update(weights="0"), "another one now.*checkpoint="),
     "preprocessing": (lambda c: c["preprocessing"].update(sfreq=64.0), "another preprocessing"),
     "trained": (lambda c: c.update(is_trained=True), "disagree. Save the decoder again"),
-    "aligned": (lambda c: c.update(is_aligned=True), "missing tensors 'centre.latents'"),
+    "aligned": (lambda c: c.update(is_aligned=True), "missing tensors 'centre."),
 }
 TENSORS = {
     "missing": (lambda s: s.pop("head.intercept"), "missing tensors 'head.intercept'"),
-    "extra": (lambda s: s.update(x=s["head.intercept"].clone()), "unknown tensors 'x'"),
+    "extra": (lambda s: s.update(x=s["head.intercept"].clone()), "unexpected tensors 'x'"),
     "misshaped": (lambda s: s.update({"head.intercept": s["head.intercept"][:1]}), "has shape"),
     "not finite": (lambda s: s["head.intercept"].fill_(np.nan), "NaN or Inf"),
 }
@@ -216,7 +234,7 @@ def test_damaged_tensors_are_refused(case, edit):
 
 
 def test_misuse_is_refused(saved, small_checkpoint, other_checkpoint, epochs, tmp_path):
-    with pytest.raises(ValueError, match="holds a BrainOFClassifier: use BrainOFClassifier.from"):
+    with pytest.raises(ValueError, match="holds a BrainOFClassifier, not a BrainOFRegr"):
         BrainOFRegressor.from_pretrained(saved)
     with pytest.raises(ValueError, match="takes info, masker.*got align"):
         BrainOFClassifier.from_pretrained(saved, align="subject")
@@ -232,3 +250,64 @@ def test_misuse_is_refused(saved, small_checkpoint, other_checkpoint, epochs, tm
     (tmp_path / "y" / "notes.txt").write_text("precious")
     with pytest.raises(ValueError, match=r"holds other files \(notes.txt\)"):
         tuned.save_pretrained(tmp_path / "y")
+
+
+# ------------------------------------------------------------------------- modules of torch
+
+
+def batch(epochs):
+    return torch.as_tensor(epochs.get_data(copy=True))
+
+
+@pytest.mark.parametrize("kind", ["eeg", "eeg+meg"])
+def test_modules(kind, small_checkpoint, tmp_path):
+    """Channels, bad ones, head and statistics come back; a trained backbone is inside."""
+    epochs = noise_epochs(4, kind=kind)
+    epochs.info["bads"] = epochs.ch_names[:1]
+    options = {"chs_info": epochs.info, "checkpoint": small_checkpoint, "highpass": 0.5}
+    module = BrainOFModule(3, n_times=128, **options).standardise(batch(epochs))
+    module.save_pretrained(tmp_path / "x", backbone="outside")
+    assert sorted(os.listdir(tmp_path / "x")) == DECODER
+    again = BrainOFModule.from_pretrained(tmp_path / "x")
+    assert torch.equal(again(batch(epochs)), module(batch(epochs)))
+    assert again.n_times == 128 and again.highpass == 0.5
+    module(batch(epochs)).square().sum().backward()
+    torch.optim.SGD(module.parameters(), 1e-3).step()
+    with pytest.raises(ValueError, match="in no other checkpoint"):
+        module.save_pretrained(tmp_path / "x", backbone="outside")
+    module.save_pretrained(tmp_path / "x")
+    again = BrainOFModule.from_pretrained(tmp_path / "x")
+    assert torch.equal(again(batch(epochs)), module(batch(epochs)))
+    assert BrainOFEmbedder(tmp_path / "x").fit(epochs).encoder_.manifest["fine_tuned"]
+
+
+@pytest.mark.parametrize("backbone", ["auto", "inside"])
+def test_bundled_modules(backbone, epochs, tmp_path):
+    """By reference, or copied into a file that may order its tensors otherwise."""
+    module = BrainOFModule(2, chs_info=epochs.info["chs"], sfreq=128.0, trainable="head")
+    module.save_pretrained(tmp_path / "x", backbone=backbone)
+    assert sorted(os.listdir(tmp_path / "x")) == sorted(
+        DECODER + CHECKPOINT * (backbone != "auto")
+    )
+    again = BrainOFModule.from_pretrained(tmp_path / "x")
+    assert torch.equal(again(batch(epochs)), module(batch(epochs)))
+    assert not any(parameter.requires_grad for parameter in again.backbone.parameters())
+
+
+def test_damaged_modules_are_refused(saved, small_checkpoint, epochs, tmp_path):
+    with pytest.raises(ValueError, match="holds a BrainOFClassifier, not a BrainOFModule"):
+        BrainOFModule.from_pretrained(saved)
+    module = BrainOFModule(2, chs_info=epochs.info, checkpoint=small_checkpoint)
+    module.save_pretrained(tmp_path / "x", backbone="outside")
+    path = tmp_path / "x" / "decoder.json"
+    text = path.read_text()
+    for key, value, match in (
+        ("parameters", {"n_outputs": 2, "depth": 1}, "is damaged.*depth"),
+        ("parameters", {"n_outputs": 3}, "has shape"),
+        ("channels", {"chs": []}, "is damaged"),
+        ("backbone", {"name": "x"}, "backbone are damaged"),
+        ("format_version", 7, "format version 7"),
+    ):
+        path.write_text(json.dumps({**json.loads(text), key: value}))
+        with pytest.raises(ValueError, match=match):
+            BrainOFModule.from_pretrained(tmp_path / "x")

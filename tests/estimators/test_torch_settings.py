@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from simulated import adapted, noise_epochs, obvious_epochs
-from torch_settings import SETTINGS, current_settings
+from torch_settings import ALL_SETTINGS, SETTINGS, current_settings
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
 from brainof_toolbox.estimators import BrainOFModule
@@ -58,13 +58,13 @@ COMPUTED = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", ALL_SETTINGS)
 @pytest.mark.parametrize("name", COMPUTED)
 def test_numbers_do_not_depend_on_settings(name, setting, small_checkpoint, wanted):
     check(lambda: COMPUTED[name](small_checkpoint), wanted[name], setting)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", ALL_SETTINGS)
 def test_networks_go_on_outside(setting, small_checkpoint, tmp_path):
     """What was fitted and saved under a setting trains on, loads and explains without it."""
     X = obvious_epochs(10)
@@ -85,7 +85,7 @@ def test_networks_go_on_outside(setting, small_checkpoint, tmp_path):
     assert not any(p.is_inference() for p in parameters)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", ALL_SETTINGS)
 def test_modules_are_made_and_trained(setting, small_checkpoint):
     """A module made under a setting is the module made without it, and trains without it."""
     epochs = noise_epochs(3)

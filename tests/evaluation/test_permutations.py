@@ -154,11 +154,11 @@ def test_permutations_equal_naive_ones(make):
     """The whole cross-validation is done again, its stratified splits included."""
     X, y, groups = make(effect=1.0)
     model, n = LinearDiscriminantAnalysis(), 5
-    scores = cross_validate(model, X, y, groups=groups, n_permutations=n, random_state=3)
+    cv = StratifiedGroupKFold(5, shuffle=True, random_state=3)
+    scores = cross_validate(model, X, y, groups=groups, cv=cv, n_permutations=n, random_state=3)
     naive = []
     for seed in np.random.SeedSequence(3).spawn(n):
         permuted = permute(y, groups, np.random.default_rng(seed))
-        cv = StratifiedGroupKFold(5, shuffle=True, random_state=3)
         folds = []
         for train, test in cv.split(X, permuted, groups):
             predicted = clone(model).fit(X[train], permuted[train]).predict(X[test])

@@ -233,19 +233,6 @@ def test_plot_of_folds_and_of_chances_that_differ(data):
     assert "paired by fold" in str(found) and found.differences["n_units"].item() == 5
 
 
-def test_matplotlib_is_loaded_when_needed():
-    """Nobody who scores without plotting waits for it."""
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, brainof_toolbox\n"
-        "brainof_toolbox.cross_validate, brainof_toolbox.Scores\n"
-        "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_probabilities_are_those_of_the_folds(scores, data):
     """One row per prediction, in the same order; the largest is the predicted class."""
     X, y, groups = data

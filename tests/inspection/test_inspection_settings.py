@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from torch_settings import SETTINGS, current_settings
+from torch_settings import SETTINGS, SIMILAR, current_settings
 
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_epochs, make_paired_signals
@@ -61,13 +61,18 @@ def two(micro_checkpoint):
     return BrainOFClassifier(micro_checkpoint, pooling="mean").fit(X, y), X, y
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [SETTINGS.keys() - SIMILAR, pytest.param(SIMILAR, marks=pytest.mark.slow)],
+    ids=["main", "similar"],
+)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_findings_do_not_depend_on_settings(name, one, latents, two):
+def test_findings_do_not_depend_on_settings(name, settings, one, latents, two):
     """Under each setting the same is found, and the setting stays."""
     case = {"contributions": two, "gradients": latents}.get(name, one)
     wanted = FUNCTIONS[name](*case)
-    for setting in SETTINGS.values():
-        with setting():
+    for setting in settings:
+        with SETTINGS[setting]():
             before = current_settings()
             found = FUNCTIONS[name](*case)
             assert current_settings() == before

@@ -249,7 +249,7 @@ def test_folder_that_is_no_dataset(tmp_path, study):
         ({"subjects": "09"}, "no subject '09'.*'01', '02'"),
         ({"subjects": ["01", "9", "x"]}, "no subject '9', 'x'.*'01', '02'"),
         ({"sessions": "a"}, "no session 'a'.*none"),
-        ({"task": "rest"}, "no task 'rest'.*'hands'"),
+        ({"tasks": "rest"}, "no task 'rest'.*'hands'"),
         ({"runs": "3"}, "no run '3'.*none"),
         ({"datatypes": "ieeg"}, "'eeg'"),
         ({"datatypes": []}, "empty"),
@@ -269,7 +269,7 @@ def test_absent_datatype_and_empty_combination(names_only):
     with pytest.raises(ValueError, match=r"No func recording .*\['eeg'\]"):
         read_bids(root, datatypes=["eeg", "func"])
     with pytest.raises(ValueError, match="fits all of .*'subjects': '01'"):
-        read_bids(root, subjects="01", task="b")
+        read_bids(root, subjects="01", tasks="b")
 
 
 def test_dataset_without_recordings(names_only):

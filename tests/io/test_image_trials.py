@@ -120,6 +120,14 @@ def test_events_that_are_refused(images, events, match):
         epochs_from_nifti(images, events, masker=bids.make_masker())
 
 
+def test_tables_of_other_runs_are_refused(root):
+    imgs, tables = files_of(root)
+    with pytest.raises(
+        ValueError, match=r"run-2_events\.tsv is given for .*run-1_bold.*another run"
+    ):
+        cut(imgs, tables[::-1])
+
+
 def test_other_nonsense(images, tmp_path):
     for events, error in ((tmp_path / "none.tsv", FileNotFoundError), (3, TypeError)):
         with pytest.raises(error, match=r"none\.tsv|DataFrame or the path"):

@@ -68,7 +68,7 @@ def test_epochs_of_all_subjects_are_one_object(eeg):
 def test_meg_epochs(tmp_path):
     root = bids.describe(tmp_path / "set")
     bids.write_sensors(root, "01", kind="meg")
-    epochs = epochs_from_bids(root, datatype="meg", tmin=-0.5, tmax=0.5, baseline=(None, 0))
+    epochs = epochs_from_bids(root, datatypes="meg", tmin=-0.5, tmax=0.5, baseline=(None, 0))
     assert epochs.baseline == (-0.5, 0.0) and epochs.get_data().shape == (5, 9, 101)
 
 
@@ -192,7 +192,7 @@ def test_another_column_says_what_happened(eeg):
         ({"event_id": "foot"}, r"'foot'.*'left', 'right'"),
         ({"tmin": 1.0, "tmax": 0.5}, "must be above tmin"),
         ({"shift": -1.0}, "shift"),
-        ({"datatype": "fmri"}, "datatype"),
+        ({"datatypes": "fmri"}, "datatypes.*BIDS calls fMRI 'func'"),
         ({"event_id": "left", "tmin": 100.0, "tmax": 101.0}, "No epoch is left"),
     ],
 )
@@ -204,7 +204,7 @@ def test_wrong_options(eeg, options, words):
 
 def test_datatype_must_be_chosen(tmp_path):
     root = bids.write_study(tmp_path / "set", subjects=("01",), kinds=("eeg", "func"))
-    with pytest.raises(ValueError, match=r"\['func', 'eeg'\].*datatype="):
+    with pytest.raises(ValueError, match=r"\['func', 'eeg'\].*datatypes="):
         epochs_from_bids(root)
 
 
@@ -232,7 +232,7 @@ def task(tmp_path):
 
 
 def cut(root, **options):
-    return epochs_from_bids(root, datatype="func", masker=bids.make_masker(), **options)
+    return epochs_from_bids(root, datatypes="func", masker=bids.make_masker(), **options)
 
 
 def test_trials_follow_the_blocks_with_a_delay(task):

@@ -584,6 +584,7 @@ sys.exit(4)
 """
 
 
+@pytest.mark.slow
 def test_the_system_refuses_to_write_more(saved, small_model):
     done = subprocess.run([sys.executable, "-c", _LIMITED, str(saved)], timeout=120)
     assert done.returncode == 0

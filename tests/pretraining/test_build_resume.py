@@ -77,6 +77,7 @@ def test_killed_at_many_moments(source, tmp_path):
     assert {report["read_again"] for report in reports} >= {1, 2, 3, 4, 5, 6, 7}
 
 
+@pytest.mark.slow
 def test_full_disk(source, tmp_path):
     """The system refuses to write more; the error names the path, and what is done stays."""
     reports = run_helper(source, tmp_path, "limit:8000", "limit:11000")

@@ -104,6 +104,7 @@ def test_who_stops_a_run_is_told_how_to_go_on(number, small_corpus, tmp_path, ca
     assert main(["pretrain", str(path), "--resume"]) == 0
 
 
+@pytest.mark.slow
 def test_module_needs_only_what_training_needs(small_corpus, tmp_path):
     """No reader of recordings, no scikit-learn, no matplotlib."""
     path = _write(tmp_path, small_corpus, device="cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fakes import pretrain_micro, what_is_saved
-from torch_settings import SETTINGS, current_settings
+from torch_settings import ALL_SETTINGS, SETTINGS, current_settings
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def wanted(tmp_path_factory):
     return what_is_saved(pretrain_micro(tmp_path_factory.mktemp("plain") / "run", total_steps=2))
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", ALL_SETTINGS)
 def test_runs_do_not_depend_on_settings(setting, tmp_path, wanted):
     with SETTINGS[setting]():
         before = current_settings()

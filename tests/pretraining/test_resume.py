@@ -381,6 +381,7 @@ sys.exit(4)
 """
 
 
+@pytest.mark.slow
 def test_the_system_refuses_to_write_more(two_steps, tmp_path):
     shutil.copytree(two_steps, tmp_path / "run")
     command = [sys.executable, "-c", _LIMITED, str(tmp_path / "run"), str(Path(__file__).parent)]
