@@ -77,11 +77,7 @@ def embed_forms(checkpoint, task, is_trained):
     rows = {"flatten": flat, "mean": latents.mean(axis=1)}
     modalities = encoder.explicit.modalities
     if is_trained and len(modalities) == 1 and network.read_out_sizes(modalities[0]):
-        # Read-outs are linear: those of mean latents are the mean over the windows.
-        with torch.inference_mode():
-            parts = torch.from_numpy(latents).split(64)
-            found = [network.read_out(part.to(encoder.device), modalities[0]) for part in parts]
-        rows["compact"] = torch.cat(found).cpu().numpy()
+        rows["compact"] = Encoder(checkpoint, pooling="compact", **options).embed(samples)
     features = {}
     for form, values in rows.items():
         own = Encoder(checkpoint, pooling=form, **options)

@@ -22,7 +22,7 @@ _SNIPPET = re.compile(
 def run(code):
     """Run code in a process of its own; return what it prints, without warnings."""
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip("\n")
 
 
 def update(path):

@@ -137,8 +137,8 @@ leak.mean().round(2)
 # -------
 # The averaged latents classify more than four of five windows of left-out subjects correctly,
 # above chance in all folds. None of 100 permutations reached the score, so the p-value is the
-# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses and scores higher;
-# it does not differ from the power spectrum.
+# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses, and scores
+# about the same; it does not differ significantly from the power spectrum.
 #
 # In the last figure, the labels A and B are random. With left-out subjects the score is at chance
 # or below (with few subjects, a label that is balanced over all of them is unbalanced against the

@@ -127,9 +127,11 @@ print(
 # %%
 # Limits
 # ------
-# Six people: with six, no paired p-value is below 2 / 2\ :sup:`6` = 0.03. First and second
-# pictures also differ in their place in the trial, so that the contrast is not repetition alone.
-# The best classical decoder was chosen after seeing the scores, which favours it.
+# Six people are few: the intervals are wide, and an effect that is clear in the averages is near
+# chance in single trials of some of them. With six, no paired p-value is below 2 / 2\ :sup:`6` =
+# 0.03. First and second pictures also differ in their place in the trial, so that the contrast is
+# not repetition alone. The best classical decoder was chosen after seeing the scores, which
+# favours it.
 #
 # References
 # ----------

@@ -141,11 +141,11 @@ found
 # %%
 # Results
 # -------
-# Four of five blocks of left-out subjects are classified correctly. Region means score slightly
-# higher; with eight subjects the difference is not significant. The states were simulated as
-# different levels of activity, which a mean measures directly. On real sets, too, the latents of
-# ``brainof-tiny`` alone score below classical features (:doc:`/quality_fmri`). The warning above
-# is due to ``shift``: the last block of each run ends after the scan.
+# About three of four blocks of left-out subjects are classified correctly. Region means score
+# higher in most subjects: the states were simulated as different levels of activity, which a mean
+# measures directly. On real sets, too, the latents of ``brainof-tiny`` alone score below classical
+# features (:doc:`/quality_fmri`). The warning above is due to ``shift``: the last block of each
+# run ends after the scan.
 #
 # The same on public data
 # -----------------------

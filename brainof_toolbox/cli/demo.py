@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from .decode import decoder_name, format_scores, score
-from .decoding_data import read_decoding_data
 from .options import add_checkpoint_option, add_command
 
 _FISTS = {"T1": "left", "T2": "right"}
@@ -54,6 +53,8 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", sh
 
 
 def _run_recording(files, classifier, show):
+    from .decoding_data import read_decoding_data  # other commands need no reader
+
     data = read_decoding_data(files, Namespace(**_EVENTS))
     data = replace(data, y=np.array([_FISTS[name] for name in data.y]), grouping="runs")
     epochs = data.X[0]

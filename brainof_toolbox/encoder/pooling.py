@@ -11,6 +11,7 @@ import torch
 
 from ..models import TokenBatch
 from ..models.config import MODALITY_CODES
+from .course import COURSE, N_COURSE, has_course, read_course
 
 __all__ = ["POOLINGS", "Pooling", "choose_pooling", "unseen_modality"]
 
@@ -72,6 +73,11 @@ class Pooling:
         rows = []
         for modality in self.modalities:
             found = network.read_out(latents, modality)
+            if has_course(self.config, modality):
+                course = torch.zeros(len(found), N_COURSE, device=found.device)
+                if modality in parts:
+                    course = read_course(network, latents, parts[modality])
+                found = torch.cat([found, course / N_COURSE**0.5], dim=1)
             is_read = torch.zeros(len(found), dtype=torch.bool, device=found.device)
             if modality in parts:
                 is_read = ~parts[modality].is_padding.all(dim=1)
@@ -105,5 +111,6 @@ def unseen_modality(modality, seen, also=""):
 
 
 def _sizes(config, modality):
-    """Return the columns of each read-out of a modality by its name."""
-    return {name: n for kind, name, _, n in config.read_outs if kind == modality}
+    """Return the columns of each read-out of a modality by its name; empty without any."""
+    sizes = {name: n for kind, name, _, n in config.read_outs if kind == modality}
+    return {**sizes, COURSE: N_COURSE} if sizes and has_course(config, modality) else sizes

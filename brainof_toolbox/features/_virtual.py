@@ -11,8 +11,8 @@ from .._utils.electrodes import share_a_reference
 from .._utils.validation import check_number, check_option
 from ..preprocessing import Preprocessing
 from ..signals import Signals
-from ._places import electrode_places, region_places
 from .maps import HEAD_CENTRE, field_map, region_map, spline_map
+from .places import electrode_places, region_places
 
 _FARTHEST = 0.5  # m from the centre of the head: beyond it, positions are not in metres
 _WEAKEST = 1e-4  # network units: below this spread, M/EEG is still in V or T
