@@ -61,7 +61,7 @@ def test_a_list_scores_as_its_epochs_together(study, parts):
 def test_columns_and_events_by_name(study, parts):
     y = study.events[:, 2]
     names = np.array(["", "left", "right"])[y]
-    for X in (study, parts):
+    for X in (study, parts, [study[i] for i in range(len(study))]):
         found = cross_validate(Power(), X, "label", groups="subject")
         assert (found.predictions["y"] == names[found.predictions["sample"]]).all()
         again = cross_validate(Power(), X, "event", groups="subject")
