@@ -155,8 +155,9 @@ warm_start : bool
 X : object
     :class:`mne.Epochs`, :class:`mne.Evoked`, :class:`mne.io.Raw`, a 4-D image or 3-D map, a list
     of these, of file paths or of records (:func:`~brainof_toolbox.read_bids`, or dicts like
-    ``{"eeg": raw, "fmri": image, "subject": "01"}``), :class:`~brainof_toolbox.Signals`,
-    :class:`~brainof_toolbox.PairedSignals`, or an array (n_samples, n_channels, n_times).
+    ``{"eeg": raw, "fmri": image, "subject": "01"}``), braindecode's datasets of windows,
+    :class:`~brainof_toolbox.Signals`, :class:`~brainof_toolbox.PairedSignals`, or an array
+    (n_samples, n_channels, n_times).
 """,
 }
 #: Parameters of the way from samples to rows, in the order of the signatures.

@@ -8,8 +8,9 @@ DOCS = {
     "samples": """
 X : object
     Samples: :class:`mne.Epochs`, a list of them (one per subject or montage) whose samples are all
-    their epochs in order, a list of :class:`mne.Evoked`, records, an array,
-    :class:`~brainof_toolbox.Signals`, or anything else that scikit-learn can index.
+    their epochs in order, a list of :class:`mne.Evoked`, braindecode's datasets of windows (with
+    the labels of their ``description``), records, an array, :class:`~brainof_toolbox.Signals`, or
+    anything else that scikit-learn can index.
 y : array-like, shape (n_samples,) | str
     Labels or continuous targets. A name means a column of ``epochs.metadata`` (or another label
     that the samples carry), and ``"event"`` the names of events in ``epochs.event_id``.

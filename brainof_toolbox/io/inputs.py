@@ -21,12 +21,13 @@ from .records import describe_record, is_record, load_recording, open_record, re
 from .sample_list import SampleList
 from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
 from .splits import describe_later_parts, find_later_parts
+from .window_datasets import as_epochs
 
 ACCEPTED = (
-    "mne.Epochs, mne.Evoked, mne.io.Raw, a 4-D or 3-D image, Signals, PairedSignals, a list of "
-    "them, of file paths that MNE or nilearn reads or of records ({'eeg': raw, 'fmri': image, "
-    "'subject': '01'}, read_bids), or an array (n_samples, n_channels, n_times) or (n_samples, "
-    "n_times) with info="
+    "mne.Epochs, mne.Evoked, mne.io.Raw, a 4-D or 3-D image, Signals, PairedSignals, datasets of "
+    "windows (braindecode), a list of them, of file paths that MNE or nilearn reads or of records "
+    "({'eeg': raw, 'fmri': image, 'subject': '01'}, read_bids), or an array (n_samples, "
+    "n_channels, n_times) or (n_samples, n_times) with info="
 )
 
 
@@ -60,7 +61,7 @@ class LazySamples:
 def open_samples(X, options=None):
     """Split ``X`` into lazily read samples."""
     options = options or ReadOptions()
-    X = _as_list(X.items if isinstance(X, SampleList) else X)
+    X = _as_list(X.items if isinstance(X, SampleList) else as_epochs(X))
     if isinstance(X, list):
         if X and isinstance(X[0], LazySamples):
             return X

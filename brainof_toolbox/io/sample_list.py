@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..signals import PairedSignals, Signals
+from .window_datasets import as_epochs
 
 
 def as_samples(X):
     """Return ``X`` so that its length is its number of samples, in any accepted form."""
+    X = as_epochs(X)
     if hasattr(X, "nave"):  # mne.Evoked
         return [X]
     if not isinstance(X, list | tuple) or not any(map(_is_many, X)):
