@@ -83,6 +83,8 @@ def is_image(item):
         return os.fspath(item).lower().endswith(_ENDINGS)
     if all(hasattr(item, name) for name in ("dataobj", "affine", "shape")):
         return True
+    if hasattr(getattr(item, "mesh", None), "parts"):  # SurfaceImage of nilearn
+        return True
     nibabel = sys.modules.get("nibabel")  # not imported: then this is none of its images
     return nibabel is not None and isinstance(item, nibabel.filebasedimages.FileBasedImage)
 
@@ -123,8 +125,9 @@ def _open_image(item, where):
         )
     if not all(hasattr(image, name) for name in ("dataobj", "affine", "header")):
         raise ValueError(
-            f"{where} is a {type(image).__name__}: surfaces are not accepted. {accepted}. Give "
-            "time series per region by from_roi_timeseries()."
+            f"{where} is a {type(image).__name__}: surfaces are not accepted. {accepted}. Average "
+            "the vertices by parcel, for example with nilearn.maskers.SurfaceLabelsMasker, and "
+            "pass the series of regions by from_roi_timeseries()."
         )
     _check_shape(image, where)
     return image

@@ -43,6 +43,12 @@ def resolve_masker(masker=None, *, t_r=None):
             kind, hint = f"class {masker.__name__}", f" Call it: {masker.__name__}(...)."
         elif "Surface" in kind or "Gifti" in kind or "Cifti" in kind:
             hint = " For surfaces use from_roi_timeseries() with the series of regions."
+        elif hasattr(masker, "n_parcels") or hasattr(masker, "n_components"):
+            image = "labels_img_" if hasattr(masker, "n_parcels") else "components_img_"
+            hint = (
+                f" Fit the {kind} to images of training subjects, and pass its atlas, "
+                f"masker={kind.lower()}.{image}, or a masker of it with the filters that you want."
+            )
         raise TypeError(
             f"masker is a {kind}, which is not accepted. Accepted are None (the default "
             "parcellation), the name of an atlas, a 3-D or 4-D atlas image or its path, "

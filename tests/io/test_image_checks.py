@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from images import AFFINE, make_atlas, make_data, make_image, make_masker, save_image
 from nibabel import Nifti1Image
+from nilearn.surface import InMemoryMesh, SurfaceImage
 
 from brainof_toolbox.io import from_nifti
 from brainof_toolbox.io.image_run import open_run
 from brainof_toolbox.io.images import is_image
+from brainof_toolbox.io.inputs import open_samples
 
 
 def silent(function, *args, **kwargs):
@@ -141,6 +143,18 @@ def test_other_formats(tmp_path):
         assert is_image(tmp_path / name)
         refuse(tmp_path / name, rf"{name}.*Accepted are 4-D runs and 3-D maps: \.nii, \.nii\.gz")
     refuse(gifti, "GiftiImage: surfaces are not accepted.*from_roi_timeseries")
+
+
+def test_surface_images_are_refused():
+    """As an image, as X, in a list and in a record, with the way to go."""
+    mesh = InMemoryMesh(np.eye(3), np.array([[0, 1, 2]]))
+    sides = ("left", "right")
+    surface = SurfaceImage(dict.fromkeys(sides, mesh), dict.fromkeys(sides, np.ones((3, 12))))
+    match = "SurfaceImage: surfaces are not.*SurfaceLabelsMasker.*from_roi_timeseries"
+    refuse(surface, match)
+    for X in (surface, [surface], [{"fmri": surface}]):
+        with pytest.raises(ValueError, match=match):
+            open_samples(X)
 
 
 def test_missing_files(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 from images import AFFINE, N_REGIONS, SHAPE, atlas_data, make_atlas, make_image
 from nibabel import GiftiImage, Nifti1Image
 from nilearn import maskers
+from nilearn.decomposition import CanICA
+from nilearn.regions import Parcellations, RegionExtractor
 from sklearn.base import clone
 
 from brainof_toolbox.io import from_nifti
@@ -82,6 +84,7 @@ RESAMPLED = {
     "spheres, filtered": spheres(low_pass=0.1, high_pass=0.01),
     "spheres in a mask": spheres(mask_img=mask_of(), detrend=True, standardize="zscore_sample"),
     "single voxels": spheres(radius=None),
+    "regions of maps": RegionExtractor(make_maps(), min_region_size=1, standardize=None),
 }
 
 
@@ -138,11 +141,23 @@ def test_shape_without_an_affine_is_refused():
         (maskers.NiftiMasker, r"class NiftiMasker.*Call it: NiftiMasker\(\.\.\.\)"),
         (maskers.SurfaceMasker(), "SurfaceMasker.*from_roi_timeseries"),
         (GiftiImage(), "GiftiImage.*from_roi_timeseries"),
+        (Parcellations("ward"), r"Parcellations.*masker=parcellations\.labels_img_"),
+        (CanICA(), r"CanICA.*masker=canica\.components_img_"),
         (np.zeros(SHAPE), "ndarray, which is not accepted"),
         ([voxels()], "list, which is not accepted"),
     ],
-    ids=["class", "surface masker", "surface", "array", "list"],
+    ids=["class", "surface masker", "surface", "parcellations", "ICA", "array", "list"],
 )
 def test_what_is_no_masker_of_volumes(masker, match):
     with pytest.raises(TypeError, match=match):
         from_nifti(make_image(), masker=masker)
+
+
+def test_parcels_of_training_images_are_an_atlas():
+    """The series are those of nilearn's Parcellations."""
+    parcels = Parcellations("ward", n_parcels=8, mask=voxels(mask_of()), standardize=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = parcels.fit(make_image(seed=1)).transform(make_image())
+    signals = from_nifti(make_image(), masker=parcels.labels_img_)
+    np.testing.assert_allclose(signals.data[0].T, expected, rtol=1e-5)
