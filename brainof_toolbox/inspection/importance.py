@@ -49,6 +49,22 @@ class PartImportance:
     limits: dict
     grid: np.ndarray | None = None
 
+    def to_dataframe(self):
+        """Return importance by channel, time and band in one table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``kind, name, importance``; kinds are ``channel``, ``time`` (s) and ``band``.
+        """
+        kinds = {
+            "channel": zip(self.ch_names, self.channels),
+            "time": zip(self.times.tolist(), self.patches),
+            "band": self.bands.items(),
+        }
+        rows = [(kind, name, float(v)) for kind, entries in kinds.items() for name, v in entries]
+        return pd.DataFrame(rows, columns=["kind", "name", "importance"])
+
 
 @fill_evaluation_doc
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,16 +127,8 @@ class Importance:
             Columns ``modality, kind, name, importance``; kinds are ``channel``, ``time`` (s) and
             ``band``.
         """
-        rows = []
-        for modality, part in self.parts.items():
-            kinds = {
-                "channel": zip(part.ch_names, part.channels),
-                "time": zip(part.times.tolist(), part.patches),
-                "band": part.bands.items(),
-            }
-            for kind, entries in kinds.items():
-                rows += [(modality, kind, name, float(value)) for name, value in entries]
-        return pd.DataFrame(rows, columns=["modality", "kind", "name", "importance"])
+        tables = {modality: part.to_dataframe() for modality, part in self.parts.items()}
+        return pd.concat(tables, names=["modality", None]).reset_index(0).reset_index(drop=True)
 
     def to_evoked(self, modality=None):
         """Return the importance of sensors as an Evoked, for plotting with MNE.

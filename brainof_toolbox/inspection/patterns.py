@@ -71,6 +71,18 @@ class BlockPattern:
         """Types of virtual channels: electrodes or magnetometers."""
         return ("eeg" if self.modality == "eeg" else "mag",) * len(self.ch_names)
 
+    def to_dataframe(self):
+        """Return the pattern as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``output`` (from 0), ``name``, ``pattern``; one row per output and feature.
+        """
+        output, column = (i.ravel() for i in np.indices(self.values.shape))
+        names = np.array(self.columns, dtype=object)[column]
+        return pd.DataFrame({"output": output, "name": names, "pattern": self.values.ravel()})
+
     def maps(self):
         """Arrange the pattern by channel or region.
 
@@ -157,12 +169,11 @@ class Patterns:
         frame : pandas.DataFrame
             Columns ``block, class, name, pattern``; ``class`` is that of ``outputs``.
         """
-        tables = [
-            pd.DataFrame({"block": block, "class": output, "name": part.columns, "pattern": row})
-            for block, part in self.parts.items()
-            for output, row in zip(self.outputs, part.values, strict=True)
-        ]
-        return pd.concat(tables, ignore_index=True)
+        tables = {block: part.to_dataframe() for block, part in self.parts.items()}
+        frame = pd.concat(tables, names=["block", None]).reset_index(0).reset_index(drop=True)
+        output = np.array(self.outputs, dtype=object)[frame.pop("output")]
+        frame.insert(1, "class", output)
+        return frame
 
     def to_evoked(self, block=None, output=None):
         """Return the pattern of an evoked course as an Evoked, for plotting with MNE.
