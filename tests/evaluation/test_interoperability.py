@@ -1,4 +1,4 @@
-"""Datasets of windows with the attributes of braindecode's give what their Epochs give."""
+"""Datasets of windows with braindecode's attributes, and moabb's arrays, score as their Epochs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.pipeline import make_pipeline
 
-from brainof_toolbox import BrainOFEmbedder, compare, cross_validate, from_epochs
+from brainof_toolbox import (
+    BrainOFClassifier,
+    BrainOFEmbedder,
+    compare,
+    cross_validate,
+    from_epochs,
+)
 from brainof_toolbox.baselines import for_data
 from brainof_toolbox.datasets import make_info
 from brainof_toolbox.io.inputs import open_samples
@@ -112,3 +121,23 @@ def test_unusable_datasets_are_refused():
     dataset.metadata = table.assign(i_stop_in_trial=table["i_stop_in_trial"] - table["target"])
     with pytest.raises(ValueError, match=r"windows of \[63, 64\] time points"):
         open_samples(dataset)
+
+
+@pytest.mark.parametrize("name", ["classifier", "pipeline"])
+def test_arrays_with_info_score_as_their_epochs(name):
+    """In scikit-learn's own function, with labels and groups of a table."""
+    epochs = mne.concatenate_epochs(
+        [as_samples(one) for one in concat(is_cut=True).datasets], verbose=0
+    )
+    decoder = {
+        "classifier": lambda **info: BrainOFClassifier(None, features="covariance", **info),
+        "pipeline": lambda **info: make_pipeline(
+            BrainOFEmbedder(None, features="covariance", **info), LogisticRegression()
+        ),
+    }[name]
+    split = {"groups": epochs.metadata["subject"], "cv": LeaveOneGroupOut()}
+    y = np.where(epochs.metadata["target"], "right", "left")
+    found = cross_val_score(decoder(info=epochs.info), epochs.get_data(), y, **split)
+    expected = cross_val_score(decoder(), epochs, y, **split)
+    np.testing.assert_array_equal(found, expected)
+    assert found.mean() > 0.8
