@@ -44,7 +44,7 @@ from .groups import check_groups, check_target, in_order
 from .results import Scores
 
 _FEW_GROUPS = 5  # up to here intervals come from folds
-_LEFT_OUT_ALONE = 7  # up to here each group is a fold
+_LEFT_OUT_ALONE = 7  # up to here each group is a fold, if it holds all classes
 #: MNE's epochs lose their data where two threads take some of them at once.
 _INDEXING = threading.Lock()
 
@@ -88,13 +88,14 @@ class CrossValidation:
             kind = KFold if self.is_regression else StratifiedKFold
             return kind(n_folds or 5, shuffle=True, random_state=seed)
         n_groups = len(set(self.groups))
-        if n_folds is None and n_groups <= _LEFT_OUT_ALONE:
-            return LeaveOneGroupOut()
         if n_folds is None:
-            most = 5
+            fewest = n_groups
             if not self.is_regression:  # every fold should hold a group of each class
                 holders = [len(set(self.groups[self.y == label])) for label in self.classes]
-                most = int(np.clip(min(holders), 2, 5))
+                fewest = min(holders)
+            if n_groups <= _FEW_GROUPS or fewest == n_groups <= _LEFT_OUT_ALONE:
+                return LeaveOneGroupOut()
+            most = int(np.clip(fewest, 2, 5))
             even = [n for n in range(most, 2, -1) if n_groups % n == 0]
             n_folds = even[0] if even else most
         kind = GroupKFold if self.is_regression else StratifiedGroupKFold
