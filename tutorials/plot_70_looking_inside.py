@@ -69,8 +69,8 @@ _ = before.plot()
 
 # %%
 # The loss rises most without the electrodes at the left (T7) and the right temple (T8), where the
-# muscle noise was added. Beta is the most important band, with gamma and alpha next. Ten windows
-# give a rough map, negative where hiding reduced the loss by chance.
+# muscle noise was added. Gamma and beta are the most important bands. Ten windows give a rough
+# map, negative where hiding reduced the loss by chance.
 _ = before.plot_bands()
 
 # %%
