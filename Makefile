@@ -11,6 +11,8 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 2
 SPREAD = -n $(JOBS) --dist loadfile
 test test-slow: export OMP_NUM_THREADS = 1
+# Compiled modules are kept: the many processes that tests start need not compile them again.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format doc doc-fast clean

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .decoding_data import read_decoding_data
 from .options import add_command, is_bids_root, network_parameters
 
 
@@ -81,6 +80,8 @@ def run_decode(options):
             raise FileNotFoundError(f"No such recording or folder: {options.files[0]}.")
         if not is_bids_root(options.files):
             options.parser.error("--target needs --labels TABLE, or a BIDS folder")
+    from .decoding_data import read_decoding_data  # other commands need no reader
+
     data = read_decoding_data(options.files, options)
     kind = BrainOFRegressor if data.y.dtype.kind == "f" else BrainOFClassifier
     estimator = kind(

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._utils.logging import warn
 from .._utils.unique import refuse_repeated
+from ..evaluation.groups import event_names
 from ..io.bids_names import subject_of
 from ..io.sample_list import SampleList
 from .options import (
@@ -154,8 +155,6 @@ def _read_epochs(files, options):
         refuse_repeated(X[-1].event_id.values(), f"{file}: names of events share codes")
         sources += [file] * len(X[-1])
     groups, grouping = groups_of(sources, options.groups)
-    from ..evaluation.groups import event_names  # other commands need neither it nor torch
-
     return DecodingData(X, event_names(SampleList(X)), groups, grouping)
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .decode import decoder_name, format_scores, score
-from .decoding_data import read_decoding_data
-from .options import add_checkpoint_option, add_command
+from .decode import add_decode, decoder_name, format_scores, score
+from .options import add_checkpoint_option, add_command, make_network_options
 
 _FISTS = {"T1": "left", "T2": "right"}
-#: Options of ``brainof decode`` for recordings with movements of the fists.
-_EVENTS = {
-    **{"event_id": list(_FISTS), "tmin": 0.5, "tmax": 3.5, "groups": None, "encoding": None},
-    **{"labels": None, "label_from_name": None, "allow_maxshield": False},
-}
+_EVENTS = ("--event-id", *_FISTS, "--tmin", "0.5", "--tmax", "3.5")
 #: Modalities of the simulated recordings by their heading.
 VIEWS = {"EEG": ("eeg",), "MEG": ("meg",), "fMRI": ("fmri",), "all three": ("fmri", "eeg", "meg")}
 
@@ -54,7 +49,11 @@ def run_demo(data=None, figure="brainof_demo.png", checkpoint="brainof-tiny", sh
 
 
 def _run_recording(files, classifier, show):
-    data = read_decoding_data(files, Namespace(**_EVENTS))
+    from .decoding_data import read_decoding_data  # other commands need no reader
+
+    parser = ArgumentParser()
+    add_decode(parser.add_subparsers(), [make_network_options()])
+    data = read_decoding_data(files, parser.parse_args(["decode", *map(str, files), *_EVENTS]))
     data = replace(data, y=np.array([_FISTS[name] for name in data.y]), grouping="runs")
     epochs = data.X[0]
     sfreq, seconds = epochs.info["sfreq"], len(epochs.times) / epochs.info["sfreq"]

@@ -11,6 +11,7 @@ import torch
 
 from ..models import TokenBatch
 from ..models.config import MODALITY_CODES
+from ..models.tokens import Begun
 from .course import COURSE, N_COURSE, has_course, read_course
 
 __all__ = ["POOLINGS", "Pooling", "choose_pooling", "unseen_modality"]
@@ -65,8 +66,7 @@ class Pooling:
     def _read_out(self, network, latents, tokens):
         """Put read-outs side by side; those of a modality that a window lacks are 0."""
         # Zero is the mean of the quantity in pretraining.
-        parts = [tokens] if isinstance(tokens, TokenBatch) else tokens
-        parts = {MODALITY_CODES[int(part.modality[0])]: part for part in parts}
+        parts = _read_modalities(tokens)
         for modality in parts:
             if modality not in self.modalities:
                 raise unseen_modality(modality, self.modalities, ", or use pooling='flatten'")
@@ -79,8 +79,7 @@ class Pooling:
                     course = read_course(network, latents, parts[modality])
                 found = torch.cat([found, course / N_COURSE**0.5], dim=1)
             is_read = torch.zeros(len(found), dtype=torch.bool, device=found.device)
-            if modality in parts:
-                is_read = ~parts[modality].is_padding.all(dim=1)
+            is_read = parts.get(modality, is_read)
             rows.append(torch.where(is_read[:, None], found, 0.0))
         return torch.cat(rows, dim=1)
 
@@ -100,6 +99,15 @@ def choose_pooling(config, name, modalities):
                 f"of {found} alone. Use pooling='auto' or 'flatten'."
             )
     return Pooling(name, config, tuple(modalities))
+
+
+def _read_modalities(tokens):
+    """Return a mask (B,) of the windows with each modality, by its name."""
+    if isinstance(tokens, Begun):
+        return {MODALITY_CODES[code]: is_read for code, is_read in tokens.is_read().items()}
+    parts = [tokens] if isinstance(tokens, TokenBatch) else tokens
+    masks = [~part.is_padding.all(dim=1) for part in parts]
+    return {MODALITY_CODES[int(p.modality[0])]: mask for p, mask in zip(parts, masks)}
 
 
 def unseen_modality(modality, seen, also=""):

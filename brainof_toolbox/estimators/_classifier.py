@@ -197,4 +197,5 @@ class BrainOFClassifier(ClassifierMixin, SupervisedBrainOF):
         labels : ndarray, shape (n_samples,)
             Entries of ``classes_``.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]

@@ -94,4 +94,5 @@ class BrainOFRegressor(RegressorMixin, SupervisedBrainOF):
         targets : ndarray, shape (n_samples,)
             In the unit of ``y``.
         """
-        return self.targets_.decode(self._outputs(X)[:, 0])
+        outputs = self._outputs(X)
+        return self.targets_.decode(outputs[:, 0])

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 from torch import nn
 from torch.nn import functional as F
 
 from .._utils.logging import progress
-from ..models.moe import RoutingRecord
+from ..encoder.tokens import batch_tokens
+from ..models.moe import MixtureOfExperts, RoutingRecord
 from ..models.optim import is_decayed, warmup_cosine
+from ..models.tokens import Begun
 from .augment import Augmentation, augment
 from .lora import LowRank
 from .network import gather_tokens, predict_outputs
@@ -74,7 +77,9 @@ def fit_network(network, data, settings, optimizer=None, *, n_epochs=None):
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 1.0 if is_constant else learning_rate_at(step, n_steps)
     )
-    best_loss, best_epoch, best = watch(network, data), 0, copy.deepcopy(network.state_dict())
+    inputs = Inputs(network, data)
+    best, best_epoch = copy.deepcopy(network.state_dict()), 0
+    best_loss = watch(network, data, inputs)
     history = [
         {"epoch": 0, "train_loss": float("nan"), "valid_loss": best_loss, "learning_rate": 0.0}
     ]
@@ -87,11 +92,11 @@ def fit_network(network, data, settings, optimizer=None, *, n_epochs=None):
                 order, losses = rng.permutation(len(index)), []
                 for start in steps:
                     batch = index[np.sort(order[start : start + data.batch_size])]
-                    loss = _step(network, data, batch, optimizer, settings.label_smoothing, rng)
-                    losses.append(loss)
+                    step = network, data, inputs.take(batch[:, :2], rng), batch[:, 2]
+                    losses.append(_step(*step, optimizer, settings.label_smoothing, inputs))
                     schedule.step()
                     bar.update()
-                loss = watch(network, data)
+                loss = watch(network, data, inputs)
                 record = {"epoch": epoch, "train_loss": float(np.mean(losses)), "valid_loss": loss}
                 history.append({**record, "learning_rate": schedule.get_last_lr()[-1]})
                 if loss < best_loss:
@@ -119,30 +124,88 @@ def _index(data):
     return index[np.isin(index[:, 2], data.train)]
 
 
-def watch(network, data):
+class Inputs:
+    """Inputs of a network for windows: tokens, or latents after its frozen part, run once."""
+
+    def __init__(self, network, data):
+        self.backbone, self.n_frozen = network.backbone, network.n_frozen
+        self.data, self.begun = data, {}
+        self.device = next(network.parameters()).device
+        if self.n_frozen is not None:
+            samples = data.valid
+            if data.augmentation is None:
+                samples = np.concatenate([samples, data.train])
+            self._begin(samples)
+
+    @torch.no_grad()
+    def _begin(self, samples):
+        """Run the frozen part on unchanged windows of some samples."""
+        self.backbone.eval()
+        for batch in self.data.batches:
+            rows = np.flatnonzero(np.isin(batch.sample, samples))
+            parts = []
+            for chunk in gen_batches(len(rows), self.data.batch_size):
+                tokens = [part.to(self.device) for part in batch_tokens(batch, rows[chunk])]
+                parts.append(self.backbone.begin(tokens, None, self.n_frozen).to("cpu"))
+            if parts:
+                self.begun[id(batch)] = rows, Begun.join(parts)
+
+    def unchanged(self, batch, rows):
+        """Return inputs of windows of one batch, without augmentation."""
+        if id(batch) not in self.begun:
+            return batch_tokens(batch, rows)
+        known, begun = self.begun[id(batch)]
+        return [begun[np.searchsorted(known, rows)]]
+
+    def take(self, index, rng):
+        """Return inputs of windows (B, 2) for training, on the device."""
+        data = self.data
+
+        def change(values, signals):
+            kind = signals.sfreq, signals.modality, signals.ch_types
+            return augment(values, *kind, data.augmentation, rng)
+
+        if data.augmentation is not None:
+            found = gather_tokens(data.batches, index, change)
+        elif not self.begun:
+            found = gather_tokens(data.batches, index)
+        else:
+            numbers = np.unique(index[:, 0])
+            chosen = [(data.batches[n], index[index[:, 0] == n, 1]) for n in numbers]
+            found = [Begun.join([self.unchanged(*rows)[0] for rows in chosen])]
+        return [part.to(self.device) for part in found]
+
+    def share_of_gates(self, routing, inputs):
+        """Return the share of all gates that were recorded: those after the frozen part."""
+        if not isinstance(inputs[0], Begun):
+            return 1.0
+        n_read = len(inputs[0].is_read())
+        frozen = self.backbone.layers[: self.n_frozen]
+        n_skipped = n_read * _count_gates(self.backbone.encoder) + _count_gates(frozen)
+        return len(routing) / max(len(routing) + n_skipped, 1)
+
+
+def _count_gates(module):
+    return sum(isinstance(part, MixtureOfExperts) for part in module.modules())
+
+
+def watch(network, data, inputs):
     """Return the loss on the validation samples; NaN without any."""
     if not len(data.valid):
         return float("nan")
-    outputs = predict_outputs(
-        network, data.batches, len(data.targets), data.batch_size, only=data.valid
-    )
+    options = {"only": data.valid, "take": inputs.unchanged}
+    outputs = predict_outputs(network, data.batches, len(data.targets), data.batch_size, **options)
     return float(data.loss(outputs[data.valid], data.valid))
 
 
-def _step(network, data, batch, optimizer, label_smoothing, rng):
-    """Take one step on the windows ``batch`` (B, 3): batch, row, sample; returns their loss."""
-
-    def change(values, signals):
-        kind = signals.sfreq, signals.modality, signals.ch_types
-        return augment(values, *kind, data.augmentation, rng)
-
-    device = next(network.parameters()).device
-    tokens = gather_tokens(data.batches, batch[:, :2], change if data.augmentation else None)
+def _step(network, data, inputs, samples, optimizer, label_smoothing, source):
+    """Take one step on windows of samples (B,); returns their loss."""
     routing = RoutingRecord()
-    outputs = network([part.to(device) for part in tokens], routing)
-    loss = data.loss(outputs, batch[:, 2], label_smoothing)
+    outputs = network(inputs, routing)
+    loss = data.loss(outputs, samples, label_smoothing)
+    balance = source.share_of_gates(routing, inputs) * routing.balance()
     optimizer.zero_grad(set_to_none=True)
-    (loss + _BALANCE * routing.balance()).backward()
+    (loss + _BALANCE * balance).backward()
     nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
     optimizer.step()
     return float(loss.detach())

@@ -5,6 +5,9 @@ B samples of a batch, F features
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,14 +15,19 @@ from torch import nn
 from .._utils.validation import as_seed, check_number, check_option
 from ..encoder import Encoder
 from ..io.amplitude import check_amplitude
-from ..io.channels import pick_channels, sensor_geometry
+from ..io.channels import pick_channels
 from ..io.inputs import LazySamples
 from ..models.isolate import isolate_torch
 from ..signals import PairedSignals, Signals
+from . import saving
 from .heads import StandardizeAndProject
+from .module_channels import as_info, describe_channels, read_channels, read_montage
+from .parameters import as_json
 
-#: What the reading of a montage needs of an entry of ``info["chs"]``.
-_KEYS = ("kind", "coil_type", "loc", "coord_frame", "unit", "unit_mul", "cal", "range")
+#: Parameters that are saved; the channels are saved apart.
+_KEPT = ("n_outputs", "n_times", "input_window_seconds", "pooling", "layer", "window", "scale")
+_KEPT += ("highpass", "has_baseline", "missing_positions", "trainable")
+_SAVED = {"format_version", "estimator", "parameters", "channels", "backbone", "preprocessing"}
 
 
 class BrainOFModule(nn.Module):
@@ -124,18 +132,19 @@ class BrainOFModule(nn.Module):
         random_state=None,
     ):
         super().__init__()
+        self._options = {name: value for name, value in locals().items() if name in _KEPT}
         self.n_outputs = check_number("n_outputs", n_outputs, low=1, integer=True)
         self.scale = check_number("scale", scale, low=0, low_open=True)
         self.has_baseline = check_option("has_baseline", has_baseline, (True, False))
         check_option("trainable", trainable, ("all", "head"))
-        info = _as_info(chs_info, n_chans, sfreq)
+        info = as_info(chs_info, n_chans, sfreq)
         self.n_chans, self.sfreq = len(info["ch_names"]), float(info["sfreq"])
         self.n_times = _check_n_times(n_times, input_window_seconds, self.sfreq)
         self.highpass = info["highpass"]
         if highpass is not None:
             self.highpass = check_number("highpass", highpass, low=0)
-        picks = pick_channels(info)
-        self._montage = [_read_montage(info, *item, missing_positions) for item in picks.items()]
+        self._info, picks = info, pick_channels(info)
+        self._montage = [read_montage(info, *item, missing_positions) for item in picks.items()]
         seed = as_seed(random_state)
         encoder = Encoder(
             checkpoint, pooling=pooling, layer=layer, window=window, random_state=seed
@@ -154,6 +163,91 @@ class BrainOFModule(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("inv_std", torch.ones(n_features))
         self.head = _make_head(n_features, self.n_outputs, seed)
+
+    @isolate_torch()
+    def save_pretrained(self, directory, *, backbone="auto"):
+        """Save the module: channels, parameters and weights, in JSON and safetensors.
+
+        Parameters
+        ----------
+        directory : path-like
+            An existing one, written by this method, is replaced in one step.
+        backbone : str
+            As of :meth:`.BrainOFClassifier.save_pretrained`; weights that were trained are saved
+            inside.
+
+        Raises
+        ------
+        ValueError
+            If trained weights are to be outside, or the directory holds other files.
+        OSError
+            If the directory cannot be written; what was there before stays.
+        """
+        encoder, is_own = copy.copy(self.encoder), self._is_trained()
+        encoder.backbone = encoder.backbone.receive(self.backbone)
+        reference = encoder.checkpoint_info, encoder.backbone.weights, backbone, is_own
+        if is_own:
+            encoder = encoder.with_network(self.backbone)
+        description = {
+            "format_version": saving.FORMAT_VERSION,
+            "estimator": type(self).__name__,
+            "parameters": as_json(self._options),
+            "channels": describe_channels(self._info),
+            "backbone": saving.refer(*reference),
+            "preprocessing": encoder.preprocessing.to_dict(),
+        }
+        own = self.state_dict().items()
+        state = {f"network.{name}": x for name, x in own if not name.startswith("backbone.")}
+        saving.write(directory, description, state, encoder)
+
+    def _is_trained(self):
+        """Return whether the weights differ from those of the checkpoint."""
+        if self.encoder.checkpoint_info["name"] is None:
+            return False
+        source = Encoder(self.encoder.checkpoint_info["name"]).network.state_dict()
+        own = self.backbone.state_dict()
+        return any(not torch.equal(x, own[name].to(x.device)) for name, x in source.items())
+
+    @classmethod
+    @isolate_torch()
+    def from_pretrained(cls, directory, *, checkpoint=None):
+        """Load what :meth:`save_pretrained` saved.
+
+        Parameters
+        ----------
+        directory : path-like
+            From :meth:`save_pretrained`.
+        checkpoint : str | path-like | None
+            The checkpoint, where it has another name than when the module was made.
+
+        Returns
+        -------
+        module : BrainOFModule
+            The module, on the CPU.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the directory holds no module, or its checkpoint is missing.
+        ValueError
+            If it is damaged, of another version or class, or its checkpoint has changed.
+        """
+        directory = Path(directory)
+        description = saving.read_description(directory, cls.__name__, _SAVED)
+        path = directory / saving.DESCRIPTION
+        source = saving.find_checkpoint(directory, description["backbone"], checkpoint)
+        try:
+            info = read_channels(description["channels"])
+            module = cls(**description["parameters"], chs_info=info, checkpoint=source)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {error}. Save the module again.") from error
+        saving.check_backbone(module.encoder, description, path)
+        own = module.state_dict()
+        head = {f"network.{k}": x for k, x in own.items() if not k.startswith("backbone.")}
+        shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
+        parts = saving.read_tensors(directory / saving.WEIGHTS, shapes)
+        module.load_state_dict({**own, **parts["network"]})
+        return module
 
     def forward(self, x):
         """Predict outputs of samples.
@@ -268,39 +362,24 @@ class BrainOFModule(nn.Module):
         return next(iter(parts.values())) if len(parts) == 1 else PairedSignals(parts)
 
 
-def _as_info(chs_info, n_chans, sfreq):
-    """Return the description of the channels as an ``mne.Info``."""
-    import mne
-
-    if chs_info is None:
+def _check_units(signals, scale):
+    try:
+        check_amplitude(signals, where=f"x times scale={scale:g}")
+    except ValueError as error:
         raise ValueError(
-            "chs_info is missing: the network reads positions. Pass chs_info=epochs.info['chs'] "
-            "(module__chs_info= in skorch), after set_montage() where channels have none."
-        )
-    is_info = isinstance(chs_info, mne.Info)
-    chs = chs_info["chs"] if is_info else list(chs_info)
-    if not chs or not all(
-        hasattr(ch, "keys") and {"ch_name", "kind", "loc"} <= {*ch} for ch in chs
-    ):
-        raise TypeError(
-            "chs_info must be a list of the dicts in mne.Info['chs'], with 'ch_name', 'kind' and "
-            f"'loc', got {type(chs_info).__name__}."
-        )
-    if n_chans is not None and n_chans != len(chs):
-        raise ValueError(f"n_chans={n_chans!r}, but chs_info has {len(chs)} channels.")
-    if is_info:
-        if sfreq is not None and not np.isclose(sfreq, chs_info["sfreq"]):
-            raise ValueError(
-                f"sfreq={sfreq!r}, but the mne.Info in chs_info has {chs_info['sfreq']}."
-            )
-        return chs_info
-    if sfreq is None:
-        raise ValueError("sfreq is missing: pass the sampling rate of x in Hz.")
-    check_number("sfreq", sfreq, low=0, low_open=True)
-    info = mne.create_info([ch["ch_name"] for ch in chs], sfreq, "misc", verbose="error")
-    for made, given in zip(info["chs"], chs, strict=True):
-        made.update({key: given[key] for key in _KEYS if key in given})
-    return info
+            f"{error} Or let the module do so: scale= takes the factor from x to SI units, which "
+            "is 1e-6 for the microvolts that braindecode's EEGClassifier makes of epochs."
+        ) from None
+
+
+def _make_head(n_features, n_outputs, seed):
+    """A linear layer as torch starts it, without the global random state."""
+    head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for values in (head.weight, head.bias):
+            values.uniform_(-(n_features**-0.5), n_features**-0.5, generator=draw)
+    return head
 
 
 def _check_n_times(n_times, seconds, sfreq):
@@ -315,36 +394,3 @@ def _check_n_times(n_times, seconds, sfreq):
             )
         n_times = found
     return n_times
-
-
-def _check_units(signals, scale):
-    try:
-        check_amplitude(signals, where=f"x times scale={scale:g}")
-    except ValueError as error:
-        raise ValueError(
-            f"{error} Or let the module do so: scale= takes the factor from x to SI units, which "
-            "is 1e-6 for the microvolts that braindecode's EEGClassifier makes of epochs."
-        ) from None
-
-
-def _read_montage(info, modality, picks, missing_positions):
-    """Return the fields of ``Signals`` that do not change, and the channels they describe."""
-    pos, ori = sensor_geometry(info, picks, modality, missing_positions)
-    fields = {
-        "modality": modality,
-        "ch_names": [info["ch_names"][i] for i in picks],
-        "ch_types": info.get_channel_types(picks),
-        "ch_pos": pos,
-        "ch_ori": ori,
-    }
-    return fields, picks
-
-
-def _make_head(n_features, n_outputs, seed):
-    """A linear layer as torch starts it, without the global random state."""
-    head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for values in (head.weight, head.bias):
-            values.uniform_(-(n_features**-0.5), n_features**-0.5, generator=draw)
-    return head

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..encoder.tokens import average_over_windows, window_tokens
 from ..models import TokenBatch
+from ..models.tokens import Begun
 from ..signals import MODALITIES
 
 
@@ -35,8 +36,18 @@ class Network(nn.Module):
         """Number of layers of the backbone that are run."""
         return self.backbone.config.n_layers if self.layer is None else self.layer
 
+    @property
+    def n_frozen(self):
+        """Number of layers before the first that is trained; None if their inputs are trained."""
+        trained = [name for name, x in self.backbone.named_parameters() if x.requires_grad]
+        layers = [int(name.split(".")[1]) for name in trained if name.startswith("layers.")]
+        if any(not name.startswith(("layers.", "norm.")) for name in trained):
+            return None
+        return min(layers, default=self.n_run)
+
     def forward(self, tokens, routing=None):
-        """Return outputs (B, O) of token batches, one per modality in reading order."""
+        """Return outputs (B, O) of token batches, one per modality in order, or of one Begun."""
+        tokens = tokens[0] if isinstance(tokens[0], Begun) else tokens
         latents = self.backbone(tokens, routing=routing, layer=self.layer)
         rows = self.pooling.rows(self.backbone, latents, tokens)
         x = (rows - self.mean) * self.inv_std  # (B, F)
@@ -89,10 +100,10 @@ def _absent(like, n_samples):
     return one
 
 
-def predict_outputs(network, batches, n_samples, batch_size, *, only=None):
-    """Average the outputs over the windows of each sample."""
+def predict_outputs(network, batches, n_samples, batch_size, **options):
+    """Average the outputs over the windows of each sample; options of average_over_windows."""
     # -> outputs (n_samples, O).
     device = next(network.parameters()).device
     network.eval()
-    rows = average_over_windows(network, batches, n_samples, batch_size, device, only=only)
+    rows = average_over_windows(network, batches, n_samples, batch_size, device, **options)
     return torch.from_numpy(rows)

@@ -37,12 +37,16 @@ def describe(estimator):
         values["class_weight"] = [[label, value] for label, value in weight.items()]
     if isinstance(values["random_state"], np.random.RandomState):
         values["random_state"] = None
-    return json.loads(json.dumps(values, default=_plain))
+    return as_json(values)
 
 
-def _plain(value):
-    """Return a path or a number of numpy as a value of JSON."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value.item()
+def as_json(values):
+    """Return values of JSON for those that hold paths and numbers of numpy."""
+
+    def plain(value):
+        return os.fspath(value) if isinstance(value, os.PathLike) else value.item()
+
+    return json.loads(json.dumps(values, default=plain))
 
 
 def read_parameters(kind, values, given, path):
@@ -55,7 +59,7 @@ def read_parameters(kind, values, given, path):
             "are those of the fit. Fit again to change them."
         )
     wanted = names - set(RUNTIME) | {"masker", "checkpoint"}
-    if not isinstance(values, dict) or set(values) != wanted:
+    if set(values) != wanted:
         raise ValueError(
             f"{path}: the parameters of a {kind.__name__} must be {sorted(wanted)}, got "
             f"{sorted(values)}. Save the decoder again."

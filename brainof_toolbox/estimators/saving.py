@@ -43,6 +43,7 @@ DESCRIPTION, WEIGHTS = "decoder.json", "decoder.safetensors"
 FILES = (DESCRIPTION, WEIGHTS, "config.json", "model.safetensors", "manifest.json")
 _KEYS = {"format_version", "estimator", "parameters", "outputs", "subjects"}
 _KEYS |= {"backbone", "preprocessing", "explicit", "head", "is_trained", "is_aligned"}
+_REFERENCE = {"name", "weights", "is_inside"}
 #: Parameters that an adapter and the estimator that loads it must have in common.
 _SHARED = ("features", "align", "pooling", "layer", "window")
 _SHARED_BY_ADAPTATIONS = ("head", "rank", "alpha", "target_modules")
@@ -50,24 +51,14 @@ _SHARED_BY_ADAPTATIONS = ("head", "rank", "alpha", "target_modules")
 
 def save(directory, estimator, backbone):
     """Write a fitted estimator: all of it, or nothing changes; returns the directory."""
-    check_option("backbone", backbone, ("auto", "inside", "outside"))
     decoder = estimator.decoder_
-    encoder, weights = decoder.encoder, decoder.base_weights
-    if encoder.backbone is not None and encoder.backbone.embeds != "tokens":
-        raise ValueError("The authors' weights are not saved again: keep the file they are in.")
+    encoder, reference = decoder.encoder, None
     if encoder.backbone is not None:
-        weights = weights or encoder.backbone.weights
-        needs_own = decoder.network is not None and decoder.updates is None
-        if needs_own and backbone == "outside":
-            raise ValueError(
-                "A fine-tuned network is in no other checkpoint: save it with backbone='auto'."
-            )
-        is_inside = backbone == "inside" or needs_own
-        is_inside |= backbone == "auto" and not _is_public(encoder.checkpoint_info, weights)
-        name = encoder.checkpoint_info["name"]
-        reference = {"name": name, "weights": weights, "is_inside": is_inside}
-    else:
-        reference = None
+        if encoder.backbone.embeds != "tokens":
+            raise ValueError("The authors' weights are not saved again: keep their file.")
+        is_own = decoder.network is not None and decoder.updates is None
+        weights = decoder.base_weights or encoder.backbone.weights
+        reference = refer(encoder.checkpoint_info, weights, backbone, is_own)
     description = {
         "format_version": FORMAT_VERSION,
         "estimator": type(estimator).__name__,
@@ -81,21 +72,33 @@ def save(directory, estimator, backbone):
         "is_trained": decoder.network is not None,
         "is_aligned": decoder.centre is not None,
     }
-    state = _tensors(decoder, reference)
+    write(directory, description, _tensors(decoder, reference), encoder)
+
+
+def refer(info, weights, backbone, is_own):
+    """Return how a network is found again; ``is_own``: its weights are in no other checkpoint."""
+    check_option("backbone", backbone, ("auto", "inside", "outside"))
+    if is_own and backbone == "outside":
+        raise ValueError(
+            "A fine-tuned network is in no other checkpoint: save it with backbone='auto'."
+        )
+    name = info["name"] or ""
+    is_named = name in known_checkpoints() or name.startswith("hf://")
+    is_inside = is_own or backbone == "inside"
+    is_inside |= backbone == "auto" and not (is_named and info["sha256"] == weights)
+    return {"name": info["name"], "weights": weights, "is_inside": is_inside}
+
+
+def write(directory, description, state, encoder):
+    """Write description, tensors, and the checkpoint of an encoder if it is to be inside."""
+    state = {k: torch.as_tensor(x).detach().cpu().contiguous().clone() for k, x in state.items()}
+    refuse_nonfinite(state, "the decoder")
     text = json.dumps(description, indent=2, allow_nan=False).encode()
     with replace_directory(directory, FILES) as aside:
-        if reference and reference["is_inside"]:
+        if description["backbone"] and description["backbone"]["is_inside"]:
             encoder.save(aside)
         write_file(aside / DESCRIPTION, text)
         write_file(aside / WEIGHTS, safetensors.torch.save(state))
-    return Path(os.path.abspath(directory))
-
-
-def _is_public(info, weights):
-    """Return whether a checkpoint with these weights is found by its name on any machine."""
-    name = info["name"] or ""
-    is_named = name in known_checkpoints() or name.startswith("hf://")
-    return is_named and info["sha256"] == weights
 
 
 def _tensors(decoder, reference):
@@ -106,13 +109,7 @@ def _tensors(decoder, reference):
         parts["network"] = {name: x for name, x in own if not name.startswith("backbone.")}
         parts["update"] = decoder.updates or {}
         parts["matrix"] = decoder.matrices if reference["is_inside"] else {}
-    state = {
-        f"{part}.{name}": torch.as_tensor(values).detach().cpu().contiguous().clone()
-        for part, arrays in parts.items()
-        for name, values in arrays.items()
-    }
-    refuse_nonfinite(state, "the decoder")
-    return state
+    return {f"{part}.{k}": x for part, arrays in parts.items() for k, x in arrays.items()}
 
 
 # ----------------------------------------------------------------------------------- loading
@@ -121,10 +118,7 @@ def _tensors(decoder, reference):
 def load(kind, directory, given):
     """Make a fitted estimator of a class from a directory, with given run-time parameters."""
     directory = Path(directory)
-    description = _read_description(directory)
-    if description["estimator"] != kind.__name__:
-        found = description["estimator"]
-        raise ValueError(f"{directory} holds a {found}: use {found}.from_pretrained.")
+    description = read_description(directory, kind.__name__, _KEYS)
     path, reference = directory / DESCRIPTION, description["backbone"]
     parameters = read_parameters(kind, description["parameters"], given, path)
     has_latents = LATENTS in parse_features(parameters["features"])
@@ -133,12 +127,7 @@ def load(kind, directory, given):
         raise ValueError(
             f"{path}: backbone, features and adaptation disagree. Save the decoder again."
         )
-    if reference is None:  # the preprocessing is described, and no weights are needed
-        source = None
-    elif reference["is_inside"]:
-        source = os.fspath(directory)
-    else:
-        source = given.get("checkpoint", reference["name"])
+    source = find_checkpoint(directory, reference, given.get("checkpoint"))
     estimator = kind(**{**parameters, "checkpoint": source})
     adaptation, encoder = estimator._start()
     if reference is None:
@@ -151,14 +140,9 @@ def load(kind, directory, given):
 def load_adapter(estimator, directory):
     """Restore an estimator whose checkpoint is that of a LoRA in a directory."""
     directory = Path(directory)
-    description = _read_description(directory)
+    description = read_description(directory, type(estimator).__name__, _KEYS)
     adaptation, encoder = estimator._start()
-    name, own = type(estimator).__name__, describe(estimator)
-    if description["estimator"] != name:
-        raise ValueError(
-            f"The adapter in {directory} has the estimator {description['estimator']!r}, this "
-            f"one needs {name!r}."
-        )
+    own = describe(estimator)
     pairs = [(key, description["parameters"].get(key), own[key]) for key in _SHARED]
     saved = description["parameters"].get("adaptation") or {}
     pairs += [(k, saved.get(k), own["adaptation"][k]) for k in _SHARED_BY_ADAPTATIONS]
@@ -173,7 +157,17 @@ def load_adapter(estimator, directory):
     return _restore(estimator, adaptation, encoder, directory, description)
 
 
-def _read_description(directory):
+def find_checkpoint(directory, reference, given=None):
+    """Return where a network is found: inside, given, or by its name; None without a network."""
+    if reference is None:
+        return None
+    if reference["is_inside"]:
+        return os.fspath(directory)
+    return reference["name"] if given is None else given
+
+
+def read_description(directory, name, keys):
+    """Read the description of an object of the class ``name``, which has exactly these keys."""
     for file in (DESCRIPTION, WEIGHTS):
         if not (directory / file).is_file():
             raise FileNotFoundError(
@@ -189,19 +183,30 @@ def _read_description(directory):
             f"{path} has format version {version!r}, this version of brainof_toolbox reads "
             f"{FORMAT_VERSION}. Upgrade brainof_toolbox, or save the decoder again."
         )
-    missing, unknown = _KEYS - set(description), set(description) - _KEYS
+    found = description.get("estimator", name)
+    if found != name:
+        raise ValueError(
+            f"{directory} holds a {found}, not a {name}: use {found}.from_pretrained."
+        )
+    missing, unknown = keys - set(description), set(description) - keys
     if missing or unknown:
         raise ValueError(
             f"{path} describes no decoder: it lacks {sorted(missing)} and has unknown "
             f"{sorted(unknown)}. Save the decoder again."
         )
+    reference = description["backbone"]
+    is_read = isinstance(description["parameters"], dict)
+    if reference is not None:
+        is_read &= isinstance(reference, dict) and set(reference) == _REFERENCE
+    if not is_read:
+        raise ValueError(f"{path}: parameters or backbone are damaged. Save the decoder again.")
     return description
 
 
 def _restore(estimator, adaptation, encoder, directory, description):
     """Fill an estimator that has the parameters of the fit; returns it."""
     path, name = directory / DESCRIPTION, type(estimator).__name__
-    _check_backbone(encoder, description, path)
+    check_backbone(encoder, description, path)
     try:
         targets = estimator._targets.from_dict(description["outputs"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -219,7 +224,7 @@ def _restore(estimator, adaptation, encoder, directory, description):
         hidden = [N_HIDDEN] if adaptation.head == "mlp" else []
         layers = [len(encoder.backbone.columns(encoder.pooler)), *hidden, n_outputs]
         shapes |= _network_shapes(encoder, adaptation, layers, description["backbone"])
-    parts = _read_tensors(directory / WEIGHTS, shapes)
+    parts = read_tensors(directory / WEIGHTS, shapes)
     arrays = {part: {k: x.double().numpy() for k, x in parts[part].items()} for part in parts}
     fields = {"head": kind.restore(arrays["head"], description["head"])}
     if description["is_aligned"]:
@@ -236,15 +241,12 @@ def _restore(estimator, adaptation, encoder, directory, description):
     return estimator._store(targets, adaptation._finish(encoder, network, matrices, **fields))
 
 
-def _check_backbone(encoder, description, path):
+def check_backbone(encoder, description, path):
     """Refuse a network or preprocessing other than those of the fit."""
     reference = description["backbone"]
     if reference is None:
         return
-    if set(reference) != {"name", "weights", "is_inside"}:
-        raise ValueError(f"{path}: backbone has the keys {sorted(reference)}. Save it again.")
-    is_own = reference["is_inside"] and description["is_trained"]
-    if not is_own and encoder.backbone.weights != reference["weights"]:
+    if not reference["is_inside"] and encoder.backbone.weights != reference["weights"]:
         raise ValueError(
             f"The decoder in {path.parent} has weights {reference['weights']!r}, this estimator "
             f"needs {encoder.backbone.weights!r}: it was fitted on the checkpoint "
@@ -303,7 +305,7 @@ def _empty_network(encoder, layers):
     return Network(backbone, encoder.pooler, 0 * ones, ones, head, encoder.layer)
 
 
-def _read_tensors(path, shapes):
+def read_tensors(path, shapes):
     """Read the tensors of each part, if all have exactly these shapes."""
     check_header(path, read_header(path), shapes)
     try:

@@ -43,7 +43,7 @@ def check_target(y, X):
 
 def event_names(X):
     """Return the name of each epoch's event (n_samples,); None if ``X`` does not hold epochs."""
-    items = X.items if isinstance(X, SampleList) else [X]
+    items = X.items if isinstance(X, SampleList) else X if isinstance(X, list) else [X]
     if not all(hasattr(item, "event_id") for item in items):
         return None
     found = []

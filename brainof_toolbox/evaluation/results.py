@@ -9,14 +9,11 @@ import pandas as pd
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from .._utils.messages import format_table
 from .docs import fill_evaluation_doc
 from .statistics import correlation, r2
+from .tables import as_html, as_text, describe_weights, number_format, readable
 
-_WIDEST = 32  # letters for the groups left out
 _MANY = 3  # estimators: above it, printed differences are those from the first one
-_DIGITS = 3  # significant, of the larger of score and chance
-_SMALLEST, _LARGEST = 1e-4, 1e7  # beyond them, numbers have an exponent
 
 #: Names of the measures that are not a scorer's name.
 MEASURES = {
@@ -295,17 +292,17 @@ class Scores(_Result):
         return plot_weights(self.feature_weights, axes)
 
     def __str__(self):
-        return f"{_plain(_readable(self.folds))}\n\n{self._summary()}"
+        return f"{as_text(readable(self.folds))}\n\n{self._summary()}"
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        return _html(_readable(self.folds), self._summary())
+        return as_html(readable(self.folds), self._summary())
 
     def _summary(self):
         """Return the line below the table."""
         low, high = self.interval
-        show = _formatter(self.mean, self.chance)
+        show = number_format(self.mean, self.chance)
         text = f"{MEASURES.get(self.metric, self.metric)}: {show(self.mean)}"
         if np.isfinite(low):
             count = self.n_groups if self.interval_by == "groups" else len(self.folds)
@@ -313,9 +310,8 @@ class Scores(_Result):
         if not np.isclose(self.mean, self.folds["score"].mean()):
             text += " (mean over classes: folds lack some)"
         text += f"; chance {show(self.chance)}"
-        pooled = [
-            f"; {k} {_formatter(v)(v)}" for k, v in self.correlations().items() if np.isfinite(v)
-        ]
+        found = {name: v for name, v in self.correlations().items() if np.isfinite(v)}
+        pooled = [f"; {name} {number_format(value)(value)}" for name, value in found.items()]
         text += "".join(pooled) + " (all test samples together)" * bool(pooled)
         if self.p_value is not None:
             level = _LEVELS[self.permuted_by]
@@ -354,11 +350,11 @@ class Comparison(_Result):
         return "\n".join(
             [
                 self._title(),
-                _plain(self._summary_table()),
+                as_text(self._summary_table()),
                 *self._weight_lines(),
                 "",
                 "differences, paired by " + self.differences["unit"].iloc[0],
-                _plain(self._difference_table()),
+                as_text(self._difference_table()),
             ]
         )
 
@@ -367,7 +363,7 @@ class Comparison(_Result):
     def _repr_html_(self):
         tables = self._summary_table(), self._difference_table()
         notes = "; ".join([self._title(), *self._weight_lines()])
-        return _html(tables[0], notes) + tables[1].to_html(index=False)
+        return as_html(tables[0], notes) + tables[1].to_html(index=False)
 
     @property
     def metric(self):
@@ -381,7 +377,7 @@ class Comparison(_Result):
         return f"{MEASURES.get(self.metric, self.metric)}, chance {chance}"
 
     def _formatter(self):
-        return _formatter(*self.summary["mean"], *self.summary["chance"])
+        return number_format(*self.summary["mean"], *self.summary["chance"])
 
     def _weight_lines(self):
         found = {name: describe_weights(one) for name, one in self.scores.items()}
@@ -399,7 +395,7 @@ class Comparison(_Result):
         )
         r = [self.scores[name].correlations().get("r", np.nan) for name in table["estimator"]]
         if np.isfinite(r).any():
-            table["r"] = list(map(_formatter(1.0), r))  # of all test samples together
+            table["r"] = list(map(number_format(1.0), r))  # of all test samples together
         if self.summary["p_value"].notna().any():
             table["p (permutation)"] = self.summary["p_value"].map("{:.3g}".format)
         return table
@@ -414,24 +410,6 @@ class Comparison(_Result):
         return table
 
 
-def _formatter(*values):
-    """Return a function that prints numbers of this size with three significant digits."""
-    sizes = np.abs([value for value in values if np.isfinite(value)])
-    # 1 counts among the numbers below it, so that accuracies always have three decimals.
-    size = sizes.max(initial=0.0) * 0.999
-    if 0 < size < _SMALLEST or size >= _LARGEST:
-        return f"{{:.{_DIGITS - 1}e}}".format
-    size = size or 1.0
-    decimals = max(0, _DIGITS - 1 - int(np.floor(np.log10(size))))
-    return f"{{:.{decimals}f}}".format
-
-
-def describe_weights(scores):
-    """Return the mean weight of each block of features in words, or an empty string."""
-    means = scores.feature_weights.mean()
-    return ", ".join(f"{name} {weight:.2g}" for name, weight in means.items())
-
-
 def unit_of(scores):
     """Return the unit that all of some scores have: a group, or a fold."""
     return "group" if all(len(one.by_group) for one in scores) else "fold"
@@ -441,28 +419,3 @@ def points(scores, unit=None):
     """Return the score of each group, or of each fold where there are no scores by group."""
     unit = unit_of([scores]) if unit is None else unit
     return (scores.by_group if unit == "group" else scores.folds).set_index(unit)["score"]
-
-
-def left_out(row):
-    """Return the groups that a fold leaves out, shortened."""
-    text = ", ".join(str(group) for group in row.test_groups) or f"fold {row.fold}"
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
-
-
-def _readable(folds):
-    table = folds.drop(columns=["fold", "test_groups"])
-    show = _formatter(*folds["score"], *folds["chance"])
-    for name in table.columns.intersection(["score", "chance", "r", "r2"]):
-        table[name] = table[name].map(show if name in ("score", "chance") else "{:.3g}".format)
-    table.insert(0, "left out", [left_out(row) for row in folds.itertuples()])
-    return table
-
-
-def _plain(table):
-    """Format a table as text."""
-    words = ("left out", "estimator", "first", "second", "over")
-    return format_table([list(table), *table.itertuples(index=False)], words)
-
-
-def _html(table, caption):
-    return table.to_html(index=False) + f"<p>{caption}</p>"

@@ -9,20 +9,17 @@ from ..signals import PairedSignals, Signals
 
 def as_samples(X):
     """Return ``X`` so that its length is its number of samples, in any accepted form."""
-    import mne
-
-    if isinstance(X, mne.Evoked):
+    if hasattr(X, "nave"):  # mne.Evoked
         return [X]
-    if not isinstance(X, list | tuple):
+    if not isinstance(X, list | tuple) or not any(map(_is_many, X)):
         return X
-    many = (mne.BaseEpochs, Signals, PairedSignals)
-    if not any(isinstance(item, many) and not _holds_one(item) for item in X):
-        return X
-    return SampleList([_without_bad(item) for item in X])
+    items = [_without_bad(item) for item in X]
+    return X if all(len(item) == 1 for item in items if _is_many(item)) else SampleList(items)
 
 
-def _holds_one(item):
-    return getattr(item, "_bad_dropped", True) and len(item) == 1
+def _is_many(item):
+    """Return whether an item is a container of samples: Epochs or Signals."""
+    return isinstance(item, Signals | PairedSignals) or hasattr(item, "drop_log")
 
 
 def _without_bad(item):
@@ -35,10 +32,7 @@ class SampleList:
 
     def __init__(self, items):
         self.items = list(items)
-        self._is_many = [
-            hasattr(item, "events") or isinstance(item, Signals | PairedSignals) for item in items
-        ]
-        self.sizes = [len(item) if many else 1 for item, many in zip(items, self._is_many)]
+        self.sizes = [len(item) if _is_many(item) else 1 for item in self.items]
         self._starts = np.cumsum([0, *self.sizes])
         self.shape = (int(self._starts[-1]),)  # scikit-learn takes all indices at once
 
@@ -50,13 +44,12 @@ class SampleList:
         rows = np.arange(len(self))[key[0] if isinstance(key, tuple) else key]
         item = np.searchsorted(self._starts, np.atleast_1d(rows), side="right") - 1
         local = np.atleast_1d(rows) - self._starts[item]
-        is_new = np.diff(item, prepend=-1) != 0
-        is_new |= ~np.array(self._is_many)[item]
+        is_many = np.array([_is_many(one) for one in self.items])[item]
+        cuts = np.flatnonzero((np.diff(item) != 0) | ~is_many[1:]) + 1
         pieces = []
-        for rows_of_piece in np.split(np.arange(len(item)), np.flatnonzero(is_new)[1:]):
-            one = self.items[item[rows_of_piece[0]]]
-            is_many = self._is_many[item[rows_of_piece[0]]]
-            pieces.append(one[local[rows_of_piece]] if is_many else one)
+        for i, rows_of_item in zip(np.split(item, cuts), np.split(local, cuts), strict=True):
+            one = self.items[i[0]]
+            pieces.append(one[rows_of_item] if _is_many(one) else one)
         return pieces[0] if np.ndim(rows) == 0 else SampleList(pieces)
 
     @property

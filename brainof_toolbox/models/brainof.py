@@ -17,7 +17,7 @@ from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
 from .moe import Experts, MixtureOfExperts
 from .readout import RECONSTRUCTION, build_read_outs, group_of
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
-from .tokens import TokenBatch
+from .tokens import Begun, TokenBatch
 
 USUAL_GAIN = 0.1
 
@@ -125,9 +125,9 @@ class BrainOF(nn.Module):
 
         Parameters
         ----------
-        tokens : TokenBatch | sequence of TokenBatch
+        tokens : TokenBatch | sequence of TokenBatch | Begun
             One modality, or several of the same samples, read in this order. A row whose tokens
-            are all padding is a missing modality, and is not read.
+            are all padding is a missing modality, and is not read. Or what :meth:`begin` returned.
         routing : RoutingRecord | None
             Receives the choices of each gate; its ``balance()`` is the auxiliary loss.
         layer : int | None
@@ -145,10 +145,33 @@ class BrainOF(nn.Module):
         TypeError, ValueError
             If the tokens do not fit the network or each other, or there is no such layer.
         """
-        parts = [tokens] if isinstance(tokens, TokenBatch) else list(tokens)
-        self._check(parts)
         if layer is not None:
             check_number("layer", layer, low=0, high=self.config.n_layers, integer=True)
+        begun = tokens if isinstance(tokens, Begun) else self.begin(tokens, routing)
+        latents, recompute = begun.latents, self._recompute()
+        for block in self.layers[begun.n_layers : layer]:
+            latents = call_block(block, latents, record=routing, recompute=recompute)
+        if routing is not None:
+            routing.complete(begun.group)
+        return self.norm(latents)
+
+    def begin(self, tokens, routing=None, n_layers=0):
+        """Read samples and run the first layers, for :meth:`forward` to continue.
+
+        Parameters
+        ----------
+        tokens, routing : sequence of TokenBatch, RoutingRecord | None
+            As of :meth:`forward`.
+        n_layers : int
+            Layers that are run.
+
+        Returns
+        -------
+        begun : Begun
+            Latents without the final norm.
+        """
+        parts = [tokens] if isinstance(tokens, TokenBatch) else list(tokens)
+        self._check(parts)
         latents = self.latents[None]  # (1, M, D): all samples start equal
         group = parts[0].modality.new_zeros(len(parts[0]))  # (B,), one bit per modality read
         recompute = self._recompute()
@@ -156,15 +179,15 @@ class BrainOF(nn.Module):
             latents = self.encoder(
                 latents, self.place(part), self.content(part), part.is_padding, routing, recompute
             )
+            is_read = ~part.is_padding.all(-1)  # (B,)
+            group = group | torch.where(is_read, 2**part.modality, 0)
             if routing is not None:
-                is_read = ~part.is_padding.all(-1)  # (B,)
-                group = group | torch.where(is_read, 2**part.modality, 0)
                 routing.complete(group, is_read[:, None])
-        for block in self.layers[:layer]:
+        for block in self.layers[:n_layers]:
             latents = call_block(block, latents, record=routing, recompute=recompute)
         if routing is not None:
             routing.complete(group)
-        return self.norm(latents)
+        return Begun(latents, group, n_layers)
 
     def decode(self, latents, queries, routing=None, group=RECONSTRUCTION):
         """Reconstruct patches at any place and time.

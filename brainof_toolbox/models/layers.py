@@ -27,9 +27,10 @@ class BiasFreeLinear(nn.Linear):
         """Draw nothing: the global random state stays untouched."""
 
     def forward(self, x):
-        """Multiply in the type of the weights."""
+        """Multiply; in bfloat16 where the weights are kept so."""
         # x (..., n_in) -> x (..., n_out)
-        return F.linear(x.to(self.weight.dtype), self.weight)
+        is_half = self.weight.dtype == torch.bfloat16
+        return F.linear(x.bfloat16() if is_half else x, self.weight)
 
     def initialise(self, generator):
         """Fill the weights."""

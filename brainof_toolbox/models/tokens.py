@@ -227,6 +227,30 @@ class TokenBatch(TensorFields):
         return cls(**fields)
 
 
+@dataclass(eq=False)
+class Begun(TensorFields):
+    """Latents of samples after the first layers of a network, which it continues from."""
+
+    latents: torch.Tensor  # (B, M, D), without the final norm
+    group: torch.Tensor  # (B,), one bit for each modality that was read
+    n_layers: int
+
+    def __getitem__(self, rows):
+        """Return some of the samples."""
+        return self._map(lambda tensor: tensor[rows])
+
+    def is_read(self):
+        """Return a mask (B,) of the samples with each modality, by its code."""
+        bits = {code: (self.group >> code) % 2 == 1 for code in range(len(MODALITY_CODES))}
+        return {code: bit for code, bit in bits.items() if bit.any()}
+
+    @classmethod
+    def join(cls, parts):
+        """Join samples that were begun with as many layers."""
+        latents, group = (torch.cat([vars(x)[k] for x in parts]) for k in ("latents", "group"))
+        return cls(latents, group, parts[0].n_layers)
+
+
 def make_tokens(data, sfreq, ch_pos, ch_ori, ch_types, modality, *, patch_size=64, log_scale=None):
     """Cut preprocessed samples of one montage into tokens, channel by channel.
 

@@ -13,11 +13,11 @@ import torch
 from simulated import adapted, noise_epochs, obvious_epochs, raw
 from torch.nn import functional as F
 
-from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor
+from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, from_epochs
 from brainof_toolbox._utils.subjects import hash_subject
 from brainof_toolbox.encoder.pooling import Pooling
 from brainof_toolbox.encoder.windows import iter_windows
-from brainof_toolbox.estimators import FineTuning, finetune, training
+from brainof_toolbox.estimators import FineTuning, LoRA, finetune, training
 from brainof_toolbox.estimators.finetune import (
     TrainingData,
     fit_network,
@@ -197,6 +197,38 @@ def train_on(network, blocks, targets, train, valid=(), **kwargs):
     weight = torch.ones(len(targets))
     task = TrainingData(blocks, targets, weight, np.array(train), valid, batch_size=8)
     return fit_network(network, task, settings(**kwargs))
+
+
+@pytest.mark.parametrize("kind", ["eeg", "eeg+meg"])
+@pytest.mark.parametrize("how", ["last layer", "lora", "augmented"])
+def test_sharing_the_frozen_part_changes_nothing(how, kind, small_checkpoint, monkeypatch):
+    """Equal to running all layers in each step, with the weight of the balance of all gates."""
+    parts = [noise_epochs(8, seed=i, kind=k) for i, k in enumerate(("eeg", kind))]
+    y = np.concatenate([epochs.events[:, 2] for epochs in parts])
+    X = [from_epochs(epochs) for epochs in parts]
+    options = {"max_epochs": 3, "learning_rate": 1e-2, "refit": False}
+    options["augmentation"] = "default" if how == "augmented" else None
+    adaptation = LoRA(rank=2, **options) if how == "lora" else FineTuning(1, **options)
+    decoder = BrainOFClassifier(
+        small_checkpoint, adaptation=adaptation, features="latents", batch_size=8, pooling="mean"
+    )
+    calls, begin = [], BrainOF.begin
+
+    def counted(self, tokens, routing=None, n_layers=0):
+        calls.append(n_layers)
+        return begin(self, tokens, routing, n_layers)
+
+    monkeypatch.setattr(BrainOF, "begin", counted)
+    found = decoder.fit(X, y)
+    n_shared, outputs = len(calls), found.decoder_.outputs(found.encoder_.samples(X))
+    history = found.history_
+    monkeypatch.setattr(Network, "n_frozen", None)
+    calls.clear()
+    slow = decoder.fit(X, y)
+    assert n_shared < len(calls)
+    pd.testing.assert_frame_equal(history, slow.history_, rtol=1e-4, atol=1e-5)
+    expected = slow.decoder_.outputs(slow.encoder_.samples(X))
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-4)
 
 
 def test_gradients_are_clipped(small_checkpoint, monkeypatch):

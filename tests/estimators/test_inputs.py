@@ -342,7 +342,6 @@ def test_types_that_are_refused(embed):
         None,
         {"eeg": raw()},
         {1, 2},
-        epochs.average(),
         (r for r in [raw()]),
         3,
         epochs.info,

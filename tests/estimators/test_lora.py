@@ -268,7 +268,7 @@ def test_adapter_of_something_else_is_refused(small_checkpoint, other_checkpoint
         ValueError, match="fitted with pooling='flatten', this estimator has 'mean'"
     ):
         load(pooling="mean")
-    with pytest.raises(ValueError, match="needs 'BrainOFRegressor'"):
+    with pytest.raises(ValueError, match="not a BrainOFRegressor"):
         load(kind=BrainOFRegressor)
     with pytest.raises(ValueError, match="load_adapter needs adaptation='lora'"):
         load(adaptation="full")

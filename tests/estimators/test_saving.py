@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pytest
 import safetensors.torch
-from simulated import atlas, bold, obvious_epochs
+import torch
+from simulated import atlas, bold, noise_epochs, obvious_epochs
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, Signals
-from brainof_toolbox.estimators import Augmentation, FineTuning, LoRA, Probe
+from brainof_toolbox.estimators import Augmentation, BrainOFModule, FineTuning, LoRA, Probe
 from brainof_toolbox.features import Covariance
 
 KINDS = [BrainOFClassifier, BrainOFRegressor]
@@ -233,7 +234,7 @@ def test_damaged_tensors_are_refused(case, edit):
 
 
 def test_misuse_is_refused(saved, small_checkpoint, other_checkpoint, epochs, tmp_path):
-    with pytest.raises(ValueError, match="holds a BrainOFClassifier: use BrainOFClassifier.from"):
+    with pytest.raises(ValueError, match="holds a BrainOFClassifier, not a BrainOFRegr"):
         BrainOFRegressor.from_pretrained(saved)
     with pytest.raises(ValueError, match="takes info, masker.*got align"):
         BrainOFClassifier.from_pretrained(saved, align="subject")
@@ -249,3 +250,64 @@ def test_misuse_is_refused(saved, small_checkpoint, other_checkpoint, epochs, tm
     (tmp_path / "y" / "notes.txt").write_text("precious")
     with pytest.raises(ValueError, match=r"holds other files \(notes.txt\)"):
         tuned.save_pretrained(tmp_path / "y")
+
+
+# ------------------------------------------------------------------------- modules of torch
+
+
+def batch(epochs):
+    return torch.as_tensor(epochs.get_data(copy=True))
+
+
+@pytest.mark.parametrize("kind", ["eeg", "eeg+meg"])
+def test_modules(kind, small_checkpoint, tmp_path):
+    """Channels, bad ones, head and statistics come back; a trained backbone is inside."""
+    epochs = noise_epochs(4, kind=kind)
+    epochs.info["bads"] = epochs.ch_names[:1]
+    options = {"chs_info": epochs.info, "checkpoint": small_checkpoint, "highpass": 0.5}
+    module = BrainOFModule(3, n_times=128, **options).standardise(batch(epochs))
+    module.save_pretrained(tmp_path / "x", backbone="outside")
+    assert sorted(os.listdir(tmp_path / "x")) == DECODER
+    again = BrainOFModule.from_pretrained(tmp_path / "x")
+    assert torch.equal(again(batch(epochs)), module(batch(epochs)))
+    assert again.n_times == 128 and again.highpass == 0.5
+    module(batch(epochs)).square().sum().backward()
+    torch.optim.SGD(module.parameters(), 1e-3).step()
+    with pytest.raises(ValueError, match="in no other checkpoint"):
+        module.save_pretrained(tmp_path / "x", backbone="outside")
+    module.save_pretrained(tmp_path / "x")
+    again = BrainOFModule.from_pretrained(tmp_path / "x")
+    assert torch.equal(again(batch(epochs)), module(batch(epochs)))
+    assert BrainOFEmbedder(tmp_path / "x").fit(epochs).encoder_.manifest["fine_tuned"]
+
+
+@pytest.mark.parametrize("backbone", ["auto", "inside"])
+def test_bundled_modules(backbone, epochs, tmp_path):
+    """By reference, or copied into a file that may order its tensors otherwise."""
+    module = BrainOFModule(2, chs_info=epochs.info["chs"], sfreq=128.0, trainable="head")
+    module.save_pretrained(tmp_path / "x", backbone=backbone)
+    assert sorted(os.listdir(tmp_path / "x")) == sorted(
+        DECODER + CHECKPOINT * (backbone != "auto")
+    )
+    again = BrainOFModule.from_pretrained(tmp_path / "x")
+    assert torch.equal(again(batch(epochs)), module(batch(epochs)))
+    assert not any(parameter.requires_grad for parameter in again.backbone.parameters())
+
+
+def test_damaged_modules_are_refused(saved, small_checkpoint, epochs, tmp_path):
+    with pytest.raises(ValueError, match="holds a BrainOFClassifier, not a BrainOFModule"):
+        BrainOFModule.from_pretrained(saved)
+    module = BrainOFModule(2, chs_info=epochs.info, checkpoint=small_checkpoint)
+    module.save_pretrained(tmp_path / "x", backbone="outside")
+    path = tmp_path / "x" / "decoder.json"
+    text = path.read_text()
+    for key, value, match in (
+        ("parameters", {"n_outputs": 2, "depth": 1}, "is damaged.*depth"),
+        ("parameters", {"n_outputs": 3}, "has shape"),
+        ("channels", {"chs": []}, "is damaged"),
+        ("backbone", {"name": "x"}, "backbone are damaged"),
+        ("format_version", 7, "format version 7"),
+    ):
+        path.write_text(json.dumps({**json.loads(text), key: value}))
+        with pytest.raises(ValueError, match=match):
+            BrainOFModule.from_pretrained(tmp_path / "x")

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
-from brainof_toolbox import compare, cross_validate, from_epochs
+from brainof_toolbox import BrainOFClassifier, compare, cross_validate, from_epochs
 from brainof_toolbox.datasets import make_epochs, make_study
 from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.io.sample_list import SampleList, as_samples
@@ -61,7 +61,7 @@ def test_a_list_scores_as_its_epochs_together(study, parts):
 def test_columns_and_events_by_name(study, parts):
     y = study.events[:, 2]
     names = np.array(["", "left", "right"])[y]
-    for X in (study, parts):
+    for X in (study, parts, [study[i] for i in range(len(study))]):
         found = cross_validate(Power(), X, "label", groups="subject")
         assert (found.predictions["y"] == names[found.predictions["sample"]]).all()
         again = cross_validate(Power(), X, "event", groups="subject")
@@ -142,3 +142,12 @@ def test_refuses_what_is_unknown_or_ambiguous(study, parts):
         cross_validate(Power(), named, "event")
     with pytest.raises(ValueError, match="a word of its own"):
         cross_validate(Power(), named, y, groups="none")
+
+
+def test_estimators_take_lists(micro_checkpoint, study, parts):
+    """Computed ahead of the folds, as those of all epochs together."""
+    decoder = BrainOFClassifier(micro_checkpoint, features="latents", pooling="mean")
+    whole = cross_validate(decoder, study, "label")
+    found = cross_validate(decoder, parts, "label")
+    np.testing.assert_allclose(found.probabilities, whole.probabilities, atol=1e-5)
+    assert (found.predictions["group"] == whole.predictions["group"]).all()

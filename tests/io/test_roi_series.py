@@ -165,7 +165,7 @@ def test_transposed_table_is_refused(kind, tmp_path):
 
 
 def test_square_table_may_be_transposed(tmp_path):
-    """As many volumes as regions: read as all tables, with a warning unless names tell."""
+    """As many volumes as regions: read as all tables, with a warning unless it has names."""
     values = make_series(12, 12)
     pos = np.random.default_rng(0).uniform(-0.05, 0.05, (12, 3))
     np.savetxt(tmp_path / "a.txt", values)
