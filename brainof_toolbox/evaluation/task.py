@@ -89,11 +89,13 @@ class CrossValidation:
             return kind(n_folds or 5, shuffle=True, random_state=seed)
         n_groups = len(set(self.groups))
         if n_folds is None:
-            fewest = n_groups
+            fewest, has_one_label = n_groups, False
             if not self.is_regression:  # every fold should hold a group of each class
                 holders = [len(set(self.groups[self.y == label])) for label in self.classes]
-                fewest = min(holders)
-            if n_groups <= _FEW_GROUPS or fewest == n_groups <= _LEFT_OUT_ALONE:
+                # Left out alone, such a group would be of the class that is rarer in training.
+                fewest, has_one_label = min(holders), sum(holders) == n_groups
+            is_few = n_groups <= _FEW_GROUPS and not has_one_label
+            if is_few or fewest == n_groups <= _LEFT_OUT_ALONE:
                 return LeaveOneGroupOut()
             most = int(np.clip(fewest, 2, 5))
             even = [n for n in range(most, 2, -1) if n_groups % n == 0]
@@ -265,7 +267,7 @@ class CrossValidation:
         if not self._is_error(scoring):
             limits = st.bounds(scoring or "balanced_accuracy")
         low, high = mean - half, mean + half
-        if half == 0 and limits == (0, 1):
+        if half < 1e-12 and limits == (0, 1):  # all units score alike
             low, high = st.clopper_pearson(mean, n_units)
         low, high = np.clip([low, high], *limits)
         name = "mean_absolute_error" if self.is_regression else "balanced_accuracy"

@@ -389,7 +389,7 @@ def test_folds_have_equally_many_groups(n_groups, sizes, estimator):
     assert {len(names) for names in found.folds["test_groups"]} == {sizes}
 
 
-@pytest.mark.parametrize("n_groups, n_folds", [(6, 3), (7, 3), (8, 4), (10, 5)])
+@pytest.mark.parametrize("n_groups, n_folds", [(4, 2), (6, 3), (7, 3), (8, 4), (10, 5)])
 def test_folds_of_subjects_with_one_label_hold_each_class(n_groups, n_folds):
     """Left out alone, a subject would be of the class that is rarer in training."""
     groups = np.repeat(np.arange(n_groups), 4)
