@@ -23,9 +23,10 @@ for _room in ("datasets", "evaluation", "inspection", "io", "models", "pretraini
 
 # What was made from scripts and names that are gone would be pages without a place.
 for _made in (*HERE.glob("auto_*/**/plot_*.rst"), *HERE.glob("generated/*.rst")):
-    _script = HERE.parent / str(_made.relative_to(HERE)).removeprefix("auto_")
-    if not _script.with_suffix(".py").is_file():
+    _script = HERE.parent / str(_made.relative_to(HERE).with_suffix(".py")).removeprefix("auto_")
+    if not _script.is_file():
         _made.unlink()
+(HERE / "sg_execution_times.rst").unlink(missing_ok=True)
 
 # ---------------------------------------------------------------- the project
 

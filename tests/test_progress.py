@@ -116,7 +116,7 @@ def test_interrupted_fine_tuning_keeps_weights(n_steps, n_records, study, decode
 
     epochs, y = study
     losses = iter(range(100, 0, -1))  # each epoch is better than the one before
-    monkeypatch.setattr(finetune, "watch", lambda network, data: float(next(losses)))
+    monkeypatch.setattr(finetune, "watch", lambda *args: float(next(losses)))
     alone = {"adaptation__refit": False, "adaptation__max_epochs": n_records - 1}
     expected = decoder.set_params(**alone).fit(epochs, y).predict_proba(epochs)
     n_done, step = [], finetune._step

@@ -69,9 +69,9 @@ _ = before.plot()
 
 # %%
 # The loss rises most without the electrodes at the left (T7) and the right temple (T8), where the
-# muscle noise was added. Beta is the most important band, with gamma and alpha next. Ten windows
-# give a rough map, negative where hiding reduced the loss by chance.
-_ = before.plot_bands()
+# muscle noise was added. Gamma and beta are the most important bands. Ten windows give a rough
+# map, negative where hiding reduced the loss by chance.
+_ = before.plot_bands().suptitle("Bands, with muscle noise")
 
 # %%
 # Without muscle activity
@@ -82,7 +82,7 @@ calm = tense.copy().filter(None, 18)
 scores_calm = cross_validate(BrainOFClassifier(), calm, state, groups=block)
 print(f"balanced accuracy {scores_calm.mean:.2f}, chance {scores_calm.chance}")
 after = explain(calm)
-_ = after.plot_bands()
+_ = after.plot_bands().suptitle("Bands, without muscle noise")
 
 # %%
 # Results

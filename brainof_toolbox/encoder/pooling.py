@@ -45,6 +45,11 @@ class Pooling:
             for name, n in _sizes(self.config, modality).items()
         }
 
+    @property
+    def needs_tokens(self):
+        """Whether rows depend on the times of tokens, beside the latents."""
+        return any(has_course(self.config, modality) for modality in self.modalities)
+
     def columns(self):
         """Name the columns: by read-out, or by number."""
         if self.sizes is not None:
@@ -66,8 +71,8 @@ class Pooling:
     def _read_out(self, network, latents, tokens):
         """Put read-outs side by side; those of a modality that a window lacks are 0."""
         # Zero is the mean of the quantity in pretraining.
-        parts = _read_modalities(tokens)
-        for modality in parts:
+        is_read = _read_modalities(tokens)
+        for modality in is_read:
             if modality not in self.modalities:
                 raise unseen_modality(modality, self.modalities, ", or use pooling='flatten'")
         rows = []
@@ -75,12 +80,11 @@ class Pooling:
             found = network.read_out(latents, modality)
             if has_course(self.config, modality):
                 course = torch.zeros(len(found), N_COURSE, device=found.device)
-                if modality in parts:
-                    course = read_course(network, latents, parts[modality])
+                if modality in is_read:
+                    course = read_course(network, latents, _tokens_of(modality, tokens))
                 found = torch.cat([found, course / N_COURSE**0.5], dim=1)
-            is_read = torch.zeros(len(found), dtype=torch.bool, device=found.device)
-            is_read = parts.get(modality, is_read)
-            rows.append(torch.where(is_read[:, None], found, 0.0))
+            none = torch.zeros(len(found), dtype=torch.bool, device=found.device)
+            rows.append(torch.where(is_read.get(modality, none)[:, None], found, 0.0))
         return torch.cat(rows, dim=1)
 
 
@@ -122,3 +126,9 @@ def _sizes(config, modality):
     """Return the columns of each read-out of a modality by its name; empty without any."""
     sizes = {name: n for kind, name, _, n in config.read_outs if kind == modality}
     return {**sizes, COURSE: N_COURSE} if sizes and has_course(config, modality) else sizes
+
+
+def _tokens_of(modality, tokens):
+    """Return the tokens of a modality."""
+    parts = [tokens] if isinstance(tokens, TokenBatch) else tokens
+    return next(p for p in parts if MODALITY_CODES[int(p.modality[0])] == modality)

@@ -25,6 +25,7 @@ from .network import gather_tokens, predict_outputs
 
 _BALANCE = 0.01  # share of the balance loss of the experts in the training loss
 _WARMUP = 0.1  # share of all steps over which the rate rises
+_MOST_BYTES = 2**31  # of latents after a frozen part that are kept in memory
 _CLIP_NORM = 1.0  # largest norm of the gradient
 
 
@@ -135,7 +136,9 @@ class Inputs:
             samples = data.valid
             if data.augmentation is None:
                 samples = np.concatenate([samples, data.train])
-            self._begin(samples)
+            n_windows = sum(np.isin(batch.sample, samples).sum() for batch in data.batches)
+            if n_windows * self.backbone.latents.numel() * 4 <= _MOST_BYTES:
+                self._begin(samples)
 
     @torch.no_grad()
     def _begin(self, samples):
@@ -143,12 +146,13 @@ class Inputs:
         self.backbone.eval()
         for batch in self.data.batches:
             rows = np.flatnonzero(np.isin(batch.sample, samples))
+            if not len(rows):
+                continue
             parts = []
             for chunk in gen_batches(len(rows), self.data.batch_size):
                 tokens = [part.to(self.device) for part in batch_tokens(batch, rows[chunk])]
                 parts.append(self.backbone.begin(tokens, None, self.n_frozen).to("cpu"))
-            if parts:
-                self.begun[id(batch)] = rows, Begun.join(parts)
+            self.begun[id(batch)] = rows, Begun.join(parts)
 
     def unchanged(self, batch, rows):
         """Return inputs of windows of one batch, without augmentation."""

@@ -38,7 +38,9 @@ class Network(nn.Module):
 
     @property
     def n_frozen(self):
-        """Number of layers before the first that is trained; None if their inputs are trained."""
+        """Number of layers before the first that is trained; None if they cannot be run alone."""
+        if self.pooling.needs_tokens:
+            return None
         trained = [name for name, x in self.backbone.named_parameters() if x.requires_grad]
         layers = [int(name.split(".")[1]) for name in trained if name.startswith("layers.")]
         if any(not name.startswith(("layers.", "norm.")) for name in trained):

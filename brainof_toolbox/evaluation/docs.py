@@ -25,9 +25,10 @@ groups : array-like, shape (n_samples,) | str | None
 """,
     "cv": """
 cv : int | splitter | iterable of (train, test) | None
-    ``None``: each group once when there are up to 7; else 5, 4 or 3 folds with equally many
-    groups, or 5 where no such number divides them (fewer where a class has fewer groups).
-    Classes are balanced as far as groups allow.
+    ``None``: each group once when there are up to 5, or 7 that hold all classes; else 5, 4 or 3
+    folds with equally many groups, or 5 where no such number divides them (fewer where a class
+    has fewer groups). Groups with one label each are left out with groups of the other classes,
+    as far as there are any: alone, they would be of the class that is rarer in training.
 """,
     "scoring": """
 scoring : str | callable | None

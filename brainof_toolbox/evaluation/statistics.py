@@ -71,9 +71,11 @@ def corrected_t_half_width(error, n_units, overlap):
 
 
 def clopper_pearson(score, n_units):
-    """Return the Clopper-Pearson 95 % interval of a score of exactly 0 or 1."""
-    limit = 0.025 ** (1 / n_units)
-    return limit if score == 1 else score, 1 - limit if score == 0 else score
+    """Return the Clopper-Pearson 95 % interval of a share of units that all score alike."""
+    hits = score * n_units
+    low = stats.beta.ppf(0.025, hits, n_units - hits + 1) if hits > 0 else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, n_units - hits) if hits < n_units else 1.0
+    return float(low), float(high)
 
 
 def permute(y, groups, rng, recording_labels=None):

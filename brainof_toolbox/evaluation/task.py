@@ -44,7 +44,7 @@ from .groups import check_groups, check_target, in_order
 from .results import Scores
 
 _FEW_GROUPS = 5  # up to here intervals come from folds
-_LEFT_OUT_ALONE = 7  # up to here each group is a fold
+_LEFT_OUT_ALONE = 7  # up to here each group is a fold, if it holds all classes
 #: MNE's epochs lose their data where two threads take some of them at once.
 _INDEXING = threading.Lock()
 
@@ -88,13 +88,16 @@ class CrossValidation:
             kind = KFold if self.is_regression else StratifiedKFold
             return kind(n_folds or 5, shuffle=True, random_state=seed)
         n_groups = len(set(self.groups))
-        if n_folds is None and n_groups <= _LEFT_OUT_ALONE:
-            return LeaveOneGroupOut()
         if n_folds is None:
-            most = 5
+            fewest, has_one_label = n_groups, False
             if not self.is_regression:  # every fold should hold a group of each class
                 holders = [len(set(self.groups[self.y == label])) for label in self.classes]
-                most = int(np.clip(min(holders), 2, 5))
+                # Left out alone, such a group would be of the class that is rarer in training.
+                fewest, has_one_label = min(holders), sum(holders) == n_groups
+            is_few = n_groups <= _FEW_GROUPS and not has_one_label
+            if is_few or fewest == n_groups <= _LEFT_OUT_ALONE:
+                return LeaveOneGroupOut()
+            most = int(np.clip(fewest, 2, 5))
             even = [n for n in range(most, 2, -1) if n_groups % n == 0]
             n_folds = even[0] if even else most
         kind = GroupKFold if self.is_regression else StratifiedGroupKFold
@@ -264,7 +267,7 @@ class CrossValidation:
         if not self._is_error(scoring):
             limits = st.bounds(scoring or "balanced_accuracy")
         low, high = mean - half, mean + half
-        if half == 0 and limits == (0, 1):
+        if half < 1e-12 and limits == (0, 1):  # all units score alike
             low, high = st.clopper_pearson(mean, n_units)
         low, high = np.clip([low, high], *limits)
         name = "mean_absolute_error" if self.is_regression else "balanced_accuracy"

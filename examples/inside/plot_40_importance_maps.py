@@ -37,10 +37,10 @@ occlusion = occlusion_importance(decoder, samples[40:], label[40:])
 occlusion.plot()
 
 # %%
-occlusion.plot_time()
+_ = occlusion.plot_time().suptitle("Occlusion by time")
 
 # %%
-occlusion.plot_bands()
+_ = occlusion.plot_bands().suptitle("Occlusion by band")
 
 # %%
 # Integrated gradients attribute the change of the loss from a silent recording to the sample to

@@ -167,7 +167,8 @@ def test_chance_where_each_group_has_one_label():
     """A fold of one class is no easier to guess than the others."""
     X, _, groups = _data(n_groups=4)
     y = np.repeat([0, 1, 1, 0], 20)
-    scores = cross_validate(DummyClassifier(strategy="uniform"), X, y, groups=groups)
+    cv = LeaveOneGroupOut()
+    scores = cross_validate(DummyClassifier(strategy="uniform"), X, y, groups=groups, cv=cv)
     assert len(scores.folds) == 4 and (scores.folds["chance"] == 0.5).all()
 
 
@@ -234,7 +235,7 @@ def test_intervals_over_groups_are_widened_too():
 
 
 @pytest.mark.parametrize(
-    "n_groups, by", [(8, "groups"), (4, "folds")], ids=["8 groups", "4 folds"]
+    "n_groups, by", [(8, "groups"), (4, "folds")], ids=["8 groups", "2 folds"]
 )
 def test_no_score_is_certain(n_groups, by):
     """All right, or all wrong: the interval is that of so many throws of a coin, not a point."""
@@ -243,10 +244,14 @@ def test_no_score_is_certain(n_groups, by):
     X[:, 0] = 10 * y
     right = cross_validate(LogisticRegression(), X, y, groups=groups)
     wrong = cross_validate(Contrary(), X, y, groups=groups)
-    limit = stats.binomtest(n_groups, n_groups).proportion_ci(method="exact").low
+    n_units = n_groups if by == "groups" else len(right.folds)
+    limit = stats.binomtest(n_units, n_units).proportion_ci(method="exact").low
     assert right.interval_by == wrong.interval_by == by
-    assert right.interval == pytest.approx((limit, 1)) and 0.3 < limit < 0.7
+    assert right.interval == pytest.approx((limit, 1)) and 0.1 < limit < 0.7
     assert wrong.interval == pytest.approx((0, 1 - limit))
+    half = cross_validate(DummyClassifier(), X, y, groups=groups)  # 0.5 in each fold
+    exact = stats.binomtest(n_units // 2, n_units).proportion_ci(method="exact")
+    assert half.interval == pytest.approx((exact.low, exact.high))
 
 
 class Contrary(LogisticRegression):

@@ -387,3 +387,14 @@ def test_folds_have_equally_many_groups(n_groups, sizes, estimator):
     X, y = np.zeros((len(groups), 1)), np.tile([0, 1], 2 * n_groups)
     found = cross_validate(estimator, X, y, groups=groups)
     assert {len(names) for names in found.folds["test_groups"]} == {sizes}
+
+
+@pytest.mark.parametrize("n_groups, n_folds", [(4, 2), (6, 3), (7, 3), (8, 4), (10, 5)])
+def test_folds_of_subjects_with_one_label_hold_each_class(n_groups, n_folds):
+    """Left out alone, a subject would be of the class that is rarer in training."""
+    groups = np.repeat(np.arange(n_groups), 4)
+    found = cross_validate(
+        DummyClassifier(), np.zeros((len(groups), 1)), groups % 2, groups=groups
+    )
+    assert len(found.folds) == n_folds
+    assert all({who % 2 for who in names} == {0, 1} for names in found.folds["test_groups"])
