@@ -106,7 +106,8 @@ def known(kind, source):
     X, y, source = regions(source) if kind == "fmri" else focal(kind, source)
     decoder = fitted("brainof-tiny", X, y)
     assert (decoder.predict(X[32:]) == y[32:]).mean() > 0.8  # guard
-    return decoder, X[32:38], y[32:38], source
+    new = slice(32, 44 if kind == "fmri" else 38)  # single regions change little: more samples
+    return decoder, X[new], y[new], source
 
 
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
