@@ -116,6 +116,7 @@ def test_decode_a_column_of_classes(group_root, micro, capsys, no_network):
     assert "all classical" in text and "whole subjects: 6 in all" in text
 
 
+@pytest.mark.slow
 def test_decode_a_column_of_numbers(group_root, micro, capsys):
     command = ["decode", str(group_root), "--datatypes", "eeg", "--target", "age"]
     assert main([*command, *micro]) == 0

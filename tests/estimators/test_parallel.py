@@ -209,6 +209,7 @@ def run_forking(checkpoint, folder, backend, names, timeout):
 
 
 @needs_fork
+@pytest.mark.slow
 def test_forked_processes_embed(small_checkpoint, tmp_path):
     """After torch has used several threads, its forked copies finish, with the same rows."""
     names = ["paths", "pool", "fork"]

@@ -315,6 +315,7 @@ def test_real_recordings(data_dir, tmp_path):
     shutil.rmtree(tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_a_backend_without_generators(tmp_path):
     """Where a backend hands all over at the end, processes of this machine build the same."""
     plain = build_corpus("simulated:2x30", tmp_path / "plain")

@@ -72,6 +72,7 @@ def _losses(path, start=0):
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 @pytest.mark.parametrize("corpus", ["mixed", "single"])
+@pytest.mark.slow
 def test_two_processes_equal_one(parallel, corpus, alone, together):
     """Losses, norms of gradients, weights, moments; modalities alternate, or there is one."""
     sampler = Run(ALONE, corpus).sampler
@@ -87,6 +88,7 @@ def test_two_processes_equal_one(parallel, corpus, alone, together):
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.slow
 def test_an_expert_without_tokens_hangs_nobody(parallel, alone, together):
     """No token of the second process chooses the last expert, and the result is still equal."""
     loads = torch.tensor(json.loads((alone / "starved.json").read_text())["loads"])
@@ -95,12 +97,14 @@ def test_an_expert_without_tokens_hangs_nobody(parallel, alone, together):
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.slow
 def test_one_process_resumed_by_two(parallel, alone, together):
     ours, theirs = alone / "mixed", together / f"{parallel}-resumed"
     torch.testing.assert_close(_losses(ours, HALF), _losses(theirs), rtol=0, atol=1e-5)
     _assert_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_two_processes_resumed_by_one(alone, together, tmp_path):
     run = Run(ALONE)
     ALONE.restore(load_file(together / "ddp-half.safetensors"), *run.state)
@@ -108,10 +112,12 @@ def test_two_processes_resumed_by_one(alone, together, tmp_path):
     _assert_equal(alone / "mixed", tmp_path / "resumed")
 
 
+@pytest.mark.slow
 def test_shards_are_resumed_bitwise_by_as_many(together):
     _assert_equal(together / "fsdp-mixed", together / "shards-resumed", tolerance=0)
 
 
+@pytest.mark.slow
 def test_shards_are_resumed_by_one_whole_network(alone, together, tmp_path):
     run = Run(ALONE)
     ALONE.load_shards(together / "step", *run.state)
@@ -121,6 +127,7 @@ def test_shards_are_resumed_by_one_whole_network(alone, together, tmp_path):
     _assert_equal(alone / "mixed", tmp_path / "resumed")
 
 
+@pytest.mark.slow
 def test_shards_hold_no_pickle_and_no_whole_network(together):
     files = sorted((together / "step" / "shards").iterdir())
     assert len(files) == 2 and {path.suffix for path in files} == {".safetensors"}
@@ -129,6 +136,7 @@ def test_shards_hold_no_pickle_and_no_whole_network(together):
 
 
 @pytest.mark.parametrize("damage", ["missing", "short", "other network"])
+@pytest.mark.slow
 def test_damaged_shards_are_refused(damage, together, tmp_path):
     shutil.copytree(together / "step", tmp_path / "step")
     first, _ = sorted((tmp_path / "step" / "shards").iterdir())
@@ -161,6 +169,7 @@ def test_a_state_of_another_network_is_refused(alone):
         ALONE.restore(state, *run.state)
 
 
+@pytest.mark.slow
 def test_agreements(together):
     for rank in range(2):
         found = json.loads((together / f"agree-{rank}.json").read_text())
