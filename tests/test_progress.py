@@ -103,7 +103,7 @@ def test_fine_tuning_states_its_time_first(study, decoder, capsys):
     decoder.set_params(verbose=True).fit(*study)
     lines = capsys.readouterr().err.splitlines()
     stated, *later = (line for line in lines if line.startswith("Fine-tuning"))
-    assert stated.startswith("Fine-tuning on 12 samples, max_epochs=3, then as many")
+    assert stated.startswith("Fine-tuning for up to 3 epochs on 12 samples, then on all")
     assert "at most about" in stated and later and all("Fine-tuning: " in line for line in later)
     decoder.set_params(verbose=False).fit(*study)
     assert capsys.readouterr().err == ""

@@ -153,12 +153,12 @@ class Training(BaseEstimator):
         again = ""
         if self.refit and n_valid:
             n_passes += 3 * (n_train + n_valid)
-            again = ", then as many as were best again, with the samples of validation"
+            again = f", then on all {n_train + n_valid}"
         expected = seconds * self.max_epochs * n_passes / (n_train + n_valid)
         if expected > MANY_SECONDS or data.encoder.verbose:
             inform(
-                f"Fine-tuning on {n_train} samples, max_epochs={self.max_epochs}{again}: at most "
-                f"about {describe_seconds(expected)} on {data.encoder.device}.",
+                f"Fine-tuning for up to {self.max_epochs} epochs on {n_train} samples{again}: at "
+                f"most about {describe_seconds(expected)} on {data.encoder.device}.",
                 data.encoder.verbose,
             )
 
