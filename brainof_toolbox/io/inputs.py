@@ -18,7 +18,7 @@ from .image_run import open_run
 from .images import is_image, read_run
 from .labels import subjects_in
 from .records import describe_record, is_record, load_recording, open_record, read_record
-from .sample_list import SampleList
+from .sample_list import SampleList, without_bad
 from .sensors import from_array, from_epochs, from_raw, make_levels, read_epochs
 from .splits import describe_later_parts, find_later_parts
 from .window_datasets import as_epochs
@@ -155,9 +155,7 @@ def _open_recording(item, where, options):
         read = _whole(from_raw, item, missing_positions=places)
         samples = LazySamples(1, read, where, is_recording=True)
     elif isinstance(item, (mne.BaseEpochs, mne.Evoked)):
-        epochs = epochs_of([item], []) if isinstance(item, mne.Evoked) else item
-        if not getattr(epochs, "_bad_dropped", True):
-            epochs = epochs.copy().drop_bad(verbose="error")
+        epochs = epochs_of([item], []) if isinstance(item, mne.Evoked) else without_bad(item)
         n_epochs = len(epochs)
         if n_epochs == 0:
             from_epochs(epochs)  # raises, with the reason

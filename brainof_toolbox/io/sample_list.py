@@ -15,7 +15,7 @@ def as_samples(X):
         return [X]
     if not isinstance(X, list | tuple) or not any(map(_is_many, X)):
         return X
-    items = [_without_bad(item) for item in X]
+    items = [without_bad(item) for item in X]
     return X if all(len(item) == 1 for item in items if _is_many(item)) else SampleList(items)
 
 
@@ -24,7 +24,7 @@ def _is_many(item):
     return isinstance(item, Signals | PairedSignals) or hasattr(item, "drop_log")
 
 
-def _without_bad(item):
+def without_bad(item):
     """Drop bad epochs that MNE would drop when the data are read: only then they are counted."""
     return item if getattr(item, "_bad_dropped", True) else item.copy().drop_bad(verbose="error")
 

@@ -18,6 +18,7 @@ from .bad_spans import good_spans, leave_out_channels
 from .channels import pick_channels, sensor_geometry
 from .edf import stated_highpass
 from .edf_gaps import check_gaps
+from .sample_list import without_bad
 
 
 def from_epochs(epochs, *, missing_positions="raise"):
@@ -70,9 +71,8 @@ def read_epochs(epochs, *, missing_positions="raise", levels=None, first=0):
     if hasattr(raw, "filenames"):  # the recording from which the epochs are read
         check_gaps(raw)
     files = (epochs.filename, *getattr(raw, "filenames", ()))
-    if not getattr(epochs, "_bad_dropped", True):
-        with _naming(files):
-            epochs = epochs.copy().drop_bad(verbose="error")
+    with _naming(files):
+        epochs = without_bad(epochs)
     if len(epochs) == 0:
         raise ValueError(
             "Epochs hold no epochs: all were dropped, see epochs.drop_log for the reasons."
