@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from ..features.places import electrode_places
+from ..features.places import electrode_places, sensors_at
 from ..models import TokenBatch
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
 from ..pretraining.terms import COURSE, N_BINS, smoothing_bins
@@ -62,12 +62,11 @@ def _spans(tokens, patch_size):
 def _queries(tokens, start, patch, n_patches, patch_size):
     """Return queries at the places, patch after patch: virtual electrodes or magnetometers."""
     device, n_places = start.device, len(_PLACES)
-    place = torch.as_tensor(electrode_places(max(_PLACES) + 1)[1][list(_PLACES)])
-    place = place.to(device, torch.float32).repeat_interleave(n_patches, 0)  # (V N, 3)
-    is_meg = MODALITY_CODES[int(tokens.modality[0])] == "meg"
-    radial = place / place.norm(dim=1, keepdim=True)
-    orientation = radial if is_meg else torch.zeros_like(place)
-    sensor = SENSOR_TYPES.index("mag" if is_meg else "eeg")
+    places = electrode_places(max(_PLACES) + 1)[1][list(_PLACES)]
+    *layout, sensor = sensors_at(places, MODALITY_CODES[int(tokens.modality[0])])
+    place, orientation = (
+        torch.as_tensor(x, device=device).repeat_interleave(n_patches, 0) for x in layout
+    )  # (V N, 3)
     middle = torch.arange(n_patches, device=device) + 0.5
     time = (start[:, None] + patch[:, None] * middle).repeat(1, n_places)  # (L, V N)
     n_windows, shape = len(tokens), tuple(time.shape)
@@ -77,7 +76,7 @@ def _queries(tokens, start, patch, n_patches, patch_size):
         orientation=orientation.expand(*shape, 3),
         time=time,
         duration=patch[:, None].expand(shape),
-        sensor_type=torch.full(shape, sensor, device=device),
+        sensor_type=torch.full(shape, SENSOR_TYPES.index(sensor), device=device),
         modality=tokens.modality,
         log_scale=torch.zeros(n_windows, shape[1], device=device),
         is_padding=torch.zeros(n_windows, shape[1], dtype=torch.bool, device=device),

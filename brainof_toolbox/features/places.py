@@ -24,6 +24,14 @@ def electrode_places(n_places):
     return tuple(names[:n_places]), places[:n_places].copy()
 
 
+def sensors_at(places, modality):
+    """Return places and orientations (n_places, 3), and sensor type, of virtual EEG or MEG."""
+    places = np.asarray(places, np.float32)
+    if modality == "meg":  # radial magnetometers
+        return places, places / np.linalg.norm(places, axis=1, keepdims=True), "mag"
+    return places, np.zeros_like(places), "eeg"
+
+
 def region_places(n_places):
     """Return positions (n_places, 3) in m of the centres of virtual regions."""
     # Centres of grey matter in nilearn's MNI152 template, in mirrored pairs, each far from those

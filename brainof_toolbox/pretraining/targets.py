@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..features import BAND_BANK, Covariance, VirtualChannels
+from ..features.places import sensors_at
 from ..features.second_order import fisher_z, log_covariances, log_powers
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
 from ..signals import Signals
@@ -49,18 +50,14 @@ class Targets:
 
     def course(self, sample):
         """Return the signal at the places of EEG and MEG, as a sample."""
-        kind = _kind(sample)
-        position = self.virtual.positions(self._montage(sample)).astype(np.float32)  # (V, 3)
-        orientation = np.zeros_like(position)
-        if kind == "meg":  # radial magnetometers
-            orientation = position / np.linalg.norm(position, axis=1, keepdims=True)
-        sensor = SENSOR_TYPES.index("mag" if kind == "meg" else "eeg")
+        places = self.virtual.positions(self._montage(sample))
+        position, orientation, sensor = sensors_at(places, _kind(sample))  # (V, 3), (V, 3)
         return CorpusSample(
             data=self._places(sample).astype(np.float32),
             sfreq=sample.sfreq,
             position=position,
             orientation=orientation,
-            sensor_type=np.full(len(position), sensor, np.int64),
+            sensor_type=np.full(len(position), SENSOR_TYPES.index(sensor), np.int64),
             log_scale=np.zeros(len(position), np.float32),
             modality=sample.modality,
             dataset=sample.dataset,
