@@ -11,6 +11,7 @@ import torch
 
 from ..models import TokenBatch
 from ..models.config import MODALITY_CODES
+from ..models.readout import sizes_of
 from ..models.tokens import Begun
 from .course import COURSE, N_COURSE, has_course, read_course
 
@@ -71,20 +72,22 @@ class Pooling:
     def _read_out(self, network, latents, tokens):
         """Put read-outs side by side; those of a modality that a window lacks are 0."""
         # Zero is the mean of the quantity in pretraining.
-        is_read = _read_modalities(tokens)
-        for modality in is_read:
+        parts = _by_modality(tokens)
+        for modality in parts:
             if modality not in self.modalities:
                 raise unseen_modality(modality, self.modalities, ", or use pooling='flatten'")
         rows = []
         for modality in self.modalities:
+            if modality not in parts:
+                n_columns = sum(_sizes(self.config, modality).values())
+                rows.append(torch.zeros(len(latents), n_columns, device=latents.device))
+                continue
+            is_read, part = parts[modality]
             found = network.read_out(latents, modality)
             if has_course(self.config, modality):
-                course = torch.zeros(len(found), N_COURSE, device=found.device)
-                if modality in is_read:
-                    course = read_course(network, latents, _tokens_of(modality, tokens))
+                course = read_course(network, latents, part)
                 found = torch.cat([found, course / N_COURSE**0.5], dim=1)
-            none = torch.zeros(len(found), dtype=torch.bool, device=found.device)
-            rows.append(torch.where(is_read.get(modality, none)[:, None], found, 0.0))
+            rows.append(torch.where(is_read[:, None], found, 0.0))
         return torch.cat(rows, dim=1)
 
 
@@ -105,13 +108,15 @@ def choose_pooling(config, name, modalities):
     return Pooling(name, config, tuple(modalities))
 
 
-def _read_modalities(tokens):
-    """Return a mask (B,) of the windows with each modality, by its name."""
+def _by_modality(tokens):
+    """Return a mask (B,) of the windows with each modality, and its tokens, by its name."""
     if isinstance(tokens, Begun):
-        return {MODALITY_CODES[code]: is_read for code, is_read in tokens.is_read().items()}
+        return {MODALITY_CODES[code]: (mask, None) for code, mask in tokens.is_read().items()}
     parts = [tokens] if isinstance(tokens, TokenBatch) else tokens
-    masks = [~part.is_padding.all(dim=1) for part in parts]
-    return {MODALITY_CODES[int(p.modality[0])]: mask for p, mask in zip(parts, masks)}
+    return {
+        MODALITY_CODES[int(part.modality[0])]: (~part.is_padding.all(dim=1), part)
+        for part in parts
+    }
 
 
 def unseen_modality(modality, seen, also=""):
@@ -124,11 +129,5 @@ def unseen_modality(modality, seen, also=""):
 
 def _sizes(config, modality):
     """Return the columns of each read-out of a modality by its name; empty without any."""
-    sizes = {name: n for kind, name, _, n in config.read_outs if kind == modality}
+    sizes = sizes_of(config, modality)
     return {**sizes, COURSE: N_COURSE} if sizes and has_course(config, modality) else sizes
-
-
-def _tokens_of(modality, tokens):
-    """Return the tokens of a modality."""
-    parts = [tokens] if isinstance(tokens, TokenBatch) else tokens
-    return next(p for p in parts if MODALITY_CODES[int(p.modality[0])] == modality)

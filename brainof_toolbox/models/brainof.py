@@ -15,7 +15,7 @@ from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
 from .moe import Experts, MixtureOfExperts
-from .readout import RECONSTRUCTION, build_read_outs, group_of
+from .readout import RECONSTRUCTION, build_read_outs, group_of, sizes_of
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import Begun, TokenBatch
 
@@ -320,7 +320,7 @@ class BrainOF(nn.Module):
         sizes : dict of str -> int
             Numbers of each block by its name, in their order; empty if there are none.
         """
-        return {name: n for kind, name, _, n in self.config.read_outs if kind == modality}
+        return sizes_of(self.config, modality)
 
     def change(self, latents):
         """Return what reading a sample changed in the latents.

@@ -33,6 +33,11 @@ def group_of(config, name):
     return slice(config.latent_groups.index(name), None, len(config.latent_groups))
 
 
+def sizes_of(config, modality):
+    """Return the outputs of each read-out of a modality by its name."""
+    return {name: n for kind, name, _, n in config.read_outs if kind == modality}
+
+
 class ReadOut(nn.Module):
     """Predict one quantity from a group of latents.
 
