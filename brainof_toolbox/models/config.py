@@ -169,8 +169,9 @@ class BrainOFConfig(JsonFields):
         to group k of n. The decoder reads the group ``"reconstruction"``. Empty: no groups, and
         the decoder reads all latents, as in the paper. Set by ``PretrainingConfig.terms``.
     read_outs : sequence of (str, str, int, int)
-        [D] Linear read-outs: modality, group of latents, columns of the predicted quantity, and
-        outputs. Together at most 512 outputs for a modality. Set by ``PretrainingConfig.terms``.
+        [D] Linear read-outs: modality, group of latents, columns of the predicted quantity (0 in
+        networks that are for use alone), and outputs. Together at most 512 outputs for a modality.
+        Set by ``PretrainingConfig.terms``.
 
     Examples
     --------
@@ -349,8 +350,8 @@ def _check_read_outs(config):
     for modality, group, n_columns, n_outputs in rows:
         check_option("read_outs", modality, MODALITY_CODES)
         check_option("read_outs", group, config.latent_groups)
-        check_number("read_outs", n_columns, low=1, integer=True)
-        check_number("read_outs", n_outputs, low=1, high=n_columns, integer=True)
+        check_number("read_outs", n_columns, low=0, integer=True)
+        check_number("read_outs", n_outputs, low=1, high=n_columns or MAX_OUTPUTS, integer=True)
         total[modality] += n_outputs
     if len({tuple(row[:2]) for row in rows}) < len(rows) or max(total.values()) > MAX_OUTPUTS:
         raise ValueError(

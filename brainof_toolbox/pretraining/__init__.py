@@ -12,6 +12,7 @@ _HOMES = {
     "build_corpus": "build",
     "latest_checkpoint": "run_dir",
     "pretrain": "loop",
+    "whiten_read_outs": "whitening",
 }
 
 __all__ = list(_HOMES)
