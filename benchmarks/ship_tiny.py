@@ -1,4 +1,4 @@
-"""Put a pretrained network into the package: half precision, origin, model card.
+"""Put a pretrained network into the package: whitened read-outs, half precision, origin, card.
 
 ``python -m benchmarks.ship_tiny RUN --corpus CORPUS`` takes the last checkpoint of a run, or with
 ``--step`` another one.
@@ -14,12 +14,13 @@ import brainof_toolbox
 from benchmarks.lib.sets import read_split
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.checkpoint import checkpoint_contents
-from brainof_toolbox.pretraining import latest_checkpoint
+from brainof_toolbox.pretraining import latest_checkpoint, whiten_read_outs
 from brainof_toolbox.pretraining.corpus import Corpus
 
 HERE = Path(__file__).resolve().parent / "pretraining"
 WEIGHTS = Path(brainof_toolbox.__file__).parent / "weights"
 LICENCE = "CC-BY-4.0"
+VARIANCE = 0.97  # share kept of what a read-out predicts
 MODALITIES = {"eeg": "EEG", "meg": "MEG", "fmri": "fMRI"}
 
 
@@ -68,9 +69,12 @@ def make_contents(run, corpus, *, step=None, name="brainof-tiny"):
         "sources": [{**row, "hours": round(row["hours"], 3)} for row in corpus.summary()],
         "split": read_split(),
     }
-    half = {name: tensor.half() for name, tensor in checkpoint.model.state_dict().items()}
+    network = checkpoint.model
+    if network.config.read_outs:
+        network = whiten_read_outs(network, corpus, VARIANCE)
+    half = {name: tensor.half() for name, tensor in network.state_dict().items()}
     contents = checkpoint_contents(
-        checkpoint.model, preprocessing=checkpoint.preprocessing, manifest=manifest, state=half
+        network, preprocessing=checkpoint.preprocessing, manifest=manifest, state=half
     )
     card = make_card(json.loads(contents["manifest.json"]))
     return {**contents, "README.md": card.encode()}

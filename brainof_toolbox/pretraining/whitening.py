@@ -13,17 +13,17 @@ from ..models.config import MODALITY_CODES
 from .batch import GridBatch, to_tokens
 from .sampler import STATISTICS, stream
 
-#: Axes of a variance below this share of the largest are rounding errors.
-_NEGLIGIBLE = 1e-6
+#: Axes with a variance below this share of the largest are rounding errors.
+_TINY = 1e-6
 
 
 @torch.no_grad()
-def whiten_read_outs(model, corpus, n_outputs=64, *, n_samples=1000, random_state=0):
+def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_state=0):
     """Return the network with whitened read-outs.
 
     The outputs of each read-out are centred, rotated to the principal axes of its predictions for
-    samples of the corpus, and divided by their standard deviations; axes of small variance are
-    left out. The targets of pretraining (means, scales and components of the predicted
+    samples of the corpus, and divided by their standard deviations; the smallest axes are left
+    out. The targets of pretraining (means, scales and components of the predicted
     quantities) are left out as well. This is ours, not of the published network.
 
     Parameters
@@ -32,8 +32,8 @@ def whiten_read_outs(model, corpus, n_outputs=64, *, n_samples=1000, random_stat
         Network that was pretrained with terms; it is not changed.
     corpus : Corpus
         Samples of every modality that has read-outs, mostly those of pretraining.
-    n_outputs : int
-        Largest number of outputs of a read-out.
+    variance : float
+        Share of the variance of each read-out's predictions that the kept axes explain, at least.
     n_samples : int
         Samples of each modality that the axes are computed from, at most.
     random_state : int
@@ -49,7 +49,7 @@ def whiten_read_outs(model, corpus, n_outputs=64, *, n_samples=1000, random_stat
     ValueError
         If the network has no read-outs, or the corpus has no samples of one of their modalities.
     """
-    check_number("n_outputs", n_outputs, low=1, integer=True)
+    check_number("variance", variance, low=0.0, high=1.0)
     if not model.config.read_outs:
         raise ValueError("This network has no read-outs: pretrain it with PretrainingConfig.terms.")
     state, rows = model.eval().state_dict(), []
@@ -59,7 +59,7 @@ def whiten_read_outs(model, corpus, n_outputs=64, *, n_samples=1000, random_stat
         for name, size in model.read_out_sizes(kind).items():
             own = size**0.5 * predicted[:, start : start + size]  # outputs of the read-out itself
             start += size
-            mean, turn = _axes(own, n_outputs)  # (O,), (kept, O)
+            mean, turn = _axes(own, variance)  # (O,), (kept, O)
             path = f"read_outs.{kind}.{name}"
             bias = state[f"{path}.bias"].double() - mean
             state[f"{path}.weight"] = (turn @ state[f"{path}.weight"].double()).float()
@@ -87,15 +87,14 @@ def _predict(model, corpus, kind, n_samples, random_state):
     return torch.cat(found).double()
 
 
-def _axes(rows, n_outputs):
+def _axes(rows, share):
     """Return the mean (O,) of rows (n, O), and the map (kept, O) to whitened principal axes."""
     mean = rows.mean(0)
-    variance, axes = torch.linalg.eigh(torch.cov((rows - mean).T).reshape(rows.shape[1], -1))
-    order = variance.argsort(descending=True)[:n_outputs]
-    order = order[variance[order] > _NEGLIGIBLE * variance.max()]
-    if not len(order):
-        order = variance.argsort(descending=True)[:1]
-    variance, axes = variance[order].clamp(min=_NEGLIGIBLE), axes[:, order]
+    variance, axes = torch.linalg.eigh((rows - mean).T @ (rows - mean) / (len(rows) - 1))
+    variance, axes = variance.flip(0).clamp(min=1e-12), axes.flip(1)
+    explained = variance.cumsum(0) / variance.sum()
+    n_kept = min(int((explained < share).sum()) + 1, int((variance > _TINY * variance[0]).sum()))
+    variance, axes = variance[:n_kept], axes[:, :n_kept]
     # Signs are arbitrary: the largest entry is positive.
     sign = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     return mean, (axes * sign / variance.sqrt()).T

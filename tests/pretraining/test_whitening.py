@@ -53,7 +53,7 @@ def read(model, sample):
 @pytest.mark.parametrize("modality", range(3), ids=MODALITY_CODES)
 def test_outputs_are_standard_scores_on_principal_axes(corpus, trained, modality):
     kind, samples = MODALITY_CODES[modality], of_kind(corpus, modality, None)
-    model = whiten_read_outs(trained, corpus, 3)
+    model = whiten_read_outs(trained, corpus, 0.8)
     before = np.stack([read(trained, sample) for sample in samples])
     after = np.stack([read(model, sample) for sample in samples])
     start = stop = 0
@@ -66,25 +66,28 @@ def test_outputs_are_standard_scores_on_principal_axes(corpus, trained, modality
         values, axes = np.linalg.eigh(np.cov(own.T))
         wanted = (own - own.mean(0)) @ axes[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept])
         wanted *= np.sign((wanted * found).sum(0))  # signs of axes are arbitrary
+        explained = np.cumsum(values[::-1]) / values.sum()
+        assert explained[kept - 1] >= 0.8 and (kept == 1 or explained[kept - 2] < 0.8)
         assert np.allclose(found, wanted, atol=1e-2)
         assert np.allclose(np.cov(found.T), np.eye(kept), atol=1e-2)
 
 
 def test_the_rest_of_the_network_stays(corpus, trained):
     before = {name: value.clone() for name, value in trained.state_dict().items()}
-    model = whiten_read_outs(trained, corpus, 2, random_state=3)
+    model = whiten_read_outs(trained, corpus, random_state=3)
     for name, value in model.state_dict().items():
         if not name.startswith("read_outs"):
             assert torch.equal(value, before[name]), name
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
-    assert all(row[2] == 0 and row[3] <= 2 for row in model.config.read_outs)
+    sizes = {row[:2]: row[3] for row in trained.config.read_outs}
+    assert all(row[2] == 0 and row[3] <= sizes[row[:2]] for row in model.config.read_outs)
 
 
 def test_nonsense_is_refused(corpus, trained):
     with pytest.raises(ValueError, match="no read-outs: pretrain it"):
         whiten_read_outs(BrainOF(BrainOFConfig.preset("tiny")), corpus)
-    with pytest.raises(ValueError, match="n_outputs"):
-        whiten_read_outs(trained, corpus, 0)
+    with pytest.raises(ValueError, match="variance"):
+        whiten_read_outs(trained, corpus, 1.5)
 
     class Empty:
         modality = np.zeros(1, int)
