@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import mne
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks.lib import tiny_sources
 from benchmarks.lib.write_corpus import write_corpus
 from benchmarks.suite import people
 from brainof_toolbox._utils.subjects import add_data_set, hash_subject
+from brainof_toolbox.evaluation.fitting import find_pretraining_subjects
 from brainof_toolbox.io.channels import template_montage
 from brainof_toolbox.pretraining import PretrainingConfig
 from brainof_toolbox.pretraining.config_file import read_run
@@ -107,6 +109,16 @@ def test_people_of_other_parts_are_left_out(corpus):
     assert corpus.datasets == tuple(wanted)
     hashes = {add_data_set(hash_subject(who), d) for d, names in wanted.items() for who in names}
     assert set(corpus.subjects) == hashes
+
+
+def test_seen_people_are_recognised(corpus):
+    """Under a name with the data set, or in a BIDS folder of its name; others are not."""
+    manifest = {"subjects": corpus.subjects, "datasets": corpus.datasets}
+    trained = SimpleNamespace(encoder_=SimpleNamespace(manifest=manifest))
+    names = ("eeg-feis-01", "sub-eeg-feis-01", "eeg-feis-sub-01", "fmri-rpn-rest-essen-essen004")
+    assert find_pretraining_subjects(trained, names) == names
+    assert find_pretraining_subjects(trained, ["01", "03"], ["eeg-feis"]) == ("01",)
+    assert find_pretraining_subjects(trained, ["01", "eeg-feis-03"]) == ()
 
 
 def test_windows_and_licences(corpus):
