@@ -1,8 +1,8 @@
 """Compare ways of adapting on few trials: what the estimators' defaults were chosen by.
 
-``BRAINOF_DATA=... python -m benchmarks.adaptations --rest FOLDER`` trains on samples of some
+``BRAINOF_DATA=... python -m benchmarks.adaptations`` trains on samples of some
 subjects and scores others, for every development task of ``benchmarks/lib/development_tasks.py``
-(subjects of the corpus, and simulated ones; none of the evaluation split). Lines go to
+(subjects of the corpus, and simulated ones; none that the suite scores). Lines go to
 ``pretraining/adaptations.jsonl``; what is there already is not run again. The tables of
 ``doc/adaptations.rst`` are written from them.
 """
@@ -103,7 +103,7 @@ def score(task, parameters, n_train, seed, max_epochs):
 
 def run(options):
     """Score what is missing in the results."""
-    tasks, _ = load_all(options.rest, options.cache)
+    tasks, _ = load_all(options.cache)
     names = ("variant", "task", "asked", "seed")
     done = {tuple(line[name] for name in names) for line in read_lines(RESULTS)}
     for seed in range(options.seeds):
@@ -143,7 +143,6 @@ def render():
 def main():
     """Run, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")
     parser.add_argument("--cache", type=Path, default=Path("outputs/adaptations"))
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))

@@ -28,7 +28,7 @@ _FLAT = (4, 9, 11)  # parcels outside the field of view of some people
 def cut_pictures(root, out):
     """Cut epochs of the visual task: 26 electrodes, 128 Hz, steps of 0.1 µV."""
     folder, parts = root / "eeg-visual-object", []
-    left_out = read_splits()[folder.name]["earlier"]
+    left_out = read_splits().get(folder.name, {}).get("earlier", ())
     table = pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
     for path in sorted(folder.glob("*_epo.fif.gz")):
         name = path.name[:6]

@@ -1,10 +1,10 @@
 """Compare short pretraining runs by frozen features on the development split.
 
-``BRAINOF_DATA=... python -m benchmarks.explore_pretraining CORPUS --rest FOLDER`` trains one
-network per line of ``VARIANTS`` and appends a line each to ``pretraining/explored.jsonl``, which
+``BRAINOF_DATA=... python -m benchmarks.explore_pretraining CORPUS`` trains one network per line of
+``VARIANTS`` and appends a line each to ``pretraining/explored.jsonl``, which
 ``benchmarks/ablations.py`` makes a page of. Variants change ``pretraining/tiny.toml``.
-Only subjects of the corpus, and simulated ones, are decoded; labels of the
-evaluation split are not looked at here.
+Only subjects of the corpus, and simulated ones, are decoded; labels of the people that the suite
+scores are not read here.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import torch
 
 from benchmarks.lib.development_tasks import VERSION, load_all, read_out, reconstruct
 from benchmarks.lib.store import append_line
-from benchmarks.lib.tiny_sources import PRETRAINING
 from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
 from brainof_toolbox.preprocessing import Preprocessing
 from brainof_toolbox.pretraining import Corpus, pretrain
 
+PRETRAINING = Path(__file__).resolve().parent / "pretraining"
 #: Name -> changed fields of the network, of the training, and the part of the corpus.
 VARIANTS = {
     "default": {},
@@ -147,7 +147,6 @@ def parse():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--rest", type=Path, help="recordings at rest (Mumtaz 2016)")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument(
         "--noise",
@@ -175,7 +174,7 @@ def main():
     warnings.simplefilter("ignore")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     with tempfile.TemporaryDirectory() as scratch:
-        tasks, held_out = load_all(options.rest, options.cache or Path(scratch))
+        tasks, held_out = load_all(options.cache or Path(scratch))
         if options.checkpoint:
             path = options.checkpoint
             found = read_out(path, tasks, is_noisy=bool(options.noise))

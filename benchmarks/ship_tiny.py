@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import brainof_toolbox
-from benchmarks.lib.sets import read_split
+from benchmarks.suite.people import read_splits
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.models.checkpoint import checkpoint_contents
 from brainof_toolbox.pretraining import latest_checkpoint, whiten_read_outs
@@ -67,7 +67,7 @@ def make_contents(run, corpus, *, step=None, name="brainof-tiny"):
         "name": name,
         "licence": LICENCE,
         "sources": [{**row, "hours": round(row["hours"], 3)} for row in corpus.summary()],
-        "split": read_split(),
+        "split": read_splits(),
     }
     network = checkpoint.model
     if network.config.read_outs:

@@ -1,7 +1,7 @@
 """Tasks that compare short pretraining runs: probes, noise, hidden signals.
 
-Only subjects of the corpus are decoded, and simulated ones; of subjects kept for tests no
-label is read here.
+Only subjects whom weights may be trained on are decoded, and simulated ones. Others take part in
+the loss on hidden signals alone, without labels.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import mne
 import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import GroupKFold
 
-from benchmarks.lib.fmri import identify_story
-from benchmarks.lib.sets import load_arithmetic, load_visual, read_split
-from benchmarks.lib.tiny_sources import arithmetic, read_rest, story, visual
+from benchmarks.lib.fmri import read_story, story_subjects
+from benchmarks.lib.sets import data_dir
+from benchmarks.suite.people import choose_scored, choose_trained
+from benchmarks.suite.sets import SETS
 from brainof_toolbox import BrainOFEmbedder, from_epochs
 from brainof_toolbox.baselines.decoders import LogisticHead
 from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
@@ -32,24 +33,26 @@ from brainof_toolbox.pretraining.objective import Objective, time_loss
 from brainof_toolbox.pretraining.sampler import Sampler, mask_generator
 
 #: Kept with each line of results: lines of different versions have different tasks.
-VERSION = 2
+VERSION = 3
+#: Names of tasks -> sets of the suite, and sets of the held-out signals.
+REAL = {"eyes open or closed": "eyes", "low or high heat": "pain"}
+HELD_OUT = ("arithmetic", "pictures")
 N_SUBJECTS, N_SAMPLES, SEED = 24, 16, 77  # of the simulated tasks
 POOLINGS = ("flat", "mean")
 NOISY_TASKS, LEVELS = ("simulated eeg", "eyes open or closed"), (20, 10, 5, 0, -5)  # dB
 N_BATCHES, BATCH_TOKENS = 6, 8192  # of held-out signals of each kind
 
 
-def development_tasks(rest):
-    """Return samples, classes, subjects and splitter of each task on subjects of the corpus."""
-    parts, tasks = read_split(), {}
-    for load in (load_arithmetic, load_visual):
-        task = load()
-        allowed = {f"sub-{name}" for name in parts[task.name]["pretraining"]}
-        keep = np.flatnonzero([group in allowed for group in task.groups])
-        X = from_epochs(task.X[keep])
-        tasks[task.name] = (X, task.y[keep], task.groups[keep], LeaveOneGroupOut())
-    if rest:
-        tasks["eyes open or closed"] = (*_eyes(rest), GroupKFold(5))
+def development_tasks():
+    """Return samples, classes, subjects and splitter of each task."""
+    tasks = {}
+    for name, set_name in REAL.items():
+        entry = SETS[set_name]
+        task = entry.read(data_dir(), "development")
+        keep = np.flatnonzero(np.isin(task.groups, choose_trained(entry.folder, task.groups)))
+        X = task.X[keep]
+        X = from_epochs(X) if isinstance(X, mne.BaseEpochs) else X
+        tasks[name] = (X, task.y[keep], task.groups[keep], GroupKFold(5))
     for modality in MODALITY_CODES:
         X, y, groups = make_paired_signals(
             N_SAMPLES,
@@ -62,21 +65,15 @@ def development_tasks(rest):
     return tasks
 
 
-def _eyes(rest, n_windows=4):
-    epochs, y, groups = [], [], []
-    for path, raw, who in read_rest(rest):
-        cut = mne.make_fixed_length_epochs(raw, 4.0, preload=True, verbose="error")
-        cut.drop_bad(flat={"eeg": 1e-7}, verbose="error")  # zeros after the end
-        epochs.append(cut[np.linspace(0, len(cut) - 1, n_windows).astype(int)])
-        y += [int(path.stem.endswith("EO"))] * n_windows
-        groups += [who] * n_windows
-    X = from_epochs(mne.concatenate_epochs(epochs, verbose="error"))
-    return X, np.array(y), np.array(groups)
-
-
 def _held_out_corpus(folder):
     """Write a corpus of unlabelled signals that no training has used."""
-    kept = {name: row.get("evaluation") for name, row in read_split().items()}
+    real = [run for who in story_subjects() for run in read_story(who)]
+    for name in HELD_OUT:
+        entry = SETS[name]
+        task = entry.read(data_dir(), "development")
+        keep = np.isin(task.groups, choose_scored(entry.folder, task.groups)[0])
+        names = [f"{entry.folder}-{who}" for who in task.groups[keep]]
+        real.append(from_epochs(task.X[np.flatnonzero(keep)]).replace(subject=names))
     made = make_paired_recordings(
         4,
         duration=60.0,
@@ -87,25 +84,18 @@ def _held_out_corpus(folder):
         t_r=1.0,
         random_state=SEED,
     )
-    sources = [
-        [
-            *arithmetic(kept["eeg-mental-arithmetic"]),
-            *visual(kept["eeg-visual-object"]),
-            *story(kept["fmri-story-listening"]),
-        ],
-        list(made),
-    ]
+    sources = [real, list(made)]
     return build_corpus(sources, folder, dataset=["real", "simulated"], verbose=False)
 
 
-def load_all(rest, cache):
+def load_all(cache):
     """Return the tasks and the held-out corpus, from the folder ``cache`` if they are there."""
     cache.mkdir(parents=True, exist_ok=True)
-    path = cache / f"tasks-{VERSION}{'-rest' if rest else ''}.joblib"
+    path = cache / f"tasks-{VERSION}.joblib"
     if not path.exists():
         # Processes that start at the same time do the same work, and the last one wins.
         own = path.with_suffix(f".{os.getpid()}")
-        joblib.dump(development_tasks(rest), own)
+        joblib.dump(development_tasks(), own)
         own.replace(path)
     folder = cache / f"held-out-{VERSION}"
     if not folder.exists():
@@ -143,7 +133,7 @@ def add_noise(signals, level, seed=SEED):
 
 
 def read_out(checkpoint, tasks, *, is_noisy=False):
-    """Score the probe on each task, and identify segments of the story."""
+    """Score the probe on each task."""
     embedder = BrainOFEmbedder(checkpoint).fit(tasks["simulated eeg"][0])
     width, scores, noisy = embedder.backbone_.config.width, {}, {}
     for name, (X, y, groups, cv) in tasks.items():
@@ -156,8 +146,6 @@ def read_out(checkpoint, tasks, *, is_noisy=False):
             scores[f"{name}, {pooling}"] = found[0]
             if levels:
                 noisy[f"{name}, {pooling}"] = dict(zip(map(str, levels), found[1:], strict=True))
-    found, _ = identify_story(embedder.transform, "pretraining")
-    scores["story segments, flat"] = round(float(np.mean(list(found.values()))), 4)
     return {"scores": scores, **({"noise": noisy} if noisy else {})}
 
 

@@ -16,7 +16,8 @@ from scipy.io import loadmat
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import LeaveOneGroupOut
 
-from benchmarks.lib.sets import DevelopmentSet, data_dir, read_split
+from benchmarks.lib.sets import DevelopmentSet, data_dir
+from benchmarks.suite.people import choose_scored
 from brainof_toolbox import BrainOFEmbedder, epochs_from_bids, from_roi_timeseries
 from brainof_toolbox.baselines.channels import ChannelFeatures, SharedChannels
 from brainof_toolbox.io.bids_names import subject_of
@@ -186,6 +187,19 @@ def identify_rest(features):
     return {str(run.subject[0] or i): found[i] for i, run in enumerate(first)}, 1 / len(first)
 
 
+def read_series(path):
+    """Read the series of each key, regions x volumes."""
+    with np.load(path) as file:
+        keys = sorted(key for key in file if not key.endswith(("_scale", "_mean")))
+        return {key: file[key] * file[f"{key}_scale"] + file[f"{key}_mean"] for key in keys}
+
+
+def read_centres(path):
+    """Read the centres of regions in metres."""
+    table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    return table[["x", "y", "z"]].to_numpy() * 1e-3
+
+
 def read_story(subject="*"):
     """Read the runs of one subject, or of all in the order of their names."""
     folder = data_dir() / "fmri-story-listening"
@@ -216,13 +230,19 @@ def load_story(n_volumes, subjects=("*",)):
     return segments
 
 
-def identify_story(features, part="evaluation", n_volumes=30):
+def story_subjects():
+    """Return the subjects of the story that no weights were trained on."""
+    folder = data_dir() / "fmri-story-listening"
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    return choose_scored(folder.name, names)[0]
+
+
+def identify_story(features, n_volumes=30):
     """Return the share of each subject's segments that match the mean ones of the others.
 
-    Those of one ``part`` of the split take part. Other parameters and returns are those of
-    :func:`identify_rest`.
+    Parameters and returns are those of :func:`identify_rest`.
     """
-    names = read_split()["fmri-story-listening"][part]
+    names = story_subjects()
     segments = load_story(n_volumes, names)
     rows = np.asarray(features([one for subject in segments for one in subject]))
     rows = rows.reshape(len(segments), len(segments[0]), -1)

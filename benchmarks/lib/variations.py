@@ -2,7 +2,7 @@
 
 Samples are resampled, picked, interpolated and cut; of simulated ones, which are drawn with the
 same seed, other montages see the same activity (their noise is another one). Real ones are those
-of subjects outside the corpus of brainof-tiny (``pretraining/split.toml``).
+of subjects outside the corpus of brainof-tiny (``suite/splits.toml``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import mne
 import numpy as np
 from mne.filter import resample
 
-from benchmarks.lib.sets import data_dir, read_arithmetic, read_split
+from benchmarks.lib.sets import data_dir, read_arithmetic
+from benchmarks.suite.people import choose_scored
 from brainof_toolbox import from_epochs
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.datasets.forward import make_eeg_info
@@ -72,11 +73,17 @@ def simulate(modality, **options):
     return X.by_modality[modality], y, groups
 
 
+def _unseen(folder, pattern):
+    """Return subject and path of the recordings that no weights were trained on."""
+    found = [(path.name[:6], path) for path in sorted((data_dir() / folder).glob(pattern))]
+    scored, _ = choose_scored(folder, [who for who, _ in found])
+    return [(who, path) for who, path in found if who in scored]
+
+
 def pictures():
     """Return epochs of 1 s at 61 electrodes, the picture and the subject of each."""
     epochs, groups = [], []
-    for who in read_split()["eeg-visual-object"]["evaluation"]:
-        path = data_dir() / "eeg-visual-object" / f"sub-{who}_epo.fif.gz"
+    for who, path in _unseen("eeg-visual-object", "*_epo.fif.gz"):
         read = mne.read_epochs(path, verbose="error")
         epochs.append(read[np.linspace(0, len(read) - 1, N_EPOCHS).astype(int)])
         groups += [who] * N_EPOCHS
@@ -87,14 +94,12 @@ def pictures():
 def arithmetic(seconds, n_windows=N_WINDOWS):
     """Return windows of rest and mental arithmetic at 19 electrodes."""
     epochs, y, groups = [], [], []
-    for who in read_split()["eeg-mental-arithmetic"]["evaluation"]:
-        folder = data_dir() / "eeg-mental-arithmetic"
-        for path in sorted(folder.glob(f"sub-{who}_*_eeg.edf")):
-            raw = read_arithmetic(path)
-            cut = mne.make_fixed_length_epochs(raw, seconds, preload=True, verbose="error")
-            epochs.append(cut[:n_windows])
-            y += [int("arithmetic" in path.name)] * len(epochs[-1])
-            groups += [who] * len(epochs[-1])
+    for who, path in _unseen("eeg-mental-arithmetic", "*_eeg.edf"):
+        raw = read_arithmetic(path)
+        cut = mne.make_fixed_length_epochs(raw, seconds, preload=True, verbose="error")
+        epochs.append(cut[:n_windows])
+        y += [int("arithmetic" in path.name)] * len(epochs[-1])
+        groups += [who] * len(epochs[-1])
     return mne.concatenate_epochs(epochs, verbose="error"), np.array(y), np.array(groups)
 
 

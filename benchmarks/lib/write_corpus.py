@@ -15,11 +15,10 @@ from brainof_toolbox.pretraining.format import RECORDINGS
 from brainof_toolbox.pretraining.recording_writer import RecordingWriter
 from brainof_toolbox.signals import Signals
 
-WINDOW = {"eeg": 10.0, "meg": 2.0, "fmri": 320}
 
-
-def write_corpus(directory, items, *, preprocessing=None, dtype="int16"):
+def write_corpus(directory, items, *, preprocessing=None, fmri_volumes=320, dtype="int16"):
     """Write a corpus from samples that are in network units already."""
+    preprocessing = preprocessing or Preprocessing()
     directory = Path(os.path.abspath(directory))
     folder = directory.with_name(f".{directory.name}.building")
     with writing(directory):
@@ -39,8 +38,8 @@ def write_corpus(directory, items, *, preprocessing=None, dtype="int16"):
             parts,
             sources,
             {
-                "preprocessing": (preprocessing or Preprocessing()).to_dict(),
-                "window": WINDOW,
+                "preprocessing": preprocessing.to_dict(),
+                "window": {**preprocessing.window, "fmri": fmri_volumes},
                 "datasets": {source.dataset: {} for source in sources},
                 "request": None,
                 "versions": {},

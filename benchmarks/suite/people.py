@@ -49,6 +49,14 @@ def choose_scored(folder, names, part="development"):
     return [name for name in names if name not in unscored], []
 
 
+def choose_trained(folder, names):
+    """Return the people, sorted, that weights may be trained on."""
+    splits, names = read_splits(), sorted(set(names))
+    if splits["whole-sets"].get(folder) == "pretraining":
+        return names
+    return [name for name in names if name in splits.get(folder, {}).get("pretraining", ())]
+
+
 def fold_people(scored, y, groups, n_folds):
     """Deal people to folds in the order of their names, classes apart where each has one label."""
     labels = pd.Series(y).groupby(np.asarray(groups)).agg(["nunique", "first"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import mne
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from benchmarks import excerpts
 from benchmarks.suite.people import read_splits
-from brainof_toolbox._utils.subjects import hash_subject
+from brainof_toolbox.evaluation.fitting import find_pretraining_subjects
 from brainof_toolbox.models import load_checkpoint
 
 DATA = Path(__file__).resolve().parents[2] / "doc" / "data"
@@ -34,12 +35,15 @@ def _table(name):
 
 def test_people_are_unseen():
     """Neither trained on, by name or by hash, nor kept aside for tests."""
-    hashes = set(load_checkpoint("brainof-tiny").manifest["subjects"])
+    manifest = load_checkpoint("brainof-tiny").manifest
+    trained = SimpleNamespace(encoder_=SimpleNamespace(manifest=manifest))
     for folder, people in _people().items():
         splits = read_splits()[folder]
         refused = {name for key, names in splits.items() if key != "development" for name in names}
         assert len(people) >= 6 and not people & refused
-        assert not {hash_subject(f"{folder}-{name[4:]}") for name in people} & hashes
+        assert find_pretraining_subjects(trained, people, [folder]) == ()
+        labels = [f"{folder}-{name.removeprefix('sub-')}" for name in people]
+        assert find_pretraining_subjects(trained, labels) == ()
 
 
 def test_the_readme_names_every_file():

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from benchmarks.lib.write_corpus import write_corpus
 from benchmarks.ship_tiny import make_contents
+from benchmarks.suite.people import read_splits
 from brainof_toolbox import BrainOFEmbedder, Signals
 from brainof_toolbox.models import load_checkpoint
 from brainof_toolbox.pretraining import latest_checkpoint, pretrain
@@ -71,7 +72,7 @@ def test_manifest_and_card_are_complete(run):
     [source] = manifest["sources"]
     assert source["dataset"] == "noise" and source["licence"] == "CC0-1.0"
     assert source["hours"] == pytest.approx(4 / 3600, abs=1e-3)
-    assert {"eeg-visual-object", "eeg-mental-arithmetic"} <= set(manifest["split"])
+    assert manifest["split"] == read_splits()
     total = load_checkpoint(latest_checkpoint(run / "run")).model.n_parameters()
     assert manifest["n_parameters"]["total"] == total and f"{total:,}" in card
     assert "| noise | eeg | " in card and "{" not in card

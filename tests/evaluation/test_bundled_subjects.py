@@ -20,13 +20,22 @@ USUAL_NAMES += [f"{kind}{i:0{n}d}" for kind in "sSpPH" for n in (1, 2, 3) for i 
 USUAL_NAMES += [f"{i:0{n}d}" for n in (1, 2, 3, 4) for i in range(1000)]
 
 
-def names(part):
-    """Data set and name of who is in a part of the split that the manifest states."""
-    split = load_checkpoint("brainof-tiny").manifest["split"]
-    return {
-        dataset: [f"{dataset}-{who}" for who in rows.get(part, ())]
-        for dataset, rows in split.items()
-    }
+def names(*parts):
+    """Data set and name of who is in parts of the split that the manifest states."""
+    manifest = load_checkpoint("brainof-tiny").manifest
+    found = {}
+    for folder, rows in manifest["split"].items():
+        if folder == "whole-sets":
+            continue
+        people = [who.removeprefix("sub-") for part in parts for who in rows.get(part, ())]
+        found[folder] = [f"{data_set(folder, who, manifest)}-{who}" for who in people]
+    return found
+
+
+def data_set(folder, who, manifest):
+    """Data set of a subject: the folder, or one site of it."""
+    sites = {name.removeprefix(f"{folder}-"): name for name in manifest["datasets"]}
+    return next((name for site, name in sites.items() if who.startswith(site)), folder)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +57,7 @@ def test_subjects_of_the_corpus_are_known(trained):
 
 def test_others_are_not(trained):
     """Neither who was kept for evaluation nor anybody's "sub-01"."""
-    for there in names("evaluation").values():
+    for there in names("evaluation", "development", "test").values():
         assert find_pretraining_subjects(trained, there) == ()
     assert find_pretraining_subjects(trained, USUAL_NAMES) == ()
     assert find_pretraining_subjects(trained, [f"sub-{name}" for name in USUAL_NAMES]) == ()
@@ -61,8 +70,9 @@ def test_scores_of_seen_subjects_are_warned_of(eeg_study):
     y, who = study.events[:, 2], study.metadata["subject"]
     decoder = BrainOFClassifier(pooling="mean")
     seen = study.copy()
-    seen.metadata["subject"] = who.replace("04", names("pretraining")["eeg-visual-object"][0])
-    with pytest.warns(RuntimeWarning, match=r"1 test subject.*eeg-visual-object-\w+\."):
+    name = next(there[0] for there in names("pretraining").values() if there)
+    seen.metadata["subject"] = who.replace("04", name)
+    with pytest.warns(RuntimeWarning, match=rf"1 test subject.*{name}\."):
         cross_validate(decoder, seen, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
