@@ -13,7 +13,8 @@ from ..models import TokenBatch
 from ..models.config import MODALITY_CODES
 from ..models.readout import sizes_of
 from ..models.tokens import Begun
-from .course import COURSE, N_COURSE, has_course, read_course
+from ..pretraining.course import count_course, embed_course, has_course
+from ..pretraining.terms import COURSE
 
 __all__ = ["POOLINGS", "Pooling", "choose_pooling", "unseen_modality"]
 
@@ -85,8 +86,8 @@ class Pooling:
             is_read, part = parts[modality]
             found = network.read_out(latents, modality)
             if has_course(self.config, modality):
-                course = read_course(network, latents, part)
-                found = torch.cat([found, course / N_COURSE**0.5], dim=1)
+                course = embed_course(network, latents, part)
+                found = torch.cat([found, course / course.shape[1] ** 0.5], dim=1)
             rows.append(torch.where(is_read[:, None], found, 0.0))
         return torch.cat(rows, dim=1)
 
@@ -130,4 +131,6 @@ def unseen_modality(modality, seen, also=""):
 def _sizes(config, modality):
     """Return the columns of each read-out of a modality by its name; empty without any."""
     sizes = sizes_of(config, modality)
-    return {**sizes, COURSE: N_COURSE} if sizes and has_course(config, modality) else sizes
+    if not sizes or not has_course(config, modality):
+        return sizes
+    return {**sizes, COURSE: count_course(config, modality)}

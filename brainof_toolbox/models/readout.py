@@ -13,6 +13,8 @@ from torch import nn
 
 #: The group of latents that the decoder reads unless another is named.
 RECONSTRUCTION = "reconstruction"
+#: The group of latents that the decoder reads to predict the course at fixed places.
+COURSE = "course"
 
 #: Standard deviations at which a column is clipped: flat and torn samples.
 COLUMN_LIMIT = 10.0
@@ -34,8 +36,14 @@ def group_of(config, name):
 
 
 def sizes_of(config, modality):
-    """Return the outputs of each read-out of a modality by its name."""
-    return {name: n for kind, name, _, n in config.read_outs if kind == modality}
+    """Return the outputs of each linear read-out of latents of a modality by its name."""
+    rows = [row for row in config.read_outs if row[0] == modality and row[1] != COURSE]
+    return {name: n for _, name, _, n in rows}
+
+
+def axes_of(config):
+    """Return the number of whitened axes of the course by modality."""
+    return {kind: n for kind, name, _, n in config.read_outs if name == COURSE}
 
 
 class ReadOut(nn.Module):
@@ -97,11 +105,33 @@ class ReadOut(nn.Module):
         self.usual.lerp_(change[self.group].to(self.usual), share)
 
 
+class CourseAxes(nn.Module):
+    """Whitened principal axes of the decoded course, which has Q columns."""
+
+    def __init__(self, n_columns, n_outputs):
+        super().__init__()
+        self.register_buffer("mean", torch.empty(n_columns))
+        self.register_buffer("axes", torch.empty(n_outputs, n_columns))
+
+    def initialise(self, generator):
+        """Start from zeros; nothing is drawn."""
+        for tensor in self.buffers():
+            tensor.zero_()
+
+    def forward(self, course):
+        """Project a course on the axes."""
+        # course (B, Q) -> (B, O)
+        return (course - self.mean) @ self.axes.T
+
+
 def build_read_outs(config):
     """Build the read-outs of a network by modality and name."""
     found = nn.ModuleDict()
     for modality, name, n_columns, n_outputs in config.read_outs:
         if modality not in found:
             found[modality] = nn.ModuleDict()
-        found[modality][name] = ReadOut(config, name, n_columns, n_outputs)
+        if name == COURSE:
+            found[modality][name] = CourseAxes(n_columns, n_outputs)
+        else:
+            found[modality][name] = ReadOut(config, name, n_columns, n_outputs)
     return found

@@ -16,18 +16,14 @@ import torch
 
 from .._utils.validation import check_number, check_option
 from ..models.config import MODALITY_CODES
-from ..models.readout import RECONSTRUCTION
+from ..models.readout import COURSE, RECONSTRUCTION
 from ..models.tokens import TensorFields
 from .batch import GridBatch, to_tokens
 from .corruption import FMRI
 
 #: Terms by modality, and the outputs of their read-outs; a course is read by the decoder.
-SECOND_ORDER, DIFFERENCE, SPECTRUM, COURSE = TERMS = (
-    "second_order",
-    "difference",
-    "fine_spectrum",
-    "course",
-)
+SECOND_ORDER, DIFFERENCE, SPECTRUM = "second_order", "difference", "fine_spectrum"
+TERMS = (SECOND_ORDER, DIFFERENCE, SPECTRUM, COURSE)
 _OF_MEEG = {SECOND_ORDER: 32, DIFFERENCE: 128, SPECTRUM: 64, COURSE: 0}
 OUTPUTS = {"eeg": _OF_MEEG, "meg": _OF_MEEG, "fmri": {SECOND_ORDER: 64, DIFFERENCE: 64}}
 N_BINS = 8  # of a patch's course

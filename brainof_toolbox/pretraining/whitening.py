@@ -11,7 +11,9 @@ from .._utils.validation import check_number
 from ..models import BrainOF
 from ..models.config import MODALITY_CODES
 from .batch import GridBatch, to_tokens
+from .course import has_course, read_course
 from .sampler import STATISTICS, stream
+from .terms import COURSE
 
 #: Axes with a variance below this share of the largest are rounding errors.
 _TINY = 1e-6
@@ -21,9 +23,10 @@ _TINY = 1e-6
 def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_state=0):
     """Return the network with whitened read-outs.
 
-    The outputs of each read-out are centred, rotated to the principal axes of its predictions for
-    samples of the corpus, and divided by their standard deviations; the smallest axes are left
-    out. The targets of pretraining (means, scales and components of the predicted
+    The outputs of each read-out, and the course that the decoder predicts at fixed places, are
+    centred, rotated to the principal axes of the predictions for samples of the corpus, and
+    divided by their standard deviations; the smallest axes are left out. EEG and MEG is cut to
+    different lengths for this, as users embed short epochs too. The targets of pretraining (means, scales and components of the predicted
     quantities) are left out as well. This is ours, not of the published network.
 
     Parameters
@@ -51,40 +54,54 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
     """
     check_number("variance", variance, low=0.0, high=1.0)
     if not model.config.read_outs:
-        raise ValueError("This network has no read-outs: pretrain it with PretrainingConfig.terms.")
+        raise ValueError(
+            "This network has no read-outs: pretrain it with PretrainingConfig.terms."
+        )
     state, rows = model.eval().state_dict(), []
-    for kind in model.read_outs:
+    for kind, read_outs in model.read_outs.items():
         predicted = _predict(model, corpus, kind, n_samples, random_state)
-        start = 0
-        for name, size in model.read_out_sizes(kind).items():
-            own = size**0.5 * predicted[:, start : start + size]  # outputs of the read-out itself
-            start += size
-            mean, turn = _axes(own, variance)  # (O,), (kept, O)
+        for name, values in predicted.items():
+            mean, turn = _axes(values, variance)  # (O,), (kept, O)
             path = f"read_outs.{kind}.{name}"
+            rows.append((kind, name, 0 if name in read_outs else len(mean), len(turn)))
+            if name not in read_outs:  # the course
+                state |= {f"{path}.mean": mean.float(), f"{path}.axes": turn.float()}
+                continue
             bias = state[f"{path}.bias"].double() - mean
             state[f"{path}.weight"] = (turn @ state[f"{path}.weight"].double()).float()
             state[f"{path}.bias"] = (turn @ bias).float()
             state[f"{path}.mean"] = state[f"{path}.scale"] = torch.zeros(0)
             state[f"{path}.components"] = torch.zeros(0, len(turn))
-            rows.append((kind, name, 0, len(turn)))
     found = BrainOF(replace(model.config, read_outs=tuple(rows)))
     found.load_state_dict(state)
     return found.eval()
 
 
 def _predict(model, corpus, kind, n_samples, random_state):
-    """Return predictions of all read-outs of a modality for samples of a corpus (n, O)."""
+    """Return predictions (n, O) of each read-out of a modality for samples of a corpus."""
     modality = MODALITY_CODES.index(kind)
     mine = np.flatnonzero(corpus.modality == modality)
     if len(mine) < 2:
         raise ValueError(f"The corpus has {len(mine)} samples of {kind}: at least 2 are needed.")
     rng = stream(random_state, STATISTICS, modality)
-    found = []
-    for number in np.sort(rng.choice(mine, min(len(mine), n_samples), replace=False)):
-        grid = GridBatch.collate([corpus[int(number)]])
-        latents = model(to_tokens(grid, patch_size=model.config.patch_size))
-        found.append(model.read_out(latents, kind))
-    return torch.cat(found).double()
+    found = {}
+    for place, number in enumerate(rng.permutation(mine)[:n_samples]):
+        tokens = _tokens(corpus[int(number)], place, model.config.patch_size)
+        latents = model(tokens)
+        change = model.change(latents)
+        for name in model.read_out_sizes(kind):
+            found.setdefault(name, []).append(model.read_outs[kind][name](change))
+        if has_course(model.config, kind):
+            found.setdefault(COURSE, []).append(read_course(model, latents, tokens))
+    return {name: torch.cat(values).double() for name, values in found.items()}
+
+
+def _tokens(sample, place, patch_size):
+    """Return tokens of a sample, of EEG and MEG the first 1, 1/2, 1/4 or 1/8, one after another."""
+    if MODALITY_CODES[sample.modality] != "fmri":
+        n_times = max(sample.data.shape[1] >> place % 4, min(patch_size, sample.data.shape[1]))
+        sample = sample._replace(data=sample.data[:, :n_times])
+    return to_tokens(GridBatch.collate([sample]), patch_size=patch_size)
 
 
 def _axes(rows, share):

@@ -16,6 +16,8 @@ from sklearn.model_selection import cross_val_score
 
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, from_epochs
 from brainof_toolbox.estimators import FineTuning
+from brainof_toolbox.models import load_checkpoint
+from brainof_toolbox.pretraining.course import N_COURSE
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -87,7 +89,8 @@ def test_other_weights(small_checkpoint, other_checkpoint):
         for state in (1, None, np.random.RandomState(3)):
             np.testing.assert_array_equal(embed(epochs, checkpoint, random_state=state), rows)
     np.testing.assert_array_equal(embed(epochs), rows)  # what is bundled is the default
-    assert (np.abs(embed(epochs, None) - rows).max(axis=1) > 0.1).all()
+    flat, untrained = (embed(epochs, one, pooling="flatten") for one in ("brainof-tiny", None))
+    assert (np.abs(untrained - flat).max(axis=1) > 0.1).all()
     one, two = embed(epochs, small_checkpoint), embed(epochs, other_checkpoint)
     assert (np.abs(one - two).max(axis=1) > 0.1).all()
 
@@ -172,9 +175,15 @@ def test_global_states(small_checkpoint, global_rng_untouched):
         torch.set_default_dtype(default)
 
 
+def n_columns():
+    """Numbers of the compact embedding of EEG with the bundled weights."""
+    sizes = load_checkpoint("brainof-tiny").model.read_out_sizes("eeg")
+    return sum(sizes.values()) + N_COURSE
+
+
 def test_no_network(no_network):
     """Import is tested in a fresh process; fit and transform here."""
-    assert embed([raw()]).shape == (1, 128 * 128)
+    assert embed([raw()]).shape == (1, n_columns())
 
 
 def test_fit_learns_nothing():
@@ -188,10 +197,8 @@ def test_fit_learns_nothing():
     for X, y in ((train, [2, 2, 2, 1, 1, 1]), (train, None), (test, "not even labels")):
         np.testing.assert_array_equal(BrainOFEmbedder().fit(X, y).transform(test), rows)
     table = embedder.set_params(info=mne.create_info(1, 128.0, "eeg"))
-    assert table.transform(test.get_data()[:, 0]).shape == (
-        5,
-        128 * 128,
-    )  # another form than at fit
+    found = table.transform(test.get_data()[:, 0])  # another form than at fit
+    assert found.shape == (5, n_columns())
 
 
 # -------------------------------------------------------------------------------- saving

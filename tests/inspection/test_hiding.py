@@ -79,11 +79,11 @@ def test_regions(features):
     assert np.abs(part.channels).max() < 5
 
 
-def test_time_of_a_response():
+def test_time_of_a_response(micro_checkpoint):
     """An evoked response in the second quarter of a second."""
     X = make_study(1, effect="evoked", effect_size=2.0, n_epochs=80, duration=1.0, random_state=0)
     y = X.events[:, 2]
-    decoder = BrainOFClassifier(features=(Evoked(),)).fit(X[:60], y[:60])
+    decoder = BrainOFClassifier(micro_checkpoint, features=(Evoked(),)).fit(X[:60], y[:60])
     part = occlusion_importance(decoder, X[60:], y[60:]).part()
     assert part.patches.argmax() == 1 and part.times[1] == pytest.approx(0.375)
 
@@ -125,10 +125,11 @@ def test_a_region_counts_as_its_mean():
     np.testing.assert_allclose(found, outputs_of(case, {"covariance": rows}), atol=1e-4)
 
 
-def test_an_evoked_span_takes_the_mean_course(study):
+def test_an_evoked_span_takes_the_mean_course(study, micro_checkpoint):
     """Of a linear feature the information goes, and the average course stays."""
     X, y, _, is_test = study
-    decoder = BrainOFClassifier(features=(Evoked(),)).fit(X[~is_test], y[~is_test])
+    decoder = BrainOFClassifier(micro_checkpoint, features=(Evoked(),))
+    decoder.fit(X[~is_test], y[~is_test])
     case = prepare(decoder, X[is_test], y[is_test])
     everything = case.outputs(Hidden(("eeg",), span=(0, 192)))
     spans = [case.outputs(Hidden(("eeg",), span=span)) for span in ((0, 64), (64, 128))]
@@ -138,10 +139,11 @@ def test_an_evoked_span_takes_the_mean_course(study):
         np.testing.assert_allclose(outputs.mean(axis=0), mean, atol=1e-3)
 
 
-def test_the_rest_makes_up_for_a_hidden_time(study):
+def test_the_rest_makes_up_for_a_hidden_time(study, micro_checkpoint):
     """The log power changes less than by the share of the time that is hidden."""
     X, y, _, is_test = study
-    decoder = BrainOFClassifier(features=(Covariance(),)).fit(X[~is_test], y[~is_test])
+    decoder = BrainOFClassifier(micro_checkpoint, features=(Covariance(),))
+    decoder.fit(X[~is_test], y[~is_test])
     case = prepare(decoder, X[is_test], y[is_test])
     definitions, hidden = case.reader.explicit.definitions(), Hidden(("eeg",), span=(64, 128))
     changed, _ = hide_in_blocks(hidden, definitions, case.batches, is_test.sum())
@@ -247,10 +249,11 @@ def test_what_needs_the_network_alone(default, study):
         gradient_importance(default, few)
 
 
-def test_epochs_longer_than_a_window(study):
+def test_epochs_longer_than_a_window(study, micro_checkpoint):
     """The course is that of whole epochs: a hidden time is that of each of their windows."""
     X, y, _, is_test = study
-    decoder = BrainOFClassifier(features="explicit", window=0.5).fit(X[~is_test], y[~is_test])
+    decoder = BrainOFClassifier(micro_checkpoint, features="explicit", window=0.5)
+    decoder.fit(X[~is_test], y[~is_test])
     case = prepare(decoder, X[is_test], y[is_test])
     windows = case.batches[0].windows["eeg"]
     hidden = hidden_times(windows, (0, 64))

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from fakes import MICRO
-from test_terms import SMALL_TERMS, of_kind
+from test_terms import SMALL_TERMS
 
+from brainof_toolbox.encoder.pooling import choose_pooling
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
 from brainof_toolbox.models.config import MODALITY_CODES, SENSOR_TYPES
 from brainof_toolbox.pretraining import Corpus, PretrainingConfig, whiten_read_outs
+from brainof_toolbox.pretraining.course import N_COURSE
+from brainof_toolbox.pretraining.sampler import STATISTICS, stream
 from brainof_toolbox.pretraining.terms import with_read_outs
 
 
@@ -34,11 +37,14 @@ def trained(corpus):
 
 
 @torch.no_grad()
-def read(model, sample):
-    """Read out one sample."""
+def read(model, sample, place):
+    """Read out a sample, cut as for the axes: outputs side by side by name."""
     kind = MODALITY_CODES[sample.modality]
+    n_times = sample.data.shape[1]
+    if kind != "fmri":
+        n_times = max(n_times // 2 ** (place % 4), min(model.config.patch_size, n_times))
     tokens = make_tokens(
-        torch.from_numpy(np.array(sample.data[None], np.float32)),
+        torch.from_numpy(np.array(sample.data[None, :, :n_times], np.float32)),
         sample.sfreq,
         sample.position,
         sample.orientation,
@@ -47,29 +53,34 @@ def read(model, sample):
         log_scale=sample.log_scale[None],
         patch_size=model.config.patch_size,
     )
-    return model.read_out(model(tokens), kind)[0].double().numpy()
+    pooling = choose_pooling(model.config, "compact", (kind,))
+    row = pooling.rows(model, model(tokens), tokens)[0].double().numpy()
+    edges = np.cumsum(list(pooling.sizes.values()))[:-1]
+    parts = zip(pooling.sizes.items(), np.split(row, edges), strict=True)
+    return {name: part * n**0.5 for (name, n), part in parts}
 
 
 @pytest.mark.parametrize("modality", range(3), ids=MODALITY_CODES)
 def test_outputs_are_standard_scores_on_principal_axes(corpus, trained, modality):
-    kind, samples = MODALITY_CODES[modality], of_kind(corpus, modality, None)
-    model = whiten_read_outs(trained, corpus, 0.8)
-    before = np.stack([read(trained, sample) for sample in samples])
-    after = np.stack([read(model, sample) for sample in samples])
-    start = stop = 0
-    for name, size in trained.read_out_sizes(kind).items():
-        own = before[:, start : start + size] * size**0.5
-        start += size
-        kept = model.read_out_sizes(kind)[name]
-        found = after[:, stop : stop + kept] * kept**0.5
-        stop += kept
+    model, mine = whiten_read_outs(trained, corpus, 0.8), corpus.modality == modality
+    samples = [
+        corpus[int(i)] for i in stream(0, STATISTICS, modality).permutation(np.flatnonzero(mine))
+    ]
+    before, after = (
+        [read(network, sample, place) for place, sample in enumerate(samples)]
+        for network in (trained, model)
+    )
+    assert list(before[0]) == list(after[0]) and len(before[0]) == (2 if modality == 2 else 4)
+    for name in before[0]:
+        own, found = (np.stack([row[name] for row in rows]) for rows in (before, after))
         values, axes = np.linalg.eigh(np.cov(own.T))
-        wanted = (own - own.mean(0)) @ axes[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept])
+        values, axes, kept = values[::-1], axes[:, ::-1], found.shape[1]
+        wanted = (own - own.mean(0)) @ axes[:, :kept] / np.sqrt(values[:kept])
         wanted *= np.sign((wanted * found).sum(0))  # signs of axes are arbitrary
-        explained = np.cumsum(values[::-1]) / values.sum()
+        assert np.allclose(found, wanted, atol=2e-2), name
+        assert np.allclose(np.cov(found.T), np.eye(kept), atol=2e-2), name
+        explained = np.cumsum(values) / values.sum()
         assert explained[kept - 1] >= 0.8 and (kept == 1 or explained[kept - 2] < 0.8)
-        assert np.allclose(found, wanted, atol=1e-2)
-        assert np.allclose(np.cov(found.T), np.eye(kept), atol=1e-2)
 
 
 def test_the_rest_of_the_network_stays(corpus, trained):
@@ -80,7 +91,9 @@ def test_the_rest_of_the_network_stays(corpus, trained):
             assert torch.equal(value, before[name]), name
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
     sizes = {row[:2]: row[3] for row in trained.config.read_outs}
-    assert all(row[2] == 0 and row[3] <= sizes[row[:2]] for row in model.config.read_outs)
+    for kind, name, n_columns, n_outputs in model.config.read_outs:
+        assert n_columns == (N_COURSE if name == "course" else 0)
+        assert n_outputs <= sizes.get((kind, name), N_COURSE)
 
 
 def test_nonsense_is_refused(corpus, trained):

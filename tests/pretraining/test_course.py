@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from brainof_toolbox.encoder.course import N_COURSE, has_course, read_course
 from brainof_toolbox.encoder.pooling import choose_pooling
 from brainof_toolbox.features import VirtualChannels
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
+from brainof_toolbox.pretraining.course import N_COURSE, has_course, read_course
 from brainof_toolbox.pretraining.terms import smoothing_bins
 from brainof_toolbox.signals import Signals
 

@@ -10,9 +10,8 @@ import torch
 from ..features.places import electrode_places, sensors_at
 from ..models import TokenBatch
 from ..models.config import MODALITY_CODES, SENSOR_TYPES
-from ..pretraining.terms import COURSE, N_BINS, smoothing_bins
-
-__all__ = ["N_COURSE", "has_course", "read_course"]
+from ..models.readout import axes_of
+from .terms import COURSE, N_BINS, smoothing_bins
 
 #: Places among the virtual channels, and sections that a window is divided into.
 _PLACES = (0, 2, 4, 6, 8, 10, 12, 15)
@@ -23,6 +22,19 @@ N_COURSE = len(_PLACES) * _N_SECTIONS
 def has_course(config, modality):
     """Return whether a network was trained to decode the course of samples of a modality."""
     return COURSE in config.latent_groups and modality != "fmri"
+
+
+def count_course(config, modality):
+    """Return the columns of :func:`embed_course`."""
+    return axes_of(config).get(modality, N_COURSE)
+
+
+def embed_course(network, latents, tokens):
+    """Describe the course of windows by whitened axes, where the network has them."""
+    course = read_course(network, latents, tokens)
+    modality = MODALITY_CODES[int(tokens.modality[0])]
+    is_whitened = modality in axes_of(network.config)
+    return network.read_outs[modality][COURSE](course) if is_whitened else course
 
 
 def read_course(network, latents, tokens):
