@@ -26,8 +26,9 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
     The outputs of each read-out, and the course that the decoder predicts at fixed places, are
     centred, rotated to the principal axes of the predictions for samples of the corpus, and
     divided by their standard deviations; the smallest axes are left out. EEG and MEG is cut to
-    different lengths for this, as users embed short epochs too. The targets of pretraining (means, scales and components of the predicted
-    quantities) are left out as well. This is ours, not of the published network.
+    different lengths for this, as users embed short epochs too. The targets of pretraining
+    (means, scales and components of the predicted quantities) are left out as well. This is ours,
+    not of the published network.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def _predict(model, corpus, kind, n_samples, random_state):
 
 
 def _tokens(sample, place, patch_size):
-    """Return tokens of a sample, of EEG and MEG the first 1, 1/2, 1/4 or 1/8, one after another."""
+    """Return tokens of a sample; of EEG and MEG the first 1, 1/2, 1/4 or 1/8, in turns."""
     if MODALITY_CODES[sample.modality] != "fmri":
         n_times = max(sample.data.shape[1] >> place % 4, min(patch_size, sample.data.shape[1]))
         sample = sample._replace(data=sample.data[:, :n_times])
