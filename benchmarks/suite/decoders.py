@@ -14,13 +14,20 @@ from ..lib.convolutional import make_convolutional
 from ..lib.tangent import make_evoked_tangent
 
 DEFAULT, WITHOUT = "default", "without latents"
-#: Parameters of the estimators; ``default`` is what a user types.
+#: Parameters of the estimators; ``default`` is what a user types. Networks that are trained take
+#: minutes a fold, and run only when they are named.
+TRAINED = {
+    "LoRA": {"adaptation": "lora"},
+    "fine-tuned": {"adaptation": "full"},
+    "from scratch": {"adaptation": "full", "checkpoint": None},
+}
 BRAINOF = {
     DEFAULT: {},
     WITHOUT: {"features": "explicit"},
     "latents alone": {"features": ("latents",)},
     "re-centred": {"align": "subject"},
     "untrained": {"checkpoint": None},
+    **TRAINED,
 }
 #: Names of the classical decoders by kind of samples; those of the package, but for three.
 EVOKED_TANGENT, MEANS_SVM, TRIALS = (
@@ -66,7 +73,8 @@ class Unsupported(Exception):
 def names_for(entry):
     """Return the names of the decoders of a set."""
     networks = NETWORKS if entry.is_small else ()
-    return (*BRAINOF, *CLASSICAL[entry.kind], *networks)
+    ours = [name for name in BRAINOF if entry.is_small or name not in TRAINED]
+    return (*ours, *CLASSICAL[entry.kind], *networks)
 
 
 def is_classical(name):

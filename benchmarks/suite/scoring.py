@@ -24,6 +24,7 @@ from .conditions import AS_RECORDED, apply_condition
 from .decoders import (
     EVOKED_TANGENT,
     NETWORKS,
+    TRAINED,
     Unsupported,
     is_classical,
     make_decoder,
@@ -35,7 +36,7 @@ from .results import Item, Store
 from .sets import SETS
 
 #: Left out under conditions: all decoders would take too long.
-ONLY_AS_RECORDED = ("latents alone", "re-centred", "untrained", EVOKED_TANGENT, *NETWORKS)
+ONLY_AS_RECORDED = ("re-centred", "untrained", EVOKED_TANGENT, *NETWORKS, *TRAINED)
 
 FAILED = "ended with an error"
 
@@ -76,7 +77,7 @@ def list_items(sets, decoders=None, fractions=(1.0,), conditions=None, seeds=(0,
                     Item(name, condition, float(fraction), one, seed, part, weights_of(one))
                     for one in names_for(entry)
                     if (is_whole or one not in ONLY_AS_RECORDED)
-                    and (decoders is None or one in decoders)
+                    and (one not in TRAINED if decoders is None else one in decoders)
                     for seed in seeds
                 ]
     return items
@@ -188,7 +189,8 @@ class SharedFeatures:
 
     def take(self, estimator):
         """Return X for an estimator, and the seconds (wall, CPU) that its features took."""
-        if not isinstance(estimator, (BrainOFClassifier, BrainOFRegressor)):
+        is_ours = isinstance(estimator, (BrainOFClassifier, BrainOFRegressor))
+        if not is_ours or estimator.adaptation != "probe":
             return self.task.X, (0.0, 0.0)
         checkpoint = estimator.checkpoint
         if checkpoint not in self.found:
