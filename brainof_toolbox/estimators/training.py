@@ -26,9 +26,6 @@ from .heads import LayeredHead, inner_splits
 from .network import make_network, predict_outputs
 from .precomputed import PrecomputedFeatures
 
-#: Factors of latents in a fused probe without evidence, by pooling; explicit blocks have 1.
-PRIOR_FACTORS = {"compact": 1, "flatten": 0, "mean": 0, "mean+std": 0}
-
 
 @dataclass(frozen=True, eq=False)
 class LabelledSamples:
@@ -49,8 +46,10 @@ class LabelledSamples:
         parts = some, self.targets[rows], groups, self.weight[rows]
         if head == "mlp":
             return LayeredHead.fit(*parts, random_state=self.seed)
-        is_optional = "latents" in blocks and not PRIOR_FACTORS[self.encoder.pooler.name]
-        return fit_fused(*parts, optional=("latents",) * is_optional, random_state=self.seed)
+        optional = (
+            ("latents",) if "latents" in blocks else ()
+        )  # without evidence, their factor is 0
+        return fit_fused(*parts, optional=optional, random_state=self.seed)
 
     def align_blocks(self, blocks):
         """Re-centre blocks on each subject, if wanted; returns them and their centre."""

@@ -21,7 +21,7 @@ from brainof_toolbox import (
 )
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.encoder import Encoder
-from brainof_toolbox.estimators import BrainOFModule, FineTuning, LoRA, Probe, training
+from brainof_toolbox.estimators import BrainOFModule, FineTuning, LoRA, Probe
 from brainof_toolbox.models import load_checkpoint, make_tokens
 from brainof_toolbox.preprocessing import preprocess
 
@@ -223,16 +223,6 @@ def test_probe(checkpoint, head):
     with torch.inference_mode():
         outputs = network(alone.encoder_.tokens(batch, np.arange(16))).softmax(-1).numpy()
     np.testing.assert_allclose(outputs, alone.predict_proba(X), atol=1e-4)
-
-
-def test_prior_factor_of_latents(checkpoint, monkeypatch):
-    """Latents with a factor without evidence enter the member of all blocks side by side."""
-    X = obvious_epochs(16)
-    decoder = BrainOFRegressor(checkpoint, features=("latents", "covariance"))
-    for factor in (0, 1):
-        monkeypatch.setitem(training.PRIOR_FACTORS, "compact", factor)
-        head = decoder.fit(X, X.events[:, 2]).head_
-        assert ("all" in head.factors_) == bool(factor)
 
 
 # -------------------------------------------------------------------------------- training
