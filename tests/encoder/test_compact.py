@@ -14,7 +14,6 @@ import torch
 from brainof_toolbox import (
     BrainOFClassifier,
     BrainOFEmbedder,
-    BrainOFRegressor,
     PairedSignals,
     Preprocessing,
     from_epochs,
