@@ -61,7 +61,7 @@ def read_injury(root, part):
     return Task(X, y, names, split_people(folder.name, y, names, 5, part))
 
 
-def _rest_of_sites(root, column):
+def read_sites(root, column):
     """Read the series of all people with an entry in ``column``, and their table."""
     folder = root / "fmri-rpn-rest"
     people = _people(folder).dropna(subset=[column])
@@ -81,7 +81,7 @@ def _rest_of_sites(root, column):
 
 def read_sex(root, part):
     """Read sex; a site is left out."""
-    X, people = _rest_of_sites(root, "sex")
+    X, people = read_sites(root, "sex")
     y, names, sites = (
         people["sex"].to_numpy(str),
         people.index.to_numpy(str),
@@ -92,7 +92,7 @@ def read_sex(root, part):
 
 def read_age(root, part):
     """Read age in years; a site is left out."""
-    X, people = _rest_of_sites(root, "age")
+    X, people = read_sites(root, "age")
     names, sites = people.index.to_numpy(str), people["site"].to_numpy(str)
     splits = split_sites("fmri-rpn-rest", sites, names, part)
     return Task(X, people["age"].to_numpy(float), names, splits)
@@ -160,8 +160,8 @@ def read_haxby(root, part):
     """Read eight categories of objects; a run is left out."""
     folder = root / "fmri-haxby"
     with tempfile.TemporaryDirectory() as scratch:
-        bids = haxby_folder(folder, Path(scratch) / "haxby", "1slice")
-        X = epochs_from_bids(bids, datatypes="func", masker=haxby_masker(folder, "1slice"))
+        bids = haxby_folder(folder, Path(scratch) / "haxby")
+        X = epochs_from_bids(bids, datatypes="func", masker=haxby_masker(folder))
     runs = X.metadata["run"].to_numpy(str)
     return Task(X, X.metadata["trial_type"].to_numpy(str), runs, split_groups(runs))
 
