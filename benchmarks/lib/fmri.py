@@ -27,6 +27,41 @@ STORY_CENTRES = [
 ]
 
 
+def read_series(path):
+    """Read the series of each key, regions x volumes."""
+    with np.load(path) as file:
+        keys = sorted(key for key in file if not key.endswith(("_scale", "_mean")))
+        return {key: file[key] * file[f"{key}_scale"] + file[f"{key}_mean"] for key in keys}
+
+
+def read_centres(path):
+    """Read the centres of regions in metres."""
+    return pd.read_csv(path, sep="\t")[["x", "y", "z"]].to_numpy() * 1e-3
+
+
+def read_people(folder):
+    """Read the table of people."""
+    return pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
+
+
+def read_sites(root, column):
+    """Read the series of all people with an entry in ``column``, and their table."""
+    folder = root / "fmri-rpn-rest"
+    people = read_people(folder).dropna(subset=[column])
+    # Parcel 11 lies outside the field of view of eight people.
+    keep = np.arange(122) != 10
+    centres = read_centres(folder / "parcels.tsv")[keep]
+    series = {}
+    for path in sorted(folder.glob("*.npz")):
+        series |= read_series(path)
+    people = people.loc[[name for name in series if name in people.index]]
+    X = [
+        from_roi_timeseries(series[name][keep].T, t_r=2.5, roi_positions=centres, subject=name)
+        for name in people.index
+    ]
+    return X, people
+
+
 # ------------------------------------------------------------------------------------- haxby
 def haxby_folder(folder, root):
     """Lay the runs of fmri-haxby out as a BIDS dataset, with links to the images."""

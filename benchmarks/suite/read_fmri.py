@@ -11,36 +11,28 @@ from nilearn.signal import clean
 
 from brainof_toolbox import Signals, epochs_from_bids, from_roi_timeseries
 
-from ..lib.fmri import STORY_CENTRES, haxby_folder, haxby_masker
+from ..lib.fmri import (
+    STORY_CENTRES,
+    haxby_folder,
+    haxby_masker,
+    read_centres,
+    read_people,
+    read_series,
+    read_sites,
+)
 from .people import split_groups, split_people, split_sites
 from .sets import Set, Task
 
 STORY_NAMES = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
 
 
-def _series(path):
-    """Read the series of each key, regions x volumes."""
-    with np.load(path) as file:
-        keys = sorted(key for key in file if not key.endswith(("_scale", "_mean")))
-        return {key: file[key] * file[f"{key}_scale"] + file[f"{key}_mean"] for key in keys}
-
-
-def _centres(path):
-    """Read the centres of regions in metres."""
-    return pd.read_csv(path, sep="\t")[["x", "y", "z"]].to_numpy() * 1e-3
-
-
-def _people(folder):
-    return pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
-
-
 # -------------------------------------------------------------------------------- one label each
 def read_tumour(root, part):
     """Read brain tumour against control; people are left out."""
     folder = root / "fmri-tvb-tumor"
-    people, centres = _people(folder), _centres(folder / "regions.tsv")
+    people, centres = read_people(folder), read_centres(folder / "regions.tsv")
     X, names = [], []
-    for name, series in _series(folder / "task-rest_atlas-DK68_timeseries.npz").items():
+    for name, series in read_series(folder / "task-rest_atlas-DK68_timeseries.npz").items():
         t_r = float(people["repetition_time"][name])
         series = clean(series.T, standardize="zscore_sample", high_pass=0.01, t_r=t_r)
         X.append(from_roi_timeseries(series, t_r=t_r, roi_positions=centres, subject=name))
@@ -52,31 +44,13 @@ def read_tumour(root, part):
 def read_injury(root, part):
     """Read traumatic brain injury against control; people are left out."""
     folder = root / "fmri-tbi-schaefer1000"
-    series = _series(folder / "task-rest_atlas-Schaefer1000_timeseries.npz")
-    centres = _centres(folder / "parcels.tsv")[::5]
+    series = read_series(folder / "task-rest_atlas-Schaefer1000_timeseries.npz")
+    centres = read_centres(folder / "parcels.tsv")[::5]
     names = np.array([key.split("_")[0] for key in series])
     values = np.stack([one[::5].T for one in series.values()])
     X = from_roi_timeseries(values, t_r=2.0, roi_positions=centres, subject=list(names))
-    y = _people(folder)["group"][names].to_numpy(str)
+    y = read_people(folder)["group"][names].to_numpy(str)
     return Task(X, y, names, split_people(folder.name, y, names, 5, part))
-
-
-def read_sites(root, column):
-    """Read the series of all people with an entry in ``column``, and their table."""
-    folder = root / "fmri-rpn-rest"
-    people = _people(folder).dropna(subset=[column])
-    # Parcel 11 lies outside the field of view of eight people.
-    keep = np.arange(122) != 10
-    centres = _centres(folder / "parcels.tsv")[keep]
-    series = {}
-    for path in sorted(folder.glob("*.npz")):
-        series |= _series(path)
-    people = people.loc[[name for name in series if name in people.index]]
-    X = [
-        from_roi_timeseries(series[name][keep].T, t_r=2.5, roi_positions=centres, subject=name)
-        for name in people.index
-    ]
-    return X, people
 
 
 def read_sex(root, part):
@@ -102,12 +76,12 @@ def read_age(root, part):
 def read_pain(root, part, n_volumes=10, delay=4.0, t_r=2.0):
     """Read two lower against two higher temperatures; people are left out."""
     folder = root / "fmri-connattractor-pain"
-    series = _series(folder / "task-heatpain_atlas-MIST122_timeseries.npz")
+    series = read_series(folder / "task-heatpain_atlas-MIST122_timeseries.npz")
     events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"run": str})
     events = events[events["temperature"].isin([42.3, 43.3, 45.3, 46.3])]
     # Parcels 4, 9 and 11 are flat in 23 scans.
     keep = ~np.isin(np.arange(122), (3, 8, 10))
-    centres = _centres(folder / "parcels.tsv")[keep]
+    centres = read_centres(folder / "parcels.tsv")[keep]
     parts, y, names = [], [], []
     for (who, run), own in events.groupby(["participant_id", "run"]):
         whole = series.get(f"{who}_run-{run}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..lib.fmri import identify_each, load_rest
+from ..lib.fmri import identify_each, load_rest, read_sites
 from ..lib.sets import data_dir
 from ..suite.people import choose_scored
-from ..suite.read_fmri import read_sites
 
 
 def load_sites(part):
@@ -54,6 +53,16 @@ def means(samples):
 
 
 DESCRIBED = {"region correlations": correlations, "region means": means}
+#: Runs without a mean: those of the halves are opposite, and identify no one.
+CENTRED = ("three sites, rest",)
+
+
+def describe_runs(name, first, second):
+    """Return the classical features of both halves: dict of str -> (ndarray, ndarray)."""
+    kinds = {
+        form: make for form, make in DESCRIBED.items() if name not in CENTRED or make != means
+    }
+    return {form: (make(first), make(second)) for form, make in kinds.items()}
 
 
 def identify_people(first, second, names, sites, seed=0):

@@ -17,7 +17,7 @@ from ..suite.conditions import AS_RECORDED, apply_condition
 from ..suite.people import read_splits
 from ..suite.scoring import pool_lines, score_estimator
 from ..suite.sets import SETS
-from .people import DESCRIBED, HALVES, identify_people, share_variance
+from .people import HALVES, describe_runs, identify_people, share_variance
 
 FORMS = ("compact", "flatten", "mean")
 UNTRAINED = "untrained:"
@@ -236,7 +236,7 @@ def _run_halves(checkpoints, name, path, people, done, show):
         halves = halves or HALVES[name](people)
         start, first, second = time.perf_counter(), *halves[:2]
         if title == CLASSICAL:
-            pairs = {form: (make(first), make(second)) for form, make in DESCRIBED.items()}
+            pairs = describe_runs(name, first, second)
         else:
             rows = embed_forms(about["path"], first + second, not title.startswith(UNTRAINED))
             n = len(first)

@@ -188,7 +188,7 @@ def list_people(results):
     rows = []
     for name in HALVES:
         for key, counts in results.there(name).items():
-            low, high = interval(counts)
+            low, high = np.clip(interval(counts), 0, 1)
             row = {"people": f"{len(counts.names)}, {name}", "features": key}
             row |= {"identified": counts.score, "low": low, "high": high}
             rows.append(row | {"chance": results.chance[name]})

@@ -51,7 +51,9 @@ def whiten_read_outs(model, corpus, n_outputs=64, *, n_samples=1000, random_stat
     """
     check_number("n_outputs", n_outputs, low=1, integer=True)
     if not model.config.read_outs:
-        raise ValueError("This network has no read-outs: pretrain it with PretrainingConfig.terms.")
+        raise ValueError(
+            "This network has no read-outs: pretrain it with PretrainingConfig.terms."
+        )
     state, rows = model.eval().state_dict(), []
     for kind in model.read_outs:
         predicted = _predict(model, corpus, kind, n_samples, random_state)
