@@ -23,7 +23,7 @@ BANDS = {
         "beta": (13, 30),
         "gamma": (30, 45),
     },
-    "fmri": {"slow-5": (0.01, 0.027), "slow-4": (0.027, 0.073), "slow-3": (0.073, 0.17)},
+    "fmri": {"slow-5": (0.01, 0.027), "slow-4": (0.027, 0.073)},
 }
 #: Sites that are sampled evenly, and volumes of each run.
 SITES, N_VOLUMES = ("bochum", "essen"), 160
@@ -143,7 +143,9 @@ def draw(checkpoint, sets=None):
         # Long runs are cut: windows of a sample stand one after the other.
         people = np.repeat(people, len(found.original) // len(people))
         scores = correlate_bands(found, people)
-        found.plot(axes=[panels[name] for name in names[:-1]])
+        power = np.square(found.original).mean(axis=(1, 2))
+        usual = int(np.argsort(power)[len(power) // 2])
+        found.plot(usual, axes=[panels[name] for name in names[:-1]])
         draw_bands(panels[names[-1]], scores)
         lines.append(f"{found.modality}: error relative to zero {found.relative_loss:.3f}")
         lines += [

@@ -132,29 +132,21 @@ def list_differences(results):
 
 
 def list_means(results):
-    """Return a row per comparison and condition: the mean over claimed sets that have both."""
-    rows, first = [], results.keys[0]
-    cells = [(AS_RECORDED, 1.0), (AS_RECORDED, 0.25), *((name, 1.0) for name in CONDITIONS)]
-    for cell in dict.fromkeys(cells):
-        pairs = {other: results.pairs(first, other, *cell) for other in results.others}
-        rows += [
-            _mean(words(*cell), first, other, own) for other, own in pairs.items() if pool(own)
-        ]
+    """Return a row per comparison: the mean over claimed sets that have both."""
+    first = results.keys[0]
+    pairs = {(first, other): results.pairs(first, other) for other in results.others}
     if results.suite is not None:
-        pairs = results.suite.pairs(WITHOUT)
-        if pool(pairs):
-            rows.append(_mean(AS_RECORDED, f"{DEFAULT} decoder", WITHOUT, pairs))
-    return rows
+        pairs[f"{DEFAULT} decoder", WITHOUT] = results.suite.pairs(WITHOUT)
+    return [_mean(*keys, own) for keys, own in pairs.items() if pool(own)]
 
 
-def _mean(where, first, other, pairs):
+def _mean(first, other, pairs):
     """Return a row of :func:`list_means`."""
     found = pool(pairs)
     pairs = {name: pair for name, pair in pairs.items() if SETS[name].is_claimed}
     clear = [pair["difference"] for pair in pairs.values() if pair["p_value"] < 0.05]
     below = [name for name, pair in pairs.items() if pair["difference"] < -MARGIN]
     return {
-        "condition": where,
         "features": first,
         "against": other,
         "mean difference": text_of(found),
@@ -165,6 +157,23 @@ def _mean(where, first, other, pairs):
         "worse, p < 0.05": sum(value < 0 for value in clear),
         f"more than {MARGIN} below": ", ".join(below) or "none",
     }
+
+
+def list_harder(results):
+    """Return a row per condition: mean differences, first embedding minus each other one."""
+    rows, first = [], results.keys[0]
+    fractions = sorted({cell[2] for cell in results.counts} - {1.0}, reverse=True)
+    cells = [(AS_RECORDED, share) for share in fractions] + [(name, 1.0) for name in CONDITIONS]
+    for cell in cells:
+        found = {other: pool(results.pairs(first, other, *cell)) for other in results.others}
+        found = {other: pooled for other, pooled in found.items() if pooled}
+        if found:
+            sets = max(pooled["n_sets"] for pooled in found.values())
+            row = {"condition": words(*cell), "sets": sets}
+            for other, pooled in found.items():
+                row[f"against {other}"] = f"{text_of(pooled)}, p = {pooled['p_value']:.3f}"
+            rows.append(row)
+    return rows
 
 
 def list_conditions(results):
@@ -213,6 +222,7 @@ TABLES = {
     "scores": list_scores,
     "differences": list_differences,
     "means": list_means,
+    "harder": list_harder,
     "conditions": list_conditions,
     "people": list_people,
     "variance": list_variance,
