@@ -177,19 +177,15 @@ def list_harder(results):
 
 
 def list_conditions(results):
-    """Return a row per set and condition: the scores side by side."""
-    rows = []
+    """Return a row per set and condition: the scores side by side, those as recorded too."""
+    rows, names = [], {cell[0] for cell in results.counts if cell[1:] != (AS_RECORDED, 1.0)}
     for name, condition, fraction in results.cells():
-        there = results.there(name, condition, fraction)
-        row = {"set": mark(name), "condition": words(condition, fraction)}
-        row |= {key: f"{there[key].score:.2f}" for key in results.others if key in there}
-        if results.keys[0] in there:
-            first = there[results.keys[0]]
-            row |= {results.keys[0]: f"{first.score:.2f}"}
-        if SETS[name].conditions or fraction < 1:
-            rows.append(row)
-    order = ["set", "condition", *results.keys, BEST]
-    return [{key: row[key] for key in order if key in row} for row in rows]
+        if name in names:
+            there = results.there(name, condition, fraction)
+            row = {"set": mark(name), "condition": words(condition, fraction)}
+            keys = (key for key in (*results.keys, BEST) if key in there)
+            rows.append(row | {key: f"{there[key].score:.2f}" for key in keys})
+    return rows
 
 
 def list_people(results):
