@@ -1,7 +1,8 @@
-"""Map what decoders of two real EEG sets rely on, for subjects or runs left out of training.
+"""Map what decoders of two real EEG sets rely on, and reconstruct hidden EEG and fMRI.
 
 ``BRAINOF_DATA=... python -m benchmarks.importance_maps`` writes the figures of
-``doc/importance.rst`` and prints the numbers in it.
+``doc/importance.rst`` and prints the numbers in it, of subjects or runs left out of training. The
+reconstruction is in ``lib/reconstruction.py``.
 """
 
 from __future__ import annotations
@@ -20,20 +21,21 @@ import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmarks.lib import reconstruction
 from benchmarks.lib.sets import load_motor, load_visual
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.inspection import gradient_importance, occlusion_importance
 
 DOC = Path(__file__).resolve().parent.parent / "doc"
-CHECKPOINT = "brainof-tiny"
+PARTS = ("pictures", "motor", "reconstruction")
 
 
-def average_maps(task, n_steps):
+def average_maps(task, n_steps, checkpoint):
     """Return maps of every split's left-out samples, averaged, and the balanced accuracy."""
     predicted = np.empty(len(task.y), dtype=task.y.dtype)
     found, tested = {"occlusion": [], "gradients": []}, []
     for train, test in task.splits():
-        decoder = BrainOFClassifier(CHECKPOINT, features="latents", random_state=0)
+        decoder = BrainOFClassifier(checkpoint, features="latents", random_state=0)
         decoder.fit(task.X[train], task.y[train], groups=task.groups[train])
         predicted[test] = decoder.predict(task.X[test])
         tested.append(test)
@@ -54,14 +56,14 @@ def mean_part(maps):
     return parts[0], channels, patches, bands
 
 
-def draw(name, task, onset, n_steps):
+def draw(name, task, n_steps, checkpoint, out):
     """Draw one figure per set: a row per method; scalp, time and bands."""
     from brainof_toolbox.inspection.maps import CMAP, make_sensor_info
 
     figure, rows = plt.subplots(
         2, 3, figsize=(10, 5.8), layout="constrained", width_ratios=(1, 1.3, 1.3)
     )
-    found, accuracy = average_maps(task, n_steps)
+    found, accuracy = average_maps(task, n_steps, checkpoint)
     print(f"{name}: balanced accuracy {accuracy:.3f}", flush=True)
     for axes, (method, maps) in zip(rows, found.items()):
         part, channels, patches, bands = mean_part(maps)
@@ -75,7 +77,7 @@ def draw(name, task, onset, n_steps):
         best = ", ".join(part.ch_names[i] for i in order)
         scalp.set_title(f"{method}\nmost at {best}", fontsize=8)
         time.axhline(0, color="0.6", lw=0.8)
-        time.plot(part.times + onset, patches, "o-", color="#0072B2")
+        time.plot(part.times + float(task.X.times[0]), patches, "o-", color="#0072B2")
         time.set(xlabel="time from the event (s)", ylabel="nats")
         frequency.axhline(0, color="0.6", lw=0.8)
         frequency.bar(list(bands), list(bands.values()), color="#0072B2", width=0.6)
@@ -87,20 +89,27 @@ def draw(name, task, onset, n_steps):
             + (f"; residual {np.median(residual):.3f}" if residual else ""),
             flush=True,
         )
-    figure.savefig(DOC / f"importance_{name}.png", dpi=90)
+    figure.savefig(out / f"importance_{name}.png", dpi=90)
     plt.close(figure)
 
 
 def main():
-    """Draw both sets."""
+    """Draw the parts that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", default="brainof-tiny", help="folder or name")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--steps", type=int, default=8, help="of integrated gradients")
+    parser.add_argument("--out", type=Path, default=DOC, help="folder of the figures")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     for name, load in (("pictures", load_visual), ("motor", load_motor)):
-        task = load()
-        draw(name, task, float(task.X.times[0]), options.steps)
+        if name in options.parts:
+            draw(name, load(), options.steps, options.checkpoint, options.out)
+    if "reconstruction" in options.parts:
+        figure, lines = reconstruction.draw(options.checkpoint)
+        figure.savefig(options.out / "reconstruction.png", dpi=90)
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ found
 # not differ significantly. The state was simulated as a change of rhythms, so the power spectrum
 # is a nearly sufficient feature. In ``Brain-OF`` the covariances have the largest share; the
 # latents of ``brainof-tiny`` alone decode worse than classical features on most real recordings
-# (:doc:`/quality`). Always report a classical decoder on the same splits.
+# (:doc:`/weights`). Always report a classical decoder on the same splits.
 #
 # The interval describes this recording only, not other subjects.
 #

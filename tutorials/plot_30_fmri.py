@@ -144,7 +144,7 @@ found
 # About three of four blocks of left-out subjects are classified correctly. Region means score
 # higher in most subjects: the states were simulated as different levels of activity, which a mean
 # measures directly. On real sets, too, the latents of ``brainof-tiny`` alone score below classical
-# features (:doc:`/quality_fmri`). The warning above is due to ``shift``: the last block of each
+# features (:doc:`/weights`). The warning above is due to ``shift``: the last block of each
 # run ends after the scan.
 #
 # The same on public data

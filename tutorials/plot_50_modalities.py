@@ -107,9 +107,7 @@ axes.legend(title="trained on", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # -------
 # Complete samples are classified best: 0.84, against 0.72 for the best single modality. Each
 # modality has information that the others lack, by construction; with ``views="shared"``, in which
-# all three share one view, there is less to gain. In three draws of a larger study of this kind
-# all three modalities together were better than the best single one each time, and classical
-# features of all three slightly better still (:doc:`/quality_fmri`).
+# all three share one view, there is less to gain.
 #
 # A decoder that was trained on complete samples classifies incomplete ones poorly (squares). One
 # that was trained on all kinds classifies incomplete samples about as well as one that was trained

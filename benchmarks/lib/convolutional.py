@@ -1,4 +1,4 @@
-"""EEGNet and ShallowFBCSPNet of braindecode, trained from scratch, as scikit-learn classifiers."""
+"""EEGNet of braindecode, trained from scratch, as a scikit-learn classifier."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from torch.nn.functional import cross_entropy
 from benchmarks.lib.arrays import ToArray
 from brainof_toolbox.estimators.heads import inner_splits
 
-#: Sampling rate in Hz for which each was published, learning rate, further options.
+#: Sampling rate in Hz for which it was published, learning rate, further options.
 NETWORKS = {
     "EEGNet": (128, 1e-3, {"final_layer_with_constraint": True}),
-    "ShallowFBCSPNet": (250, 6.25e-4, {}),
 }
 
 
@@ -122,7 +121,7 @@ class Convolutional(ClassifierMixin, BaseEstimator):
 
 
 def make_convolutional(sfreq, random_state):
-    """Make both decoders.
+    """Make the decoder.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The labelled development sets of BRAINOF_DATA, as epochs or arrays with subjects or runs."""
+"""The labelled development sets of BRAINOF_DATA, as epochs with subjects or runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, PredefinedSplit
 
 from benchmarks.suite.people import choose_scored
 from brainof_toolbox.io.channels import template_montage
@@ -23,49 +23,29 @@ class DevelopmentSet:
     ----------
     name : str
         Folder in BRAINOF_DATA.
-    task : str
-        What is decoded, from what left out.
-    X : mne.Epochs | ndarray
+    X : mne.Epochs
         Samples.
     y : ndarray of int
         Classes.
-    groups : ndarray | str
-        Subjects or runs, or ``"none"``.
+    groups : ndarray
+        Subjects or runs.
     cv : splitter
         The outer splits.
-    info : mne.Info | None
-        For arrays.
-    missing_positions : str
-        ``"placeholder"`` where the geometry is lost.
-    unit : str
-        What a group is.
-    kind : str
-        Of the samples: ``"sensors"``, ``"regions"``, ``"voxels"`` or ``"several"`` modalities.
-    masker : object
-        From images to the channels of ``"voxels"``.
     """
 
     name: str
-    task: str
     X: object
     y: np.ndarray
-    groups: object
+    groups: np.ndarray
     cv: object
-    info: object = None
-    missing_positions: str = "raise"
-    unit: str = "subject"
-    kind: str = "sensors"
-    masker: object = None
 
     def splits(self):
         """Return outer splits without subjects of the pretraining corpus on the test sides."""
-        cv, groups = self.cv, None
-        if not isinstance(self.groups, str):
-            groups = self.groups
-            scored, _ = choose_scored(self.name, groups)
-            if len(scored) < len(np.unique(groups)):
-                cv = PredefinedSplit(_test_folds(groups, scored))
-        return list(cv.split(np.zeros(len(self.y)), self.y, groups))
+        scored, _ = choose_scored(self.name, self.groups)
+        cv = self.cv
+        if len(scored) < len(np.unique(self.groups)):
+            cv = PredefinedSplit(_test_folds(self.groups, scored))
+        return list(cv.split(np.zeros(len(self.y)), self.y, self.groups))
 
 
 def _test_folds(groups, scored, size=2):
@@ -101,8 +81,7 @@ def load_arithmetic():
         y += [int("arithmetic" in path.name)] * len(epochs[-1])
         groups += [re.match(r"sub-\d+", path.name)[0]] * len(epochs[-1])
     X = mne.concatenate_epochs(epochs, verbose="error")
-    task = "rest against arithmetic, across subjects"
-    return DevelopmentSet(folder.name, task, X, np.array(y), np.array(groups), GroupKFold(4))
+    return DevelopmentSet(folder.name, X, np.array(y), np.array(groups), GroupKFold(4))
 
 
 def motor_epochs(folder):
@@ -126,8 +105,7 @@ def load_motor():
     folder = data_dir() / "eeg-motor-imagery"
     X, runs = motor_epochs(folder)
     y = (X.events[:, 2] == X.event_id["right"]).astype(int)
-    task = "left against right fist, one run left out"
-    return DevelopmentSet(folder.name, task, X, y, runs, LeaveOneGroupOut(), unit="run")
+    return DevelopmentSet(folder.name, X, y, runs, LeaveOneGroupOut())
 
 
 def load_visual():
@@ -138,25 +116,4 @@ def load_visual():
     groups = np.repeat([path.name[:6] for path in paths], [len(e) for e in epochs])
     X = mne.concatenate_epochs(epochs, verbose="error")
     y = (X.events[:, 2] != X.event_id["S1/obj"]).astype(int)
-    task = "first against second picture, across subjects"
-    return DevelopmentSet(folder.name, task, X, y, groups, GroupKFold(4))
-
-
-def load_hand():
-    """Load four directions of a hand movement, ten sensors without positions, one subject."""
-    folder = data_dir() / "meg-hand-direction"
-    # The copy states no unit; taken as femtotesla its spread is that of magnetometers.
-    X = np.load(folder / "X_train.npy").astype(np.float64) * 1e-15
-    y = np.load(folder / "y_train.npy").astype(int)
-    info = mne.create_info([f"MEG{i:02d}" for i in range(X.shape[1])], 400.0, "mag")
-    cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    task = "four directions, 5 folds, one subject"
-    return DevelopmentSet(folder.name, task, X, y, "none", cv, info, "placeholder", unit="fold")
-
-
-LOADERS = {
-    "eeg-mental-arithmetic": load_arithmetic,
-    "eeg-motor-imagery": load_motor,
-    "eeg-visual-object": load_visual,
-    "meg-hand-direction": load_hand,
-}
+    return DevelopmentSet(folder.name, X, y, groups, GroupKFold(4))

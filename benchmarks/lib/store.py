@@ -1,39 +1,8 @@
-"""Results as lines of JSON, one file per set."""
+"""Results as lines of JSON."""
 
 from __future__ import annotations
 
 import json
-
-KEY = ("set", "decoder", "fraction", "draw", "epochs", "weights")
-
-
-class Store:
-    """Results that were computed so far.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the files; made if it is missing.
-    """
-
-    def __init__(self, folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        paths = sorted(folder.glob("*.jsonl"))
-        self.rows = {key_of(row): row for path in paths for row in read_lines(path)}
-
-    def __contains__(self, key):
-        return key in self.rows
-
-    def add(self, item, row):
-        """Append a row to the file of its set."""
-        self.rows[item.key] = row
-        append_line(self.folder / f"{row['set']}.jsonl", row)
-
-
-def key_of(row):
-    """Return the fields that identify a row."""
-    return tuple(row[name] for name in KEY)
 
 
 def read_lines(path):

@@ -29,7 +29,7 @@ def draw_figure(summary):
     from matplotlib.figure import Figure
 
     names = [name for name in SETS if summary.decoders(name)]
-    names.sort(key=lambda name: list(_MODALITIES).index(_modality(name)))
+    names.sort(key=place_of)
     figure = Figure(figsize=(8.5, 0.3 * len(names) + 1.3), layout="constrained")
     axes = figure.add_subplot()
     for row, name in enumerate(names):
@@ -40,7 +40,7 @@ def draw_figure(summary):
     axes.plot([], [], "o", color=_GREY, markerfacecolor="none", markersize=7, label="classical")
     axes.plot([], [], "|", color="black", markersize=12, label="chance")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_yticks(range(len(names)), [label_set(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("balanced accuracy (age: skill)")
     axes.set_xlim(-0.45 if any(SETS[name].is_regression for name in names) else 0.0, 1.0)
@@ -65,13 +65,18 @@ def _draw_set(axes, row, name, there):
         axes.errorbar([score], [row], xerr=ends, fmt="D", color=_BLUE, markersize=6, zorder=3)
 
 
+def place_of(name):
+    """Return where the modality of a set stands in figures."""
+    return list(_MODALITIES).index(_modality(name))
+
+
 def _modality(name):
     """Return the first word of the folder."""
     folder = SETS[name].folder
     return folder and folder.split("-")[0]
 
 
-def _label(name):
+def label_set(name):
     """Return modality and contrast of a set."""
     contrast = SETS[name].title.partition(";")[0].removeprefix("simulated, ").partition(",")[0]
     mark = "" if SETS[name].is_claimed else " *"

@@ -16,7 +16,9 @@ from ..lib.fmri import (
     haxby_folder,
     haxby_masker,
     read_centres,
+    read_people,
     read_series,
+    read_sites,
 )
 from .people import split_groups, split_people, split_sites
 from .sets import Set, Task
@@ -24,15 +26,11 @@ from .sets import Set, Task
 STORY_NAMES = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
 
 
-def _people(folder):
-    return pd.read_csv(folder / "participants.tsv", sep="\t").set_index("participant_id")
-
-
 # -------------------------------------------------------------------------------- one label each
 def read_tumour(root, part):
     """Read brain tumour against control; people are left out."""
     folder = root / "fmri-tvb-tumor"
-    people, centres = _people(folder), read_centres(folder / "regions.tsv")
+    people, centres = read_people(folder), read_centres(folder / "regions.tsv")
     X, names = [], []
     for name, series in read_series(folder / "task-rest_atlas-DK68_timeseries.npz").items():
         t_r = float(people["repetition_time"][name])
@@ -51,31 +49,13 @@ def read_injury(root, part):
     names = np.array([key.split("_")[0] for key in series])
     values = np.stack([one[::5].T for one in series.values()])
     X = from_roi_timeseries(values, t_r=2.0, roi_positions=centres, subject=list(names))
-    y = _people(folder)["group"][names].to_numpy(str)
+    y = read_people(folder)["group"][names].to_numpy(str)
     return Task(X, y, names, split_people(folder.name, y, names, 5, part))
-
-
-def _rest_of_sites(root, column):
-    """Read the series of all people with an entry in ``column``, and their table."""
-    folder = root / "fmri-rpn-rest"
-    people = _people(folder).dropna(subset=[column])
-    # Parcel 11 lies outside the field of view of eight people.
-    keep = np.arange(122) != 10
-    centres = read_centres(folder / "parcels.tsv")[keep]
-    series = {}
-    for path in sorted(folder.glob("*.npz")):
-        series |= read_series(path)
-    people = people.loc[[name for name in series if name in people.index]]
-    X = [
-        from_roi_timeseries(series[name][keep].T, t_r=2.5, roi_positions=centres, subject=name)
-        for name in people.index
-    ]
-    return X, people
 
 
 def read_sex(root, part):
     """Read sex; a site is left out."""
-    X, people = _rest_of_sites(root, "sex")
+    X, people = read_sites(root, "sex")
     y, names, sites = (
         people["sex"].to_numpy(str),
         people.index.to_numpy(str),
@@ -86,7 +66,7 @@ def read_sex(root, part):
 
 def read_age(root, part):
     """Read age in years; a site is left out."""
-    X, people = _rest_of_sites(root, "age")
+    X, people = read_sites(root, "age")
     names, sites = people.index.to_numpy(str), people["site"].to_numpy(str)
     splits = split_sites("fmri-rpn-rest", sites, names, part)
     return Task(X, people["age"].to_numpy(float), names, splits)
@@ -154,8 +134,8 @@ def read_haxby(root, part):
     """Read eight categories of objects; a run is left out."""
     folder = root / "fmri-haxby"
     with tempfile.TemporaryDirectory() as scratch:
-        bids = haxby_folder(folder, Path(scratch) / "haxby", "1slice")
-        X = epochs_from_bids(bids, datatypes="func", masker=haxby_masker(folder, "1slice"))
+        bids = haxby_folder(folder, Path(scratch) / "haxby")
+        X = epochs_from_bids(bids, datatypes="func", masker=haxby_masker(folder))
     runs = X.metadata["run"].to_numpy(str)
     return Task(X, X.metadata["trial_type"].to_numpy(str), runs, split_groups(runs))
 

@@ -120,8 +120,7 @@ class BrainOFConfig(JsonFields):
         phase, so their power is invisible to any linear map of the samples.
     spectrum_gain : float
         [D] Initial weight of the spectrum against the samples. The spectrum of one patch is
-        noisy: at 2 untrained latents read simulated alpha better, but real recordings worse
-        (last table of ``doc/quality.rst``).
+        noisy: at 2 untrained latents read simulated alpha better, but real recordings worse.
     waveform_lowpass_init : float
         [D] Cycles per patch above which the samples' weights fall at first, like a first-order
         low-pass. Slow deflections are locked in time, and a linear map reads them; fast rhythms

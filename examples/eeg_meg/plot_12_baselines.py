@@ -49,5 +49,5 @@ found.differences.round(3)
 # The states differ in their rhythms, so decoders of power and covariance score well, and the
 # shrinkage LDA of averaged samples does not. The default decoder is better than its latents alone,
 # and does not differ from the same decoder without a network or from the best classical ones: in
-# these data the latents add nothing significant to the covariances. Pretrained and untrained
-# latents score the same, as on most sets of :doc:`/quality`.
+# these data the latents add nothing significant to the covariances. :doc:`/weights`
+# compares pretrained and untrained latents on real recordings.
