@@ -26,7 +26,8 @@ for _made in (*HERE.glob("auto_*/**/plot_*.rst"), *HERE.glob("generated/*.rst"))
     _script = HERE.parent / str(_made.relative_to(HERE).with_suffix(".py")).removeprefix("auto_")
     if not _script.is_file():
         _made.unlink()
-(HERE / "sg_execution_times.rst").unlink(missing_ok=True)
+for _made in HERE.glob("**/sg_execution_times.rst"):
+    _made.unlink()
 
 # ---------------------------------------------------------------- the project
 
