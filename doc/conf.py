@@ -120,6 +120,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "ignore_repr_types": r"matplotlib|'list'|'tuple'",
     "show_memory": False,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "show_signature": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "gallery_reset.reset"),

@@ -300,7 +300,7 @@ class Scores(_Result):
         return as_html(readable(self.folds), self._summary())
 
     def _summary(self):
-        """Return the line below the table."""
+        """Return the lines below the table."""
         low, high = self.interval
         show = number_format(self.mean, self.chance)
         text = f"{MEASURES.get(self.metric, self.metric)}: {show(self.mean)}"
@@ -317,7 +317,7 @@ class Scores(_Result):
             level = _LEVELS[self.permuted_by]
             text += f"; p = {self.p_value:.3g} ({len(self.permuted)} permutations, {level})"
         weights = describe_weights(self)
-        return f"{text}; features: {weights}" if weights else text
+        return f"{text}\nfeatures: {weights}" if weights else text
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -172,6 +172,10 @@ class BrainOFConfig(JsonFields):
         [D] Linear read-outs: modality, group of latents, columns of the predicted quantity, and
         outputs. Together at most 512 outputs for a modality. Set by ``PretrainingConfig.terms``.
 
+    References
+    ----------
+    .. footbibliography::
+
     Examples
     --------
     >>> from brainof_toolbox.models import BrainOFConfig
