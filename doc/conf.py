@@ -138,7 +138,7 @@ html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
 _ALONE = "index install user_guide which_decoder reporting model command_line faq glossary citing"
-_ALONE += " deploying contributing changes"
+_ALONE += " deploying contributing changes assumptions robustness braindecode released_weights"
 html_sidebars = {page: [] for page in _ALONE.split()}  # nothing below them to list
 html_theme_options = {
     "logo": {"text": "brainof_toolbox"},

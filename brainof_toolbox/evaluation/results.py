@@ -362,7 +362,7 @@ class Comparison(_Result):
 
     def _repr_html_(self):
         tables = self._summary_table(), self._difference_table()
-        notes = "; ".join([self._title(), *self._weight_lines()])
+        notes = "\n".join([self._title(), *self._weight_lines()])
         return as_html(tables[0], notes) + tables[1].to_html(index=False)
 
     @property
