@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.lib.tables import list_table
+from benchmarks.lib.tables import csv_link, csv_table
 from brainof_toolbox.models import BrainOF, BrainOFConfig
 from brainof_toolbox.models.config import MODALITY_CODES
 from brainof_toolbox.models.moe import Experts
@@ -241,22 +241,18 @@ def memory_table(counts, options):
     return pd.DataFrame(rows)
 
 
-HEAD = """**This is arithmetic, not measurement.** Made by::
+HEAD = """**The numbers are arithmetic, not measurements.** Made by::
 
     python -m benchmarks.scaling{arguments}
 
-*Counted* by torch {torch}, without computing anything: FLOP of forward and backward of our
-objective, and bytes kept for the backward pass in bf16. Half of the patches are hidden and not
-given to the encoder. *Assumed*: samples of {shapes} (the published ranges are
-17 to 64 channels, 248 to 306 sensors, and runs of 150 to 480 volumes), {peak:g} TFLOP/s (the data
-sheet's dense bf16 peak of an H100), of which {utilisation} % are reached, {inside:g} GB/s that a
-GPU sends to the others of its machine (up to 8), {between:g} GB/s to other machines, and
-micro-batches of {micro_tokens:,} tokens. Days are for {passes:g} passes over the
-{n_samples:,} samples of the published corpus :footcite:p:`guo2026brainof`; how many passes were
-made is not published. Shards are read at 2 bytes per value. Memory is that of weights, gradients,
-AdamW, copies in bf16 and activations, without working space. "Computing" is the time of a
-micro-batch at the highest share, "sending" that of the gradients of a step under DDP; under FSDP
-as much is sent for each micro-batch.
+Counted by torch {torch}: FLOP of forward and backward, and bytes kept for the backward pass in
+bf16. Assumed: samples of {shapes} (channels x time points); {peak:g} TFLOP/s (data sheet of an
+H100, dense bf16), of which {utilisation} % are reached; {inside:g} GB/s between GPUs of a
+machine, {between:g} GB/s between machines; micro-batches of {micro_tokens:,} tokens. Memory is
+that of weights, gradients, AdamW, bf16 copies and activations. *Computing* is the time of a
+micro-batch at the highest share, *sending* that of the gradients of a step under DDP. Days are
+for {passes:g} passes over the {n_samples:,} samples of the published corpus
+:footcite:p:`guo2026brainof`; its number of passes is not published.
 
 """
 
@@ -297,10 +293,10 @@ def main():
         passes=options.passes,
         utilisation=" or ".join(f"{share:g}" for share in options.utilisation),
     )
-    title = f"Speed, and days of {options.passes:g} passes"
-    text += list_table(sample_table(counts), "One sample, forward and backward") + "\n"
-    text += list_table(time_table(counts, options), title) + "\n"
-    text += list_table(memory_table(counts, options), "One GPU, one micro-batch")
+    page, title = options.out, f"Speed, and days of {options.passes:g} passes"
+    text += csv_table(memory_table(counts, options), "One GPU, one micro-batch", page, "memory")
+    text += "\n" + csv_link(time_table(counts, options), title, page, "time")
+    text += csv_link(sample_table(counts), "One sample, forward and backward", page, "samples")
     before, rest = options.out.read_text().split(BEGIN)
     options.out.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END)[1]}")
     print(f"wrote {options.out}")

@@ -26,7 +26,8 @@ for _made in (*HERE.glob("auto_*/**/plot_*.rst"), *HERE.glob("generated/*.rst"))
     _script = HERE.parent / str(_made.relative_to(HERE).with_suffix(".py")).removeprefix("auto_")
     if not _script.is_file():
         _made.unlink()
-(HERE / "sg_execution_times.rst").unlink(missing_ok=True)
+for _made in HERE.glob("**/sg_execution_times.rst"):
+    _made.unlink()
 
 # ---------------------------------------------------------------- the project
 
@@ -119,6 +120,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "ignore_repr_types": r"matplotlib|'list'|'tuple'",
     "show_memory": False,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "show_signature": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "gallery_reset.reset"),
@@ -136,7 +138,7 @@ html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
 _ALONE = "index install user_guide which_decoder reporting model command_line faq glossary citing"
-_ALONE += " deploying contributing changes"
+_ALONE += " deploying contributing changes assumptions robustness braindecode released_weights"
 html_sidebars = {page: [] for page in _ALONE.split()}  # nothing below them to list
 html_theme_options = {
     "logo": {"text": "brainof_toolbox"},

@@ -29,7 +29,7 @@ epochs.filter(None, 30.0, verbose="error").set_eeg_reference("average", verbose=
 epochs.apply_baseline((None, None), verbose="error")
 order = np.where(epochs.metadata["picture"] == "S1/obj", "first", "second")
 subject = epochs.metadata["subject"]
-pd.crosstab(subject, order)
+pd.crosstab(subject, order, colnames=["picture"])
 
 # %%
 # There are ten trials with a first and twenty with a second picture of each person: the classes

@@ -1,4 +1,4 @@
-"""The scikit-learn face: embed, classify and regress recordings."""
+"""Embed, classify and regress recordings with the interface of scikit-learn."""
 
 from ._classifier import BrainOFClassifier
 from ._embedder import BrainOFEmbedder

@@ -300,7 +300,7 @@ class Scores(_Result):
         return as_html(readable(self.folds), self._summary())
 
     def _summary(self):
-        """Return the line below the table."""
+        """Return the lines below the table."""
         low, high = self.interval
         show = number_format(self.mean, self.chance)
         text = f"{MEASURES.get(self.metric, self.metric)}: {show(self.mean)}"
@@ -317,7 +317,7 @@ class Scores(_Result):
             level = _LEVELS[self.permuted_by]
             text += f"; p = {self.p_value:.3g} ({len(self.permuted)} permutations, {level})"
         weights = describe_weights(self)
-        return f"{text}; features: {weights}" if weights else text
+        return f"{text}\nfeatures: {weights}" if weights else text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -362,7 +362,7 @@ class Comparison(_Result):
 
     def _repr_html_(self):
         tables = self._summary_table(), self._difference_table()
-        notes = "; ".join([self._title(), *self._weight_lines()])
+        notes = "\n".join([self._title(), *self._weight_lines()])
         return as_html(tables[0], notes) + tables[1].to_html(index=False)
 
     @property

@@ -51,4 +51,4 @@ def as_text(table):
 
 
 def as_html(table, caption):
-    return table.to_html(index=False) + f"<p>{caption}</p>"
+    return table.to_html(index=False) + "<p>{}</p>".format(caption.replace("\n", "<br>"))

@@ -172,6 +172,10 @@ class BrainOFConfig(JsonFields):
         networks that are for use alone), and outputs. Together at most 512 outputs for a modality.
         Set by ``PretrainingConfig.terms``.
 
+    References
+    ----------
+    .. footbibliography::
+
     Examples
     --------
     >>> from brainof_toolbox.models import BrainOFConfig

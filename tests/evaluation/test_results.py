@@ -167,7 +167,7 @@ def test_weights_of_feature_blocks(data, scores):
     assert np.allclose(weights["covariance"], 60 / 160)
     words = "covariance 0.38, latents 0.62"
     assert f"\nfeatures of blocks: {words}\n" in str(found) and words in found._repr_html_()
-    assert str(found.scores["blocks"]).endswith(f"; features: {words}")
+    assert str(found.scores["blocks"]).endswith(f"\nfeatures: {words}")
     assert "features" not in str(scores) and scores.feature_weights.empty
 
 
