@@ -8,6 +8,7 @@
     save_every = 1000               # what is left out has the defaults of pretrain
     random_state = 0
     device = "auto"
+    start = "runs/other/checkpoints/step-00001000"   # weights to begin with
 
     [model]
     preset = "tiny"                 # and fields of BrainOFConfig
@@ -29,7 +30,8 @@ from pathlib import Path
 
 _PATHS = ("corpus", "output_dir")
 _NEEDED = (*_PATHS, "total_steps")
-_KNOWN = (*_NEEDED, "stop_after", "save_every", "random_state", "device", "model", "training")
+_OPTIONAL = ("stop_after", "save_every", "random_state", "device", "start")
+_KNOWN = (*_NEEDED, *_OPTIONAL, "model", "training")
 
 
 def read_run(path):
@@ -52,7 +54,7 @@ def read_run(path):
     for name in ("model", "training"):
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{path}: {name!r} must be a table, [{name}], got {content[name]!r}.")
-    for name in _PATHS:
+    for name in [*_PATHS, *(["start"] if "start" in content else [])]:
         if not isinstance(content[name], str):
             raise ValueError(f"{path}: {name!r} must be a path in quotes, got {content[name]!r}.")
         content[name] = str(path.parent / os.path.expanduser(content[name]))

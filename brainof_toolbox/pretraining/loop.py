@@ -18,6 +18,7 @@ from .._utils.logging import progress, warn
 from .._utils.messages import join_some
 from .._utils.validation import check_number, check_option
 from ..models.brainof import BrainOF
+from ..models.checkpoint import Checkpoint, load_checkpoint
 from ..models.config import MODALITY_CODES, BrainOFConfig
 from ..models.isolate import isolate_torch
 from ._saving import TrainState, load_step, save_step
@@ -55,6 +56,7 @@ def pretrain(
     random_state=0,
     device="auto",
     training=None,
+    start=None,
     verbose=None,
 ):
     """Pretrain a network on a corpus, by Masked Temporal-Frequency Modeling.
@@ -96,6 +98,10 @@ def pretrain(
         ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     training : PretrainingConfig | dict | None
         Configuration of the training; ``None`` is the default.
+    start : path-like | None
+        Checkpoint with the weights that a new run begins with, for example of a run with another
+        ``training``. The networks must be the same. Read-outs keep the targets of the checkpoint,
+        and its datasets and subjects are listed with those of the corpus.
     verbose : bool | None
         ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
         and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
@@ -132,6 +138,13 @@ def pretrain(
     corpus = Corpus(corpus) if isinstance(corpus, str | os.PathLike) else corpus
     training = _as_config("training", {} if training is None else training, PretrainingConfig)
     config = with_read_outs(_as_model_config(config), training, corpus)
+    start = None if start is None else load_checkpoint(start)
+    if start is not None and start.config != config:
+        own, other = vars(start.config), vars(config)
+        names = ", ".join(name for name in own if own[name] != other[name])
+        raise ValueError(
+            f"The network of the checkpoint 'start' differs from that of the run in {names}."
+        )
     run = _Run(
         corpus=corpus,
         config=config,
@@ -142,6 +155,7 @@ def pretrain(
         save_every=save_every,
         random_state=random_state,
         directory=RunDirectory(output_dir),
+        start=start,
     )
     with DistributedRun.from_environment(device) as ranks:
         # Raises if the micro-batches cannot be divided among the processes.
@@ -181,11 +195,13 @@ class _Run:
     save_every: int
     random_state: int
     directory: RunDirectory
+    start: Checkpoint | None
 
     def describe(self):
         """Return what decides the result of the run."""
         corpus = self.corpus
         return {
+            **({} if self.start is None else {"start": self.start.sha256}),
             "format_version": FORMAT_VERSION,
             "corpus": {
                 "sha256": corpus.sha256,
@@ -202,16 +218,25 @@ class _Run:
         corpus = self.corpus
         is_unknown = any(entry.licence is None for entry in corpus.entries)
         terms = ", ".join(self.training.terms)
+        before = {} if self.start is None else self.start.manifest
+        licences = [before.get("licence", ""), *corpus.licences, *["unknown"] * is_unknown]
+        licences = ", ".join(filter(None, licences)).split(", ")
         return {
             **({"objective": DESCRIPTION.format(terms)} if terms else {}),
-            "datasets": list(corpus.datasets),
-            "subjects": list(corpus.subjects),
-            "licence": ", ".join([*corpus.licences, *["unknown"] * is_unknown]),
+            **({"start": self.start.sha256} if before else {}),
+            "datasets": _join(before.get("datasets", ()), corpus.datasets),
+            "subjects": _join(before.get("subjects", ()), corpus.subjects),
+            "licence": ", ".join(_join(licences)),
             "steps": step,
             "seed": self.random_state,
             "corpus": corpus.sha256,
             "training": {**self.training.to_dict(), "total_steps": self.total_steps},
         }
+
+
+def _join(*lists):
+    """Return the items of lists, each once."""
+    return list(dict.fromkeys(item for items in lists for item in items))
 
 
 def _start(run, ranks, resume, verbose):
@@ -250,6 +275,8 @@ def _build(run, ranks, is_new):
         warn("precision='bf16' is slow on CPUs, often by a factor of ten or more: use 'float32'.")
     model = BrainOF(run.config, run.random_state).train()
     objective = Objective(model, training, _prepare_terms(run, model, is_new))
+    if run.start is not None and is_new:
+        model.load_state_dict(run.start.model.state_dict())
     if training.compile:
         objective.compile()
     module = ranks.wrap(objective, training.strategy, training.precision)

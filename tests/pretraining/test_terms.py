@@ -322,6 +322,23 @@ def test_resumed_run_is_the_same(corpus, straight, tmp_path):
     assert what_is_saved(last) == what_is_saved(straight)
 
 
+def test_a_run_begins_with_given_weights(corpus, straight, tmp_path):
+    """Weights, targets and subjects are those of the checkpoint; the run can be resumed."""
+    part, options = corpus.select(modalities=["eeg", "meg", "fmri"]), {"start": straight}
+    options["training"] = {"learning_rate": 1e-12, "term_samples": 4}
+    last = pretrain_terms(part, tmp_path / "run", 2, stop_after=1, **options)
+    last = pretrain_terms(part, tmp_path / "run", 2, resume=True, **options)
+    before, after = (load_checkpoint(path) for path in (straight, last))
+    old, new = before.model.state_dict(), after.model.state_dict()
+    for name, tensor in old.items():
+        is_followed = name.endswith(("usual", "n_followed"))
+        assert is_followed or torch.allclose(tensor, new[name], atol=1e-6), name
+    assert after.manifest["start"] == before.sha256
+    assert set(after.manifest["subjects"]) == set(before.manifest["subjects"])
+    with pytest.raises(ValueError, match="'start' differs.* in latent_groups"):
+        pretrain_terms(corpus, tmp_path / "x", start=straight, training={"terms": {}})
+
+
 def test_a_run_lists_its_terms(corpus, straight):
     run = json.loads((straight.parents[1] / "run.json").read_text())
     assert run["training"]["terms"] == ALL
