@@ -14,6 +14,7 @@ import torch
 from brainof_toolbox import (
     BrainOFClassifier,
     BrainOFEmbedder,
+    BrainOFRegressor,
     PairedSignals,
     Preprocessing,
     from_epochs,
@@ -222,6 +223,16 @@ def test_probe(checkpoint, head):
     with torch.inference_mode():
         outputs = network(alone.encoder_.tokens(batch, np.arange(16))).softmax(-1).numpy()
     np.testing.assert_allclose(outputs, alone.predict_proba(X), atol=1e-4)
+
+
+def test_latents_without_evidence(checkpoint):
+    """Read-outs of EEG enter the member of all blocks side by side, and all latents do not."""
+    X = obvious_epochs(16)
+    for pooling in ("compact", "flatten"):
+        decoder = BrainOFRegressor(
+            checkpoint, features=("latents", "covariance"), pooling=pooling
+        ).fit(X, X.events[:, 2])
+        assert ("all" in decoder.head_.factors_) == (pooling == "compact")
 
 
 # -------------------------------------------------------------------------------- training
