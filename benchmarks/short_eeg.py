@@ -29,15 +29,14 @@ from brainof_toolbox.datasets import make_study
 from brainof_toolbox.models import BrainOF, BrainOFConfig, make_tokens
 
 CASE = "22 x 4 s EEG"
-#: Latents, rate in Hz, and whether matrices are kept in bfloat16.
+#: Latents, rate in Hz, and whether products are in bfloat16.
 FORMS = {
-    "tiny": (128, 256, False),
     "tiny, 128 Hz": (128, 128, False),
-    "tiny, bfloat16": (128, 256, True),
-    "tiny, 128 Hz, bfloat16": (128, 128, True),
-    "tiny, 64 latents": (64, 256, False),
-    "tiny, 64 latents, 128 Hz": (64, 128, False),
-    "tiny, 64 latents, 128 Hz, bfloat16": (64, 128, True),
+    "tiny, 128 Hz, bf16": (128, 128, True),
+    "tiny, 256 Hz": (128, 256, False),
+    "tiny, 256 Hz, bf16": (128, 256, True),
+    "64 latents, 128 Hz": (64, 128, False),
+    "64 latents, 128 Hz, bf16": (64, 128, True),
 }
 PEERS = ("LUNA", "CBraMod")
 BATCHES = (1, 16, 32, 128)
@@ -47,15 +46,18 @@ def make_form(n_latents, rate, is_half):
     """Return a function from a number of windows to a function that embeds so many."""
     n_channels, seconds, modality, kind, _ = CASES[CASE]
     network = BrainOF(BrainOFConfig(n_latents=n_latents)).eval()
-    if is_half:
-        network.use_bfloat16()
     place = np.random.default_rng(0).normal(size=(n_channels, 3))
     place *= 0.095 / np.linalg.norm(place, axis=1, keepdims=True)
 
     def of_size(n_batch):
         data = _noise(n_batch, n_channels, seconds * rate)
         layout = rate, place, np.zeros_like(place), [kind] * n_channels, modality
-        return lambda: network(make_tokens(data, *layout))  # tokens included
+
+        def embed():  # tokens included
+            with torch.autocast("cpu", torch.bfloat16, is_half):
+                network(make_tokens(data, *layout))
+
+        return embed
 
     return of_size
 
