@@ -308,16 +308,16 @@ class Encoder:
         """Embed windows, and average over those of each sample; returns blocks by name."""
         means = {}
         batches = progress(batches, description="Embedding", enabled=self.verbose)
+        device = next(self.network.parameters()).device if self.has_latents else None
         with torch.inference_mode():
             for batch in batches:
-                for name, sample, values in self._embed_batch(batch):
+                for name, sample, values in self._embed_batch(batch, device):
                     means.setdefault(name, SampleMeans(n_samples)).add(sample, values)
         return {name: mean.rows().astype(np.float32) for name, mean in means.items()}
 
-    def _embed_batch(self, batch):
+    def _embed_batch(self, batch, device):
         """Yield block, samples (n,) and rows (n, n_columns) of some windows."""
         if self.has_latents:
-            device = next(self.network.parameters()).device
             for start in range(0, len(batch), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(batch)))
                 inputs = self.backbone.prepare(batch, rows, device)
