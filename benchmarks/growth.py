@@ -9,6 +9,7 @@ half of the sizes; 1 is linear.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import statistics
 import tempfile
@@ -86,6 +87,7 @@ def measure(axis, size, checkpoint):
         prepare(axis, AXES[axis][0], checkpoint, Path(folder))()
     with tempfile.TemporaryDirectory() as folder:
         call = prepare(axis, size, checkpoint, Path(folder))
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # return what the warming up has left
         Path("/proc/self/clear_refs").write_text("5")  # forget the largest memory so far (Linux)
         before, start = highest_memory(), time.process_time()
         call()

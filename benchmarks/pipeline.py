@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.pipeline`` simulates recordings in a temporary folder, runs each pipeline on
 one core, then with ``n_jobs=2``, and writes ``doc/tables/pipeline_*.csv``. Stages are cumulative
-times of functions that do not call each other, from a profile of the same run. ``--share 0.01``
-is a quick run. All recordings of a set are copies of a few, so reading is from memory.
+processor times of functions that do not call each other, from a profile of one more run.
+Processor times suffer less from other programs; ``n_jobs=2`` needs a quiet machine.
+``--share 0.01`` is a quick run. All recordings of a set are copies of a few, so reading is from memory.
 """
 
 from __future__ import annotations
@@ -195,29 +196,30 @@ def processor_time():
 
 def run_set(name, n_rows, ours, peer, peer_name, n_rounds):
     """Measure one set; return a row of the table and its stages."""
-    peers = [wall for wall, _ in measure(peer, n_rounds)]
-    one = [wall for wall, _ in measure(lambda: ours(n_jobs=None), n_rounds)]
+    peers = [cpu for _, cpu in measure(peer, n_rounds)]
+    alone = measure(lambda: ours(n_jobs=None), n_rounds)
     both = measure(lambda: ours(n_jobs=2), n_rounds)
-    two = [wall for wall, _ in both]
     profile, start = cProfile.Profile(time.process_time), time.process_time()
     profile.runcall(ours, n_jobs=None)
     total = time.process_time() - start
+    one, wall = [cpu for _, cpu in alone], [wall for wall, _ in both]
     median = statistics.median
     row = {
         "input": f"{n_rows:,} {name}",
         "peer": peer_name,
-        "peer, s": spell(peers),
-        "one core, s": spell(one),
-        "n_jobs=2, s": spell(two),
-        "one core / n_jobs=2": f"{median(one) / median(two):.2f}",
-        "cores used of 2, %": f"{100 * median(cpu / wall / 2 for wall, cpu in both):.0f}",
+        "peer, CPU s": spell(peers),
+        "ours, CPU s": spell(one),
         "ours / peer": f"{median(one) / median(peers):.1f}",
+        "n_jobs=2, CPU s": spell([cpu for _, cpu in both]),
+        "one core, s": spell([wall for wall, _ in alone]),
+        "n_jobs=2, s": spell(wall),
+        "cores used of 2, %": f"{100 * median(cpu / wall / 2 for wall, cpu in both):.0f}",
     }
     stages = {
         stage: f"{100 * seconds / total:.0f}"
         for stage, seconds in stages_of(profile, total).items()
     }
-    return row, {"input": row["input"], "seconds": f"{total:.1f}", **stages}
+    return row, {"input": row["input"], "CPU s": f"{total:.1f}", **stages}
 
 
 def spell(seconds):
