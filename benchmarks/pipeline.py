@@ -4,7 +4,8 @@
 one core, then with ``n_jobs=2``, and writes ``doc/tables/pipeline_*.csv``. Stages are cumulative
 processor times of functions that do not call each other, from a profile of one more run.
 Processor times suffer less from other programs; ``n_jobs=2`` needs a quiet machine.
-``--share 0.01`` is a quick run. All recordings of a set are copies of a few, so reading is from memory.
+``--share 0.01`` is a quick run. All recordings of a set are copies of a few, so reading is from
+memory.
 """
 
 from __future__ import annotations

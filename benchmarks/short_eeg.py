@@ -1,9 +1,9 @@
 """Inference on short EEG (22 channels, 4 s) with one thread: forms of the tiny network and peers.
 
-Run ``python -m benchmarks.short_eeg``; it writes ``speed_short.csv`` and ``speed_precision.csv``
-beside the tables of ``doc/speed.rst``. Times are CPU times of the thread, which other processes
-on the machine disturb less than the clock on the wall; models take turns in each round. Peers come
-from braindecode with random weights, where it is installed.
+Run ``python -m benchmarks.short_eeg``; it writes ``speed_short.csv``, ``speed_shares.csv`` and
+``speed_precision.csv`` beside the tables of ``doc/speed.rst``. Times are CPU times of the thread,
+which other processes on the machine disturb less than the clock on the wall; models take turns in
+each round. Peers come from braindecode with random weights, where it is installed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,15 @@ FORMS = {
 #: Real sets of ``benchmarks.suite`` on which precisions are compared.
 REAL_SETS = ("eyes", "arithmetic", "motor")
 PEERS = ("LUNA", "CBraMod")
-BATCHES = (1, 16, 32, 128)
+#: Operations of torch by kind.
+OPERATIONS = {
+    "linear maps": ("aten::mm", "aten::addmm"),
+    "products of attention": ("aten::bmm", "aten::_scaled_dot_product_flash_attention_for_cpu"),
+    "gates": ("aten::silu", "aten::mul_"),
+    "softmax": ("aten::_softmax",),
+    "copies": ("aten::copy_", "aten::cat", "aten::index_copy_", "aten::index_select"),
+}
+BATCHES = (1, 16, 32)
 
 
 def make_form(n_latents, rate, is_half):
@@ -101,6 +109,26 @@ def time_forms(forms, batches, n_rounds):
 
 def _spread(values):
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def share_time(forms, n_batch, n_rounds):
+    """Return the percentage of the time of each form by kind of operation."""
+    table = []
+    for name, form in forms.items():
+        call = form(n_batch)
+        with torch.inference_mode():
+            call()
+            with torch.profiler.profile() as profile:
+                for _ in range(n_rounds):
+                    call()
+        seconds = dict.fromkeys([*OPERATIONS, "the rest"], 0.0)
+        for event in profile.key_averages():
+            kinds = (kind for kind, names in OPERATIONS.items() if event.key in names)
+            seconds[next(kinds, "the rest")] += event.self_cpu_time_total
+        total = sum(seconds.values())
+        shares = {f"{kind}, %": f"{100 * x / total:.0f}" for kind, x in seconds.items()}
+        table.append({"network": name, **shares})
+    return pd.DataFrame(table)
 
 
 def decoding_tasks():
@@ -165,6 +193,7 @@ def main():
             print(f"Without {name}: {error}")
     tables = {
         "short": time_forms(forms, options.batches, options.rounds),
+        "shares": share_time(forms, 32, options.rounds),
         "precision": compare_precision(options.checkpoint, options.rounds),
     }
     for name, table in tables.items():

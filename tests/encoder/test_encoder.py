@@ -225,6 +225,23 @@ def test_bf16_is_close_to_float32(epochs):
     np.testing.assert_allclose(encoder.embed(epochs), rows["float32"], **CLOSE)
 
 
+@pytest.mark.parametrize(
+    "adaptation", ["probe", LoRA(max_epochs=1, refit=False)], ids=["probe", "lora"]
+)
+def test_decoders_predict_in_bf16(adaptation, micro_checkpoint, tmp_path):
+    """Predictions are close to those in float32; weights are trained and saved in float32."""
+    X = obvious_epochs(8)
+    options = {"features": "latents", "pooling": "mean", "adaptation": adaptation}
+    decoder = BrainOFClassifier(micro_checkpoint, precision="bf16", **options)
+    rounded = decoder.fit(X, X.events[:, 2]).predict_proba(X)
+    decoder.save_pretrained(tmp_path / "saved")
+    assert {p.dtype for p in decoder.backbone_.parameters()} == {torch.float32}
+    loaded = BrainOFClassifier.from_pretrained(tmp_path / "saved", precision="bf16")
+    np.testing.assert_allclose(loaded.predict_proba(X), rounded, atol=1e-3)
+    exact = decoder.set_params(precision="float32").predict_proba(X)
+    assert 0 < np.abs(exact - rounded).max() < 0.1
+
+
 def test_negative_layers_count_from_the_last(micro_checkpoint, epochs):
     """-1 means all layers, as None does; there are no more than the network has."""
     n_layers = Encoder(micro_checkpoint).backbone.config.n_layers
