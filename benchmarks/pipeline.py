@@ -47,7 +47,7 @@ STAGES = {
     "regions": (("nilearn/maskers/base_masker.py", "transform"),),
     "filter": (("mne/filter.py", "filter_data"),),
     "resample": (("brainof_toolbox/preprocessing.py", "_resample"),),
-    "checks": (("io/amplitude.py", "add"), ("io/impostors.py", "refuse_triggers")),
+    "checks": (("io/amplitude.py", "add"),),
     "tokens": (("models/tokens.py", "make_tokens"),),
     "network": (("encoder/backbones.py", "embed"),),
     "covariance": (("features/_block.py", "compute"),),
