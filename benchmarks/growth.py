@@ -114,7 +114,7 @@ def measure_all(checkpoint, n_rounds):
 
 def slope(table, column):
     """Return the exponent of growth over the larger half of the sizes."""
-    upper = table.iloc[len(table) // 2 - 1 :].dropna()
+    upper = table.iloc[len(table) // 2 - 1 :].dropna(subset=[column])
     x, y = np.log(upper["size"]), np.log(upper[column].clip(lower=0.1))
     return np.polyfit(x, y, 1)[0]
 
