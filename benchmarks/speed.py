@@ -45,7 +45,14 @@ PEERS = {
     "LUNA": ("LUNA", 256, 40),
     "EEGPT": ("EEGPT", 256, 64),
 }
-OURS = ("tiny", "base")
+#: Preset, rate in Hz of EEG and MEG, and precision.
+OURS = {
+    "tiny, 128 Hz": ("tiny", 128, "float32"),
+    "tiny, 128 Hz, bf16": ("tiny", 128, "bf16"),
+    "tiny, 256 Hz": ("tiny", 256, "float32"),
+    "base, 128 Hz": ("base", 128, "float32"),
+}
+PRETRAINED = ("tiny", "base")
 LIMIT = 12 * 2**30  # bytes that a training step may take; the process ends, not the machine
 SLOW = 8.0  # s of one pass, above which it is not repeated
 
@@ -53,9 +60,11 @@ SLOW = 8.0  # s of one pass, above which it is not repeated
 class Ours(torch.nn.Module):
     """A network of ours with a linear head, from signals to two numbers, tokens included."""
 
-    def __init__(self, preset, case):
+    def __init__(self, name, case):
         super().__init__()
         n_channels, seconds, self.modality, kind, self.rate = CASES[case]
+        preset, rate, self.precision = OURS[name]
+        self.rate = min(self.rate, rate)
         self.network = BrainOF(BrainOFConfig.preset(preset))
         self.head = torch.nn.Linear(self.network.config.width, 2)
         rng = np.random.default_rng(0)
@@ -69,7 +78,9 @@ class Ours(torch.nn.Module):
         tokens = make_tokens(
             x, self.rate, self.place, np.zeros_like(self.place), self.kinds, self.modality
         )
-        return self.head(self.network(tokens).mean(1))
+        is_half = self.precision == "bf16" and not self.training
+        with torch.autocast("cpu", torch.bfloat16, is_half):
+            return self.head(self.network(tokens).mean(1))
 
 
 def make_peer(name, case):
@@ -136,10 +147,10 @@ class Runner:
 
 
 def timed(function):
-    """Return seconds of one call."""
-    start = time.perf_counter()
+    """Return seconds of processor of one call, which other programs disturb less."""
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 class Peak:
@@ -166,7 +177,7 @@ def time_case(case, names, n_batch, n_rounds):
     for name in names:
         try:
             if make_model(name, case) is not None:
-                memory[name] = peak_memory(name, case, n_batch)
+                memory[name] = [peak_memory(name, case, n_batch, x) for x in ("forward", "step")]
                 runners[name] = Runner(name, case, n_batch)
                 runners[name].forward()
         except Exception as error:  # a peer's own reasons, whatever their type
@@ -197,16 +208,17 @@ def time_case(case, names, n_batch, n_rounds):
                 "% of peak": 100 * gflop / middle * 1e3 / peak.rate,
                 "step, ms": step_ms,
                 "step / forward": step_ms / middle,
-                "memory, MiB": memory[name],
+                "memory forward, MiB": memory[name][0],
+                "memory, MiB": memory[name][1],
             }
         )
         print(json.dumps(rows[-1]), flush=True)
     return rows, refused, peak.rate
 
 
-def peak_memory(name, case, n_batch):
-    """Return the memory in MiB that a training step adds, measured in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--one", name, case, str(n_batch)]
+def peak_memory(name, case, n_batch, what):
+    """Return the memory in MiB that a forward pass or a step adds, in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--one", name, case, str(n_batch), what]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
@@ -215,13 +227,13 @@ def peak_memory(name, case, n_batch):
     return float(done.stdout.split()[-1])
 
 
-def measure_memory(name, case, n_batch):
-    """Print what one training step adds to the largest memory of this process."""
+def measure_memory(name, case, n_batch, what):
+    """Print what one forward pass or step adds to the largest memory of this process."""
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     runner = Runner(name, case, n_batch)
-    runner.model.train()
+    runner.model.train(what == "step")
     before = highest_memory()
-    runner.step()
+    getattr(runner, what)()
     print(highest_memory() - before)
 
 
@@ -252,11 +264,12 @@ def format_row(row, reference):
         "parameters": f"{row['parameters, M']:.1f} M",
         "GFLOP": f"{row['GFLOP']:.2f}",
         "forward, ms": f"{row['forward, ms']:.1f} ({low:.1f} to {high:.1f})",
-        "LaBraM / it": f"{reference / row['forward, ms']:.1f}" if reference else "",
+        "CBraMod / it": f"{reference / row['forward, ms']:.1f}" if reference else "",
         "% of peak": f"{row['% of peak']:.0f}",
         "step, ms": f"{row['step, ms']:.1f}",
         "step / forward": f"{row['step / forward']:.1f}",
-        "memory": f"{row['memory, MiB']:.0f} MiB",
+        "memory forward": f"{row['memory forward, MiB']:.0f} MiB",
+        "memory step": f"{row['memory, MiB']:.0f} MiB",
     }
 
 
@@ -267,19 +280,21 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--cases", nargs="+", default=list(CASES))
     parser.add_argument("--models", nargs="+")
+    parser.add_argument("--pretraining", action="store_true", help="also time pretraining")
     parser.add_argument("--out", type=Path, default=DOC / "speed.rst", help="page of the tables")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.one:
-        measure_memory(*options.one[:2], int(options.one[2]))
+        name, case, n_batch, what = options.one
+        measure_memory(name, case, int(n_batch), what)
         return
     names = options.models or known_models()
     table, peaks = [], []
     for case in options.cases:
         rows, refused, peak = time_case(case, names, options.batch, options.rounds)
         times = {row["model"]: row["forward, ms"] for row in rows}
-        table += [format_row(row, times.get("LaBraM")) for row in rows]
+        table += [format_row(row, times.get("CBraMod")) for row in rows]
         for name, reason in refused.items():
             print(f"{name} refuses {case}: {reason}")
         peaks.append(f"{peak:.0f}")
@@ -293,11 +308,11 @@ def main():
         "peak, GFLOP/s, by input": ", ".join(peaks),
         **{f"rate of {name}, Hz": rate for name, (_, rate, _) in PEERS.items()},
     }
-    cases = {case: CASES[case] for case in options.cases}
+    cases = {case: CASES[case] for case in options.cases if options.pretraining}
     for name, rows in (
         ("settings", [{"setting": key, "value": value} for key, value in settings.items()]),
         ("windows", table),
-        ("pretraining", time_pretraining(cases, OURS, options.rounds)),
+        ("pretraining", time_pretraining(cases, PRETRAINED, options.rounds)),
     ):
         if rows:
             print(f"wrote {write_csv(pd.DataFrame(rows), options.out, name)}")

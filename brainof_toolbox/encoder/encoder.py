@@ -70,6 +70,8 @@ class Encoder:
         Windows per forward pass.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``"mps"``.
+    precision : {"float32", "bf16"}
+        Of the network's matrix products.
     random_state : int | RandomState | None
         Seed of untrained weights (``checkpoint=None``).
     verbose : bool | None
@@ -123,6 +125,7 @@ class Encoder:
         missing_positions="raise",
         batch_size=32,
         device="auto",
+        precision="float32",
         random_state=None,
         verbose=None,
     ):
@@ -139,7 +142,8 @@ class Encoder:
         self.read_options = ReadOptions(info, missing_positions, masker, memory)
         if not isinstance(random_state, np.random.RandomState):
             as_seed(random_state)
-        self.configure(batch_size=batch_size, device=device, info=info, verbose=verbose)
+        running = {"batch_size": batch_size, "device": device, "precision": precision}
+        self.configure(**running, info=info, verbose=verbose)
         self.subjects, self.is_fine_tuned = frozenset(), False
         self.explicit = ExplicitFeatures(self.features, is_auto=is_automatic(features))
         self._load(checkpoint, random_state)
@@ -158,12 +162,13 @@ class Encoder:
 
     # ------------------------------------------------------------------------------ settings
 
-    def configure(self, *, batch_size, device, info=None, verbose=None):
-        """Set how embedding is run, which changes no row, and the channels of arrays."""
+    def configure(self, *, batch_size, device, precision="float32", info=None, verbose=None):
+        """Set how embedding is run, which changes rows by rounding, and the channels of arrays."""
         self.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
         self.n_at_once = max(self.batch_size, 32)  # samples that are read together
         check_device(device)
         self._device, self.verbose = device, verbose
+        self.precision = check_option("precision", precision, ("float32", "bf16"))
         self.read_options = replace(self.read_options, info=info)
         return self
 
@@ -238,7 +243,7 @@ class Encoder:
         }
         if self.backbone is not None:
             found |= {"weights": self.backbone.weights, "pooling": self.pooler.label}
-            found["layer"] = self.layer
+            found |= {"layer": self.layer, "precision": self.precision}
             if self.backbone.config is not None:
                 found["architecture"] = self.backbone.config.to_dict()
         return found
@@ -303,20 +308,21 @@ class Encoder:
         """Embed windows, and average over those of each sample; returns blocks by name."""
         means = {}
         batches = progress(batches, description="Embedding", enabled=self.verbose)
+        device = next(self.network.parameters()).device if self.has_latents else None
         with torch.inference_mode():
             for batch in batches:
-                for name, sample, values in self._embed_batch(batch):
+                for name, sample, values in self._embed_batch(batch, device):
                     means.setdefault(name, SampleMeans(n_samples)).add(sample, values)
         return {name: mean.rows().astype(np.float32) for name, mean in means.items()}
 
-    def _embed_batch(self, batch):
+    def _embed_batch(self, batch, device):
         """Yield block, samples (n,) and rows (n, n_columns) of some windows."""
         if self.has_latents:
-            device = next(self.network.parameters()).device
             for start in range(0, len(batch), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(batch)))
                 inputs = self.backbone.prepare(batch, rows, device)
-                values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
+                with torch.autocast(device.type, torch.bfloat16, self.precision == "bf16"):
+                    values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
                 yield LATENTS, batch.sample[rows], values.double().cpu().numpy()
         yield from self.explicit.compute(batch)
 

@@ -31,6 +31,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
         sample. It is an error all the same when no item can be used.
     %(batch_size)s
     %(device)s
+    %(precision)s
     n_jobs : int | None
         Workers over which the items of a list are spread, by :class:`joblib.Parallel`; -1: one
         per core. ``None``: as :func:`joblib.parallel_config` sets, which is one after the other
@@ -95,6 +96,7 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     on_error: str = "raise"
     batch_size: int = 32
     device: str = "auto"
+    precision: str = "float32"
     n_jobs: int | None = None
     random_state: object = None
     verbose: bool | None = None

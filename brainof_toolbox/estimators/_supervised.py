@@ -40,6 +40,7 @@ class SupervisedBrainOF(BaseBrainOF):
     missing_positions: str = "raise"
     batch_size: int = 32
     device: str = "auto"
+    precision: str = "float32"
     random_state: object = None
     verbose: bool | None = None
 
@@ -262,9 +263,9 @@ class SupervisedBrainOF(BaseBrainOF):
         directory : path-like
             From :meth:`save_pretrained`.
         **parameters : object
-            ``info``, ``masker``, ``memory``, ``batch_size``, ``device`` and ``verbose``, which
-            are not saved (but the name of an atlas as ``masker``), and ``checkpoint`` where the
-            one of the fit has another name here.
+            ``info``, ``masker``, ``memory``, ``batch_size``, ``device``, ``precision`` and
+            ``verbose``, which are not saved (but the name of an atlas as ``masker``), and
+            ``checkpoint`` where the one of the fit has another name here.
 
         Returns
         -------

@@ -16,7 +16,7 @@ from .precomputed import PrecomputedFeatures
 #: Parameters of an estimator that are those of its encoder.
 ENCODER_PARAMETERS = (
     *("features", "pooling", "layer", "window", "info", "masker", "memory"),
-    *("missing_positions", "batch_size", "device", "random_state", "verbose"),
+    *("missing_positions", "batch_size", "device", "precision", "random_state", "verbose"),
 )
 
 
@@ -58,9 +58,8 @@ class BaseBrainOF(BaseEstimator):
     @property
     def encoder_(self):
         """The fitted encoder, run as the parameters ask now."""
-        return self._encoder.configure(
-            batch_size=self.batch_size, device=self.device, info=self.info, verbose=self.verbose
-        )
+        names = ("batch_size", "device", "precision", "info", "verbose")
+        return self._encoder.configure(**{name: getattr(self, name) for name in names})
 
     @property
     def backbone_(self):

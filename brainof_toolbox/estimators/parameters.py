@@ -15,7 +15,10 @@ from .adaptation import FineTuning, LoRA, Probe, resolve_adaptation
 from .augment import Augmentation
 
 #: Parameters that are not saved: they belong to a machine or to the samples of a call.
-RUNTIME = ("info", "masker", "memory", "batch_size", "device", "verbose", "checkpoint")
+RUNTIME = (
+    *("info", "masker", "memory", "batch_size", "device", "precision"),
+    *("verbose", "checkpoint"),
+)
 _KINDS = {kind.__name__: kind for kind in (Probe, LoRA, FineTuning)}
 
 

@@ -111,7 +111,7 @@ def _look(x):
         for start in range(0, x.shape[1] - 1, _AT_ONCE):
             change = np.diff(x[row : row + rows, start : start + _AT_ONCE + 1], axis=1).ravel()
             n_still += np.count_nonzero(change == 0)
-            some.append(change[:: max(1, x.size // 20_000)])
+            some.append(change[:: max(1, x.size // 5_000)])
     some = np.concatenate(some)
     rate = np.median(some)
     steady = np.mean(np.abs(some - rate) <= 1e-3 * abs(rate)) if rate else 0.0

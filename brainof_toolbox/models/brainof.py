@@ -14,7 +14,7 @@ from .config import BrainOFConfig
 from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
-from .moe import Experts, MixtureOfExperts
+from .moe import Experts
 from .readout import RECONSTRUCTION, build_read_outs, group_of, sizes_of
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import Begun, TokenBatch
@@ -361,26 +361,6 @@ class BrainOF(nn.Module):
         if self.config.read_outs:
             parts.append(self.read_outs)
         return parts
-
-    def use_bfloat16(self):
-        """Keep the matrices that embed in bfloat16, for faster inference.
-
-        Processors that multiply bfloat16 (AVX512-BF16, AMX) embed 1.5 times as fast, others more
-        slowly. Norms, gates, the embedding of tokens and the latents stay in float32. Such a
-        network is for inference: neither train nor save it.
-
-        Returns
-        -------
-        self : BrainOF
-            This network.
-        """
-        parts = [*self.encoder.modules(), *self.layers.modules()]
-        # Rounding must not decide which expert a token goes to.
-        gates = [part.gate for part in parts if isinstance(part, MixtureOfExperts)]
-        for part in parts:
-            if isinstance(part, (BiasFreeLinear, Experts)) and part not in gates:
-                part.to(torch.bfloat16)
-        return self
 
     def n_parameters(self, active=False):
         """Count parameters.

@@ -26,12 +26,6 @@ class BiasFreeLinear(nn.Linear):
     def reset_parameters(self):
         """Draw nothing: the global random state stays untouched."""
 
-    def forward(self, x):
-        """Multiply; in bfloat16 where the weights are kept so."""
-        # x (..., n_in) -> x (..., n_out)
-        is_half = self.weight.dtype == torch.bfloat16
-        return F.linear(x.bfloat16() if is_half else x, self.weight)
-
     def initialise(self, generator):
         """Fill the weights."""
         if self.orthogonal:

@@ -55,8 +55,6 @@ class Experts(nn.Module):
     def forward(self, x, counts):
         """Send each run of tokens through its expert."""
         # x (N K, D), counts (E,) -> x (N K, D).
-        if self.gate_up.dtype == torch.bfloat16:
-            x = x.bfloat16()
         if x.is_cuda and _working_type(x) == torch.bfloat16:
             return self.grouped(x, counts)  # no waiting for the sizes, and all experts at once
         if torch.compiler.is_compiling():

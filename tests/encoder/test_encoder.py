@@ -202,12 +202,44 @@ def test_fingerprint(micro_checkpoint):
         assert Encoder(micro_checkpoint, **same).fingerprint == plain
     changes = [{"pooling": "mean"}, {"layer": 1}, {"window": 2.0}, {"features": "covariance"}]
     changes += [
+        {"precision": "bf16"},
         {"missing_positions": "placeholder"},
         {"features": ("latents", Covariance(n_channels=8))},
     ]
     found = [Encoder(micro_checkpoint, **change).fingerprint for change in changes]
     texts = {json.dumps(fingerprint, sort_keys=True) for fingerprint in [plain, *found]}
     assert len(texts) == len(changes) + 1
+
+
+def test_bf16_is_close_to_float32(epochs):
+    """Rows keep their differences; float32 weights stay as they are, and workers do the same."""
+    rows = {kind: Encoder(pooling="mean", precision=kind) for kind in ("float32", "bf16")}
+    rows = {kind: encoder.embed(epochs) for kind, encoder in rows.items()}
+    encoder = Encoder(pooling="mean", precision="bf16")
+    assert next(encoder.network.parameters()).dtype == torch.float32
+    exact, rounded = (found - rows["float32"].mean(0) for found in rows.values())
+    assert 0 < np.abs(exact - rounded).max() < 0.3 * exact.std()
+    with joblib.parallel_config("threading", n_jobs=2):
+        np.testing.assert_allclose(encoder.embed([epochs] * 6)[:6], rows["bf16"], atol=0.02)
+    encoder.configure(batch_size=32, device="auto")
+    np.testing.assert_allclose(encoder.embed(epochs), rows["float32"], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "adaptation", ["probe", LoRA(max_epochs=1, refit=False)], ids=["probe", "lora"]
+)
+def test_decoders_predict_in_bf16(adaptation, micro_checkpoint, tmp_path):
+    """Predictions are close to those in float32; weights are trained and saved in float32."""
+    X = obvious_epochs(8)
+    options = {"features": "latents", "pooling": "mean", "adaptation": adaptation}
+    decoder = BrainOFClassifier(micro_checkpoint, precision="bf16", **options)
+    rounded = decoder.fit(X, X.events[:, 2]).predict_proba(X)
+    decoder.save_pretrained(tmp_path / "saved")
+    assert {p.dtype for p in decoder.backbone_.parameters()} == {torch.float32}
+    loaded = BrainOFClassifier.from_pretrained(tmp_path / "saved", precision="bf16")
+    np.testing.assert_allclose(loaded.predict_proba(X), rounded, atol=1e-3)
+    exact = decoder.set_params(precision="float32").predict_proba(X)
+    assert 0 < np.abs(exact - rounded).max() < 0.1
 
 
 def test_negative_layers_count_from_the_last(micro_checkpoint, epochs):
@@ -277,7 +309,7 @@ def test_a_search_reaches_the_adaptation(micro_checkpoint):
 
 @pytest.mark.parametrize("kind", [BrainOFEmbedder, BrainOFClassifier, BrainOFRegressor])
 def test_constructors_are_short(kind):
-    assert len(inspect.signature(kind).parameters) <= 16
+    assert len(inspect.signature(kind).parameters) <= 17
 
 
 @pytest.mark.parametrize("thing", [BrainOFClassifier, BrainOFClassifier.fit, LoRA, Probe])

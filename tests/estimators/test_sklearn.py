@@ -184,6 +184,7 @@ BAD_PARAMETERS = [
     ("batch_size", 2.5, TypeError),
     ("device", "gpu9", ValueError),
     ("device", 3, ValueError),
+    ("precision", "float16", ValueError),
     ("pooling", "max", ValueError),
     ("window", 0.0, ValueError),
     ("window", "10 s", TypeError),
