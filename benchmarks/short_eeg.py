@@ -68,7 +68,7 @@ def make_form(n_latents, rate, is_half):
 
         def embed():  # tokens included
             with torch.autocast("cpu", torch.bfloat16, is_half):
-                network(make_tokens(data, *layout))
+                return network(make_tokens(data, *layout))
 
         return embed
 

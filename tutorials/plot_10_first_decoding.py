@@ -32,10 +32,8 @@ print(raw)
 # There are three requirements: channels with **positions** (``raw.set_montage`` where a file has
 # none), values in **volts** as always in MNE, and samples of **more than 0.2 s**. Any sampling
 # rate and any set of electrodes can be used. The estimators apply the preprocessing that the
-# weights were trained with (0.5 Hz high-pass, 256 Hz, a fixed scale). ``brainof-tiny`` keeps the
-# reference of the recording for its latents, so use one reference for all recordings of a study;
-# the explicit features use the average reference. Channels in ``raw.info["bads"]`` and spans
-# annotated ``BAD`` are not read.
+# weights were trained with (average reference, 0.5 Hz high-pass, 128 Hz, a fixed scale). Channels
+# in ``raw.info["bads"]`` and spans annotated ``BAD`` are not read.
 #
 # Windows with labels are epochs. Each annotation is cut into windows of 2 s; the block of each
 # window is kept for the splits.
@@ -129,8 +127,8 @@ found
 # Both decoders classify most windows of left-out blocks correctly, clearly above chance, and do
 # not differ significantly. The state was simulated as a change of rhythms, so the power spectrum
 # is a nearly sufficient feature. In ``Brain-OF`` the covariances have the largest share; the
-# latents of ``brainof-tiny`` alone decode worse than classical features on most real recordings
-# (:doc:`/weights`). Always report a classical decoder on the same splits.
+# latents of ``brainof-tiny`` pay where sensors are few or noisy (:doc:`/weights`). Always report a
+# classical decoder on the same splits.
 #
 # The interval describes this recording only, not other subjects.
 #

@@ -14,7 +14,7 @@ results section.
 # An excerpt of the UCI EEG database :footcite:p:`zhang1995event` that comes with this book: 30
 # trials of each person, 26 electrodes, one second from the onset of a picture, 128 Hz. Half of the
 # second pictures repeat the first one. The two people of the full data
-# set who are in the training data of the bundled weights are left out
+# set who were in the training data of the first weights are left out
 # (``doc/data/README.rst``).
 from pathlib import Path
 

@@ -52,8 +52,8 @@ pd.Series(sex).value_counts()
 # Records are a valid ``X``. Groups are the subjects of the folder, so that whole subjects are left
 # out even where each has several sessions or runs.
 #
-# ``pooling="mean"`` reduces the latents to 128 numbers, instead of 16,384 (``"flatten"``), for few
-# samples. See the :doc:`user guide </user_guide>`.
+# ``pooling="mean"`` reduces the latents of all modalities to the same 128 numbers. See the
+# :doc:`user guide </user_guide>`.
 from brainof_toolbox import BrainOFClassifier, cross_validate
 
 scores = {}

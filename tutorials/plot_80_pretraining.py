@@ -72,7 +72,7 @@ axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # -------
 # The run continues where it was interrupted. Otherwise the curves show little: a step on this page
 # has one to three samples, whose amplitudes change the loss more than training does. MEG of 2 s is
-# the most variable. ``brainof-tiny`` was trained for 2,600 steps of 4,096 tokens, the published
+# the most variable. ``brainof-tiny`` was trained for 9,710 steps of 4,864 tokens, the published
 # networks on 5.9 million samples (:doc:`/model`); this page has 222. To judge a run, compare the
 # loss with that of predicting zero, as :doc:`/ablations` does, and decode your own tasks.
 

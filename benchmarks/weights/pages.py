@@ -44,7 +44,7 @@ def draw_scores(results, untrained="untrained flatten"):
     from matplotlib.figure import Figure
 
     keys = (results.keys[0], untrained, BEST)
-    names = [name for name in SETS if results.there(name)]
+    names = [name for name in SETS if keys[0] in results.there(name)]
     names.sort(key=place_of)
     figure = Figure(figsize=(8.5, 0.42 * len(names) + 1.3), layout="constrained")
     axes = figure.add_subplot()

@@ -11,7 +11,6 @@ from .._utils.validation import check_number
 from ..models import BrainOF
 from ..models.config import MODALITY_CODES
 from .batch import GridBatch, to_tokens
-from .course import has_course, read_course
 from .sampler import STATISTICS, stream
 from .terms import COURSE
 
@@ -80,6 +79,8 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
 
 def _predict(model, corpus, kind, n_samples, random_state):
     """Return predictions (n, O) of each read-out of a modality for samples of a corpus."""
+    from .course import has_course, read_course  # needs scipy, unlike training
+
     modality = MODALITY_CODES.index(kind)
     mine = np.flatnonzero(corpus.modality == modality)
     if len(mine) < 2:

@@ -43,8 +43,8 @@ terminal("brainof info")
 
 # %%
 # One row of latents for each record of the folder, with its modalities embedded together. Without
-# ``--pooling mean`` there would be 16,384 columns. The table may be ``.csv``, ``.tsv``,
-# ``.parquet`` or ``.npz``.
+# ``--pooling mean`` the columns would be the read-outs of each modality. The table may be
+# ``.csv``, ``.tsv``, ``.parquet`` or ``.npz``.
 terminal("brainof embed bids --datatypes eeg func --pooling mean -o embeddings.csv")
 
 # %%

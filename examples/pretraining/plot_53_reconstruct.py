@@ -24,7 +24,6 @@ eeg.plot()
 }
 
 # %%
-# One is the error of predicting zero. Slow waves and the alpha rhythm of the EEG, which
-# neighbouring electrodes share, are partly reconstructed; faster activity is not, as the spectrum
-# shows. Masked fMRI is hardly reconstructed, and masked MEG is not: ``brainof-tiny`` is small and
-# was trained for hours.
+# One is the error of predicting zero. ``brainof-tiny`` reconstructs hardly anything: most of its
+# training was for read-outs, which the compact embedding consists of (:doc:`/importance`). The
+# same lines show the reconstruction of weights of your own.

@@ -22,7 +22,7 @@ def test_each_form_is_measured_once_per_round():
 
 def test_forms_embed_alike():
     rows = {}
-    for name in ("tiny, 128 Hz", "tiny, 128 Hz, bfloat16"):
+    for name in ("tiny, 128 Hz", "tiny, 128 Hz, bf16"):
         call = make_form(*FORMS[name])(2)
         with torch.inference_mode():
             rows[name] = call()

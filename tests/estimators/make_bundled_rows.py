@@ -63,16 +63,19 @@ def make_inputs():
 
 
 def make_rows():
-    """Which weights; of each row a number of every other latent, and its length."""
-    embedder, found = BrainOFEmbedder(device="cpu"), {}
-    for name, X in make_inputs().items():
-        rows = embedder.fit(X).transform(X).astype(np.float64)
-        step = rows.shape[1] // 64 + 1  # another latent and another feature each time
-        norms = np.linalg.norm(rows, axis=1)
-        found[name] = [
-            {"norm": round(norm, 5), "numbers": row[::step].round(6).tolist()}
-            for row, norm in zip(rows, norms.tolist(), strict=True)
-        ]
+    """Which weights; of each row its length and some numbers, by input and pooling."""
+    found = {}
+    for pooling in ("flatten", "compact"):
+        embedder = BrainOFEmbedder(device="cpu", pooling=pooling)
+        for name, X in make_inputs().items():
+            rows = embedder.fit(X).transform(X).astype(np.float64)
+            # Another latent and another feature each time; all of the compact numbers.
+            step = rows.shape[1] // 64 + 1 if pooling == "flatten" else 1
+            norms = np.linalg.norm(rows, axis=1)
+            found[f"{name}, {pooling}"] = [
+                {"norm": round(norm, 5), "numbers": row[::step].round(6).tolist()}
+                for row, norm in zip(rows, norms.tolist(), strict=True)
+            ]
     return {"sha256": embedder.checkpoint_info_["sha256"], "rows": found}
 
 

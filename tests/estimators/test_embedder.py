@@ -17,7 +17,6 @@ from sklearn.model_selection import cross_val_score
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder, BrainOFRegressor, from_epochs
 from brainof_toolbox.estimators import FineTuning
 from brainof_toolbox.models import load_checkpoint
-from brainof_toolbox.pretraining.course import N_COURSE
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -177,8 +176,8 @@ def test_global_states(small_checkpoint, global_rng_untouched):
 
 def n_columns():
     """Numbers of the compact embedding of EEG with the bundled weights."""
-    sizes = load_checkpoint("brainof-tiny").model.read_out_sizes("eeg")
-    return sum(sizes.values()) + N_COURSE
+    config = load_checkpoint("brainof-tiny").config
+    return sum(row[3] for row in config.read_outs if row[0] == "eeg")
 
 
 def test_no_network(no_network):

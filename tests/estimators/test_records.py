@@ -83,7 +83,7 @@ def test_images_of_any_length_are_read_as_alone(embed):
 
 def test_every_input_gives_rows_of_one_length(records):
     """The same fitted object takes Epochs, Raw, images and records, also mixed."""
-    embedder = BrainOFEmbedder(masker=atlas()).fit(noise_epochs(2))
+    embedder = BrainOFEmbedder(masker=atlas(), pooling="flatten").fit(noise_epochs(2))
     mixed = [noise_epochs(1), raw(), bold(), records[0]]
     rows = [embedder.transform(X) for X in (noise_epochs(2), raw(), bold(), records, mixed)]
     assert [len(r) for r in rows] == [2, 1, 1, 3, 4]
