@@ -57,6 +57,7 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
         raise ValueError(
             "This network has no read-outs: pretrain it with PretrainingConfig.terms."
         )
+    was_training = model.training
     state, rows = model.eval().state_dict(), []
     for kind, read_outs in model.read_outs.items():
         predicted = _predict(model, corpus, kind, n_samples, random_state)
@@ -72,6 +73,7 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
             state[f"{path}.bias"] = (turn @ bias).float()
             state[f"{path}.mean"] = state[f"{path}.scale"] = torch.zeros(0)
             state[f"{path}.components"] = torch.zeros(0, len(turn))
+    model.train(was_training)
     found = BrainOF(replace(model.config, read_outs=tuple(rows)))
     found.load_state_dict(state)
     return found.eval()

@@ -85,7 +85,10 @@ def test_outputs_are_standard_scores_on_principal_axes(corpus, trained, modality
 
 def test_the_rest_of_the_network_stays(corpus, trained):
     before = {name: value.clone() for name, value in trained.state_dict().items()}
+    trained.train()
     model = whiten_read_outs(trained, corpus, random_state=3)
+    assert trained.training and not model.training
+    trained.eval()
     for name, value in model.state_dict().items():
         if not name.startswith("read_outs"):
             assert torch.equal(value, before[name]), name
