@@ -99,9 +99,9 @@ print(
 # The map has the expected form: power falls over C4 with the left fist, over C3 with the right.
 # Most decoders are above chance in every run. Which of them is best cannot be decided: three runs
 # have no paired p-value below 0.25, and the order changes with the electrodes. Here, with 27 of
-# them over the motor cortex and the average reference, the default decoder has the highest mean.
+# them over the motor cortex and the average reference, the default decoder is among the highest.
 # In the suite, with all 64 and the same trials, common spatial patterns have 0.69 and the default
-# 0.62 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
+# 0.64 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
 #
 # References
 # ----------

@@ -18,7 +18,7 @@ from brainof_toolbox.datasets import make_paired_recordings, make_paired_signals
 
 recordings = make_paired_recordings(1, modalities=["eeg"], duration=64, sfreq=500.0)
 raw = recordings.records[0]["eeg"]
-embedder = BrainOFEmbedder()
+embedder = BrainOFEmbedder(pooling="flatten")
 rows = {}
 for rate in (500, 250, 128, 100):
     epochs = mne.make_fixed_length_epochs(raw.copy().resample(rate), duration=4.0, preload=True)

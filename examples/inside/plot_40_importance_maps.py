@@ -27,7 +27,7 @@ rhythm = 6e-5 * np.sin(2 * np.pi * 10 * time) * (time >= 1)
 data[label == 1] += np.exp(-0.5 * (distance / 0.025) ** 2)[:, None] * rhythm
 samples = from_array(data, info)
 
-decoder = BrainOFClassifier(features="latents").fit(samples[:40], label[:40])
+decoder = BrainOFClassifier(features="latents", pooling="flatten").fit(samples[:40], label[:40])
 print(f"accuracy on left-out samples: {(decoder.predict(samples[40:]) == label[40:]).mean():.2f}")
 
 # %%

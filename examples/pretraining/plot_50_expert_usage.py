@@ -23,8 +23,7 @@ spread = usage.pivot_table(index=["part", "layer", "expert"], columns="modality"
 (spread.max(axis=1) - spread.min(axis=1)).groupby(["part", "layer"]).max().round(2)
 
 # %%
-# In the second block of the encoder and in the last layers some experts are selected often for one
-# modality and rarely for another; in the middle of the backbone all modalities use all experts
-# about equally. The balance loss of pretraining favours even use within each modality, and the
-# network is small and briefly trained: specialised experts, as in the large networks of the paper,
-# are not expected.
+# fMRI selects other experts than EEG and MEG in most parts of the network, most clearly in the
+# first and the fourth layer of the backbone. EEG and MEG select all experts about equally often,
+# although the balance loss of pretraining, which favours even use within each modality, is the
+# same for all.
