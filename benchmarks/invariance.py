@@ -34,7 +34,7 @@ class Embedding:
     """Rows of samples under a network; those of samples that several axes share are kept."""
 
     def __init__(self, checkpoint):
-        self.embedder = BrainOFEmbedder(checkpoint, random_state=0)
+        self.embedder = BrainOFEmbedder(checkpoint, random_state=0, pooling="flatten")
         self.kept = {}
 
     def __call__(self, samples):

@@ -83,7 +83,7 @@ def score(known, checkpoints):
     ends = np.cumsum([column.shape[1] for column in columns])[:-1]
     targets, features = np.concatenate(columns, axis=1).astype(float), {}
     for checkpoint in checkpoints.values():
-        embedder = BrainOFEmbedder(checkpoint, random_state=0)
+        embedder = BrainOFEmbedder(checkpoint, random_state=0, pooling="flatten")
         rows = embedder.fit_transform(known.X)
         width = embedder.backbone_.config.width
         for pooling in POOLINGS:

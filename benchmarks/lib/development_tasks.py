@@ -134,7 +134,7 @@ def add_noise(signals, level, seed=SEED):
 
 def read_out(checkpoint, tasks, *, is_noisy=False):
     """Score the probe on each task."""
-    embedder = BrainOFEmbedder(checkpoint).fit(tasks["simulated eeg"][0])
+    embedder = BrainOFEmbedder(checkpoint, pooling="flatten").fit(tasks["simulated eeg"][0])
     width, scores, noisy = embedder.backbone_.config.width, {}, {}
     for name, (X, y, groups, cv) in tasks.items():
         levels = LEVELS if is_noisy and name in NOISY_TASKS else ()
