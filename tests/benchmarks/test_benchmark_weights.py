@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks import untrained_latents
 from benchmarks.suite import conditions
 from benchmarks.suite.people import split_people
 from benchmarks.suite.sets import SETS, Set, Task
@@ -70,6 +72,7 @@ def test_rows_are_those_of_the_encoder(read_out_checkpoint):
     assert "compact" not in scoring.embed_forms(read_out_checkpoint, task.X, is_trained=False)
 
 
+@pytest.mark.slow
 def test_run_is_resumed_and_pages_are_written(
     read_out_checkpoint, stand_in, monkeypatch, tmp_path, capsys
 ):
@@ -153,3 +156,20 @@ def test_shares_of_the_variance(part):
     np.testing.assert_allclose(list(found.values()), expected, atol=0.06)
     one_state = Task(None, np.zeros(240), groups, task.splits)
     assert people.share_variance(rows, ENTRY, one_state) is None
+
+
+def test_untrained_latents_have_the_prior_factor(read_out_checkpoint, stand_in, monkeypatch):
+    """One condition, with the default decoder's own counts as those of the suite."""
+    monkeypatch.setattr(untrained_latents, "CONDITIONS", {FEWER: None})
+    monkeypatch.setattr(untrained_latents, "data_dir", None)
+    found = untrained_latents.score(str(read_out_checkpoint), ["stand-in"])
+    [(key, counts)] = found.items()
+    assert key == ("stand-in", FEWER) and len(counts.names) == 3 and 0 <= counts.score <= 1
+
+    class Suite:
+        def decoders(self, name, condition):
+            return {"default": counts, "without latents": counts}
+
+    monkeypatch.setitem(SETS, "stand-in", replace(ENTRY, is_claimed=True))
+    lines = untrained_latents.compare(found, Suite())
+    assert len(lines) == 4 and all("+0.000" in line for line in lines)
