@@ -26,12 +26,7 @@ def draw_figure(summary):
         Diamonds are pooled scores of the default decoder with 95 % intervals over groups, dots
         those of classical decoders, dashes chance.
     """
-    from matplotlib.figure import Figure
-
-    names = [name for name in SETS if summary.decoders(name)]
-    names.sort(key=place_of)
-    figure = Figure(figsize=(8.5, 0.3 * len(names) + 1.3), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes, names = frame_sets([n for n in SETS if summary.decoders(n)], 0.3)
     for row, name in enumerate(names):
         _draw_set(axes, row, name, summary.decoders(name))
     axes.errorbar(
@@ -40,15 +35,32 @@ def draw_figure(summary):
     axes.plot([], [], "o", color=_GREY, markerfacecolor="none", markersize=7, label="classical")
     axes.plot([], [], "|", color="black", markersize=12, label="chance")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    axes.set_yticks(range(len(names)), [label_set(name) for name in names])
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def frame_sets(names, height):
+    """Return figure and axes with a line, of a height in inches, for each set; and their order."""
+    from matplotlib.figure import Figure
+
+    names = sorted(names, key=_place)
+    figure = Figure(figsize=(8.5, height * len(names) + 1.3), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("balanced accuracy (age: skill)")
     axes.set_xlim(-0.45 if any(SETS[name].is_regression for name in names) else 0.0, 1.0)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    return figure
+    return figure, axes, names
+
+
+def draw_score(axes, row, counts, **style):
+    """Draw a score with its interval."""
+    low, high = interval(counts)
+    ends = [[max(counts.score - low, 0)], [max(high - counts.score, 0)]]
+    axes.errorbar([counts.score], [row], xerr=ends, **style)
 
 
 def _draw_set(axes, row, name, there):
@@ -60,12 +72,10 @@ def _draw_set(axes, row, name, there):
     axes.plot(classical, at, "o", color=_GREY, markerfacecolor="none", markersize=7, zorder=4)
     axes.plot([SETS[name].chance], [row], "|", color="black", markersize=12)
     if DEFAULT in there:
-        score, (low, high) = there[DEFAULT].score, interval(there[DEFAULT])
-        ends = [[max(score - low, 0)], [max(high - score, 0)]]
-        axes.errorbar([score], [row], xerr=ends, fmt="D", color=_BLUE, markersize=6, zorder=3)
+        draw_score(axes, row, there[DEFAULT], fmt="D", color=_BLUE, markersize=6, zorder=3)
 
 
-def place_of(name):
+def _place(name):
     """Return where the modality of a set stands in figures."""
     return list(_MODALITIES).index(_modality(name))
 
@@ -76,7 +86,7 @@ def _modality(name):
     return folder and folder.split("-")[0]
 
 
-def label_set(name):
+def _label(name):
     """Return modality and contrast of a set."""
     contrast = SETS[name].title.partition(";")[0].removeprefix("simulated, ").partition(",")[0]
     mark = "" if SETS[name].is_claimed else " *"

@@ -222,15 +222,20 @@ def score(item, entry, task, shared=None):
     ``total`` is the sum of the absolute errors of the training median, and ``right`` the
     reduction by the decoder, so that the same ratio is the skill.
     """
-    splits = task.splits
-    if item.fraction < 1:
-        splits = [
-            (cut_labels(train, task.y, task.groups, item.fraction, [item.seed, fold]), test)
-            for fold, (train, test) in enumerate(splits)
-        ]
+    splits = cut_splits(task, item.fraction, item.seed)
     estimator = make_decoder(item.decoder, entry, task, item.seed)
     X, before = (task.X, (0.0, 0.0)) if shared is None else shared.take(estimator)
     return score_estimator(estimator, X, entry, task, splits, before)
+
+
+def cut_splits(task, fraction, seed):
+    """Return the splits of a task with a share of the labels of each training side."""
+    if fraction == 1:
+        return task.splits
+    return [
+        (cut_labels(train, task.y, task.groups, fraction, [seed, fold]), test)
+        for fold, (train, test) in enumerate(task.splits)
+    ]
 
 
 def score_estimator(estimator, X, entry, task, splits, before=(0.0, 0.0)):

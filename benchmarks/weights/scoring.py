@@ -10,12 +10,11 @@ from brainof_toolbox.encoder import Encoder
 from brainof_toolbox.estimators.precomputed import PrecomputedFeatures
 from brainof_toolbox.models import BrainOF, load_checkpoint, save_checkpoint
 
-from ..lib.sampling import cut_labels
 from ..lib.sets import data_dir
 from ..lib.store import append_line, read_lines
 from ..suite.conditions import AS_RECORDED, apply_condition
 from ..suite.people import read_splits
-from ..suite.scoring import pool_lines, score_estimator
+from ..suite.scoring import cut_splits, pool_lines, score_estimator
 from ..suite.sets import SETS
 from .people import HALVES, describe_runs, identify_people, share_variance
 
@@ -93,17 +92,14 @@ def embed_forms(checkpoint, X, is_trained, **options):
     encoder = Encoder(checkpoint, pooling="flatten", **options)
     samples = encoder.samples(X)
     flat = encoder.embed(samples)
-    config, network = encoder.backbone.config, encoder.network
-    rows = {"flatten": flat}
-    rows["mean"] = flat.reshape(len(flat), config.n_latents, config.width).mean(axis=1)
-    modalities = encoder.explicit.modalities
-    if is_trained and len(modalities) == 1 and network.read_out_sizes(modalities[0]):
-        rows["compact"] = Encoder(checkpoint, pooling="compact", **options).embed(samples)
-    found = {}
-    for form, values in rows.items():
-        own = Encoder(checkpoint, pooling=form, **options)
-        own.note_modalities(samples)
-        found[form] = own, values
+    config, modalities = encoder.backbone.config, encoder.explicit.modalities
+    mean = Encoder(checkpoint, pooling="mean", **options)
+    mean.note_modalities(samples)
+    averaged = flat.reshape(len(flat), config.n_latents, config.width).mean(axis=1)
+    found = {"flatten": (encoder, flat), "mean": (mean, averaged)}
+    if is_trained and len(modalities) == 1 and encoder.network.read_out_sizes(modalities[0]):
+        compact = Encoder(checkpoint, pooling="compact", **options)
+        found["compact"] = compact, compact.embed(samples)
     return found
 
 
@@ -127,12 +123,7 @@ def score_form(checkpoint, form, rows, entry, task, fraction, seed=0):
         info=task.info,
         missing_positions=task.missing_positions,
     )
-    splits = task.splits
-    if fraction < 1:  # the draw of the suite
-        splits = [
-            (cut_labels(train, task.y, task.groups, fraction, [0, fold]), test)
-            for fold, (train, test) in enumerate(splits)
-        ]
+    splits = cut_splits(task, fraction, 0)  # the draw of the suite
     lines = score_estimator(estimator, rows, entry, task, splits)
     return [{**line, "seed": seed} for line in lines]
 
