@@ -72,21 +72,27 @@ def _fill(read_out, name, rows, mean, is_pair):
 
 def components(rows, n_outputs, root):
     """Return principal axes (Q, O), divided by ``variance ** root``; of mean variance 1."""
-    # Of the smaller Gram matrix. What has no variance becomes zeros.
-    rows = np.asarray(rows, np.float64)
-    found = np.zeros((rows.shape[1], n_outputs))
+    # What has no variance becomes zeros.
+    found = np.zeros((np.shape(rows)[1], n_outputs))
     if len(rows) == 0:
         return found
+    variance, axes = principal_axes(rows, n_outputs)
+    axes = axes / variance**root
+    found[:, : len(variance)] = axes / np.sqrt(np.mean(variance ** (1 - 2 * root)))
+    return found
+
+
+def principal_axes(rows, n_axes):
+    """Return variances (K,), the largest first, and axes (Q, K) of centred rows that vary."""
+    # Of the smaller Gram matrix.
+    rows = np.asarray(rows, np.float64)
     is_wide = rows.shape[1] > len(rows)
     gram = rows @ rows.T if is_wide else rows.T @ rows
     values, vectors = np.linalg.eigh(gram / len(rows))
-    order = np.argsort(-values)[:n_outputs]
+    order = np.argsort(-values)[:n_axes]
     order = order[values[order] > 1e-6 * max(values.max(), 1e-12)]
     variance, axes = values[order], vectors[:, order]
     if is_wide:
         axes = rows.T @ axes / np.sqrt(len(rows) * variance)
     # Signs are arbitrary: the largest entry is positive.
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
-    axes = axes / variance**root
-    found[:, : len(order)] = axes / np.sqrt(np.mean(variance ** (1 - 2 * root)))
-    return found
+    return variance, axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])

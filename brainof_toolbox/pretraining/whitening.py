@@ -12,10 +12,8 @@ from ..models import BrainOF
 from ..models.config import MODALITY_CODES
 from .batch import GridBatch, to_tokens
 from .sampler import STATISTICS, stream
+from .statistics import principal_axes
 from .terms import COURSE
-
-#: Axes with a variance below this share of the largest are rounding errors.
-_TINY = 1e-6
 
 
 @torch.no_grad()
@@ -50,7 +48,8 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
     Raises
     ------
     ValueError
-        If the network has no read-outs, or the corpus has no samples of one of their modalities.
+        If the network has no read-outs, one of them predicts the same for all samples, or the
+        corpus has no samples of one of their modalities.
     """
     check_number("variance", variance, low=0.0, high=1.0)
     if not model.config.read_outs:
@@ -59,13 +58,16 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
         )
     was_training = model.training
     state, rows = model.eval().state_dict(), []
-    for kind, read_outs in model.read_outs.items():
+    for kind in model.read_outs:
         predicted = _predict(model, corpus, kind, n_samples, random_state)
         for name, values in predicted.items():
             mean, turn = _axes(values, variance)  # (O,), (kept, O)
+            if not len(turn):
+                raise ValueError(f"The read-out {name} of {kind} is the same for all samples.")
             path = f"read_outs.{kind}.{name}"
-            rows.append((kind, name, 0 if name in read_outs else len(mean), len(turn)))
-            if name not in read_outs:  # the course
+            is_course = name == COURSE
+            rows.append((kind, name, len(mean) if is_course else 0, len(turn)))
+            if is_course:
                 state |= {f"{path}.mean": mean.float(), f"{path}.axes": turn.float()}
                 continue
             bias = state[f"{path}.bias"].double() - mean
@@ -111,11 +113,7 @@ def _tokens(sample, place, patch_size):
 def _axes(rows, share):
     """Return the mean (O,) of rows (n, O), and the map (kept, O) to whitened principal axes."""
     mean = rows.mean(0)
-    variance, axes = torch.linalg.eigh((rows - mean).T @ (rows - mean) / (len(rows) - 1))
-    variance, axes = variance.flip(0).clamp(min=1e-12), axes.flip(1)
-    explained = variance.cumsum(0) / variance.sum()
-    n_kept = min(int((explained < share).sum()) + 1, int((variance > _TINY * variance[0]).sum()))
-    variance, axes = variance[:n_kept], axes[:, :n_kept]
-    # Signs are arbitrary: the largest entry is positive.
-    sign = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    return mean, (axes * sign / variance.sqrt()).T
+    variance, axes = principal_axes(rows - mean, rows.shape[1])
+    variance = variance * len(rows) / (len(rows) - 1)
+    n_kept = int((variance.cumsum() / variance.sum() < share).sum()) + 1
+    return mean, torch.from_numpy((axes / np.sqrt(variance))[:, :n_kept].T.copy())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -99,11 +101,27 @@ def test_the_rest_of_the_network_stays(corpus, trained):
         assert n_outputs <= sizes.get((kind, name), N_COURSE)
 
 
+def test_a_network_can_be_whitened_again(corpus, trained):
+    once = whiten_read_outs(trained, corpus, 1.0)
+    again = whiten_read_outs(once, corpus, 1.0)
+    assert once.config == again.config
+    latents = torch.randn(2, *once.latents.shape, generator=torch.Generator().manual_seed(0))
+    size = once.read_out_sizes("fmri")["second_order"]
+    one, two = (net.read_out(latents, "fmri")[:, :size] for net in (once, again))
+    # Axes of equal variance may be rotated.
+    assert torch.allclose(one.norm(dim=1), two.norm(dim=1), rtol=1e-3)
+
+
 def test_nonsense_is_refused(corpus, trained):
     with pytest.raises(ValueError, match="no read-outs: pretrain it"):
         whiten_read_outs(BrainOF(BrainOFConfig.preset("tiny")), corpus)
     with pytest.raises(ValueError, match="variance"):
         whiten_read_outs(trained, corpus, 1.5)
+
+    flat = copy.deepcopy(trained)
+    flat.read_outs["eeg"]["difference"].weight.data.zero_()
+    with pytest.raises(ValueError, match="difference of eeg is the same for all samples"):
+        whiten_read_outs(flat, corpus)
 
     class Empty:
         modality = np.zeros(1, int)
