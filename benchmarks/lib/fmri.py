@@ -52,6 +52,15 @@ def read_sites(root, column):
 
 
 # ------------------------------------------------------------------------------------- haxby
+def read_scored_sites(part):
+    """Read the series of people who are scored: runs, people and their sites."""
+    X, people = read_sites(data_dir(), "site")
+    scored, _ = choose_scored("fmri-rpn-rest", people.index, part)
+    runs = [run for run, who in zip(X, people.index, strict=True) if who in scored]
+    names = [who for who in people.index if who in scored]
+    return runs, names, people["site"][names].to_numpy(str)
+
+
 def haxby_folder(folder, root):
     """Lay the runs of fmri-haxby out as a BIDS dataset, with links to the images."""
     source, func = folder.resolve() / "sub-1", root / "sub-1" / "func"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.signal import butter, sosfiltfilt
 from scipy.stats import sem, t
 
-from benchmarks.lib.fmri import read_sites
+from benchmarks.lib.fmri import read_scored_sites
 from benchmarks.lib.sets import data_dir
 from benchmarks.suite.people import choose_scored, spread
 from brainof_toolbox import BrainOFEmbedder, Signals, from_epochs
@@ -50,12 +50,11 @@ def load_closed(n_windows=4):
 
 def load_rest():
     """Load a stretch of the run of each person who is scored; return them and people."""
-    X, people = read_sites(data_dir(), "site")
-    scored, _ = choose_scored("fmri-rpn-rest", people.index)
+    runs, _, sites = read_scored_sites("development")
     runs = [
         run.replace(data=run.data[:, :, :N_VOLUMES], good_segments=None)
-        for run, who, site in zip(X, people.index, people["site"], strict=True)
-        if who in scored and site in SITES
+        for run, site in zip(runs, sites, strict=True)
+        if site in SITES
     ]
     return Signals.concatenate(runs), np.array([str(run.subject[0]) for run in runs])
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..lib.fmri import identify_each, load_rest, read_sites
-from ..lib.sets import data_dir
-from ..suite.people import choose_scored
+from ..lib.fmri import identify_each, load_rest, read_scored_sites
 
 
 def load_sites(part):
     """Load halves of the runs of the people of three sites who are scored."""
-    X, people = read_sites(data_dir(), "site")
-    scored, _ = choose_scored("fmri-rpn-rest", people.index, part)
-    runs = [run for run, who in zip(X, people.index, strict=True) if who in scored]
-    names = [who for who in people.index if who in scored]
-    return *halve(runs), names, people["site"][names].to_numpy(str)
+    runs, names, sites = read_scored_sites(part)
+    return *halve(runs), names, sites
 
 
 def load_one_site(part):
