@@ -22,7 +22,11 @@ _MIN_RATE = 100.0  # Hz: no sample is brought below it
 _MAX_MERGED = 4  # regions that become one
 _MAX_SOURCES = 4  # added to an enriched sample
 _WIDTHS = (0.012, 0.06)  # m, of an added source
+_SENSOR_WIDTHS = (0.02, 0.08)  # m, of an added source of EEG and MEG
 _STRENGTHS = (0.2, 1.2)  # of an added source, in standard deviations
+_RHYTHMS = (1.0, 45.0)  # Hz, centres of added sources of EEG and MEG
+_KNOTS = (1.0, 2.0, 4.0, 8.0, 12.0, 20.0, 32.0, 64.0)  # Hz, of a changed spectrum
+_GAIN = 0.35  # standard deviation of its logarithm at each of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Augmentation(JsonFields):
     position: float = 0.002  # Standard deviation of each position, in m
     shift: float = 0.003  # Standard deviation of a common shift of EEG and MEG positions, in m
     merged: float = 0.25  # Share of fMRI samples whose regions are averaged with neighbours
-    enriched: float = 0.7  # Share of fMRI samples whose connectivity is changed, targets too
+    enriched: float = 0.7  # Share of samples that are mixed with others, targets too
     holed: float = 0.4  # Share of samples with patches left out
     dropped: float = 0.4  # Largest share of patches that are left out
 
@@ -87,32 +91,68 @@ def crop(sample, frame, rng, how):
 
 
 def enrich(sample, others, rng, how):
-    """Change the connectivity of an fMRI sample: mix it with another, add shared signals.
+    """Change power and connectivity of a sample: mix it with another, add shared signals.
 
-    Otherwise networks memorise the few persons of a corpus and compute no correlations.
+    Otherwise networks memorise the few persons of a corpus. EEG and MEG is also mirrored, and its
+    spectrum is changed by a smooth random gain. The quantities to predict are changed alike.
     """
-    if MODALITY_CODES[sample.modality] != "fmri" or rng.random() >= how.enriched:
+    if rng.random() >= how.enriched:
         return sample
-    position = sample.position
-    others = [s.data for s in others if np.array_equal(s.position, position)]
+    kind = MODALITY_CODES[sample.modality]
+    is_fmri, position, shape = kind == "fmri", sample.position, sample.data.shape
+    others = [
+        s.data for s in others if np.array_equal(s.position, position) and s.sfreq == sample.sfreq
+    ]
 
     def another():
-        """Draw a sample of the same regions, from any time point on."""
+        """Draw a sample of the same channels, from any time point on."""
         data = others[rng.integers(len(others))]
         data = np.roll(data, rng.integers(data.shape[1]), axis=1)
-        return np.resize(data.T, sample.data.T.shape).T  # repeated where it is shorter
+        return np.resize(data.T, shape[::-1]).T  # repeated where it is shorter
 
     share = rng.uniform(0, 0.5)
     data = np.sqrt(1 - share) * sample.data + np.sqrt(share) * another()
+    loudness = 1.0 if is_fmri else np.median(data.std(1))
     for _ in range(rng.integers(_MAX_SOURCES + 1)):
         centre = position[rng.integers(len(position))]
-        width = np.exp(rng.uniform(*np.log(_WIDTHS)))
+        width = np.exp(rng.uniform(*np.log(_WIDTHS if is_fmri else _SENSOR_WIDTHS)))
         loading = _blob(position, centre, width)
         if rng.random() < 0.5:  # both hemispheres
             loading += _blob(position, centre * [-1, 1, 1], width)
+        if kind == "eeg":
+            loading -= loading.mean()  # of an average reference
         course = another()[rng.integers(len(position))]
-        data = data + rng.uniform(*_STRENGTHS) * loading[:, None] * course
-    return sample._replace(data=_standardise(data).astype(np.float32))
+        if not is_fmri:
+            course = _standardise(_filter(course[None], _draw_band(rng), sample.sfreq))[0]
+        data = data + rng.uniform(*_STRENGTHS) * loudness * loading[:, None] * course
+    if is_fmri:
+        return sample._replace(data=_standardise(data).astype(np.float32))
+    data = _filter(data, _draw_gain(rng), sample.sfreq)
+    mirrored = np.float32([-1 if rng.random() < 0.5 else 1, 1, 1])
+    return sample._replace(
+        data=data.astype(np.float32),
+        position=position * mirrored,
+        orientation=sample.orientation * mirrored,
+    )
+
+
+def _draw_band(rng):
+    """Draw the gain of a rhythm by frequency in Hz: a Gaussian in octaves."""
+    centre, width = np.exp2(rng.uniform(*np.log2(_RHYTHMS))), rng.uniform(0.1, 0.6)
+    return lambda f: np.exp(-((np.log2(np.maximum(f, 0.1) / centre) / width) ** 2) / 2)
+
+
+def _draw_gain(rng):
+    """Draw a smooth gain by frequency in Hz."""
+    gain = rng.normal(scale=_GAIN, size=len(_KNOTS))
+    return lambda f: np.exp(np.interp(np.log2(np.maximum(f, 0.1)), np.log2(_KNOTS), gain))
+
+
+def _filter(data, gain, sfreq):
+    """Multiply the spectrum of rows (C, T) by a gain."""
+    n_times = data.shape[1]
+    spectrum = np.fft.rfft(data, axis=1) * gain(np.fft.rfftfreq(n_times, 1 / sfreq))
+    return np.fft.irfft(spectrum, n_times, axis=1)
 
 
 def disturb(sample, frame, rng, how, reference=None):

@@ -6,13 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 
 from .._utils.validation import check_number, check_option
-from ..models.config import JsonFields
+from ..models.config import MODALITY_CODES, JsonFields
 from .augment import Augmentation
 from .terms import check_terms
 
 #: Fields of the terms, which are left out of descriptions of runs without terms.
 _OF_TERMS = (
     "terms",
+    "term_modalities",
     "term_share",
     "term_places",
     "term_regions",
@@ -104,6 +105,8 @@ class PretrainingConfig(JsonFields):
         of its own, and all but the course a linear read-out in the checkpoint
         (``BrainOF.read_out``). The losses are mean squared errors relative to the variance of
         what is predicted. Terms need scipy.
+    term_modalities : sequence of str
+        Modalities that are trained on terms, of ``"eeg"``, ``"meg"`` and ``"fmri"``.
     term_share : float
         Share of the steps of a modality that are trained on its terms; the others are trained on
         reconstruction. Above 0, at most 1.
@@ -151,6 +154,7 @@ class PretrainingConfig(JsonFields):
     max_loss_ratio: float = 10.0
     tensorboard: bool = False
     terms: dict = dataclasses.field(default_factory=dict)
+    term_modalities: tuple = ("eeg", "meg", "fmri")
     term_share: float = 0.8
     term_places: int = 16
     term_regions: int = 200
@@ -181,6 +185,9 @@ class PretrainingConfig(JsonFields):
         check_option("precision", self.precision, ("float32", "bf16"))
         check_option("strategy", self.strategy, ("ddp", "fsdp"))
         object.__setattr__(self, "terms", check_terms(self.terms))
+        for kind in self.term_modalities:
+            check_option("term_modalities", kind, MODALITY_CODES)
+        object.__setattr__(self, "term_modalities", tuple(self.term_modalities))
         check_number("term_share", self.term_share, low=0, high=1, low_open=True)
         check_number("term_places", self.term_places, low=2, high=32, integer=True)
         check_number("term_regions", self.term_regions, low=3, high=300, integer=True)

@@ -48,7 +48,8 @@ def check_terms(terms):
 
 def terms_of(config, modality):
     """Return the weights of the terms that a modality is trained on."""
-    asked = OUTPUTS[MODALITY_CODES[modality]]
+    kind = MODALITY_CODES[modality]
+    asked = OUTPUTS[kind] if kind in config.term_modalities else ()
     return {name: weight for name, weight in config.terms.items() if name in asked}
 
 
@@ -154,7 +155,7 @@ def _course_loss(model, latents, places, routing):
     """Return the share of the power of the smoothed course that the decoder does not predict."""
     patch_size = model.config.patch_size
     queries = to_tokens(places, patch_size=patch_size)
-    found = model.decode(latents, queries, routing=routing, group=COURSE)  # (B, S, P)
+    found = model.decode(latents, queries, routing=routing)  # (B, S, P)
     bins = smoothing_bins(patch_size).to(found.device)
     with torch.autocast(found.device.type, enabled=False):
         error = (found.float() - queries.values) @ bins.T  # (B, S, bins)
