@@ -164,9 +164,10 @@ class BrainOFConfig(JsonFields):
     norm_eps : float
         [D] Added under the root in RMSNorm.
     latent_groups : sequence of str
-        [D] Names of groups that the latents are shared out among in turn: latent ``k::n`` belong
-        to group k of n. The decoder reads the group ``"reconstruction"``. Empty: no groups, and
-        the decoder reads all latents, as in the paper. Set by ``PretrainingConfig.terms``.
+        [D] Names of groups that the latents are shared out among in turn: latents ``k::n`` belong
+        to group k of n. A linear read-out reads its own group, the decoder all latents, as in the
+        paper; groups without a read-out are read by the decoder alone. Empty: no groups. Set by
+        ``PretrainingConfig.terms``.
     read_outs : sequence of (str, str, int, int)
         [D] Linear read-outs: modality, group of latents, columns of the predicted quantity (0 in
         networks that are for use alone), and outputs. Together at most 512 outputs for a modality.
@@ -331,12 +332,10 @@ def _check_groups(config):
         is_fine
         and all(name.isidentifier() for name in names)
         and len(set(names)) == len(names) <= config.n_latents
-        and (not names or "reconstruction" in names)
     ):
         raise ValueError(
             f"The parameter 'latent_groups' must be different names of letters, digits and _, at "
-            f"most n_latents = {config.n_latents}, with 'reconstruction', the group that the "
-            f"decoder reads, among them; got {names!r}."
+            f"most n_latents = {config.n_latents}; got {names!r}."
         )
     return tuple(names)
 

@@ -1,7 +1,8 @@
 """Read-outs: linear maps from groups of latents to quantities that a sample is described by.
 
 The latents are shared out among named groups, latents ``k::n`` to group k of n, so that terms of
-pretraining do not compete for the same latents. This is ours, not of the published network.
+pretraining do not compete for the same latents. Groups without a read-out are read by the decoder
+alone, which reads all latents. This is ours, not of the published network.
 
 B batch, M latents, G latents of a group, D width, Q columns of a quantity, O outputs
 """
@@ -11,10 +12,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-#: The group of latents that the decoder reads unless another is named.
-RECONSTRUCTION = "reconstruction"
-#: The group of latents that the decoder reads to predict the course at fixed places.
-COURSE = "course"
+#: Groups without a linear read-out, for what the decoder predicts: hidden patches, and the course
+#: at fixed places.
+RECONSTRUCTION, COURSE = "reconstruction", "course"
 
 #: Standard deviations at which a column is clipped: flat and torn samples.
 COLUMN_LIMIT = 10.0

@@ -102,11 +102,12 @@ class PretrainingConfig(JsonFields):
         samples of one person, one minus the other. ``"fine_spectrum"``: log-power of lines of
         1 Hz from 1 to 45 Hz at the virtual channels (EEG, MEG). ``"course"``: the smoothed course
         of the virtual channels (EEG, MEG), predicted by the decoder. Each has a group of latents
-        of its own, and all but the course a linear read-out in the checkpoint
-        (``BrainOF.read_out``). The losses are mean squared errors relative to the variance of
-        what is predicted. Terms need scipy.
+        of its own, and all but the course a linear read-out of it in the checkpoint
+        (``BrainOF.read_out``); the decoder reads all latents. The losses are mean squared errors
+        relative to the variance of what is predicted. Terms need scipy.
     term_modalities : sequence of str
-        Modalities that are trained on terms, of ``"eeg"``, ``"meg"`` and ``"fmri"``.
+        Modalities that are trained on terms, of ``"eeg"``, ``"meg"`` and ``"fmri"``; the others
+        are trained on reconstruction alone, and have no read-outs.
     term_share : float
         Share of the steps of a modality that are trained on its terms; the others are trained on
         reconstruction. Above 0, at most 1.
@@ -117,8 +118,9 @@ class PretrainingConfig(JsonFields):
     term_samples : int
         Samples of each modality that means, scales and components of the terms are computed from.
     augmentation : dict
-        How samples are disturbed in steps on terms: fields of ``pretraining.augment.Augmentation``
-        that differ from its defaults.
+        How samples are disturbed in steps on terms, and changed together with the quantities to
+        predict (``enriched``): fields of ``pretraining.augment.Augmentation`` that differ from
+        its defaults.
 
     References
     ----------

@@ -47,7 +47,7 @@ def by_hand(network, tokens, n_times, sfreq=128.0):
     place = VirtualChannels(16).positions(info)[[0, 2, 4, 6, 8, 10, 12, 15]]
     zeros = torch.zeros(len(tokens), 8, -(-n_times // 64) * 64)
     queries = make_tokens(zeros, sfreq, place, 0 * place, ["eeg"] * 8, "eeg")
-    found = network.decode(latents, queries, group="course") @ smoothing_bins(64).T
+    found = network.decode(latents, queries) @ smoothing_bins(64).T
     n_bins = max(1, round(n_times / 8))
     course = found.reshape(len(tokens), 8, -1)[..., :n_bins].numpy()
     edges = np.arange(17) * n_bins / 16

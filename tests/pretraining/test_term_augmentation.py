@@ -9,6 +9,9 @@ from brainof_toolbox.pretraining import Corpus
 from brainof_toolbox.pretraining.augment import (
     Augmentation,
     Frame,
+    _draw_band,
+    _draw_gain,
+    _filter,
     crop,
     disturb,
     drop_patches,
@@ -106,7 +109,74 @@ def test_enriched_samples_have_another_connectivity(samples):
     assert min(found) > 0.01 and max(found) > 0.3
     rng = np.random.default_rng(0)
     assert enrich(sample, [sample], rng, NONE) is sample
-    assert enrich(samples[0], [samples[0]], rng, how) is samples[0]
+
+
+@pytest.mark.parametrize("modality", range(2))
+def test_enriched_eeg_and_meg(samples, modality):
+    """Shape, reference and size of positions stay; power and covariance change."""
+    sample, how = samples[modality], Augmentation(enriched=1)
+    sample = sample._replace(data=sample.data - sample.data.mean(0))
+    other = sample._replace(data=np.roll(sample.data, 1, axis=0)[:, :50])
+    slow = sample._replace(sfreq=sample.sfreq / 2, data=np.full_like(sample.data, np.nan))
+    signs, changes = [], []
+    for seed in range(20):
+        new, again = (
+            enrich(sample, [sample, other, slow], np.random.default_rng(seed), how)
+            for _ in range(2)
+        )
+        for one, two in zip(new, again, strict=True):
+            assert np.array_equal(one, two)
+        assert new.data.shape == sample.data.shape and new.data.dtype == np.float32
+        assert new.position.dtype == sample.position.dtype and np.isfinite(new.data).all()
+        if modality == 0:
+            assert np.abs(new.data.mean(0)).max() < 1e-5 * np.abs(new.data).max()
+        for name in ("position", "orientation"):
+            one, two = getattr(new, name), getattr(sample, name)
+            assert np.array_equal(np.abs(one), np.abs(two))
+            assert np.array_equal(one[:, 1:], two[:, 1:])
+        x = new.position[:, 0] * sample.position[:, 0]
+        assert (x >= 0).all() or (x <= 0).all()
+        signs.append(x.sum() > 0)
+        changes.append(np.abs(np.log(new.data.var(1) / sample.data.var(1))).max())
+    assert 4 < sum(signs) < 16 and np.median(changes) > 0.2
+    assert enrich(sample, [sample], np.random.default_rng(0), NONE) is sample
+
+
+def test_mirroring_is_the_same_data_at_mirrored_places(samples):
+    """A mirrored head gives the mirrored sample, but for which hemisphere came first."""
+    sample, how = samples[0], Augmentation(enriched=1)
+    mirror = np.float32([-1, 1, 1])
+    flipped = sample._replace(
+        position=sample.position * mirror, orientation=sample.orientation * mirror
+    )
+    for seed in range(5):
+        one = enrich(sample, [sample], np.random.default_rng(seed), how)
+        other = enrich(flipped, [flipped], np.random.default_rng(seed), how)
+        assert np.allclose(one.data, other.data, atol=1e-5)
+        assert np.array_equal(one.position, other.position * mirror)
+        assert np.array_equal(one.orientation, other.orientation * mirror)
+
+
+@pytest.mark.parametrize("n_times", [64, 101])
+def test_filter_multiplies_the_spectrum(n_times):
+    data = np.random.default_rng(0).normal(size=(3, n_times))
+    assert np.allclose(_filter(data, np.ones_like, 128.0), data)
+
+    def gain(f):
+        return np.exp(-np.abs(f) / 20)
+
+    spectrum = np.fft.fft(data, axis=1) * gain(np.fft.fftfreq(n_times, 1 / 128.0))
+    assert np.allclose(_filter(data, gain, 128.0), np.fft.ifft(spectrum, axis=1).real)
+
+
+def test_gains_are_smooth_bands(samples):
+    f = np.fft.rfftfreq(1024, 1 / 128.0)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        band, gain = _draw_band(rng)(f), _draw_gain(rng)(f)
+        assert 0.9 < band.max() <= 1 and 1 <= f[band.argmax()] <= 45 and (gain > 0).all()
+        steps = np.abs(np.diff(np.log(gain[f >= 1])))
+        assert 0.05 < np.abs(np.log(gain)).max() < 2 and steps.max() < 0.3
 
 
 def test_spans_and_single_patches_are_dropped():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -224,16 +225,25 @@ def fitted(corpus, training):
 
 
 @pytest.mark.parametrize("modality, kind", list(enumerate(("eeg", "meg", "fmri"))))
+def test_targets_of_a_batch_are_those_of_its_samples(corpus, training, modality, kind):
+    plain = dataclasses.replace(training, augmentation={"min_duration": 1.0, "enriched": 0.0})
+    batch = batch_of(corpus, plain, modality)
+    samples = [corpus[int(i)] for i in batch.grid.index]
+    rows = np.stack([Targets(training).second_order(s) for s in samples])
+    assert np.array_equal(rows, batch.second_order)
+    always = dataclasses.replace(training, augmentation={"min_duration": 1.0, "enriched": 1.0})
+    changed = batch_of(corpus, always, modality)
+    assert changed.grid.index.equal(batch.grid.index)
+    assert not np.allclose(rows, changed.second_order, atol=0.01)
+
+
+@pytest.mark.parametrize("modality, kind", list(enumerate(("eeg", "meg", "fmri"))))
 def test_losses_equal_a_naive_twin(corpus, training, fitted, modality, kind):
     model, means = fitted
     batch = batch_of(corpus, training, modality)
     losses, change = term_losses(model, batch, training, means, RoutingRecord())
     assert set(losses) == set(OUTPUTS[kind]) == set(terms_of(training, modality))
-    samples = [corpus[int(i)] for i in batch.grid.index]
-    rows = np.stack([Targets(training).second_order(s) for s in samples])
-    if kind == "fmri":  # some samples were enriched before
-        rows = batch.second_order.numpy()
-    assert np.array_equal(rows, batch.second_order)
+    rows = batch.second_order.numpy()
     assert change.shape == model.latents.shape
     tokens = to_tokens(batch.grid, patch_size=32)
     tokens.is_padding |= batch.is_dropped.flatten(1)
@@ -291,20 +301,42 @@ def test_gradient_reaches_the_own_read_out_only(corpus, training, fitted):
         first += size
 
 
-def test_reconstruction_reads_its_own_group(corpus, training, fitted):
+def test_decoder_reads_all_latents(corpus, training, fitted):
+    """The network with groups decodes like the same one without."""
     model, _ = fitted
     queries = to_tokens(batch_of(corpus, training, 0).places, patch_size=32)
-    latents = torch.randn(len(queries), *model.latents.shape)
+    generator = torch.Generator().manual_seed(1)
+    latents = torch.randn(len(queries), *model.latents.shape, generator=generator)
+    latents.requires_grad_()
     values = model.decode(latents, queries)
-    other = latents.clone()
-    groups = model.config.latent_groups
-    own = slice(groups.index("reconstruction"), None, len(groups))
-    kept = torch.zeros(len(model.latents), 1, dtype=torch.bool)
-    kept[own] = True
-    assert torch.allclose(model.decode(torch.where(kept, latents, other + 1), queries), values)
-    assert not torch.allclose(model.decode(other + 1, queries), values)
-    with pytest.raises(ValueError, match="no group of latents 'rest'.*reconstruction"):
-        model.decode(latents, queries, group="rest")
+    (slope,) = torch.autograd.grad(values.square().sum(), latents)
+    assert (slope.abs().sum((0, 2)) > 0).all()
+    plain = BrainOF(BrainOFConfig(**MICRO))
+    own = model.state_dict()
+    plain.load_state_dict({name: own[name] for name in plain.state_dict()})
+    assert plain.decode(latents, queries).equal(values)
+
+
+def test_modalities_without_terms_are_reconstructed(corpus):
+    """They have no read-outs, and no step on terms; the others keep theirs."""
+    chosen = PretrainingConfig(**{**SMALL_TERMS, "term_modalities": ["eeg", "meg"]})
+    assert chosen.term_modalities == ("eeg", "meg")
+    assert PretrainingConfig.from_dict(chosen.to_dict()) == chosen
+    assert [bool(terms_of(chosen, m)) for m in range(3)] == [True, True, False]
+    config = with_read_outs(BrainOFConfig(**MICRO), chosen, corpus)
+    assert {row[0] for row in config.read_outs} == {"eeg", "meg"}
+    every = with_read_outs(BrainOFConfig(**MICRO), PretrainingConfig(**SMALL_TERMS), corpus)
+    assert config.latent_groups == every.latent_groups
+    assert config.read_outs == tuple(row for row in every.read_outs if row[0] != "fmri")
+    sampler = Sampler(corpus, chosen, patch_size=32)
+    asked = {sampler.bucket(step).modality for step in range(300) if sampler.asks_terms(step)}
+    assert asked == {0, 1}
+
+
+def test_a_corpus_without_modalities_of_terms_trains(corpus, tmp_path):
+    part = corpus.select(modalities=["fmri"])
+    last = pretrain_terms(part, tmp_path, 2, {"term_modalities": ["eeg", "meg"]})
+    assert load_checkpoint(last).model.config.read_outs == ()
 
 
 # ------------------------------------------------------------------------------------ runs
@@ -401,6 +433,8 @@ def test_nothing_changes_in_descriptions_without_terms():
         ({"terms": ["course"]}, "weights by name"),
         ({"term_share": 0.0}, "term_share"),
         ({"term_places": 33}, "term_places"),
+        ({"term_modalities": ["ecog"]}, "term_modalities.*'eeg', 'meg'"),
+        ({"term_modalities": "eeg"}, "term_modalities"),
         ({"augmentation": {"noise": -0.1}}, "noise"),
         ({"augmentation": {"flip": 1}}, "flip"),
     ],
@@ -428,7 +462,7 @@ def test_network_and_terms_that_do_not_go_together(corpus, training):
     "fields, words",
     [
         ({"latent_groups": ("a", "a")}, "different names"),
-        ({"latent_groups": ("a",)}, "with 'reconstruction'"),
+        ({"latent_groups": ("a b",)}, "different names"),
         ({"latent_groups": "reconstruction"}, "latent_groups"),
         ({"read_outs": (("eeg", "a", 3, 3),)}, "read_outs"),
         ({"read_outs": (("eeg", "reconstruction", 3, 4),)}, "read_outs"),
