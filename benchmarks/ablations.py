@@ -1,141 +1,254 @@
-"""Write the tables of ablations from the lines of ``benchmarks/explore_pretraining.py``.
+"""Ablations: short pretraining runs that differ in one choice, scored on the development suite.
 
-``python -m benchmarks.ablations`` replaces what follows the marker in ``doc/ablations.rst``.
+``BRAINOF_DATA=... python -m benchmarks.ablations run CORPUS`` trains each variant of a recipe with
+each seed and scores its latents by a linear probe on left-out people; after an interruption, the
+same command computes the rest. ``python -m benchmarks.ablations pages`` writes the tables of
+``doc/ablations.rst``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import os
+import shutil
+import time
+import tomllib
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
-from benchmarks.lib.store import read_lines
-from benchmarks.lib.tables import csv_link, csv_table, slug, write_below
+from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
+from brainof_toolbox.pretraining import Corpus, pretrain
+
+from .lib.sets import data_dir
+from .lib.store import append_line, read_lines
+from .lib.tables import slug, write_csv
+from .suite.conditions import AS_RECORDED, apply_condition
+from .suite.scoring import pool_lines
+from .suite.sets import SETS
+from .weights.scoring import embed_task, score_form
 
 HERE = Path(__file__).resolve().parent
-DOC = HERE.parent / "doc"
-READOUT = 2  # version of the tasks; lines with others cannot be compared
-ALWAYS = ("untrained", "default")
-QUESTIONS = {
-    "Time and frequency, or time alone": (
-        "time only",
-        "published terms",
-        "alpha 0.2",
-        "alpha 0.8",
-    ),
-    "When the encoder learns": ("encoder learns at once", "encoder learns as fast"),
-    "All modalities, or one": ("EEG only", "MEG only", "fMRI only"),
-    "Real and simulated recordings": ("real only", "simulated only"),
-    "DINT attention, or plain": ("plain attention",),
-    "Experts, or one feed-forward part": ("dense experts",),
+PAGE = HERE.parent / "doc" / "ablations.rst"
+UNTRAINED = "untrained"
+_PUBLISHED = {"terms": {}, "spectrum_weight": 0.0}
+#: Name -> changed fields of the network, of the training, and the part of the corpus.
+VARIANTS = {
+    UNTRAINED: {},
+    "default": {},
+    "plain attention": {"model": {"attention": "plain"}},
+    "dense experts": {"model": {"experts": "dense"}},
+    "no second order": {"training": {"terms": {"fine_spectrum": 1.0, "course": 1.0}}},
+    "published objective": {"model": {"predicts_spectrum": False}, "training": _PUBLISHED},
+    "published, time only": {
+        "model": {"predicts_spectrum": False},
+        "training": {**_PUBLISHED, "frequency_weight": 0.0, "frequency_mask_ratio": 0.0},
+    },
+    "no enrichment": {"training": {"augmentation": {"enriched": 0.0}}},
+    "EEG only": {"part": {"modalities": ["eeg"]}},
+    "fMRI only": {"part": {"modalities": ["fmri"]}},
+    "real only": {"part": {"datasets": "real"}},
+    "simulated only": {"part": {"datasets": "simulated"}},
 }
-OTHERS = "Other choices"
-TASKS = {
-    "eeg-mental-arithmetic": "arithmetic",
-    "eeg-visual-object": "pictures",
-    "eyes open or closed": "eyes",
-    "simulated eeg": "simulated EEG",
-    "simulated meg": "simulated MEG",
-    "simulated fmri": "simulated fMRI",
+#: What makes the runs short.
+SHORT = {
+    "max_tokens_per_microbatch": 1216,
+    "warmup_steps": 20,
+    "term_samples": 200,
+    "ema_decay": None,
+    "save_average": False,
+    "keep_latest_k": 1,
 }
+#: Set -> one of so many samples of each person and class is used: of those that are ever tested,
+#: and of the others.
+EEG = {"eyes": (1, 6), "arithmetic": (2, 2), "pictures": (2, 2), "openbci": (1, 1)}
+FMRI = {"pain": (1, 10), "injury": (1, 1)}
+NOISE, NOISY = "noise 0 dB", ("eyes", "arithmetic")
+CELLS = tuple((name, AS_RECORDED) for name in (*EEG, *FMRI)) + tuple((s, NOISE) for s in NOISY)
+FORMS = ("flatten", "mean")
+#: Modalities of which a variant has seen nothing are not scored.
+_ALONE = {"EEG only": EEG, "fMRI only": FMRI}
 
 
-def read_runs(path, steps):
-    """Return the lines of runs of ``steps``, and of untrained networks, by variant."""
+def take_part(corpus, part):
+    """Select a part of a corpus; ``"real"`` is all but what was simulated."""
+    part = dict(part)
+    if part.get("datasets") in ("real", "simulated"):
+        is_real = part["datasets"] == "real"
+        part["datasets"] = [d for d in corpus.datasets if (d != "simulated") == is_real]
+    return corpus.select(**part)
+
+
+def train(name, seed, corpus, recipe, folder, steps):
+    """Train a variant, or continue; return its checkpoint."""
+    change = VARIANTS[name]
+    fields = {**recipe["model"], **change.get("model", {})}
+    config = BrainOFConfig.preset(fields.pop("preset"), **fields)
+    if name == UNTRAINED:
+        return save_checkpoint(
+            folder,
+            BrainOF(config, random_state=seed),
+            preprocessing=corpus.preprocessing,
+            manifest={"licence": "none", "datasets": [], "steps": 0},
+        )
+    return pretrain(
+        take_part(corpus, change.get("part", {})),
+        folder,
+        config=config,
+        total_steps=steps,
+        save_every=60,
+        resume=(folder / "run.json").exists(),
+        random_state=seed,
+        training={**recipe["training"], **SHORT, **change.get("training", {})},
+        device="cpu",
+        verbose=False,
+    )
+
+
+def thin(task, tested, others):
+    """Keep every so-manieth sample of each group and class.
+
+    Parameters
+    ----------
+    task : Task
+        Its samples can be indexed by an array.
+    tested, others : int
+        Steps, for samples on the test side of a split, and for those that are only trained on.
+
+    Returns
+    -------
+    thinned : Task
+        With the same groups on each side of each split.
+    """
+    is_tested = np.zeros(len(task.y), bool)
+    is_tested[np.concatenate([test for _, test in task.splits])] = True
+    number = pd.Series(task.y).groupby([task.groups, task.y, is_tested]).cumcount()
+    kept = np.flatnonzero(number % np.where(is_tested, tested, others) == 0)
+    splits = [tuple(np.flatnonzero(np.isin(kept, side)) for side in pair) for pair in task.splits]
+    groups = np.asarray(task.groups)[kept]
+    return replace(task, X=task.X[kept], y=task.y[kept], groups=groups, splits=splits)
+
+
+@functools.cache
+def read_task(name, condition):
+    """Read the samples of a set under a condition."""
+    recorded = thin(SETS[name].read(data_dir(), "development"), *{**EEG, **FMRI}[name])
+    return apply_condition(condition, recorded)
+
+
+def score(checkpoint, name, condition):
+    """Return the score of each form of the latents on a set."""
+    entry, task = SETS[name], read_task(name, condition)
+    features = embed_task(checkpoint, task, is_trained=False)  # without read-outs
+    return {
+        form: round(pool_lines(score_form(checkpoint, form, rows, entry, task, 1.0)), 5)
+        for form, rows in features.items()
+    }
+
+
+def run(options):
+    """Train and score what has no lines yet, seed by seed."""
+    corpus, recipe = Corpus(options.corpus), tomllib.loads(options.recipe.read_text())
+    for seed in options.seeds:
+        for name in options.variants:
+            cell = {"variant": name, "seed": seed, "steps": options.steps}
+            done = read_lines(options.results)
+            sets = _ALONE.get(name, {**EEG, **FMRI})
+            todo = [
+                here | cell
+                for here in ({"set": one, "condition": condition} for one, condition in CELLS)
+                if here["set"] in sets
+                and not any((here | cell).items() <= row.items() for row in done)
+            ]
+            if not todo:
+                continue
+            start, folder = time.perf_counter(), options.runs / f"{slug(name)}-{seed}"
+            path = train(name, seed, corpus, recipe, folder, options.steps)
+            print(f"{name}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
+            for row in todo:
+                row["scores"] = score(path, row["set"], row["condition"])
+                append_line(options.results, row)
+                print(row, flush=True)
+            shutil.rmtree(folder)
+
+
+def tabulate(rows, form="flatten"):
+    """Return mean scores and standard errors over seeds of each variant.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Lines of results: ``variant, seed, set, condition, scores``.
+    form : str
+        Form of the latents.
+
+    Returns
+    -------
+    table : DataFrame
+        A row per variant; a column per set, means over sets, and the number of seeds. A seed
+        enters a column if it has all of its sets.
+    """
+    columns = {
+        **{name: [(name, AS_RECORDED)] for name in EEG},
+        "EEG": [(name, AS_RECORDED) for name in EEG],
+        "EEG, noise": [(name, NOISE) for name in NOISY],
+        **{name: [(name, AS_RECORDED)] for name in FMRI},
+        "fMRI": [(name, AS_RECORDED) for name in FMRI],
+    }
     found = {}
-    for line in read_lines(path):
-        if line.get("readout") == READOUT and line.get("steps") in (0, steps):
-            found.setdefault(line["variant"], {})[line["seed"]] = line
-    return {name: list(by_seed.values()) for name, by_seed in found.items()}
+    for row in rows:
+        by_seed = found.setdefault(row["variant"], {}).setdefault(row["seed"], {})
+        by_seed[row["set"], row["condition"]] = row["scores"][form]
+    table = []
+    for name in (name for name in VARIANTS if name in found):
+        own = pd.DataFrame(found[name]).reindex(CELLS).T  # seeds x cells
+        means = {
+            title: _mean(own[cells].mean(axis=1, skipna=False)) for title, cells in columns.items()
+        }
+        table.append({"variant": name, **means, "seeds": len(own)})
+    return pd.DataFrame(table)
 
 
-def mean(lines, *path):
-    """Return mean over seeds of a number in the lines, as text; a dash where none has it."""
-    values = []
-    for line in lines:
-        for key in path:
-            line = line.get(key, {}) if isinstance(line, dict) else {}
-        values += [] if isinstance(line, dict) else [line]
-    return f"{np.mean(values):.3f}" if values else "-"
+def _mean(values):
+    """Write a mean and, of several seeds, its standard error."""
+    values = values.dropna()
+    if not len(values):
+        return "-"
+    error = f" ± {values.sem():.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{error}"
 
 
-def score_rows(found, names):
-    """Return balanced accuracies, flat and mean pooling, one row per variant."""
-    rows = []
-    for name in names:
-        row = {"variant": label(name, found[name])}
-        for task, short in TASKS.items():
-            both = [mean(found[name], "scores", f"{task}, {p}") for p in ("flat", "mean")]
-            row[short] = " / ".join(both)
-        row["story"] = mean(found[name], "scores", "story segments, flat")
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def hidden_rows(found, names):
-    """Return losses on hidden patches, and what was trained on, one row per variant."""
-    rows = []
-    for name in names:
-        row = {"variant": label(name, found[name])}
-        kinds = dict.fromkeys(kind for line in found[name] for kind in line["hidden"])
-        row |= {kind: mean(found[name], "hidden", kind) for kind in kinds}
-        seen = [mean(found[name], "last log", "epoch", m) for m in ("eeg", "meg", "fmri")]
-        row["passes over EEG / MEG / fMRI"] = " / ".join(seen)
-        row["parameters, active"] = "{parameters:,}, {active:,}".format(**found[name][0])
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def noise_rows(found):
-    """Return balanced accuracies on noisy samples, one row per variant, task and pooling."""
-    rows = []
-    for name in ("untrained", "default", "plain attention"):
-        lines = found.get(name, [])
-        for which in dict.fromkeys(key for line in lines for key in line.get("noise", {})):
-            levels = dict.fromkeys(key for line in lines for key in line["noise"][which])
-            row = {"variant": label(name, lines), "task": which}
-            row["no noise"] = mean(lines, "scores", which)
-            row |= {f"{level} dB": mean(lines, "noise", which, level) for level in levels}
-            rows.append(row)
-    return pd.DataFrame(rows).sort_values("task", kind="stable") if rows else None
-
-
-def label(name, lines):
-    """Name of a variant, with the number of its seeds where there are several."""
-    return name if len(lines) == 1 else f"{name} ({len(lines)} seeds)"
-
-
-def links(title, found, names, page):
-    """Write both tables of a question; return links, or a line where nothing was run."""
-    names = [name for name in names if name in found]
-    if not set(names) - set(ALWAYS):
-        return f"* {title}: not run yet\n"
-    scores = csv_link(score_rows(found, names), f"{title}: scores", page, f"{slug(title)}_scores")
-    losses = csv_link(hidden_rows(found, names), f"{title}: losses", page, f"{slug(title)}_losses")
-    return scores + losses
-
-
-def main():
-    """Read, and write the page."""
+def main(arguments=None):
+    """Run or write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lines", type=Path, default=HERE / "pretraining" / "explored.jsonl")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=DOC / "ablations.rst")
-    options = parser.parse_args()
-    found = read_runs(options.lines, options.steps)
-    in_questions = {name for names in QUESTIONS.values() for name in (*ALWAYS, *names)}
-    questions = {**QUESTIONS, OTHERS: sorted(set(found) - in_questions)}
-    parts, noise = [], noise_rows(found)
-    if noise is not None:
-        title = "Balanced accuracy, white noise added to test samples alone"
-        parts.append(csv_table(noise, title, options.out, "noise"))
-    parts += [
-        links(title, found, [*ALWAYS, *names], options.out) for title, names in questions.items()
-    ]
-    parts.append(".. footbibliography::\n")
-    write_below(DOC / "ablations.rst", "ablations.py", parts, options.out)
+    results = HERE / "pretraining" / "ablations.jsonl"
+    parser.add_argument("--results", type=Path, default=results)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("run", help="train and score what has no lines yet")
+    one.add_argument("corpus", type=Path)
+    one.add_argument("--recipe", type=Path, default=HERE / "pretraining" / "tiny.toml")
+    one.add_argument("--runs", type=Path, default=Path("outputs/ablations"))
+    one.add_argument("--steps", type=int, default=120)
+    one.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    one.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    pages = commands.add_parser("pages", help="write the tables of doc/ablations.rst")
+    pages.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    warnings.simplefilter("ignore")
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    if options.command == "run":
+        run(options)
+        return
+    for form in FORMS:
+        table = tabulate(read_lines(options.results), form)
+        write_csv(table, options.page, form)
+        print(table.to_string(index=False))
 
 
 if __name__ == "__main__":

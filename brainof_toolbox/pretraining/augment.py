@@ -91,11 +91,8 @@ def crop(sample, frame, rng, how):
 
 
 def enrich(sample, others, rng, how):
-    """Change power and connectivity of a sample: mix it with another, add shared signals.
-
-    Otherwise networks memorise the few persons of a corpus. EEG and MEG is also mirrored, and its
-    spectrum is changed by a smooth random gain. The quantities to predict are changed alike.
-    """
+    """Mix a sample with another and add shared signals; mirror and filter EEG and MEG."""
+    # Targets change too. Otherwise networks memorise the few persons of a corpus.
     if rng.random() >= how.enriched:
         return sample
     kind = MODALITY_CODES[sample.modality]
@@ -123,11 +120,11 @@ def enrich(sample, others, rng, how):
             loading -= loading.mean()  # of an average reference
         course = another()[rng.integers(len(position))]
         if not is_fmri:
-            course = _standardise(_filter(course[None], _draw_band(rng), sample.sfreq))[0]
+            course = _standardise(filter_rows(course[None], draw_band(rng), sample.sfreq))[0]
         data = data + rng.uniform(*_STRENGTHS) * loudness * loading[:, None] * course
     if is_fmri:
         return sample._replace(data=_standardise(data).astype(np.float32))
-    data = _filter(data, _draw_gain(rng), sample.sfreq)
+    data = filter_rows(data, draw_gain(rng), sample.sfreq)
     mirrored = np.float32([-1 if rng.random() < 0.5 else 1, 1, 1])
     return sample._replace(
         data=data.astype(np.float32),
@@ -136,19 +133,19 @@ def enrich(sample, others, rng, how):
     )
 
 
-def _draw_band(rng):
+def draw_band(rng):
     """Draw the gain of a rhythm by frequency in Hz: a Gaussian in octaves."""
     centre, width = np.exp2(rng.uniform(*np.log2(_RHYTHMS))), rng.uniform(0.1, 0.6)
     return lambda f: np.exp(-((np.log2(np.maximum(f, 0.1) / centre) / width) ** 2) / 2)
 
 
-def _draw_gain(rng):
+def draw_gain(rng):
     """Draw a smooth gain by frequency in Hz."""
     gain = rng.normal(scale=_GAIN, size=len(_KNOTS))
     return lambda f: np.exp(np.interp(np.log2(np.maximum(f, 0.1)), np.log2(_KNOTS), gain))
 
 
-def _filter(data, gain, sfreq):
+def filter_rows(data, gain, sfreq):
     """Multiply the spectrum of rows (C, T) by a gain."""
     n_times = data.shape[1]
     spectrum = np.fft.rfft(data, axis=1) * gain(np.fft.rfftfreq(n_times, 1 / sfreq))

@@ -9,9 +9,9 @@ from brainof_toolbox.pretraining import Corpus
 from brainof_toolbox.pretraining.augment import (
     Augmentation,
     Frame,
-    _draw_band,
-    _draw_gain,
-    _filter,
+    draw_band,
+    draw_gain,
+    filter_rows,
     crop,
     disturb,
     drop_patches,
@@ -160,20 +160,20 @@ def test_mirroring_is_the_same_data_at_mirrored_places(samples):
 @pytest.mark.parametrize("n_times", [64, 101])
 def test_filter_multiplies_the_spectrum(n_times):
     data = np.random.default_rng(0).normal(size=(3, n_times))
-    assert np.allclose(_filter(data, np.ones_like, 128.0), data)
+    assert np.allclose(filter_rows(data, np.ones_like, 128.0), data)
 
     def gain(f):
         return np.exp(-np.abs(f) / 20)
 
     spectrum = np.fft.fft(data, axis=1) * gain(np.fft.fftfreq(n_times, 1 / 128.0))
-    assert np.allclose(_filter(data, gain, 128.0), np.fft.ifft(spectrum, axis=1).real)
+    assert np.allclose(filter_rows(data, gain, 128.0), np.fft.ifft(spectrum, axis=1).real)
 
 
 def test_gains_are_smooth_bands(samples):
     f = np.fft.rfftfreq(1024, 1 / 128.0)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        band, gain = _draw_band(rng)(f), _draw_gain(rng)(f)
+        band, gain = draw_band(rng)(f), draw_gain(rng)(f)
         assert 0.9 < band.max() <= 1 and 1 <= f[band.argmax()] <= 45 and (gain > 0).all()
         steps = np.abs(np.diff(np.log(gain[f >= 1])))
         assert 0.05 < np.abs(np.log(gain)).max() < 2 and steps.max() < 0.3
