@@ -103,7 +103,7 @@ def score(task, parameters, n_train, seed, max_epochs):
 
 def run(options):
     """Score what is missing in the results."""
-    tasks, _ = load_all(options.cache)
+    tasks = load_all(options.cache)
     names = ("variant", "task", "asked", "seed")
     done = {tuple(line[name] for name in names) for line in read_lines(RESULTS)}
     for seed in range(options.seeds):

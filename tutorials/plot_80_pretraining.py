@@ -74,7 +74,7 @@ axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # has one to three samples, whose amplitudes change the loss more than training does. MEG of 2 s is
 # the most variable. ``brainof-tiny`` was trained for 9,710 steps of 4,864 tokens, the published
 # networks on 5.9 million samples (:doc:`/model`); this page has 222. To judge a run, compare the
-# loss with that of predicting zero, as :doc:`/ablations` does, and decode your own tasks.
+# loss with that of predicting zero, as in :doc:`/pretraining_choices`, and decode your own tasks.
 
 # %%
 # Using the checkpoint

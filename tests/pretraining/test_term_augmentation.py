@@ -9,13 +9,13 @@ from brainof_toolbox.pretraining import Corpus
 from brainof_toolbox.pretraining.augment import (
     Augmentation,
     Frame,
-    draw_band,
-    draw_gain,
-    filter_rows,
     crop,
     disturb,
+    draw_band,
+    draw_gain,
     drop_patches,
     enrich,
+    filter_rows,
 )
 
 NONE = Augmentation(
