@@ -100,8 +100,9 @@ def pretrain(
         Configuration of the training; ``None`` is the default.
     start : path-like | None
         Checkpoint with the weights that a new run begins with, for example of a run with another
-        ``training``. The networks must be the same. Read-outs keep the targets of the checkpoint,
-        and its datasets and subjects are listed with those of the corpus.
+        ``training``. The networks must be the same, but for read-outs that the run does not have.
+        Read-outs keep the targets of the checkpoint, and its datasets and subjects are listed
+        with those of the corpus.
     verbose : bool | None
         ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
         and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
@@ -139,12 +140,8 @@ def pretrain(
     training = _as_config("training", {} if training is None else training, PretrainingConfig)
     config = with_read_outs(_as_model_config(config), training, corpus)
     start = None if start is None else load_checkpoint(start)
-    if start is not None and start.config != config:
-        own, other = vars(start.config), vars(config)
-        names = ", ".join(name for name in own if own[name] != other[name])
-        raise ValueError(
-            f"The network of the checkpoint 'start' differs from that of the run in {names}."
-        )
+    if start is not None:
+        _check_start(start.config, config)
     run = _Run(
         corpus=corpus,
         config=config,
@@ -268,6 +265,19 @@ def _start(run, ranks, resume, verbose):
         return _train(run, trained, step, log, bar, stop, ranks)
 
 
+def _check_start(before, config):
+    """Refuse weights that lack a part of the network, or are of another one."""
+    own, other = vars(before), vars(config)
+    names = [name for name in own if own[name] != other[name]]
+    if names == ["read_outs"] and set(config.read_outs) <= set(before.read_outs):
+        return
+    if names:
+        raise ValueError(
+            "The network of the checkpoint 'start' differs from that of the run in "
+            f"{', '.join(names)}."
+        )
+
+
 def _build(run, ranks, is_new):
     """Make the network and all that goes with it, on the device."""
     training = run.training
@@ -276,7 +286,8 @@ def _build(run, ranks, is_new):
     model = BrainOF(run.config, run.random_state).train()
     objective = Objective(model, training, _prepare_terms(run, model, is_new))
     if run.start is not None and is_new:
-        model.load_state_dict(run.start.model.state_dict())
+        state, wanted = run.start.model.state_dict(), model.state_dict()
+        model.load_state_dict({name: state[name] for name in wanted})
     if training.compile:
         objective.compile()
     module = ranks.wrap(objective, training.strategy, training.precision)

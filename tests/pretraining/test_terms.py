@@ -371,6 +371,18 @@ def test_a_run_begins_with_given_weights(corpus, straight, tmp_path):
         pretrain_terms(corpus, tmp_path / "x", start=straight, training={"terms": {}})
 
 
+def test_a_run_begins_without_read_outs_it_does_not_have(corpus, straight, tmp_path):
+    options = {"training": {"learning_rate": 1e-12, "term_samples": 4}, "start": straight}
+    options["training"]["term_modalities"] = ["eeg", "meg"]
+    last = pretrain_terms(corpus, tmp_path / "fewer", 1, **options)
+    before, after = (load_checkpoint(path).model for path in (straight, last))
+    assert set(after.read_outs) == {"eeg", "meg"} < set(before.read_outs)
+    weight = before.read_outs["eeg"]["difference"].weight
+    assert torch.allclose(after.read_outs["eeg"]["difference"].weight, weight, atol=1e-6)
+    with pytest.raises(ValueError, match="'start' differs.* in read_outs"):
+        pretrain_terms(corpus, tmp_path / "more", 1, start=last)
+
+
 def test_a_run_lists_its_terms(corpus, straight):
     run = json.loads((straight.parents[1] / "run.json").read_text())
     assert run["training"]["terms"] == ALL
