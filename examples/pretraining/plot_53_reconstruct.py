@@ -26,5 +26,5 @@ eeg.plot()
 # %%
 # One is the error of predicting zero. ``brainof-tiny`` reconstructs hardly anything: its decoder
 # reads a fifth of the latents, and most of its training was for read-outs, which the compact
-# embedding consists of (:doc:`/importance`). The same lines show the reconstruction of weights of
+# embedding consists of (:doc:`/reconstruction`). The same lines show the reconstruction of weights of
 # your own.
