@@ -108,9 +108,8 @@ _ = after.plot_bands().suptitle("Bands, without muscle noise")
 #   :ref:`experts <sphx_glr_auto_examples_pretraining_plot_50_expert_usage.py>`,
 #   :ref:`attention of the latents <sphx_glr_auto_examples_inside_plot_51_latent_attention.py>`,
 #   :ref:`reconstructions <sphx_glr_auto_examples_pretraining_plot_53_reconstruct.py>`.
-# * A :ref:`report <sphx_glr_auto_examples_inside_plot_54_report.py>` with all of these on one
-# page,
-#   with scores and warnings.
+# * All of these in one :ref:`report <sphx_glr_auto_examples_inside_plot_54_report.py>`, with
+#   scores and warnings.
 #
 # The same on public recordings
 # -----------------------------
