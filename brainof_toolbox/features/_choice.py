@@ -70,8 +70,8 @@ def available(signals, blocks=tuple(_KINDS)):
 
     The covariance applies to all. The evoked time course of EEG and MEG applies to samples that
     are locked to an event (``Signals.is_locked``): epochs and averages, but not recordings or
-    windows that were cut out of longer samples. Mean and slope of fMRI apply to samples whose values are
-    relative to a baseline (``Signals.has_baseline``): trials, but not whole runs.
+    windows that were cut out of longer samples. Mean and slope of fMRI apply to samples whose
+    values are relative to a baseline (``Signals.has_baseline``): trials, but not whole runs.
 
     Parameters
     ----------
