@@ -1,7 +1,7 @@
 """Predict known quantities from frozen features by a linear map.
 
-``BRAINOF_DATA=... python -m benchmarks.readouts`` writes the table of ``doc/features.rst``: one
-core, some minutes.
+``BRAINOF_DATA=... python -m benchmarks.readouts`` writes the table that ``doc/features.rst`` links
+to: one core, some minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupKFold
 
 from benchmarks.lib.development_tasks import pooled
 from benchmarks.lib.quantities import all_known, classical
-from benchmarks.lib.tables import csv_table, name_weights, write_below
+from benchmarks.lib.tables import csv_link, name_weights, write_below
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.estimators.heads import StandardizeAndProject
 
@@ -119,8 +119,8 @@ def main():
         print(f"{time.perf_counter() - start:4.0f} s: {known.name}", flush=True)
     table = pd.DataFrame(table)
     print(table.to_string())
-    title = "R2 over left-out subjects, brainof-tiny / untrained"
-    parts = [name_weights(options.checkpoint), csv_table(table, title, options.out)]
+    title = "R2 of every quantity, brainof-tiny / untrained"
+    parts = [name_weights(options.checkpoint), csv_link(table, title, options.out, "all")]
     write_below(DOC / "features.rst", "readouts.py", parts, options.out)
 
 

@@ -245,14 +245,17 @@ HEAD = """**The numbers are arithmetic, not measurements.** Made by::
 
     python -m benchmarks.scaling{arguments}
 
-Counted by torch {torch}: FLOP of forward and backward, and bytes kept for the backward pass in
-bf16. Assumed: samples of {shapes} (channels x time points); {peak:g} TFLOP/s (data sheet of an
-H100, dense bf16), of which {utilisation} % are reached; {inside:g} GB/s between GPUs of a
-machine, {between:g} GB/s between machines; micro-batches of {micro_tokens:,} tokens. Memory is
-that of weights, gradients, AdamW, bf16 copies and activations. *Computing* is the time of a
-micro-batch at the highest share, *sending* that of the gradients of a step under DDP. Days are
-for {passes:g} passes over the {n_samples:,} samples of the published corpus
-:footcite:p:`guo2026brainof`; its number of passes is not published.
+.. admonition:: Methods
+   :collapsible: closed
+
+   Counted by torch {torch}: FLOP of forward and backward, and bytes kept for the backward pass in
+   bf16. Assumed: samples of {shapes} (channels x time points); {peak:g} TFLOP/s (data sheet of an
+   H100, dense bf16), of which {utilisation} % are reached; {inside:g} GB/s between GPUs of a
+   machine, {between:g} GB/s between machines; micro-batches of {micro_tokens:,} tokens. Memory is
+   that of weights, gradients, AdamW, bf16 copies and activations. *Computing* is the time of a
+   micro-batch at the highest share, *sending* that of the gradients of a step under DDP. Days are
+   for {passes:g} passes over the {n_samples:,} samples of the published corpus
+   :footcite:p:`guo2026brainof`; its number of passes is not published.
 
 """
 

@@ -3,17 +3,17 @@ First decoding of an EEG recording
 ==================================
 
 This page classifies rest and task in windows of two seconds of one EEG recording. It covers the
-requirements on the data, the preprocessing, splits that keep neighbouring windows together, and
-the comparison with a classical decoder.
+requirements on the data, the preprocessing, cross-validation without leakage between neighbouring
+windows, and the comparison with a classical decoder.
 """
 
 # %%
 # A recording
 # -----------
 # The recording is simulated, so that this page needs no download: 19 electrodes, 200 s,
-# alternating blocks of rest and task. In task blocks alpha and mu rhythms are lower, and beta and
-# theta higher. It is an ordinary :class:`mne.io.Raw`; for your own recording, write ``raw =
-# mne.io.read_raw("sub-01_eeg.edf")``, and see the end of this page for public ones.
+# alternating blocks of rest and task. In task blocks alpha and mu power are lower, and beta and
+# theta power higher. It is an ordinary :class:`mne.io.Raw`; for your own recording, write ``raw =
+# mne.io.read_raw("sub-01_eeg.edf")``. The end of this page uses a public one.
 
 # sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
@@ -31,12 +31,12 @@ print(raw)
 # %%
 # There are three requirements: channels with **positions** (``raw.set_montage`` where a file has
 # none), values in **volts** as always in MNE, and samples of **more than 0.2 s**. Any sampling
-# rate and any set of electrodes can be used. The estimators apply the preprocessing that the
-# weights were trained with (average reference, 0.5 Hz high-pass, 128 Hz, a fixed scale). Channels
-# in ``raw.info["bads"]`` and spans annotated ``BAD`` are not read.
+# rate and any set of electrodes can be used. The estimators preprocess the data as the training
+# data of the network were preprocessed (average reference, 0.5 Hz high-pass, 128 Hz, a fixed
+# scale). Channels in ``raw.info["bads"]`` and segments annotated ``BAD`` are not read.
 #
-# Windows with labels are epochs. Each annotation is cut into windows of 2 s; the block of each
-# window is kept for the splits.
+# Windows with labels are epochs. Each annotation is cut into windows of 2 s. The number of the
+# block to which each window belongs is kept for the cross-validation.
 events, event_id = mne.events_from_annotations(
     raw, event_id={"rest": 1, "task": 2}, chunk_duration=2.0
 )
@@ -61,10 +61,10 @@ axes.legend()
 # Fit and predict
 # ---------------
 # :class:`~brainof_toolbox.BrainOFClassifier` takes the epochs as they are. By default the network
-# is frozen (``adaptation="probe"``) and penalised logistic regressions are fitted to three blocks
-# of features: its latents, covariances of virtual channels, and the evoked course. The weights of
-# the blocks are chosen inside the training data. The classifier is trained on the first half of
-# the recording and predicts the second half.
+# is frozen (``adaptation="probe"``), and penalised logistic regressions are fitted to three
+# feature sets: the latents (the output of the network), covariances of virtual channels, and the
+# evoked time course. The weights of the feature sets are chosen inside the training data. The
+# classifier is trained on the first half of the recording and predicts the second half.
 from brainof_toolbox import BrainOFClassifier
 
 is_first = block < 10
@@ -76,8 +76,8 @@ decoder.feature_weights_
 # %%
 # Cross-validation without leakage
 # --------------------------------
-# :func:`~brainof_toolbox.cross_validate` tests every window once. ``groups`` are samples that stay
-# on one side of every split: here the windows of a block, because neighbouring windows share
+# :func:`~brainof_toolbox.cross_validate` tests every window once. ``groups`` names the windows
+# that stay together in training or test: here those of a block, because neighbouring windows share
 # drifts, posture and level of drowsiness, which a decoder may use instead of the task. With
 # several subjects, whole subjects are left out (see the next tutorial).
 from brainof_toolbox import cross_validate
@@ -86,7 +86,7 @@ scores = cross_validate(BrainOFClassifier(), epochs, state, groups=block)
 scores
 
 # %%
-# Each small point is one block that was left out, the large one their mean with its interval. A
+# Each small point is one left-out block, the large point is their mean with its 95 % interval. A
 # block has one label only, so its score is the share of its windows that were classified
 # correctly.
 _ = scores.plot().suptitle("Blocks left out")
@@ -94,9 +94,9 @@ _ = scores.plot().suptitle("Blocks left out")
 # %%
 # A classical decoder
 # -------------------
-# :func:`~brainof_toolbox.compare` scores several decoders on the same splits, and pairs them block
-# by block. Arrays are passed here, because the classical pipeline consists of parts of
-# :mod:`mne.decoding`; ``info`` then describes the channels for the network.
+# :func:`~brainof_toolbox.compare` scores several decoders on the same splits, and compares them
+# block by block. Arrays are passed here, because the steps of the classical pipeline, from
+# :mod:`mne.decoding`, take arrays; ``info`` then describes the channels for the network.
 # ``compare(..., baselines=True)`` adds ready-made classical decoders (see
 # :ref:`sphx_glr_auto_examples_eeg_meg_plot_12_baselines.py`).
 from sklearn.linear_model import LogisticRegression
@@ -125,10 +125,10 @@ found
 # Results
 # -------
 # Both decoders classify most windows of left-out blocks correctly, clearly above chance, and do
-# not differ significantly. The state was simulated as a change of rhythms, so the power spectrum
-# is a nearly sufficient feature. In ``Brain-OF`` the covariances have the largest share; the
-# latents of ``brainof-tiny`` pay where sensors are few or noisy (:doc:`/weights`). Always report a
-# classical decoder on the same splits.
+# not differ significantly. The simulated task changes rhythms, so the power spectrum contains
+# nearly all information. In ``Brain-OF`` the covariances have the largest share; the latents of
+# ``brainof-tiny`` help where sensors are few or noisy (:doc:`/weights`). Always report a classical
+# decoder on the same splits.
 #
 # The interval describes this recording only, not other subjects.
 #
@@ -151,7 +151,7 @@ found
 #     decoders = {"Brain-OF": BrainOFClassifier()}
 #     compare(decoders, epochs, epochs.events[:, 2], groups=run, baselines=True)
 #
-# These are 45 movements of one subject, so that intervals are wide.
+# With 45 movements of one subject, intervals are wide.
 #
 # References
 # ----------

@@ -3,9 +3,9 @@ A decoding study across subjects
 ================================
 
 Most studies ask whether a decoder generalises to subjects who are not in the training data. This
-page analyses eight subjects without leakage: left-out subjects, the interval of the mean, a
-p-value, a comparison with a classical decoder, and the effect of leakage when windows are
-shuffled.
+page analyses eight subjects: whole subjects left out, the interval of the mean, a p-value, a
+comparison with a classical decoder, and the score that leakage gives when windows of a subject are
+in training and test data.
 """
 
 # %%
@@ -13,7 +13,7 @@ shuffled.
 # --------------
 # Simulated: 40 s of EEG per subject, blocks of rest and task, cut into windows of 2 s. Subjects
 # differ in the size of the head and in the strength and frequency of their rhythms. ``metadata``
-# holds the subject of each window; all functions below use it.
+# holds the subject of each window; all functions below read it there.
 
 # sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
@@ -56,11 +56,11 @@ pd.crosstab(epochs.metadata["subject"], state)
 # Leaving out whole subjects
 # --------------------------
 # :func:`~brainof_toolbox.cross_validate` uses the column ``subject`` and leaves out whole
-# subjects; missing groups are an error. Hyper-parameters, such as the penalties of
+# subjects; data without subjects are an error. Hyper-parameters, such as the penalties of
 # ``BrainOFClassifier``, are chosen on inner splits that keep subjects together too.
 #
 # ``n_permutations`` requests a p-value: labels are permuted within each subject, and the whole
-# cross-validation is repeated. The frozen network embeds all windows once only.
+# cross-validation is repeated. The frozen network has to embed all windows only once.
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -103,9 +103,9 @@ found
 # Leakage
 # -------
 # Now a label that **cannot** be decoded: half of the subjects are assigned to A and half to B, at
-# random. Windows of one subject are similar, so a decoder that was trained on some windows of a
-# subject identifies the others, and with them the label. Shuffled windows give a score far above
-# chance without any effect.
+# random. Windows of one subject are similar. A decoder that was trained on some windows of a
+# subject identifies the subject in the other windows, and with it the label. With shuffled windows
+# the score is far above chance without any effect.
 features = BrainOFEmbedder(pooling="mean").fit_transform(epochs)  # once, for all that follows
 subject = epochs.metadata["subject"].to_numpy()
 classifier = make_pipeline(StandardScaler(), LogisticRegression())
@@ -137,14 +137,14 @@ leak.mean().round(2)
 # -------
 # The averaged latents classify more than four of five windows of left-out subjects correctly,
 # above chance in all folds. None of 100 permutations reached the score, so the p-value is the
-# smallest possible. ``BrainOFClassifier`` adds covariances and evoked courses, and scores
+# smallest possible. ``BrainOFClassifier`` adds covariances and evoked time courses, and scores
 # about the same; it does not differ significantly from the power spectrum.
 #
 # In the last figure, the labels A and B are random. With left-out subjects the score is at chance
-# or below (with few subjects, a label that is balanced over all of them is unbalanced against the
-# one left out). With shuffled windows it is 0.7. Real subjects differ more than simulated ones,
-# and so do recordings of different days, so that on real data this score is often close to 1.
-# Decoder and data are the same.
+# or below: if subjects of one class are left out, the other class is more frequent in the training
+# data. With shuffled windows the score of the same decoder on the same data is 0.7. On real data
+# it is often close to 1, because real subjects, and recordings of different days, differ more than
+# simulated ones.
 #
 # The same on public recordings
 # -----------------------------
@@ -164,5 +164,5 @@ leak.mean().round(2)
 #     parts = [cut(subject, run) for subject in range(1, 11) for run in (1, 2)]
 #     epochs = mne.concatenate_epochs(parts)
 #
-# A state that fills a whole run is confounded with all other differences between the two runs.
-# Leaving out subjects helps only as far as these differences vary between subjects.
+# Here each state fills a whole run, so it is confounded with all other differences between the two
+# runs. Leaving out subjects helps only if these differences vary between subjects.

@@ -3,9 +3,8 @@ An evoked response, from average to paper
 =========================================
 
 Six people see pairs of pictures. Does the brain respond differently to the second picture of a
-pair, and can this be read from single trials of a person who was not in the training data? The
-page shows the effect in the averages first, then decodes it, and ends with the sentences of a
-results section.
+pair, and can single trials of a person who was not in the training data be classified? The page
+shows the effect in the averages, decodes it, and ends with the sentences of a results section.
 """
 
 # %%
@@ -13,9 +12,8 @@ results section.
 # --------------
 # An excerpt of the UCI EEG database :footcite:p:`zhang1995event` that comes with this book: 30
 # trials of each person, 26 electrodes, one second from the onset of a picture, 128 Hz. Half of the
-# second pictures repeat the first one. The two people of the full data
-# set who were in the training data of the first weights are left out
-# (``doc/data/README.rst``).
+# second pictures repeat the first one. Two people of the full data set were in the training data
+# of an earlier version of the weights, and are left out (``doc/data/README.rst``).
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,15 +30,15 @@ subject = epochs.metadata["subject"]
 pd.crosstab(subject, order, colnames=["picture"])
 
 # %%
-# There are ten trials with a first and twenty with a second picture of each person: the classes
-# are unbalanced. The decoders give both classes the same weight, and the score is balanced
-# accuracy, of which chance is 0.5 whatever the numbers of trials.
+# Each person has ten trials with a first and twenty with a second picture: the classes are
+# unbalanced. The decoders give both classes the same weight, and the score is balanced accuracy,
+# for which chance is 0.5 with any numbers of trials.
 #
 # The effect in the averages
 # --------------------------
-# Averages of each person and condition first, then their mean over people: a person counts once.
-# The recordings begin with the picture; the first 50 ms, before the cortex responds, are the
-# baseline.
+# Trials are averaged for each person and condition, then over people, so that each person has the
+# same weight. The recordings begin with the picture; the first 50 ms, before the cortex responds,
+# are the baseline.
 people, conditions = sorted(set(subject)), ("first", "second")
 shown = epochs.copy().apply_baseline((0.0, 0.05), verbose="error")
 average = np.array(
@@ -71,8 +69,8 @@ difference.plot_topomap(
 _ = axes[2].set_title("second - first\n0.2 to 0.4 s, -5 to 5 µV")
 
 # %%
-# The first responses are alike. From 0.2 to 0.4 s the response to a first picture is more positive
-# over the back of the head, and more negative at the front.
+# Until 0.2 s the responses are alike. From 0.2 to 0.4 s the response to a first picture is more
+# positive over the back of the head, and more negative at the front.
 #
 # Decoding single trials
 # ----------------------
@@ -92,17 +90,18 @@ found
 _ = found.plot().suptitle("First or second picture, people left out")
 
 # %%
-# The shares of the features, averaged over folds: the evoked course has the largest, and the
-# latents of the network the smallest. Where and when the evoked course differs is shown by its
-# patterns (:ref:`sphx_glr_auto_tutorials_plot_70_looking_inside.py`).
+# The share of each feature set, averaged over folds: the evoked time course has the largest, and
+# the latents of the network the smallest. ``brainof_toolbox.inspection.patterns`` maps where and
+# when the evoked time course differs
+# (:ref:`sphx_glr_auto_examples_inside_plot_40_importance_maps.py`).
 ours = found.scores["Brain-OF"]
 ours.feature_weights.mean().round(2)
 
 # %%
 # As a paper would report it
 # --------------------------
-# The default decoder was chosen beforehand; the other two are variants. Every number of the text
-# is taken from the results, so that text and analysis agree.
+# The default decoder was chosen before the analysis; the other two are variants. Every number of
+# the text is taken from the results, so that text and analysis agree.
 classical = {name: found.scores[name] for name in list(found.scores)[len(decoders) :]}
 best = max(classical, key=lambda name: classical[name].mean)
 pair = found.differences.set_index(["first", "second"]).loc[("Brain-OF", best)]
@@ -127,11 +126,11 @@ print(
 # %%
 # Limits
 # ------
-# Six people are few: the intervals are wide, and an effect that is clear in the averages is near
-# chance in single trials of some of them. With six, no paired p-value is below 2 / 2\ :sup:`6` =
-# 0.03. First and second pictures also differ in their place in the trial, so that the contrast is
-# not repetition alone. The best classical decoder was chosen after seeing the scores, which
-# favours it.
+# Six people are few: the intervals are wide. The effect is clear in the averages, but single
+# trials of some people are classified near chance. With six people, no paired p-value can be below
+# 2 / 2\ :sup:`6` = 0.03. First and second pictures also differ in their position in the trial, so
+# that the contrast is not repetition alone. The best classical decoder was chosen after seeing the
+# scores, so its score is biased upwards.
 #
 # References
 # ----------

@@ -3,8 +3,8 @@ Left or right fist: decoding a rhythm within one subject
 ========================================================
 
 One person opens and closes the left or the right fist. Movements suppress the mu rhythm over the
-opposite hand area. The page maps this in the recordings, decodes the side with whole runs left
-out, and shows how little 45 trials can decide between decoders.
+opposite hand area. The page maps this effect, decodes the side with whole runs left out, and shows
+that 45 trials are too few to rank decoders.
 """
 
 # %%
@@ -37,7 +37,7 @@ print(epochs)
 # The effect in the raw data
 # --------------------------
 # Power from 8 to 13 Hz during movement, in decibels relative to rest, and the difference between
-# the two sides. Hand areas lie below C3 and C4.
+# the two sides. The hand areas lie below C3 and C4 (marked).
 power = {}
 for name in names:
     spectrum = epochs[name].compute_psd("welch", fmin=8, fmax=13, n_fft=160, verbose="error")
@@ -60,7 +60,7 @@ _ = plt.colorbar(picture, ax=axes, shrink=0.7, label="8 to 13 Hz, dB")
 # %%
 # Decoding the side
 # -----------------
-# Only the two movements are classified. There is one subject, so whole runs are left out:
+# Only the two movements are classified. With one subject, whole runs are left out, because
 # neighbouring trials share drifts and impedances.
 from brainof_toolbox import BrainOFClassifier, compare
 
@@ -80,7 +80,7 @@ _ = found.plot().suptitle("Left or right fist, runs left out")
 # %%
 # As a paper would report it
 # --------------------------
-# All decoders, the chosen one not alone.
+# All decoders are reported, not only the best one.
 lines = [
     f"{name} {score.mean:.2f} ({min(score.by_group['score']):.2f} to "
     f"{max(score.by_group['score']):.2f})"
@@ -96,12 +96,12 @@ print(
 # %%
 # Which decoder
 # -------------
-# The map has the expected form: power falls over C4 with the left fist, over C3 with the right.
-# Most decoders are above chance in every run. Which of them is best cannot be decided: three runs
-# have no paired p-value below 0.25, and the order changes with the electrodes. Here, with 27 of
-# them over the motor cortex and the average reference, the default decoder is among the highest.
-# In the suite, with all 64 and the same trials, common spatial patterns have 0.69 and the default
-# 0.64 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
+# The map shows the expected pattern: power falls over C4 with the left fist, over C3 with the
+# right fist. Most decoders are above chance in every run. Which of them is best cannot be decided:
+# with three runs no paired p-value can be below 0.25, and the order changes with the electrodes.
+# Here, with 27 electrodes over the motor cortex, the default decoder is among the best. In the
+# benchmark, with all 64 electrodes and the same trials, common spatial patterns have 0.69 and the
+# default 0.64 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
 #
 # References
 # ----------

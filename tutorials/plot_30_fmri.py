@@ -2,18 +2,17 @@
 fMRI: from images and an atlas to a decoder
 ===========================================
 
-From 4-D images in MNI space to time series of regions, embeddings, and a decoder of task blocks.
-This page covers atlases, the repetition time, confounds, and trials with a delayed haemodynamic
-response.
+From 4-D images in MNI space to a decoder of task blocks, scored on left-out subjects. This page
+covers atlases, the repetition time, confounds, and trials with a delayed haemodynamic response.
 """
 
 # %%
 # Images
 # ------
 # Simulated, so that nothing is downloaded: eight subjects, two runs of 160 s each, alternating
-# blocks of rest and task, voxels of 8 mm. They are written as a small BIDS folder, which stores
-# onsets and repetition times; without BIDS, a list of paths can be used, and
-# :func:`~brainof_toolbox.epochs_from_nifti` cuts trials by tables of events.
+# blocks of rest and task, voxels of 8 mm. They are written as a small BIDS folder, which also has
+# onsets and repetition times. Without BIDS, use a list of paths, and
+# :func:`~brainof_toolbox.epochs_from_nifti` with tables of events.
 import tempfile
 from pathlib import Path
 
@@ -39,19 +38,20 @@ print(len(images), "images, for example", images[0].name)
 # %%
 # Regions
 # -------
-# The input of the network are regions, not voxels: a time series and a position for each.
-# ``masker`` may be any nilearn masker, any atlas image, or the name of an atlas that
-# :func:`~brainof_toolbox.datasets.fetch_atlas` has fetched. The default are 246 parcels of the
-# grey matter that need no download. :func:`~brainof_toolbox.from_nifti` returns the series.
+# The decoder takes regions, not voxels: a time series and a position for each. ``masker`` may be
+# any nilearn masker, any atlas image, or the name of an atlas that
+# :func:`~brainof_toolbox.datasets.fetch_atlas` has downloaded. The default is a built-in
+# parcellation of the grey matter into 246 regions. :func:`~brainof_toolbox.from_nifti` returns the
+# time series.
 from brainof_toolbox import from_nifti
 
 signals = from_nifti(images[0])
 signals
 
 # %%
-# The network uses the positions of the regions, in metres, in the head frame of electrodes and
-# coils. Neither the number of regions nor their order matters. Here are the default parcels, seen
-# from above, and 160 spheres at coordinates that come with nilearn.
+# The network uses the positions of the regions, in metres, in the same head coordinates as
+# electrodes and coils. Neither the number of regions nor their order matters. Here are the default
+# parcels, seen from above, and 160 spheres at coordinates that come with nilearn.
 from nilearn.datasets import fetch_coords_dosenbach_2010
 from nilearn.maskers import NiftiSpheresMasker
 
@@ -68,11 +68,11 @@ both[0].set_ylabel("y, to the front (cm)")
 _ = plt.colorbar(picture, label="z, upwards (cm)")
 
 # %%
-# The repetition time is in ``signals.sfreq`` as a rate; it was read from ``RepetitionTime`` of the
-# sidecar. Where header and sidecar disagree, or neither has a value, pass ``t_r=`` in seconds. The
-# duration of each patch is an input of the network, so that repetition times may differ.
+# ``signals.sfreq`` is one over the repetition time, which was read from ``RepetitionTime`` of the
+# BIDS sidecar. Where header and sidecar disagree, or neither has a value, pass ``t_r=`` in
+# seconds.
 #
-# The series, regions sorted from back to front:
+# The time series, regions sorted from back to front:
 order = np.argsort(signals.ch_pos[:, 1])
 values = signals.data[0][order]
 z = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
@@ -85,10 +85,10 @@ _ = plt.colorbar(picture, label="standard deviations")
 # %%
 # Embeddings
 # ----------
-# One row per image, of the same length for any atlas. The series are z-scored and cut into windows
-# of up to 320 s; they are neither smoothed nor filtered. **Confounds** are regressed out on
-# request: ``read_bids(..., derivatives="fmriprep")`` uses those of fMRIPrep, ``from_nifti(...,
-# confounds=...)`` those that you pass.
+# An embedding is one row of numbers per image, of the same length for any atlas. The time series
+# are z-scored and cut into windows; they are neither smoothed nor filtered. **Confounds** are
+# regressed out on request: ``read_bids(..., derivatives="fmriprep")`` uses those of fMRIPrep,
+# ``from_nifti(..., confounds=...)`` those that you pass.
 from brainof_toolbox import BrainOFEmbedder
 
 rows = BrainOFEmbedder().fit_transform(images[:4])
@@ -99,9 +99,9 @@ print("246 parcels:", rows.shape, " 160 spheres:", others.shape)
 # Trials
 # ------
 # ``events.tsv`` lists the events. :func:`~brainof_toolbox.epochs_from_bids` detrends and z-scores
-# each region over its whole run, and then cuts from the onset to the end of each event, both
+# each region over its whole run, and then cuts it from the onset to the end of each event, both
 # shifted by ``shift`` seconds (5 by default), because the BOLD response is delayed. The level of a
-# trial relative to its run is kept.
+# trial relative to its run is therefore kept.
 from brainof_toolbox import epochs_from_bids
 
 trials = epochs_from_bids(root, event_id=["rest", "task"])
@@ -142,10 +142,10 @@ found
 # Results
 # -------
 # About three of four blocks of left-out subjects are classified correctly. Region means score
-# higher in most subjects: the states were simulated as different levels of activity, which a mean
-# measures directly. On real sets, too, the latents of ``brainof-tiny`` alone score below classical
-# features (:doc:`/weights`). The warning above is due to ``shift``: the last block of each
-# run ends after the scan.
+# higher in most subjects: the simulated states are different levels of activity, which a mean
+# measures directly. On real data, too, the latents of ``brainof-tiny`` alone score below classical
+# features (:doc:`/weights`). The warning above is due to ``shift``: with the delay, the last block
+# of each run ends after the scan.
 #
 # The same on public data
 # -----------------------
@@ -168,5 +168,5 @@ found
 #     space = "MNI152NLin2009cAsym"
 #     epochs_from_bids("ds000114", tasks="fingerfootlips", derivatives="fmriprep", space=space)
 #
-# Images must be in MNI space: those in the space of the scanner do not match an atlas. There is a
-# warning where the header contradicts MNI space.
+# Images must be in MNI space: an atlas does not match images in scanner space. There is a warning
+# where the header contradicts MNI space.

@@ -3,13 +3,13 @@ A block design of fMRI: heat on the arm
 =======================================
 
 Six people received heat on the arm in blocks of 12.5 s, and rated the pain after each block. Can a
-decoder classify blocks of heat and of rating in a person who was not in the training data? And
-hotter and milder blocks? The first contrast is large, the second small.
+decoder distinguish blocks of heat from blocks of rating in a person who was not in the training
+data? And hotter from milder heat? The first contrast is large, the second small.
 """
 
 # %%
-# Series of regions, and events
-# -----------------------------
+# Time series of regions, and events
+# ----------------------------------
 # An excerpt of OpenNeuro ds000140 :footcite:p:`woo2015distinct` that comes with this book: three
 # runs of each person, means of 119 parcels of MIST :footcite:p:`urchs2019mist`, a volume every
 # 2 s (``doc/data/README.rst``). Slow drifts are removed from each run, and each region is
@@ -33,11 +33,11 @@ events["block"] = np.where(events["temperature"].notna(), "heat", "rating")
 events.groupby(["participant_id", "block"]).size().unstack()
 
 # %%
-# The effect in the series
-# ------------------------
-# The mean of the insula, a region that responds to pain, from the start of each block. Hotter
-# blocks (45.3 and 46.3 degrees C) and milder ones (42.3 and 43.3) are drawn separately; the mean
-# of each person first, then of all. The response is delayed by some seconds.
+# The effect in the time series
+# -----------------------------
+# The mean of the insula, a region that responds to pain, from the start of each block, for hotter
+# heat (45.3 and 46.3 degrees C) and milder heat (42.3 and 43.3). Blocks are averaged for each
+# person, then over people. The response is delayed by some seconds.
 insula = parcels["name"].str.contains("INS")
 print(list(parcels["name"][insula]))
 after = np.arange(-4, 26, T_R)  # s
@@ -73,12 +73,13 @@ _ = axes.legend(frameon=False, loc="upper left")
 # %%
 # Blocks as samples
 # -----------------
-# Ten volumes of each block, from 4 s after its start. :func:`~brainof_toolbox.from_roi_timeseries`
-# takes the positions of the regions in metres. ``has_baseline=True`` states that the level of a
-# block is relative to its run, so that it is used as a feature. Subjects are named with
-# their data set, as in the manifest of the weights: a warning would name those trained on.
+# A sample consists of ten volumes of a block, from 4 s after its start.
+# :func:`~brainof_toolbox.from_roi_timeseries` takes the positions of the regions in metres.
+# ``has_baseline=True`` states that the level of a block is relative to its run, so that it is used
+# as a feature. Subjects have the names that they would have in the list of training data of the
+# weights: there would be a warning if one of them were in it.
 #
-# With images in place of series, ``epochs_from_bids`` cuts blocks by ``events.tsv``
+# With images in place of time series, ``epochs_from_bids`` cuts blocks by ``events.tsv``
 # (:ref:`sphx_glr_auto_tutorials_plot_30_fmri.py`).
 from brainof_toolbox import Signals, from_roi_timeseries
 
@@ -106,7 +107,7 @@ def cut(chosen, n_volumes=10, delay=4.0):
 # %%
 # Heat against rating
 # -------------------
-# Whole subjects are left out; groups are read from ``subject``.
+# Whole subjects are left out; their names are in the samples (``subject``).
 from brainof_toolbox import BrainOFClassifier, compare
 
 blocks, table = cut(events)
@@ -148,11 +149,12 @@ for name, found in {"heat and rating": contrast, "hotter and milder heat": heat}
 # %%
 # Limits
 # ------
-# Heat and rating differ in more than pain: ratings are given with a hand, at a screen. The first
-# contrast is therefore no decoder of pain. The second one is. Its effect is seen in the average of
-# the insula, and cannot be read from single blocks of six people: the interval of every decoder
-# includes chance or lies below it. With 28 people to train on, the suite of :doc:`/decoding` has
-# 0.57 [0.52, 0.62] for these six (set "pain"). An effect in an average is not a decodable effect.
+# Heat and rating differ in more than pain: ratings are given with a hand, at a screen. A decoder
+# of the first contrast is therefore not a decoder of pain. The second contrast is about pain. Its
+# effect is visible in the average of the insula, but single blocks of six people cannot be
+# classified: the interval of every decoder includes chance or lies below it. With 28 people in the
+# training data, the score for these six is 0.57 [0.52, 0.62] (:doc:`/decoding`, "pain"). An effect
+# in the average is not always decodable from single blocks.
 #
 # References
 # ----------

@@ -3,8 +3,8 @@ Resting-state fMRI of several sites: sex, age, and the scanner
 ==============================================================
 
 Can sex or age be predicted from connectivity at rest, at a site that was not in the training data?
-Data of several scanners contain a trap: the scanner can be decoded with ease. The page shows it in
-the data, leaves out sites, and reports what remains.
+With data of several scanners, a decoder can identify the scanner instead of the label. The page
+shows this in the data, leaves out whole sites, and reports what remains.
 """
 
 # %%
@@ -35,9 +35,9 @@ people.groupby("site").agg(
 # %%
 # The scanner in the raw data
 # ---------------------------
-# Mean correlation of every two regions, regions in the order of their networks. Left, the mean of
-# all people. Middle and right, the difference of two sites and of women and men, on one scale:
-# the scanners differ in broad stripes, women and men hardly.
+# Correlation of every two regions, sorted by functional network. Left: the mean of all people.
+# Middle and right: the difference between two sites, and between women and men, on one scale. The
+# scanners differ over whole networks, women and men hardly.
 order = np.argsort(parcels["network"].to_numpy(), kind="stable")
 networks = parcels["network"].to_numpy()[order]
 connectivity = np.array([np.corrcoef(series[who][:, order].T) for who in people.index])
@@ -59,9 +59,9 @@ for panel, (title, values) in zip(axes, panels.items()):
 # %%
 # People or sites left out
 # ------------------------
-# Three labels, each with people left out and with sites left out. The decoder is
-# ``features="explicit"``, the default without the network, which scores higher on sets of this
-# kind (:doc:`/which_decoder`). The site itself cannot be predicted at a site that was left out.
+# Site, sex and age are predicted with people left out or with whole sites left out. (The site
+# itself cannot be predicted at a left-out site.) The decoder is ``features="explicit"``, the
+# default without the network, which scores higher on data of this kind (:doc:`/which_decoder`).
 from brainof_toolbox import (
     BrainOFClassifier,
     BrainOFRegressor,
@@ -97,14 +97,15 @@ table = pd.DataFrame(
 table
 
 # %%
-# Age, in years: the mean absolute error beside that of the median of the training people.
+# Age, in years: the mean absolute error, and that of predicting the median age of the training
+# data (chance).
 years = cross_validate(BrainOFRegressor(features="explicit"), signals, age, groups=site)
 years
 
 # %%
 # Beside a classical decoder
 # --------------------------
-# On the same folds. The network gets no weight: latents have a share of 0.
+# On the same folds. The share of the latents is 0: the network is not used.
 from brainof_toolbox import compare
 
 decoders = {"Brain-OF": BrainOFClassifier(), "no network": decoder}
@@ -129,11 +130,10 @@ print(
 # %%
 # Limits
 # ------
-# Forty people and three sites: intervals over three groups are wide, and no claim about sex
-# follows. Where a label is unequally frequent at the sites, a decoder that identifies the scanner
-# scores above chance with people left out, without any effect of the label. Leaving out sites
-# removes this route. Connectivity also identifies people: treat it as personal data
-# (:doc:`/reporting`).
+# With three sites, intervals over sites are wide, and no conclusion about sex is possible. Where a
+# label is more frequent at one site than at another, a decoder that identifies the scanner scores
+# above chance with people left out, without any effect of the label. Leaving out sites avoids
+# this. Connectivity also identifies people: treat it as personal data (:doc:`/reporting`).
 #
 # References
 # ----------

@@ -2,17 +2,18 @@
 BIDS: from a folder to a table of scores
 ========================================
 
-:func:`~brainof_toolbox.read_bids` finds every EEG, MEG and fMRI recording of a BIDS data set and
-pairs those of one subject, :func:`~brainof_toolbox.read_participants` reads the targets, and
-:func:`~brainof_toolbox.cross_validate` scores. Recordings are read when they are needed.
+Three functions lead from a BIDS folder to a table of scores: :func:`~brainof_toolbox.read_bids`
+finds every EEG, MEG and fMRI recording and combines those of one subject,
+:func:`~brainof_toolbox.read_participants` reads the labels, and
+:func:`~brainof_toolbox.cross_validate` scores a decoder on left-out subjects.
 """
 
 # %%
 # A folder
 # --------
-# Simulated: 16 subjects with EEG, MEG and fMRI of half a minute each. The groups of the column
-# ``sex`` in ``participants.tsv`` differ in the strength of rhythms and of slow fluctuations of
-# BOLD, by construction.
+# Simulated: 16 subjects with EEG, MEG and fMRI of half a minute each. In this simulation, the
+# groups of the column ``sex`` in ``participants.tsv`` differ in the amplitude of rhythms and of
+# slow BOLD fluctuations.
 import tempfile
 from pathlib import Path
 
@@ -28,8 +29,9 @@ for path in sorted(root.rglob("sub-01*")):
 # %%
 # Records
 # -------
-# :func:`~brainof_toolbox.read_bids` reads file names only. Recordings of one subject, session,
-# task and run become one record; a warning lists missing modalities.
+# :func:`~brainof_toolbox.read_bids` reads file names only; recordings are read when they are
+# needed. Recordings of one subject, session, task and run become one record; a warning lists
+# missing modalities.
 from brainof_toolbox import read_bids
 
 records = read_bids(root)
@@ -38,8 +40,8 @@ records
 # %%
 # The table of participants
 # -------------------------
-# :func:`~brainof_toolbox.read_participants` returns a column, one entry per record: words are
-# classes, numbers are targets of a regression. A record whose subject has no entry is an error
+# :func:`~brainof_toolbox.read_participants` returns a column, one entry per record. Words are
+# classes, numbers are targets of a regression. A record of a subject without an entry is an error
 # that names the subject.
 from brainof_toolbox import read_participants
 
@@ -49,11 +51,11 @@ pd.Series(sex).value_counts()
 # %%
 # Scores
 # ------
-# Records are a valid ``X``. Groups are the subjects of the folder, so that whole subjects are left
-# out even where each has several sessions or runs.
+# Records can be passed as ``X``. Whole subjects are left out, also where each has several sessions
+# or runs.
 #
-# ``pooling="mean"`` reduces the latents of all modalities to the same 128 numbers. See the
-# :doc:`user guide </user_guide>`.
+# ``pooling="mean"`` reduces the output of the network to 128 numbers, for any modality (see the
+# :doc:`user guide </user_guide>`).
 from brainof_toolbox import BrainOFClassifier, cross_validate
 
 scores = {}
@@ -109,12 +111,12 @@ axes.set_ylim(3.5, -0.5)
 # %%
 # Results
 # -------
-# The groups differ by construction, and EEG of half a minute classifies all 16 subjects correctly,
-# MEG 14. Fifteen volumes of fMRI are too few: the interval reaches from below chance to 1. All
-# three together score no higher than the best of them. The next tutorial compares single and
-# combined modalities.
+# The simulated groups differ, and all 16 subjects are classified correctly from half a minute of
+# EEG, 14 from MEG. Fifteen volumes of fMRI are too few: the interval reaches from below chance to
+# 1. All three together score no higher than the best of them. The next tutorial compares single
+# and combined modalities.
 #
-# With 16 of 16 subjects correct, the interval is 0.79 to 1: a larger lower limit needs more
+# Even with 16 of 16 subjects correct, the interval is 0.79 to 1: a higher lower limit needs more
 # subjects.
 #
 # The same on public data
@@ -130,8 +132,8 @@ axes.set_ylim(3.5, -0.5)
 #     age = read_participants("ds003775", "age", records)
 #     cross_validate(BrainOFRegressor(pooling="mean"), records, age)
 #
-# Images in the space of the scanner do not match an atlas. Read those that fMRIPrep has
-# transformed to MNI space, with the confounds beside them::
+# Images in scanner space do not match an atlas. Read images that fMRIPrep has transformed to MNI
+# space, with the confounds beside them::
 #
 #     read_bids(root, datatypes="func", derivatives="fmriprep", space="MNI152NLin2009cAsym")
 #

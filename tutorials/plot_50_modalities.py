@@ -2,27 +2,27 @@
 Several modalities in one sample
 ================================
 
-EEG, MEG and fMRI of one subject can be one sample: the latents attend to one modality after the
-other, and the result is one vector. A missing modality is skipped. This page shows such samples,
-the scores of single and combined modalities, and decoders of samples with missing modalities.
+EEG, MEG and fMRI of one subject can be one sample: the network reads one modality after the other,
+and the result is one vector. A missing modality is skipped. This page shows such samples, the
+scores of single and combined modalities, and what happens when a modality is missing.
 """
 
 # %%
-# Samples with three parts
-# ------------------------
+# Samples with three modalities
+# -----------------------------
 # A sample of recordings or images is a dict with the keys ``"eeg"``, ``"meg"`` and ``"fmri"``
-# (objects or paths) and ``"subject"``. A list of dicts is a valid ``X`` everywhere;
-# :func:`~brainof_toolbox.read_bids` makes such a list from a folder::
+# (objects or paths) and ``"subject"``. All estimators accept a list of such dicts;
+# :func:`~brainof_toolbox.read_bids` makes it from a folder::
 #
 #     X = [
 #         {"subject": "01", "eeg": "sub-01_eeg.edf", "fmri": "sub-01_bold.nii.gz"},
 #         {"subject": "02", "eeg": "sub-02_eeg.edf"},
 #     ]
 #
-# Many short samples are stored as :class:`~brainof_toolbox.PairedSignals`. Here are simulated
-# ones, 12 samples from each of eight subjects. **Each modality has its own noisy view** of the two
-# states: EEG alpha of radial sources, MEG beta of tangential sources, fMRI the level of deep
-# nuclei. Otherwise combining modalities would gain little.
+# Many short samples are stored as :class:`~brainof_toolbox.PairedSignals`. Here they are
+# simulated, 12 samples from each of eight subjects. **In each modality the two states differ in
+# another signal**: in EEG the alpha rhythm of radial sources, in MEG the beta rhythm of tangential
+# sources, in fMRI the level of deep nuclei. Otherwise combining modalities would gain little.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -41,9 +41,10 @@ signals
 # %%
 # Single and combined modalities
 # ------------------------------
-# ``by_modality`` holds the modalities. ``pooling="flatten"`` gives the latents of each, and of all
-# together, as columns of the same number. They are embedded once here; a frozen network is not
-# fitted to the data, so nothing leaks. Only the latents are used on this page.
+# ``by_modality`` holds the modalities. With ``pooling="flatten"`` the number of features is the
+# same for each modality and for all together. All samples are embedded once here; this is no
+# leakage, because a frozen network is not fitted to the data. Only the latents are used on this
+# page.
 embedder = BrainOFEmbedder(pooling="flatten")
 features = {
     name: embedder.fit_transform(signals.by_modality[name]) for name in ("fmri", "eeg", "meg")
@@ -66,8 +67,8 @@ pd.DataFrame(
 # When a modality is missing
 # --------------------------
 # The latents of a sample with three modalities differ from those of a sample with one: a decoder
-# that was trained on complete samples only may fail on incomplete ones. Three kinds of training
-# data and four kinds of test samples, on the same left-out subjects:
+# that was trained on complete samples only may fail on incomplete ones. We compare three kinds of
+# training data and four kinds of test samples, on the same left-out subjects:
 def score(trained_on, tested_with):
     """Return the mean balanced accuracy in left-out subjects."""
     folds = []
@@ -105,23 +106,22 @@ axes.legend(title="trained on", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # %%
 # Results
 # -------
-# Latents of complete samples score 0.78, as those of MEG alone. Each modality has information that
-# the others lack, by construction, but these latents do not combine it: the default decoder, which
-# has features of each modality beside the latents, does (:doc:`/index`).
+# Latents of complete samples score 0.78, like those of MEG alone. In this simulation each modality
+# has information that the others lack, but these latents do not combine it. The default decoder
+# does, because it has features of each modality beside the latents (:doc:`/index`).
 #
-# A decoder that was trained on complete samples classifies incomplete ones poorly (squares). One
-# that was trained on all kinds classifies incomplete samples about as well as one that was trained
-# on their kind only, and complete ones as well (triangles). The training data should
-# therefore lack the same modalities as the test data. ``BrainOFClassifier().fit`` accepts records
-# of which some lack a modality.
+# A decoder that was trained on complete samples classifies incomplete samples poorly (squares). A
+# decoder that was trained on all kinds of samples classifies incomplete samples about as well as
+# one that was trained on this kind only, and complete samples as well (triangles). The training
+# data should therefore include samples that lack the same modalities as the test data.
+# ``BrainOFClassifier().fit`` accepts records of which some lack a modality.
 #
 # The same on public data
 # -----------------------
 # Few open data sets have several modalities of the same subjects. ds000117 on OpenNeuro has EEG,
-# MEG and fMRI of 16 subjects who look at faces, recorded on different days; in LEMON each of 200
-# subjects has EEG and fMRI at rest. Sessions of different days are different records for
-# :func:`~brainof_toolbox.read_bids`; for one sample per subject, write the records by hand as
-# above::
+# MEG and fMRI of 16 subjects who look at faces, recorded on different days; LEMON has EEG and fMRI
+# at rest of 200 subjects. :func:`~brainof_toolbox.read_bids` makes a record of each session; for
+# one sample per subject, write the records by hand as above::
 #
 #     X = [
 #         {

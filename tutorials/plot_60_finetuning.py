@@ -2,15 +2,15 @@
 Fine-tuning, and LoRA
 =====================
 
-A probe uses a frozen network. With enough labels the network itself can be trained: low-rank
-updates (LoRA), its last layers, or all of it. This page compares LoRA and the last layers with the
-probe, and saves the adapter.
+By default the network is frozen, and only linear models on its output are fitted (the *probe*).
+With enough labels the network itself can be trained: low-rank updates (LoRA), its last layers, or
+all of it. This page compares LoRA and the last layers with the probe, and saves the result.
 """
 
 # %%
 # Simulated EEG of ten subjects, rest against task, eight samples of 4 s per subject: seven
-# training subjects, three test subjects. Fine-tuning needs much more data; the example is small to
-# be fast.
+# training subjects, three test subjects. Fine-tuning needs much more data; this example is small
+# so that it runs fast.
 import tempfile
 from pathlib import Path
 
@@ -31,7 +31,7 @@ is_test = np.isin(subject, ["08", "09", "10"])
 # The probe
 # ---------
 # The network is frozen; penalised logistic regressions use its latents and the explicit features.
-# The other adaptations start from a head that is fitted to the frozen latents.
+# The other methods start from a classifier (head) that is fitted to the frozen latents.
 train = signals[~is_test], state[~is_test]
 decoders = {"probe": BrainOFClassifier().fit(*train, groups=subject[~is_test])}
 
@@ -39,10 +39,10 @@ decoders = {"probe": BrainOFClassifier().fit(*train, groups=subject[~is_test])}
 # LoRA
 # ----
 # The weights are frozen, and a product of two low-rank matrices is added to each matrix of the
-# attention :footcite:p:`hu2022lora`; only these and the head are trained, 2 % of the weights here.
-# ``groups`` keep whole subjects on one side of the inner split for early stopping. The trained
-# network is then combined with the explicit features, with weights chosen on the inner split.
-# ``refit=False`` skips the second training with all training samples, to save time.
+# attention :footcite:p:`hu2022lora`. Only these products and the head are trained, 2 % of the
+# weights here. Training stops early by the loss of validation subjects, a part of the training
+# subjects; ``groups`` names the subjects. The trained network is then combined with the explicit
+# features. ``refit=False`` skips the second training with all training samples, to save time.
 options = {"max_epochs": 4, "refit": False}
 lora = BrainOFClassifier(adaptation=LoRA(**options), random_state=0)
 decoders["LoRA"] = lora.fit(*train, groups=subject[~is_test])
@@ -64,9 +64,9 @@ decoders["last 2 layers"] = last.fit(*train, groups=subject[~is_test])
 # %%
 # Saving the adapter
 # ------------------
-# An adapter holds the low-rank updates and the heads, without the network. It is loaded on top of
-# the same checkpoint, which is identified by its hash. ``save_pretrained`` writes the whole
-# network.
+# An adapter holds the low-rank updates and the heads, without the network. It is loaded into an
+# estimator with the same checkpoint, which is identified by its hash. ``save_pretrained`` saves
+# the whole decoder (:doc:`/deploying`).
 folder = Path(tempfile.mkdtemp()) / "adapter"
 lora.save_adapter(folder)
 size = sum(path.stat().st_size for path in folder.iterdir())
@@ -103,17 +103,16 @@ axes.set_xlim(0.4, 0.75)
 # %%
 # Results
 # -------
-# No: here, fine-tuning did not outperform the probe. Log losses are higher by 0.06, and one more
-# of 24 samples is classified wrongly. With 56 training samples the network overfits, and early
-# stopping keeps the weights of an early epoch. ``refit=True``, the default, adds the validation
-# subjects to the training data at the cost of a second training.
+# Here, fine-tuning did not outperform the probe. Log losses are higher by 0.06, and one more of 24
+# samples is classified wrongly. With 56 training samples the network overfits, and early stopping
+# keeps the weights of an early epoch. ``refit=True``, the default, adds the validation subjects to
+# the training data at the cost of a second training.
 #
-# :doc:`/adaptations` compares adaptations of the latents with 40 to 120 samples of real and
-# simulated subjects, and documents the choice of the defaults: LoRA with augmentation and label
-# smoothing is the only one that was on average no worse than the probe, by a difference within its
-# standard error. The authors report for their larger networks that fine-tuning is about 3 points
-# better than the probe, and LoRA close to it (:doc:`/model`). Start with the probe, and compare on
-# your data.
+# :doc:`/adaptations` compares the methods with 40 to 120 samples of real and simulated subjects.
+# LoRA with augmentation and label smoothing is the only one that was on average no worse than the
+# probe, by a difference within its standard error. The authors report for their larger networks
+# that fine-tuning is about 3 points better than the probe, and LoRA close to it (:doc:`/model`).
+# Start with the probe, and compare on your data.
 #
 # With more data
 # --------------

@@ -2,15 +2,16 @@
 Inspecting a decoder
 ====================
 
-A high score shows that two conditions differ, but not how. In this example a subject clenches the
-teeth during the task. Maps of importance show that the decoder relies on muscle activity.
+A high score shows that two conditions differ, but not how. Maps of importance show which channels,
+times and frequency bands a decoder relies on. In this example a subject clenches the teeth during
+the task, and the maps show that the decoder relies on muscle activity.
 """
 
 # %%
 # A recording with a confound
 # ---------------------------
-# Simulated EEG, blocks of rest and task. The task slightly lowers alpha and mu rhythms and raises
-# beta. Muscle noise, 20 to 55 Hz, is added to its blocks at both temples.
+# Simulated EEG, blocks of rest and task. The task slightly lowers alpha and mu power and raises
+# beta power. In task blocks, muscle noise of 20 to 55 Hz is added at both temples.
 import mne
 import numpy as np
 
@@ -50,7 +51,7 @@ print(f"balanced accuracy {scores.mean:.2f}, chance {scores.chance}")
 # %%
 # Maps of importance
 # ------------------
-# :func:`~brainof_toolbox.inspection.occlusion_importance` hides each electrode, each stretch of
+# :func:`~brainof_toolbox.inspection.occlusion_importance` hides each electrode, each segment of
 # time and each frequency band in turn, and measures the increase of the loss on left-out blocks. A
 # hidden electrode is treated as not recorded. ``radius`` hides its neighbours too, because they
 # carry redundant information.
@@ -69,8 +70,8 @@ _ = before.plot()
 
 # %%
 # The loss rises most without the electrodes at the left (T7) and the right temple (T8), where the
-# muscle noise was added. Gamma and beta are the most important bands. Ten windows give a rough
-# map, negative where hiding reduced the loss by chance.
+# muscle noise was added. Gamma and beta are the most important bands. With ten windows the map is
+# noisy; it is negative where hiding reduced the loss by chance.
 _ = before.plot_bands().suptitle("Bands, with muscle noise")
 
 # %%
@@ -89,13 +90,13 @@ _ = after.plot_bands().suptitle("Bands, without muscle noise")
 # -------
 # With muscle noise nearly all windows were classified correctly, and the decoder relied on beta
 # and gamma at the temples. Without it the score is lower, and the decoder relies on alpha, which
-# the task changes in this simulation. The first score alone does not reveal the confound; the map
-# of channels and the bands do.
+# the task changes in this simulation. The first score alone does not reveal the confound; the maps
+# do.
 #
 # Such maps have limits. They describe *this decoder*, not where brain activity differs: of two
-# redundant electrodes neither may be important. A sample with a hidden band is unlike the training
-# data, which contributes to the loss. Ten windows are few: compare the maps of several folds
-# before you interpret a maximum.
+# redundant electrodes neither may be important. Samples with a hidden band differ from the
+# training data, and this alone can raise the loss. Ten windows are few: compare the maps of
+# several folds before you interpret a maximum.
 #
 # Related examples
 # ----------------
@@ -107,8 +108,8 @@ _ = after.plot_bands().suptitle("Bands, without muscle noise")
 #   :ref:`experts <sphx_glr_auto_examples_pretraining_plot_50_expert_usage.py>`,
 #   :ref:`attention of the latents <sphx_glr_auto_examples_inside_plot_51_latent_attention.py>`,
 #   :ref:`reconstructions <sphx_glr_auto_examples_pretraining_plot_53_reconstruct.py>`.
-# * All on :ref:`one page <sphx_glr_auto_examples_inside_plot_54_report.py>`, with scores and
-#   warnings.
+# * All of these in one :ref:`report <sphx_glr_auto_examples_inside_plot_54_report.py>`, with
+#   scores and warnings.
 #
 # The same on public recordings
 # -----------------------------

@@ -2,19 +2,18 @@
 Pretraining on your own recordings
 ==================================
 
-From recordings without labels to weights that every estimator loads: build a corpus, train,
-interrupt and resume, plot the losses, use the checkpoint. The run on this page is far too short to
-be useful; it shows the steps, which are the same on a cluster.
+From your own recordings, without labels, to weights that every estimator loads: build a corpus,
+train, interrupt and resume, plot the losses, use the checkpoint. The run on this page is far too
+short to be useful; it shows the steps, which are the same on a cluster.
 """
 
 # %%
 # A corpus
 # --------
 # :func:`~brainof_toolbox.pretraining.build_corpus` takes BIDS folders, folders of recordings,
-# files, lists of these, objects, and ``"simulated:6x60"``: six subjects of 60 s with EEG, MEG and
-# fMRI. Recordings are preprocessed with the parameters that the checkpoint will store, cut into
-# samples, and stored as 16-bit numbers that any machine with numpy reads. Subjects are stored as
-# hashes of their names.
+# files, lists of these, objects, and ``"simulated:6x60"``: six simulated subjects with 60 s of
+# EEG, MEG and fMRI each. Recordings are preprocessed, cut into samples, and stored as 16-bit
+# numbers in files of numpy. Subjects are stored as hashes of their names.
 import json
 import tempfile
 from pathlib import Path
@@ -32,11 +31,10 @@ corpus
 # A run
 # -----
 # ``config`` is the architecture: a preset, or fields of
-# :class:`~brainof_toolbox.models.BrainOFConfig`. ``training`` are fields of
-# :class:`~brainof_toolbox.pretraining.PretrainingConfig`. The schedule of the learning rate
-# depends on ``total_steps`` only, so that a run that is interrupted and resumed gives the same
-# weights. ``stop_after`` interrupts the run here; Ctrl-C, a full disk or the end of a job would do
-# the same.
+# :class:`~brainof_toolbox.models.BrainOFConfig`. ``training`` holds fields of
+# :class:`~brainof_toolbox.pretraining.PretrainingConfig`. A run that is interrupted and resumed
+# gives the same weights as an uninterrupted one. ``stop_after`` interrupts the run here; Ctrl-C, a
+# full disk or the end of a job would do the same.
 training = {
     "max_tokens_per_microbatch": 2048,
     "learning_rate": 3e-3,
@@ -53,8 +51,8 @@ print(checkpoint.relative_to(folder), sorted(path.name for path in checkpoint.it
 # %%
 # Losses
 # ------
-# ``log.jsonl`` has a line for each step that is logged. A step is of one modality, so that each
-# has its own curve. ``brainof plot-run RUN`` draws these and more.
+# ``log.jsonl`` has a line for each logged step. Each step uses samples of one modality, so that
+# there is a curve for each modality. ``brainof plot-run RUN`` draws these and more.
 lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
 loss = pd.DataFrame([line["loss"] for line in lines], index=[line["step"] for line in lines])
 
@@ -70,18 +68,18 @@ axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # %%
 # Results
 # -------
-# The run continues where it was interrupted. Otherwise the curves show little: a step on this page
-# has one to three samples, whose amplitudes change the loss more than training does. MEG of 2 s is
-# the most variable. ``brainof-tiny`` was trained for 9,710 steps of 4,864 tokens, the published
+# The run continues where it was interrupted. Otherwise the curves show little: with one to three
+# samples in a step, the loss depends more on their amplitudes than on training. MEG of 2 s is the
+# most variable. ``brainof-tiny`` was trained for 9,710 steps of 4,864 tokens, the published
 # networks on 5.9 million samples (:doc:`/model`); this page has 222. To judge a run, compare the
 # loss with that of predicting zero, as in :doc:`/pretraining_choices`, and decode your own tasks.
 
 # %%
 # Using the checkpoint
 # --------------------
-# ``checkpoint=`` of every estimator takes the directory. It can be copied, shared or uploaded to a
-# hub: it holds the architecture, the preprocessing, the weights, and a manifest with datasets,
-# licence, steps and hashed subjects. Nothing in it can be executed.
+# ``checkpoint=`` of every estimator takes the directory. You can copy it, share it or upload it to
+# a hub: it holds the architecture, the preprocessing, the weights, and a manifest with data sets,
+# licence, steps and hashed subjects. It contains no code.
 from brainof_toolbox import BrainOFEmbedder
 from brainof_toolbox.datasets import make_epochs
 
@@ -100,26 +98,25 @@ embedder.checkpoint_info_
 #     corpus = build_corpus(sources, "corpus", n_jobs=8)
 #     pretrain(corpus, "run", config="tiny", total_steps=20_000)
 #
-# or, on the command line; the build may be interrupted and repeated at any time::
+# or, on the command line (an interrupted build continues when it is repeated)::
 #
 #     brainof corpus build ds003775/ ds000117/ lab/recordings/ -o corpus/ --jobs 8
 #     brainof corpus info corpus/
 #     brainof pretrain run.toml
 #     brainof plot-run runs/first
 #
-# Keep some subjects out of the corpus for tests, and document which: these weights can only be
-# tested on subjects outside the corpus.
+# Keep some subjects out of the corpus, and document which: the weights can only be tested on
+# subjects outside the corpus.
 #
 # On a cluster
 # ------------
 # Copy the corpus; machines that only train need torch, numpy, safetensors and tqdm. ``run.toml``
-# names corpus, output, network and number of steps. ``torchrun`` starts a process per GPU, SLURM a
-# launcher per machine; a job that is preempted is queued again and resumes from its last
-# checkpoint::
+# names corpus, output, network and number of steps. A job that is preempted is queued again and
+# resumes from its last checkpoint::
 #
 #     torchrun --nproc-per-node 8 -m brainof_toolbox.pretraining run.toml
 #     sbatch --nodes=8 --gpus-per-node=8 doc/slurm_pretrain.sbatch run.toml
 #
-# :doc:`/pretraining_clusters` describes the choice of batch sizes, runs on different numbers of
-# processes, and the estimated time for each network; :doc:`/corpus` the format of a corpus, and
-# :doc:`/pretraining_choices` the choice of the defaults.
+# :doc:`/pretraining_clusters` describes settings for several GPUs and the estimated time for each
+# network, :doc:`/corpus` the format of a corpus, and :doc:`/pretraining_choices` the choice of the
+# defaults.

@@ -3,9 +3,9 @@ The authors' released weights
 =============================
 
 The authors of Brain-OF publish weights from ``base`` to ``giant``, trained on years of recordings.
-They are run with the authors' code: a clone of their repository and a file of weights, both
-downloaded by you, become a backbone that every estimator takes in place of a checkpoint. The
-licence of the weights is CC BY-NC 4.0: not for commercial use.
+This page shows how to use them: download the authors' code and a file of weights, load both, and
+pass the result to any estimator in place of a checkpoint. The licence of the weights is CC BY-NC
+4.0: not for commercial use.
 """
 
 # %%
@@ -15,16 +15,16 @@ licence of the weights is CC BY-NC 4.0: not for commercial use.
 #
 #     git clone https://github.com/HanningGuo/BrainOF
 #
-# and from their model card the file of weights of one size; their example uses ``large``.
-# **Read the clone before you run it**: it has all rights of your user. The weights are read as
-# data; nothing that is pickled in them is executed.
+# and, from their model card, the file of weights of one size; their example uses ``large``. **Read
+# the code before you run it**: it runs with all rights of your user. The weights are read as data;
+# no code in them is executed.
 #
 # A stand-in for this page
 # ------------------------
-# The real clone and weights were not available for this page. It uses a stand-in with the same
+# The real code and weights were not available for this page. It uses a stand-in with the same
 # names, arguments and output shape, and a random linear map as network. It shows the calls and
-# what they return, **not the quality of the weights**. Set ``clone`` and ``weights`` to the real
-# ones, and continue below.
+# what they return, **not the quality of the weights**. Set ``clone`` and ``weights`` to the paths
+# of the real ones, and continue below.
 import tempfile
 from pathlib import Path
 
@@ -62,9 +62,9 @@ torch.save(state, weights)
 # %%
 # Loading
 # -------
-# ``run_their_code=True`` confirms that you have read the clone. Names and shapes of all tensors
-# must match the network exactly; a checkpoint that matches only in part is an error, because the
-# other weights would stay random.
+# ``run_their_code=True`` confirms that you have read the code. Names and shapes of all tensors
+# must match the network exactly. A file that matches only in part is an error, because the other
+# weights would stay random.
 from brainof_toolbox.models import load_release
 
 backbone = load_release(clone, weights, variant="large", run_their_code=True)
@@ -73,9 +73,9 @@ print({name: backbone.info[name] for name in ("name", "parameters", "corpus", "l
 # %%
 # Using the backbone
 # ------------------
-# Pass it in place of a checkpoint. Signals are preprocessed as for our own weights, with the
-# reference of the recording, and each modality is embedded separately; rows have 512 numbers for
-# ``large``. The classifier combines them with the explicit features, as for any checkpoint.
+# Pass it in place of a checkpoint. Signals are preprocessed with our defaults, but with the
+# reference of the recording, and each modality is embedded separately. ``large`` returns 512
+# features. The classifier combines them with the explicit features, as for any checkpoint.
 from brainof_toolbox import BrainOFClassifier, BrainOFEmbedder
 from brainof_toolbox.datasets import make_epochs
 

@@ -63,8 +63,8 @@ layer : int | None
     "window": """
 window : float | dict of str -> float | None
     Samples longer than this, in seconds, are cut into windows whose outputs are averaged.
-    ``None``, also for modalities that a dict does not name: what the checkpoint states (320 s
-    for fMRI, 10 s for EEG, 2 s for MEG).
+    ``None``, also for modalities that a dict does not name: what the checkpoint states (by
+    default 320 s for fMRI, 10 s for EEG, 2 s for MEG).
 """,
     "info": """
 info : mne.Info | None

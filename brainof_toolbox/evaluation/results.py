@@ -98,7 +98,7 @@ class Scores(_Result):
         The level at which labels vary: ``"samples"``, ``"groups"``, ``"recordings within
         groups"`` or ``"within groups"``.
     feature_weights : pandas.DataFrame
-        One row per fold and one column per block of features, for estimators that weigh blocks
+        One row per fold and one column per feature set, for estimators that weigh feature sets
         (``feature_weights_``); else empty.
     classes : ndarray | None
         Labels of a classifier, in the order of the columns of ``probabilities``.
@@ -274,7 +274,7 @@ class Scores(_Result):
         return plot_predictions(self.predictions, axes)
 
     def plot_weights(self, axes=None):
-        """Draw the share of each block of features in the outputs, with a point for each fold.
+        """Draw the share of each feature set in the outputs, with a point for each fold.
 
         Parameters
         ----------
@@ -283,7 +283,7 @@ class Scores(_Result):
         Raises
         ------
         ValueError
-            If the estimator does not weigh blocks of features.
+            If the estimator does not weigh feature sets.
         """
         from .plots import plot_weights
 

@@ -24,7 +24,7 @@ def number_format(*values):
 
 
 def describe_weights(scores):
-    """Return the mean weight of each block of features in words, or an empty string."""
+    """Return the mean weight of each feature set in words, or an empty string."""
     means = scores.feature_weights.mean()
     return ", ".join(f"{name} {weight:.2g}" for name, weight in means.items())
 

@@ -1,8 +1,9 @@
-"""Blocks of numbers from preprocessed signals without a network: numpy and scipy only.
+"""Explicit features of preprocessed signals, without a network: numpy and scipy only.
 
-Each block is a function of one sample: no row depends on another, nothing is fitted. Its columns
-are the same for every montage and every atlas, because sensors and regions are first mapped to
-virtual channels at fixed places of the head frame. The rows of a sample's windows are averaged.
+Each feature set (a block) is a function of one sample: no row depends on another, nothing is
+fitted. Its columns are the same for every montage and every atlas, because sensors and regions are
+first mapped to virtual channels at fixed positions in the head. The rows of a sample's windows are
+averaged.
 """
 
 from ._block import Block

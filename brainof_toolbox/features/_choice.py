@@ -68,10 +68,10 @@ def _make_block(item):
 def available(signals, blocks=tuple(_KINDS)):
     """Return the blocks that apply to signals.
 
-    The covariance applies to all. The evoked course of EEG and MEG applies to samples that are
-    locked to an event (``Signals.is_locked``): epochs and averages, but not recordings or windows
-    that were cut out of longer samples. Mean and slope of fMRI apply to samples whose values are
-    relative to a baseline (``Signals.has_baseline``): trials, but not whole runs.
+    The covariance applies to all. The evoked time course of EEG and MEG applies to samples that
+    are locked to an event (``Signals.is_locked``): epochs and averages, but not recordings or
+    windows that were cut out of longer samples. Mean and slope of fMRI apply to samples whose
+    values are relative to a baseline (``Signals.has_baseline``): trials, but not whole runs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""First order: the course of virtual channels from the start of a sample."""
+"""First order: the time course of virtual channels from the start of a sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._block import Block, why_not_locked
 
 @dataclass(frozen=True, kw_only=True)
 class Evoked(Block):
-    """Smoothed course of virtual channels, for samples that are locked to an event.
+    """Smoothed time course of virtual channels, for samples that are locked to an event.
 
     EEG and MEG: means of each virtual channel around the centres of equal bins, weighted by a
     Gaussian whose standard deviation is half a bin; with bins of 50 ms it halves what oscillates

@@ -1,4 +1,4 @@
-"""The signal at fixed places of the head, whatever the montage or the atlas."""
+"""The signal at fixed positions in the head, for any montage or atlas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_MAPS = 64  # montages whose matrices are kept
 
 @dataclass(frozen=True)
 class VirtualChannels:
-    """Map sensors or regions to virtual channels at fixed places.
+    """Map sensors or regions to virtual channels at fixed positions.
 
     EEG: spherical splines [1]_ (stiffness 4, regularisation 1e-5) from the directions of the
     electrodes, then the average reference, so that the reference of the recording does not

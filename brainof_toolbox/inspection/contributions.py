@@ -1,4 +1,4 @@
-"""Contributions of modalities, or of blocks of features, to predictions."""
+"""Contributions of modalities, or of feature sets, to predictions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
 
     See Also
     --------
-    block_contributions : The same for the blocks of features.
+    block_contributions : The same for the feature sets.
     plot_contributions : The table as bars.
 
     References
@@ -90,7 +90,7 @@ def modality_contributions(estimator, X, y=None, *, scoring=None):
 @fill_evaluation_doc
 @isolate_torch()
 def block_contributions(estimator, X, y=None, *, scoring=None):
-    """Divide the score of an estimator among its blocks of features: Shapley values.
+    """Divide the score of an estimator among its feature sets (blocks): Shapley values.
 
     As :func:`modality_contributions` does for modalities :footcite:p:`shapley1953value`. A block
     that is left out counts as its mean in training. Of a decoder with a trained network,
@@ -99,7 +99,7 @@ def block_contributions(estimator, X, y=None, *, scoring=None):
     Parameters
     ----------
     estimator : BrainOFClassifier | BrainOFRegressor
-        An estimator fitted with several blocks of features, as by default.
+        An estimator fitted with several feature sets, as by default.
     X : object
         Samples in any accepted form; use left-out samples to measure what generalises. Montages
         may differ.

@@ -31,7 +31,7 @@ _ALL = np.ones(1, dtype=bool)  # a modality that a batch does not have is missin
 
 @dataclass(frozen=True, eq=False)
 class BlockPattern:
-    """Pattern of one block of explicit features.
+    """Pattern of one set of explicit features.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class BlockPattern:
     bands : tuple of (float, float)
         Hz, of the covariance of EEG and MEG; else empty.
     times : ndarray, shape (n_times,)
-        Centres in s, from the start of a sample, of the bins of an evoked course of EEG or MEG;
+        Centres in s, from the start of a sample, of the bins of an evoked time course;
         else empty.
     """
 
@@ -91,7 +91,7 @@ class BlockPattern:
         maps : dict of str -> ndarray, shape (n_outputs, n_channels)
             Covariance of EEG and MEG: per band the pattern of the log power (the diagonal of the
             logarithm of the covariance). Correlations of regions: ``"strength"``, the sum over the
-            pairs of a region, and ``"absolute strength"``, that of the magnitudes. Evoked courses:
+            pairs of a region, and ``"absolute strength"``, that of the magnitudes. Time courses:
             a map per bin for EEG and MEG, ``"mean"`` and ``"slope"`` for fMRI.
         """
         n_outputs, n = len(self.values), len(self.ch_names)
@@ -118,7 +118,7 @@ class BlockPattern:
 @fill_evaluation_doc
 @dataclass(frozen=True, eq=False, repr=False)
 class Patterns:
-    """Patterns of the blocks of explicit features.
+    """Patterns of the explicit features, by feature set.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ class Patterns:
         return frame
 
     def to_evoked(self, block=None, output=None):
-        """Return the pattern of an evoked course as an Evoked, for plotting with MNE.
+        """Return the pattern of an evoked time course as an Evoked, for plotting with MNE.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class Patterns:
         Returns
         -------
         figure : matplotlib.figure.Figure
-            EEG and MEG: topographies of the log power in each band, or of the evoked course at up
+            EEG and MEG: topographies of the log power in each band, or of the time course at up
             to six times, all with one scale. fMRI: regions in a glass brain, the strength over
             the pairs of a region, signed and absolute; or mean and slope.
 

@@ -49,7 +49,7 @@ def report(
 
     It holds the checkpoint's card; a description of the data; scores of subjects left out of
     training, with chance and interval; the confusion matrix and the calibration of probabilities
-    (for regressors: predictions against targets); the weights of the blocks of features; in
+    (for regressors: predictions against targets); the weights of the feature sets; in
     samples left out of the first fold, contributions of these blocks, patterns of explicit
     features, importance maps and expert usage; and the warnings that occurred. What does not apply
     to the decoder is left out.
@@ -193,8 +193,8 @@ _CAPTIONS = {
     "calibration": "Samples left out of training: accuracy of predictions by their confidence. "
     "On the line, probabilities are calibrated.",
     "predictions": "Samples left out of training.",
-    "weights": "Share of each block of features in the outputs; each point is a fold.",
-    "contributions": "Gain in score of each block of features on left-out samples: Shapley value, "
+    "weights": "Share of each feature set in the outputs; each point is a fold.",
+    "contributions": "Gain in score of each feature set on left-out samples: Shapley value, "
     "alone, and added to all others.",
     "patterns": "Change of features at virtual channels or regions per unit of the decision, on "
     "left-out samples.",

@@ -2,9 +2,9 @@
 MEG with magnetometers and gradiometers
 =======================================
 
-Magnetometers measure a field (T), planar gradiometers its gradient (T/m). Both are used without
-scaling: the type, the position and the orientation of every coil are inputs of the network, and
-each type has its own unit. This example compares each type alone with both together.
+Magnetometers measure a magnetic field (T), planar gradiometers its gradient (T/m). You need not
+scale either: each type has its own unit, and the type, position and orientation of every coil are
+inputs of the network. This example compares each type alone with both together.
 """
 
 # %%
@@ -61,7 +61,7 @@ axes.set(xlabel="balanced accuracy, blocks left out, 95 % interval", ylim=(2.5, 
 # With twelve blocks of one subject the intervals are wide. More sensors need not improve the
 # score.
 #
-# An ``Epochs`` with EEG *and* MEG is a sample of two modalities, and both are used.
+# If an ``Epochs`` has EEG *and* MEG, both modalities are used.
 from brainof_toolbox import from_epochs
 from brainof_toolbox.datasets import make_epochs
 

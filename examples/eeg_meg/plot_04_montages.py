@@ -2,14 +2,14 @@
 Different montages in one study
 ===============================
 
-Centres of a study often have different caps. The network identifies electrodes by their position,
-not by their number or order, and explicit features are computed at fixed places of the head.
-Subjects with different caps can therefore be used in one decoder, without a common subset of
-electrodes.
+Sites of a study often have different caps. The network identifies electrodes by their position,
+not by their number or order, and explicit features are computed at fixed positions in the head.
+One decoder can therefore be trained and tested with subjects who have different caps, without a
+common subset of electrodes.
 """
 
 # %%
-# Three centres, three subjects each: 19 electrodes of the 10-20 system, a Biosemi cap of 64, an
+# Three sites, three subjects each: 19 electrodes of the 10-20 system, a Biosemi cap of 64, an
 # EASYCAP of 74.
 import matplotlib.pyplot as plt
 import mne
@@ -43,8 +43,8 @@ for axes, cap in zip(panels, caps):
     axes.set_title(f"{cap}: {len(raw.ch_names)} electrodes")
 
 # %%
-# Recordings with different channels do not fit into one ``Epochs``. A list of one-epoch ``Epochs``
-# is a valid ``X`` too.
+# Recordings with different channels cannot be in one ``Epochs``. Pass a list of ``Epochs`` with
+# one epoch each.
 X, state, subject = [], [], []
 for name, raw in people.items():
     events, event_id = mne.events_from_annotations(

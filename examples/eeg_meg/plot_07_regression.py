@@ -16,9 +16,9 @@ recordings = make_paired_recordings(40, modalities=["eeg"], duration=20)
 age = recordings.participants["age"].to_numpy(dtype=float)
 
 # %%
-# A record is a sample, and one subject. Scores are the mean absolute error in years, and that of
-# predicting the median age of the training subjects ("chance"); correlation and explained variance
-# are computed over all subjects.
+# Each sample is the recording of one subject. Scores are the mean absolute error in years, and
+# that of predicting the median age of the training subjects ("chance"); correlation and explained
+# variance are computed over all subjects.
 scores = cross_validate(BrainOFRegressor(pooling="mean"), recordings.records, age)
 scores
 

@@ -3,12 +3,12 @@ Time-resolved decoding and decoding of windows
 ==============================================
 
 :class:`mne.decoding.SlidingEstimator` fits a decoder at every time point and shows *when* two
-conditions differ. A decoder of windows shows how well a window separates them, wherever in the
-window the difference is.
+conditions differ. ``BrainOFClassifier`` decodes whole windows: it shows how well a window
+separates the conditions, wherever in the window the difference is. This example compares both.
 """
 
 # %%
-# Simulated MEG of one subject: 300 ms after the start a deflection is larger for targets than for
+# Simulated MEG of one subject: the evoked response at 300 ms is larger for targets than for
 # standards.
 import matplotlib.pyplot as plt
 import mne
@@ -56,10 +56,10 @@ axes.legend(loc="upper right")
 
 # %%
 # The time points from 0.25 to 0.3 s separate targets from standards almost without error. The two
-# windows that contain some of the response are above chance. They score lower than the decoder of
-# one moment, because the response is phase-locked and small relative to the background. The later
-# windows contain no response; their distance from chance shows the uncertainty of a score from 100
-# epochs.
+# windows that contain a part of the response are above chance. They score lower than the decoder
+# of single time points, because the response is brief, phase-locked and small relative to the
+# background. The later windows contain no response; their distance from chance shows the
+# uncertainty of a score from 100 epochs.
 #
 # Use the sliding estimator for the time of an effect, and windows for effects without a fixed
 # time, such as changes of rhythms.

@@ -2,9 +2,9 @@
 When channels drop out
 ======================
 
-Sensors fail and electrodes come off. ``BrainOFClassifier`` uses the channels that are present; a
-decoder of a fixed array needs them interpolated. Both are trained with all channels here, and
-tested with fewer.
+Sensors fail and electrodes come off. ``BrainOFClassifier`` uses the channels that are present;
+most decoders need a fixed set of channels, so that missing ones must be interpolated. Here both
+are trained with all channels and tested with fewer.
 """
 
 # %%
@@ -40,8 +40,8 @@ log_power = make_pipeline(
 ).fit(train.get_data(), train.events[:, 2])
 
 # %%
-# Channels are marked as bad, three draws for each number. ``BrainOFClassifier`` leaves bad
-# channels out; for the power spectrum MNE interpolates them from the others.
+# Channels of the test data are marked as bad, three random choices for each number of channels.
+# ``BrainOFClassifier`` leaves bad channels out; for the power spectrum MNE interpolates them.
 rng = np.random.default_rng(0)
 label = test.events[:, 2]
 n_bad = [0, 3, 6, 9, 12, 15]
@@ -74,6 +74,6 @@ axes.legend(loc="lower left")
 # %%
 # ``BrainOFClassifier`` was fitted once with all channels. Its accuracy changes little down to
 # seven electrodes of 19, without interpolation and without refitting. With four electrodes it is
-# higher than that of the power spectrum of interpolated channels. The potentials of a simulated,
-# spherical head are smoother than real ones and thus easier to interpolate. :doc:`/invariance` has
-# the same for the latents in real recordings.
+# higher than that of the power spectrum of interpolated channels. Potentials of a simulated,
+# spherical head are smoother than real ones, and therefore easier to interpolate.
+# :doc:`/invariance` has results for the latents in real recordings.

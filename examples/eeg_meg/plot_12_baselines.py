@@ -2,8 +2,9 @@
 Comparison with classical decoders
 ==================================
 
-Report classical decoders with every network. :func:`~brainof_toolbox.compare` scores any number of
-estimators on the same left-out subjects, and tests their differences pair by pair.
+The score of a network means little without classical decoders beside it.
+:func:`~brainof_toolbox.compare` scores any number of estimators on the same left-out subjects, and
+tests their differences pair by pair.
 """
 
 # %%
@@ -22,8 +23,8 @@ eeg = signals.by_modality["eeg"]
 list(baselines.for_data(eeg, state))
 
 # %%
-# ``baselines=True`` adds all of them on the same folds. Two further decoders separate
-# contributions: ``features="explicit"`` is the default decoder without a network, and
+# ``baselines=True`` adds all of them on the same folds. Further decoders show what the network
+# contributes: ``features="explicit"`` is the default decoder without a network, and
 # ``features="latents"`` the network alone, with its pretrained and with untrained weights
 # (``checkpoint=None``).
 decoders = {
@@ -46,8 +47,8 @@ _ = found.plot().suptitle("Brain-OF and classical decoders")
 found.differences.round(3)
 
 # %%
-# The states differ in their rhythms, so decoders of power and covariance score well, and the
-# shrinkage LDA of averaged samples does not. The default decoder is better than its latents alone,
-# and does not differ from the same decoder without a network or from the best classical ones: in
-# these data the latents add nothing significant to the covariances. :doc:`/weights`
+# The states differ in their rhythms, so decoders of power and covariance score well, and shrinkage
+# LDA, which uses the evoked time course, does not. The default decoder is better than its latents
+# alone, and does not differ from the same decoder without a network or from the best classical
+# ones: in these data the latents add nothing significant to the covariances. :doc:`/weights`
 # compares pretrained and untrained latents on real recordings.

@@ -2,15 +2,15 @@
 Sliding windows of explicit features
 ====================================
 
-:class:`mne.decoding.SlidingEstimator` fits one decoder for each entry of the last axis. Here this
-axis is not the time point but a window, and the rows are explicit features of Brain-OF: evoked
-courses or covariances of virtual channels. No network is needed.
+When does an effect occur? :class:`mne.decoding.SlidingEstimator` fits one decoder for each entry
+of the last axis, usually a time point. Here each entry is a window, and the features are evoked
+time courses or covariances of virtual channels. No network is needed.
 """
 
 # %%
-# Simulated MEG of one subject: 300 ms after the start a deflection is larger for targets than for
-# standards. The baseline matters here: epochs without one lose their mean over the epoch, which
-# carries the response into bins before it.
+# Simulated MEG of one subject: the evoked response at 300 ms is larger for targets than for
+# standards. The baseline matters here: without one, the mean over the epoch is subtracted, and the
+# response then also changes the bins before it.
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -27,16 +27,16 @@ epochs.apply_baseline((0, 0.15), verbose="error")
 label = epochs.events[:, 2]
 
 # %%
-# The block ``"evoked"`` of a whole epoch has a column per virtual channel and bin of 50 ms, bins
-# varying fastest, so that one call gives the features of all bins.
+# The feature set ``"evoked"`` has a column for each virtual channel and bin of 50 ms, bins varying
+# fastest, so that one call gives the features of all bins.
 rows = BrainOFEmbedder(features="evoked").fit_transform(epochs)
 n_bins = 20
 evoked = rows.reshape(len(epochs), -1, n_bins)  # (epochs, virtual channels, bins)
 evoked_times = (np.arange(n_bins) + 0.5) / n_bins
 
 # %%
-# Covariances need longer windows: 0.4 s every 0.15 s. Features are functions of one window of one
-# epoch; nothing is fitted, so that they can be computed before the folds are split.
+# Covariances need longer windows: 0.4 s every 0.15 s. Features are not fitted to the data, so that
+# they can be computed before the data are split into folds.
 width, starts = 0.4, np.arange(0, 0.61, 0.15)
 covariance = np.stack(
     [
@@ -75,7 +75,7 @@ axes.set(xlabel="centre of the window (s)", ylabel="area under the ROC curve")
 axes.legend(loc="upper right")
 
 # %%
-# Bins around the response separate targets from standards, and bins before and after it scatter
-# around chance. Covariances are above chance in windows that contain the response, but lower: they
-# do not use that it is phase-locked, and their windows are eight times as long. Neighbouring bins
-# and windows share signal, so that their scores are not independent.
+# Bins around the response separate targets from standards; bins before and after it scatter around
+# chance. Covariances are above chance in windows that contain the response, but score lower: they
+# ignore that the response is phase-locked, and their windows are eight times as long. Neighbouring
+# bins and windows share data, so that their scores are not independent.

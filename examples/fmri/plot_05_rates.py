@@ -2,9 +2,9 @@
 Sampling rates and repetition times
 ===================================
 
-Recordings of different rates may be mixed: EEG and MEG are resampled to one rate, fMRI keeps its
-repetition time, and the time and duration of each patch are inputs of the network. This example
-measures how much the latents of the same signal change with its sampling rate.
+Recordings with different sampling rates can be used together: EEG and MEG are resampled to one
+rate, and fMRI keeps its repetition time. This example measures how much the latents of the same
+signal change with its sampling rate or repetition time.
 """
 
 # %%
@@ -25,7 +25,7 @@ for rate in (500, 250, 128, 100):
     rows[f"{rate} Hz"] = embedder.fit_transform(epochs)
 
 # %%
-# fMRI: sixteen stretches of 40 s, simulated with a repetition time of 1 s, of which every second
+# fMRI: sixteen segments of 40 s, simulated with a repetition time of 1 s, of which every second
 # or every fourth volume is kept.
 signals, _, _ = make_paired_signals(4, n_subjects=4, modalities=["fmri"], t_r=1.0)
 signals = signals.by_modality["fmri"]
@@ -67,8 +67,8 @@ panels[1].plot([], [], ".", color="0.7", label="other windows")
 panels[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 # %%
-# EEG changes little: at 100 Hz a window is much more similar to itself at 500 Hz than to any other
-# window. Frequencies above half of the rate are lost. fMRI changes more. A patch is 64 volumes at
-# any repetition time, and 40 s at TR 4 s are ten volumes instead of forty: latents of different
-# repetition times differ. Check that the repetition time is not confounded with the label, or
-# resample all runs to one repetition time. :doc:`/invariance` has the same for real recordings.
+# Latents of EEG change little: at 100 Hz a window is much more similar to itself at 500 Hz than to
+# any other window. Latents of fMRI change more, because the network reads patches of 64 volumes at
+# any repetition time, and 40 s at TR 4 s are ten volumes instead of forty. Check that the
+# repetition time is not confounded with the label, or resample all runs to one repetition time.
+# :doc:`/invariance` has results for real recordings.

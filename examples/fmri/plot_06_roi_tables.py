@@ -3,8 +3,8 @@ Time series of regions from derivatives
 =======================================
 
 Many data sets publish time series of regions instead of images.
-:func:`~brainof_toolbox.from_roi_timeseries` reads such tables; the repetition time and the
-positions of the regions are passed with them.
+:func:`~brainof_toolbox.from_roi_timeseries` reads such tables. You have to pass the repetition
+time and the positions of the regions.
 """
 
 # %%
@@ -44,7 +44,7 @@ for run in runs:
     print(run, run.subject)
 
 # %%
-# Each is a sample of its own length, and a list of them a valid ``X``.
+# Each run is a sample; runs may differ in length. Pass the list to any estimator.
 rows = BrainOFEmbedder().fit_transform(runs)
 rows.shape
 
@@ -68,5 +68,5 @@ axes.set(xlabel="distance of two regions (cm)", ylabel="correlation of their ser
 _ = axes.legend()
 
 # %%
-# Correlations fall with distance, as in real fMRI (here by construction). If they do not, the
-# order of columns is not that of the positions.
+# Correlations fall with distance, as in real fMRI. If they do not in your data, the order of
+# columns is not that of the positions.

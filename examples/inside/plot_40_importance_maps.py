@@ -2,9 +2,9 @@
 Maps of importance
 ==================
 
-Maps of importance show the channels, times and frequency bands that a decoder relies on. The
-result is known here: a rhythm of 10 Hz is added around one electrode, in the second half of the
-samples of one class.
+Maps of importance show the channels, times and frequency bands that a decoder relies on. This
+example computes them in two ways for simulated data in which the answer is known: a rhythm of 10
+Hz around one electrode, in the second half of the samples of one class.
 """
 
 # %%
@@ -51,8 +51,8 @@ print(f"residual {gradients.residual:.3f}")
 gradients.plot()
 
 # %%
-# Both peak at C4, after one second, and in the alpha band, as simulated. Gradients also attribute
-# importance to channels that only differ from silence, so that their map is less focal.
+# Both maps peak at C4, after one second, and in the alpha band, as simulated. The map of gradients
+# is less focal, because channels with noise also differ from a silent recording.
 #
 # Patterns show how explicit features vary with the decision, with their sign: here the log power
 # at virtual electrodes, which is higher at C4 in class 1.

@@ -2,8 +2,8 @@
 Attention of the latents
 ========================
 
-The network has 128 latents for all recordings. Each attends to the tokens of a recording. This
-example maps the attention of single latents on the scalp and in the brain.
+The network reads a recording into 128 vectors, the latents, by attention to its channels and
+times. This example maps the attention of single latents on the scalp and in the brain.
 """
 
 # %%
@@ -28,9 +28,9 @@ fmri = latent_attention(embedder, samples, modality="fmri")
 plot_latent_attention(fmri, shown)
 
 # %%
-# A latent attends to similar places in both modalities: positions of electrodes and of regions are
-# in one frame, and each latent is initialised at a place in it. Correlation over latents of the
-# centres of attention in EEG and in fMRI, along x, y and z:
+# A latent attends to similar regions in both modalities: positions of electrodes and of regions
+# are in one coordinate frame, and each latent is initialised at a position in it. Correlation over
+# latents of the centres of attention in EEG and in fMRI, along x, y and z:
 centres = [seen.channels[-1] @ seen.ch_pos for seen in (eeg, fmri)]
 [round(float(np.corrcoef(*axis)[0, 1]), 2) for axis in np.transpose(centres, (2, 0, 1))]
 

@@ -25,8 +25,8 @@ page = report(BrainOFClassifier(), samples, label, file=folder / "report.html", 
 print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, opens offline")
 
 # %%
-# Its scores are those of :func:`~brainof_toolbox.cross_validate`: every sample is predicted by a
-# decoder that was trained without its subject.
+# The scores of the report are those of :func:`~brainof_toolbox.cross_validate`: every sample is
+# predicted by a decoder that was trained without its subject.
 scores = cross_validate(BrainOFClassifier(), samples, label)
 print(scores)
 scores.plot().suptitle("Scores of left-out subjects")

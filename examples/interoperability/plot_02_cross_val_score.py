@@ -2,8 +2,8 @@
 Epochs straight in cross_val_score
 ==================================
 
-:class:`mne.Epochs` are a valid ``X`` for scikit-learn's own functions. No conversion to an array
-is needed, so that the channels and rates in ``epochs.info`` are kept.
+:class:`mne.Epochs` can be passed to scikit-learn's own functions as ``X``, without conversion to
+an array. The channels and sampling rate in ``epochs.info`` are kept.
 """
 
 # %%
@@ -33,7 +33,7 @@ scores = cross_val_score(
 scores.round(2)
 
 # %%
-# :func:`~brainof_toolbox.cross_validate` in addition refuses splits that share a group, passes
+# :func:`~brainof_toolbox.cross_validate` does more: it refuses splits that share a group, passes
 # groups to inner splits, runs a frozen network once instead of once per fold, and returns an
 # interval.
 from brainof_toolbox import cross_validate

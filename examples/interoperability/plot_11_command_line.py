@@ -7,7 +7,7 @@ options are listed on the page of the :doc:`command line </command_line>`.
 """
 
 # %%
-# A small simulated BIDS folder. On this page a few lines of Python replace a terminal.
+# A small simulated BIDS folder. On this page a few lines of Python take the place of a terminal.
 import os
 import subprocess
 import sys
@@ -42,9 +42,9 @@ def terminal(command):
 terminal("brainof info")
 
 # %%
-# One row of latents for each record of the folder, with its modalities embedded together. Without
-# ``--pooling mean`` the columns would be the read-outs of each modality. The table may be
-# ``.csv``, ``.tsv``, ``.parquet`` or ``.npz``.
+# One row of features for each record of the folder, with its modalities embedded together;
+# ``--pooling mean`` averages the latents of the network. The table may be ``.csv``, ``.tsv``,
+# ``.parquet`` or ``.npz``.
 terminal("brainof embed bids --datatypes eeg func --pooling mean -o embeddings.csv")
 
 # %%

@@ -2,14 +2,14 @@
 Your own training loop
 ======================
 
+For your own loss, learning-rate schedule or network in torch:
 :class:`~brainof_toolbox.estimators.BrainOFModule` is the network with a linear head as a module of
-torch, with the arguments of braindecode's models: voltages in, logits out. Use it for another
-loss, another schedule, or as part of your own network.
+torch, with the arguments of braindecode's models. Its input are voltages, its output logits.
 """
 
 # %%
 # Simulated noise at 19 electrodes; in half of the epochs of 1 s, a rhythm of 10 Hz around C4.
-# The first 40 epochs are trained on, 24 are left for the test.
+# The first 40 epochs are training data, the other 24 test data.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch

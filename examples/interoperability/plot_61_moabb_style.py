@@ -2,14 +2,13 @@
 Arrays of moabb
 ===============
 
-moabb's paradigms return arrays, labels and a table of metadata. Brain-OF additionally needs the
-channels and the sampling rate, as ``info=``, and voltages in volt. With these, its estimators are
-used like any other pipeline of a benchmark.
+How to use the estimators in a benchmark with moabb. Its paradigms return arrays, labels and a
+table of metadata. Brain-OF additionally needs the channels and the sampling rate, as ``info=``,
+and voltages in volt.
 """
 
 # %%
-# This page does not need moabb: simulated arrays stand for what ``get_data`` returns. In a study,
-# they are::
+# This page does not need moabb: it uses simulated arrays. In a study, they come from moabb::
 #
 #     dataset, paradigm = BNCI2014_001(), LeftRightImagery(fmin=1, fmax=45)
 #     X, y, metadata = paradigm.get_data(dataset, subjects=[1, 2, 3, 4])

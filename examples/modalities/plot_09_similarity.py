@@ -2,15 +2,14 @@
 Representational similarity of EEG and fMRI
 ===========================================
 
-Embeddings have the same length for all modalities, but those of EEG and fMRI are not equal. Their
-geometry, that is, which samples are similar, can be compared across modalities. Representational
-similarity analysis :footcite:p:`kriegeskorte2008representational` measures how far two geometries
-agree.
+Do EEG and fMRI find the same samples similar? Embeddings of EEG and fMRI are not equal, but the
+similarities between samples can be compared. Representational similarity analysis
+:footcite:p:`kriegeskorte2008representational` measures how far they agree.
 """
 
 # %%
-# Ten subjects, eight samples per subject, simulated at rest and in a task, with EEG and fMRI at
-# the same time. Both modalities share one view of the state (``views="shared"``).
+# Ten subjects, eight samples per subject, simulated at rest and in a task, with simultaneous EEG
+# and fMRI of the same sources (``views="shared"``).
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import rankdata
@@ -48,9 +47,10 @@ for axes, (name, matrix) in zip(panels, dissimilarity.items()):
 _ = plt.colorbar(picture, ax=panels, label="1 - correlation of embeddings")
 
 # %%
-# Agreement is Spearman's correlation of the upper triangles. Without their mean, two states are
-# mirror images in each modality by construction, so that zero is not the reference. The null
-# distribution comes from swapping rest and task of randomly chosen subjects in fMRI.
+# Agreement is Spearman's correlation of the upper triangles. After the subject's mean is
+# subtracted, rest and task are mirror images of each other in each modality, so that the agreement
+# is above zero also by chance. The null distribution comes from swapping rest and task of randomly
+# chosen subjects in fMRI.
 pairs = np.triu_indices(len(items), 1)
 rng = np.random.default_rng(0)
 n_people = len(items) // 2
@@ -71,8 +71,9 @@ p = (1 + np.sum(swapped >= found)) / 1001
 print(f"agreement {found:.2f}; swapped {swapped.mean():.2f} on average, p = {p:.3f}")
 
 # %%
-# Both geometries separate the two states, and they agree better than with swapped states. With
-# many stimuli, the same analysis shows whether both modalities find the same stimuli similar.
+# In both modalities samples of one state are similar, and the agreement is larger than with
+# swapped states. With many stimuli, the same analysis shows whether the same stimuli are similar
+# in both modalities.
 #
 # References
 # ----------

@@ -2,8 +2,9 @@
 Contributions of modalities
 ===========================
 
-A decoder uses EEG, MEG and fMRI recorded at the same time. Shapley values divide its score among
-the modalities, averaged over all orders in which they can be added.
+How much does each modality contribute to a decoder of simultaneous EEG, MEG and fMRI? Shapley
+values divide the score among the modalities, averaged over all orders in which they can be
+added.
 """
 
 # %%
@@ -11,7 +12,7 @@ from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.datasets import make_paired_signals
 from brainof_toolbox.inspection import modality_contributions, plot_contributions
 
-# In these simulations each modality has its own view of the difference between rest and task.
+# In each modality of these simulations, rest and task differ in another signal.
 samples, label, subject = make_paired_signals(12, n_subjects=8, effect_size=1.5, random_state=1)
 is_training = subject <= "05"
 decoder = BrainOFClassifier().fit(

@@ -2,8 +2,9 @@
 Usage of experts by modality
 ============================
 
-Each token is processed by one shared expert and by one of four routed ones. This example shows how
-often ``brainof-tiny`` selects each routed expert for each modality.
+Experts are parallel sub-networks: each latent is processed by one shared expert and by one of four
+others, selected for it. This example shows how often ``brainof-tiny`` selects each expert for each
+modality.
 """
 
 # %%

@@ -17,14 +17,15 @@ eeg = reconstruct(embedder, samples, modality="eeg", random_state=0)
 eeg.plot()
 
 # %%
-# Grey stretches were masked, and three tenths of the Fourier components of the rest removed.
+# Grey segments were masked, and three tenths of the Fourier components of the rest removed. The
+# error of the reconstruction, by modality:
 {
     modality: round(reconstruct(embedder, samples, modality=modality).relative_loss, 2)
     for modality in ("eeg", "meg", "fmri")
 }
 
 # %%
-# One is the error of predicting zero. ``brainof-tiny`` reconstructs hardly anything: its decoder
-# reads a fifth of the latents, and most of its training was for read-outs, which the compact
-# embedding consists of (:doc:`/importance`). The same lines show the reconstruction of weights of
-# your own.
+# One is the error of predicting zero. ``brainof-tiny`` reconstructs hardly anything
+# (:doc:`/reconstruction`): most steps of its training were spent on linear read-outs, which form
+# the compact embedding, and only a fifth of the latents is used for the reconstruction. The same
+# lines show the reconstruction of weights of your own.
