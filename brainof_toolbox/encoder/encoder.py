@@ -137,7 +137,7 @@ class Encoder:
         self.window = _check_window(window)
         check_option("missing_positions", missing_positions, ("raise", "placeholder"))
         if masker is not None:
-            resolve_masker(masker)  # raises, and names what is accepted
+            masker = resolve_masker(masker)  # raises, and names what is accepted
         check_memory(memory)
         self.read_options = ReadOptions(info, missing_positions, masker, memory)
         if not isinstance(random_state, np.random.RandomState):
