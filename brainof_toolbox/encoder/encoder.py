@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import copy
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,9 +34,10 @@ from .blocks import (
 )
 from .parallel import embed_tasks, plan_parallel_tasks
 from .pooling import POOLINGS
+from .running import check_device, count_threads, map_in_order
 from .windows import SampleMeans, iter_windows
 
-__all__ = ["Encoder", "check_device"]
+__all__ = ["Encoder"]
 
 
 class Encoder:
@@ -137,7 +140,7 @@ class Encoder:
         self.window = _check_window(window)
         check_option("missing_positions", missing_positions, ("raise", "placeholder"))
         if masker is not None:
-            resolve_masker(masker)  # raises, and names what is accepted
+            masker = resolve_masker(masker)  # raises, and names what is accepted
         check_memory(memory)
         self.read_options = ReadOptions(info, missing_positions, masker, memory)
         if not isinstance(random_state, np.random.RandomState):
@@ -281,7 +284,8 @@ class Encoder:
         def embed():
             if tasks is not None:
                 return embed_tasks(self, samples, tasks, n_jobs, on_error)
-            return self.average_windows(self.windows(samples), count_samples(samples))
+            windows, n_samples = self.windows(samples), count_samples(samples)
+            return self.average_windows(windows, n_samples, count_threads(n_jobs))
 
         return self._fix_blocks(embed, samples)
 
@@ -304,27 +308,38 @@ class Encoder:
         self.explicit.fix()
         return self._in_order(blocks, count_samples(samples))
 
-    def average_windows(self, batches, n_samples):
+    def average_windows(self, batches, n_samples, n_threads=1):
         """Embed windows, and average over those of each sample; returns blocks by name."""
         means = {}
         batches = progress(batches, description="Embedding", enabled=self.verbose)
-        device = next(self.network.parameters()).device if self.has_latents else None
-        with torch.inference_mode():
-            for batch in batches:
-                for name, sample, values in self._embed_batch(batch, device):
-                    means.setdefault(name, SampleMeans(n_samples)).add(sample, values)
+        with torch.inference_mode(), closing(self._embed_batches(batches, n_threads)) as found:
+            for name, sample, values in found:
+                means.setdefault(name, SampleMeans(n_samples)).add(sample, values)
         return {name: mean.rows().astype(np.float32) for name, mean in means.items()}
 
-    def _embed_batch(self, batch, device):
-        """Yield block, samples (n,) and rows (n, n_columns) of some windows."""
-        if self.has_latents:
-            for start in range(0, len(batch), self.batch_size):
-                rows = np.arange(start, min(start + self.batch_size, len(batch)))
-                inputs = self.backbone.prepare(batch, rows, device)
-                with torch.autocast(device.type, torch.bfloat16, self.precision == "bf16"):
-                    values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
-                yield LATENTS, batch.sample[rows], values.double().cpu().numpy()
-        yield from self.explicit.compute(batch)
+    def _embed_batches(self, batches, n_threads):
+        """Yield block, samples (n,) and rows (n, n_columns) of windows."""
+        if not self.has_latents:
+            for batch in batches:
+                yield from self.explicit.compute(batch)
+            return
+        device = next(self.network.parameters()).device
+        is_shared = device.type == "cpu" and self.backbone.embeds == "tokens"
+        pieces = ((batch, rows) for batch in batches for rows in batch.split(self.batch_size))
+        embed = partial(self._embed_piece, device)
+        for (batch, rows), values in map_in_order(embed, pieces, n_threads if is_shared else 1):
+            yield LATENTS, batch.sample[rows], values
+            if rows[-1] == len(batch) - 1:
+                yield from self.explicit.compute(batch)
+
+    @isolate_torch()
+    @torch.inference_mode()
+    def _embed_piece(self, device, piece):
+        """Embed some windows of a batch, in any thread."""
+        inputs = self.backbone.prepare(*piece, device)
+        with torch.autocast(device.type, torch.bfloat16, self.precision == "bf16"):
+            values = self.backbone.embed(inputs, layer=self.layer, pooling=self.pooler)
+        return values.double().cpu().numpy()
 
     def _in_order(self, blocks, n_samples):
         """Order the blocks; those that none of these samples has are NaN."""
@@ -429,15 +444,3 @@ def _check_window(window):
         if length is not None:
             check_number("window", length, low=0, low_open=True)
     return window
-
-
-def check_device(device):
-    """Resolve the name of a device."""
-    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    known = ["auto", "cpu", *(["cuda"] if n_cuda else []), *(f"cuda:{i}" for i in range(n_cuda))]
-    if torch.backends.mps.is_available():
-        known.append("mps")
-    check_option("device", str(device) if isinstance(device, torch.device) else device, known)
-    if device == "auto":
-        return torch.device("cuda" if n_cuda else "mps" if "mps" in known else "cpu")
-    return torch.device(device)

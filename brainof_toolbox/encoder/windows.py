@@ -28,6 +28,11 @@ class WindowBatch:
     def __len__(self):
         return len(self.sample)
 
+    def split(self, size):
+        """Yield indices of windows, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield np.arange(start, min(start + size, len(self)))
+
     def present(self, modality):
         """Return the windows of a modality that were recorded, each once, and their samples."""
         kept = ~self.is_missing[modality]

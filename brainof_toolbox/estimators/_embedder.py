@@ -33,9 +33,10 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     %(device)s
     %(precision)s
     n_jobs : int | None
-        Workers over which the items of a list are spread, by :class:`joblib.Parallel`; -1: one
-        per core. ``None``: as :func:`joblib.parallel_config` sets, which is one after the other
-        outside of it. See the notes.
+        Workers over which the items of a list are spread, by :class:`joblib.Parallel`, or threads
+        that embed the windows of a single item, such as epochs; -1: one per core. ``None``: as
+        :func:`joblib.parallel_config` sets, which is one after the other outside of it. See the
+        notes.
     random_state : int | RandomState | None
         Seed of untrained weights (``checkpoint=None``); other embeddings do not depend on it.
     %(verbose)s
@@ -59,6 +60,10 @@ class BrainOFEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBra
     of the network beside what one recording takes. Forked processes (``"multiprocessing"``) use
     one thread each. Rows are those of one process, but for rounding (1e-5), because batches may
     be composed and threads counted differently.
+
+    *Epochs in memory.* One item, also one long recording, is read by this process. On a CPU its
+    windows are embedded by ``n_jobs`` threads, ``batch_size`` at a time, each with its share of
+    torch's threads: with two, both cores are busy, while torch's own threads wait for each other.
 
     *Settings of torch.* Rows do not depend on the caller's settings: gradients, inference mode,
     autocast, default device and type, precision of products, kernels of attention. All of these

@@ -106,8 +106,7 @@ def gradient_importance(estimator, X, y=None, *, n_steps=16, bands=None):
 def _batches(case):
     """Tokens by modality, and the targets of the windows."""
     for batch in case.batches:
-        for start in range(0, len(batch), case.reader.batch_size):
-            rows = np.arange(start, min(start + case.reader.batch_size, len(batch)))
+        for rows in batch.split(case.reader.batch_size):
             yield take_tokens(batch, rows), torch.as_tensor(case.targets[batch.sample[rows]])
 
 

@@ -7,7 +7,6 @@ import os
 import warnings
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +16,9 @@ from .._utils.messages import and_more, name_place
 from .._utils.validation import per_item
 from ..signals import PER_SAMPLE, Signals
 from .confounds import FMRIPREP, read_confounds
+from .fitted_maskers import MAX_VOXELS, content_of, masker_content
 from .image_run import MIN_VOLUMES, check_space, describe, is_image, open_run
-from .masking import MAX_VOXELS, is_voxelwise, mask_image
+from .masking import mask_image
 from .regions import resolve_masker
 
 __all__ = ["MAX_VOXELS", "from_nifti", "is_image", "read_run"]
@@ -231,21 +231,9 @@ def _key(image, path, masker, t_r, confounds, kept):
     import nibabel
     import nilearn
 
-    parameters = masker.get_params(deep=False)
-    parameters = {k: _content(v) for k, v in parameters.items() if k not in _NOT_IN_KEY}
-    if is_voxelwise(masker) and masker.__sklearn_is_fitted__():
-        parameters["mask_img_"] = _content(masker.mask_img_)
     names = [holder.filename for holder in image.file_map.values() if holder.filename]
     is_on_disk = path is not None and nibabel.is_proxy(image.dataobj)
-    content = [sha256_of(name) for name in names] if is_on_disk else _content(image)
-    parts = (type(masker).__name__, parameters, t_r, confounds, kept, nilearn.__version__)
-    return joblib.hash((content, *parts), hash_name="sha1")
-
-
-def _content(value):
-    """Return the content of an image, of an image file, or of any other parameter."""
-    if isinstance(value, (str, os.PathLike)) and Path(value).is_file():
-        return sha256_of(value)
-    if hasattr(value, "dataobj"):
-        return np.asarray(value.dataobj), np.asarray(value.affine)
-    return value
+    content = [sha256_of(name) for name in names] if is_on_disk else content_of(image)
+    regions = masker_content(masker, without=_NOT_IN_KEY)
+    parts = (content, regions, t_r, confounds, kept, nilearn.__version__)
+    return joblib.hash(parts, hash_name="sha1")

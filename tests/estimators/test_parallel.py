@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from brainof_toolbox import (
     from_epochs,
 )
 from brainof_toolbox.datasets import make_paired_signals
-from brainof_toolbox.encoder import parallel
+from brainof_toolbox.encoder import Encoder, parallel
 from brainof_toolbox.io.inputs import open_samples
 from brainof_toolbox.preprocessing import preprocess
 
@@ -142,6 +143,39 @@ def test_rows_of_two_processes(kind, small_checkpoint, paths, monkeypatch):
         np.testing.assert_allclose(fitted.transform(X), rows, **CLOSE)
     assert len(found) == 1 and found[0] > 1
     assert (np.abs(rows[1:] - rows[0]).max(axis=1) > 1e-3).all()
+
+
+@pytest.fixture
+def one_thread_of_torch():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", ["epochs", "recording", "pairs"])
+@pytest.mark.usefixtures("one_thread_of_torch")
+def test_rows_of_two_threads(kind, small_checkpoint, monkeypatch):
+    """One item in memory: the same batches side by side, so not a bit differs."""
+    X = {
+        "epochs": noise_epochs(70),
+        "recording": [raw(duration=50.0)],
+        "pairs": make_paired_signals(20, modalities=("eeg", "meg"), random_state=0)[0],
+    }[kind]
+    options = {"features": ("latents", "covariance"), "window": 2.0, "batch_size": 8}
+    one, two = (embedder(small_checkpoint, n_jobs=n, **options).fit(X) for n in (1, 2))
+    used, embed = [], Encoder._embed_piece
+
+    def spy(*args):
+        used.append(threading.current_thread().name)
+        return embed(*args)
+
+    monkeypatch.setattr(Encoder, "_embed_piece", spy)
+    rows = one.transform(X)
+    assert set(used) == {threading.current_thread().name}
+    used.clear()
+    np.testing.assert_array_equal(two.transform(X), rows)
+    assert all(name.startswith("embedding") for name in used)
 
 
 def test_probe_follows_the_context(small_checkpoint, paths, monkeypatch):
