@@ -30,13 +30,13 @@ WITH_EXAMPLES = sorted(
     if ">>> " in path.read_text(encoding="utf-8")
 )
 MADE = re.compile(r"auto_(tutorials|examples)/|generated/")  # by the build
-#: Prose of the package, the book and the benchmarks; CHANGES.rst names the past.
+#: Prose of the package, the book and the benchmarks.
 PROSE = sorted(
     path
     for place in ("brainof_toolbox", "benchmarks", "doc", "tutorials", "examples", ".")
     for path in (ROOT / place).glob("*" if place == "." else "**/*")
     if path.suffix in (".py", ".pyi", ".rst", ".md", ".cfg", ".toml") or path.name == "Makefile"
-    if path.name != "CHANGES.rst" and not re.search(r"/(_build|generated|auto_\w+)/", str(path))
+    if not re.search(r"/(_build|generated|auto_\w+)/", str(path))
 )
 REFUSED = re.compile(
     r"\b(told|taught|teach(es|ers?)?|guises?|nobody|knows|says|said|goe?s? by|sees? to it)\b", re.I
