@@ -13,6 +13,8 @@ from .people import HALVES
 from .scoring import CLASSICAL, FORMS, UNTRAINED, key_of
 
 BEST = "best classical"
+#: Form of the latents that ``BrainOFEmbedder()`` gives.
+EMBEDDING = "embedding"
 #: A decoder this far below another one is named.
 MARGIN = 0.02
 
@@ -37,14 +39,15 @@ class Results:
             if title is None:
                 continue
             cell = (name, row.get("condition", AS_RECORDED), float(row.get("fraction", 1.0)))
-            for form, own in row["forms"].items():
+            for form, own in _name_embedding(row["forms"], row["checkpoint"]).items():
                 lines.setdefault(cell, {}).setdefault(f"{title} {form}".strip(), []).extend(own)
                 if name in HALVES:
                     self.chance[name] = float(np.mean([line["chance"] for line in own]))
-            for form, own in row.get("variance", {}).items():
+            for form, own in _name_embedding(row.get("variance", {}), row["checkpoint"]).items():
                 key = name, f"{title} {form}"
                 self.variance[key] = [*self.variance.get(key, []), own]
-        self.keys = [f"{one} {form}" for form in FORMS for one in dict.fromkeys(titles.values())]
+        forms, titles = (EMBEDDING, *FORMS[1:]), dict.fromkeys(titles.values())
+        self.keys = [f"{title} {form}" for form in forms for title in titles]
         self.counts = {
             cell: {key: count(own) for key, own in found.items()} for cell, found in lines.items()
         }
@@ -82,6 +85,15 @@ class Results:
     def others(self):
         """Return the keys that the first one is compared with."""
         return [*self.keys[1:], BEST]
+
+
+def _name_embedding(forms, checkpoint):
+    """Name what trained weights give by default: compact, or flatten without read-outs."""
+    is_trained = checkpoint != CLASSICAL and not checkpoint.startswith(UNTRAINED)
+    if not is_trained or "flatten" not in forms:
+        return forms
+    others = {form: own for form, own in forms.items() if form != "compact"}
+    return {EMBEDDING: forms.get("compact", forms["flatten"]), **others}
 
 
 def _at(keys, key):

@@ -90,7 +90,7 @@ def test_run_is_resumed_and_pages_are_written(
 
     monkeypatch.setattr(scoring, "score_set", None)  # nothing is computed again
     main(["run", *names, *options, "--fraction", "1", "0.5"])
-    assert "read_outs compact" in capsys.readouterr().out
+    assert "read_outs embedding" in capsys.readouterr().out
     (tmp_path / "tables").mkdir()
     main(["pages", *names, *options, "--book", str(tmp_path)])
     written = {file.name for file in (tmp_path / "tables").iterdir()}
@@ -108,18 +108,21 @@ def test_tables_pair_and_average_seeds():
     def row(checkpoint, form, rights, seed=0):
         lines = [line(who, right, seed) for who, right in zip("xyz", rights, strict=True)]
         named = {"set": "pictures", "checkpoint": checkpoint, "sha256": "0", "people": "test"}
-        return {**named, "forms": {form: lines}}
+        forms = {form: lines} | ({"flatten": lines} if form == "compact" else {})
+        return {**named, "forms": forms}
 
     names = ["new", "old", "untrained:0", "untrained:1"]
     rows = [
         row("new", "compact", [4, 4, 3]),
-        row("old", "flatten", [3, 3, 3]),
+        row("old", "flatten", [3, 3, 3]),  # without read-outs this is the embedding too
         row("untrained:0", "flatten", [2, 2, 2], 0),
         row("untrained:1", "flatten", [3, 2, 3], 1),
     ]
     results = Results(rows, title_checkpoints(names, page=True))
     scores = {key: one.score for key, one in results.there("pictures").items()}
-    expected = {"trained compact": 11 / 12, "before flatten": 9 / 12}
+    assert scores.pop("trained flatten") == scores["trained embedding"]
+    expected = {"trained embedding": 11 / 12}
+    expected |= {"before embedding": 9 / 12, "before flatten": 9 / 12}
     assert scores == pytest.approx({**expected, "untrained flatten": 14 / 24})
     means = {one["against"]: one for one in list_means(results)}
     assert means["before flatten"]["mean difference"].startswith("+0.167 [")
