@@ -44,6 +44,10 @@ STAGES = {
         ("mne/io/fiff/raw.py", "read_raw_fif"),
         ("io/image_run.py", "read_data"),
     ),
+    "masker": (
+        ("io/fitted_maskers.py", "fit_masker"),
+        ("io/fitted_maskers.py", "regions"),
+    ),
     "regions": (("nilearn/maskers/base_masker.py", "transform"),),
     "filter": (("mne/filter.py", "filter_data"),),
     "resample": (("brainof_toolbox/preprocessing.py", "_resample"),),
