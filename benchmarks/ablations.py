@@ -208,19 +208,20 @@ def tabulate(rows, form="flatten"):
     for name in (name for name in VARIANTS if name in found):
         own = pd.DataFrame(found[name]).reindex(CELLS).T  # seeds x cells
         means = {
-            title: _mean(own[cells].mean(axis=1, skipna=False)) for title, cells in columns.items()
+            title: _mean(own[cells].mean(axis=1, skipna=False), 2 if len(cells) == 1 else 3)
+            for title, cells in columns.items()
         }
         table.append({"variant": name, **means, "seeds": len(own)})
     return pd.DataFrame(table)
 
 
-def _mean(values):
+def _mean(values, n_digits):
     """Write a mean and, of several seeds, its standard error."""
     values = values.dropna()
     if not len(values):
         return "-"
-    error = f" ± {values.sem():.3f}" if len(values) > 1 else ""
-    return f"{values.mean():.3f}{error}"
+    error = f" ± {values.sem():.{n_digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{n_digits}f}{error}"
 
 
 def main(arguments=None):

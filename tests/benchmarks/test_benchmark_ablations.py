@@ -150,11 +150,11 @@ def test_table_of_means_and_errors(tmp_path):
     table = ablations.tabulate(rows).set_index("variant")
     assert list(table.index) == ["default", "EEG only"]
     default, alone = table.loc["default"], table.loc["EEG only"]
-    assert default["eyes"] == "0.700 ± 0.058" and default["EEG"] == "0.730 ± 0.058"
-    assert default["injury"] == "0.750 ± 0.050" and default["fMRI"] == "0.740 ± 0.050"
+    assert default["eyes"] == "0.70 ± 0.06" and default["EEG"] == "0.730 ± 0.058"
+    assert default["injury"] == "0.75 ± 0.05" and default["fMRI"] == "0.740 ± 0.050"
     assert default["EEG, noise"] == "0.830 ± 0.058" and default["seeds"] == 3
-    assert alone["eyes"] == "0.800" and alone["EEG"] == alone["pain"] == "-"
-    assert ablations.tabulate(rows, "mean").loc[0, "eyes"] == "0.500 ± 0.000"
+    assert alone["eyes"] == "0.80" and alone["EEG"] == alone["pain"] == "-"
+    assert ablations.tabulate(rows, "mean").loc[0, "eyes"] == "0.50 ± 0.00"
     results = tmp_path / "lines.jsonl"
     results.write_text("".join(json.dumps(one) + "\n" for one in rows))
     ablations.main(["--results", str(results), "pages", "--page", str(tmp_path / "a.rst")])
