@@ -232,7 +232,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", help="train and score what has no lines yet")
     one.add_argument("corpus", type=Path)
-    one.add_argument("--recipe", type=Path, default=HERE / "pretraining" / "tiny.toml")
+    one.add_argument("--recipe", type=Path, default=HERE / "pretraining" / "tiny_second.toml")
     one.add_argument("--runs", type=Path, default=Path("outputs/ablations"))
     one.add_argument("--steps", type=int, default=120)
     one.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

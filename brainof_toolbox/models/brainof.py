@@ -15,7 +15,7 @@ from .embedding import ContentEmbedding, PlaceEmbedding
 from .isolate import isolate_torch
 from .layers import BiasFreeLinear, LayerScale, RMSNorm, call_block
 from .moe import Experts
-from .readout import build_read_outs, sizes_of
+from .readout import RECONSTRUCTION, build_read_outs, group_of, sizes_of
 from .resampler import Arness, CrossAttention, FeedForward, latent_points
 from .tokens import Begun, TokenBatch
 
@@ -189,7 +189,7 @@ class BrainOF(nn.Module):
             routing.complete(group)
         return Begun(latents, group, n_layers)
 
-    def decode(self, latents, queries, routing=None):
+    def decode(self, latents, queries, routing=None, group=RECONSTRUCTION):
         """Reconstruct patches at any place and time.
 
         Parameters
@@ -200,6 +200,8 @@ class BrainOF(nn.Module):
             Where, when and what; their values are not read.
         routing : RoutingRecord | None
             Receives the choices of each gate of the decoder.
+        group : str
+            Group of latents that is read, where the decoder reads one group.
 
         Returns
         -------
@@ -212,7 +214,7 @@ class BrainOF(nn.Module):
             If the queries do not fit the network or the latents.
         """
         # x (B, S, D), asked (B or 1, S, D)
-        x, asked = self._ask(latents, queries, routing)
+        x, asked = self._ask(latents, queries, routing, group)
         is_change = self.config.decoder_input == "residual"
         return self.patch(x - asked if is_change else x)  # (B, S, P)
 
@@ -248,7 +250,7 @@ class BrainOF(nn.Module):
         # it. Its gain makes up for the norm of queries: a training step would move it too far.
         return self.spectrum(x - asked) + self.usual_spectrum(asked) * USUAL_GAIN  # (B, C, F)
 
-    def _ask(self, latents, queries, routing):
+    def _ask(self, latents, queries, routing, group=RECONSTRUCTION):
         """Decode queries from the latents; return the updated and the initial queries."""
         self._check([queries])
         if latents.shape != (len(queries), *self.latents.shape):
@@ -257,6 +259,10 @@ class BrainOF(nn.Module):
                 f"queries, got {tuple(latents.shape)}."
             )
         initial = self.norm(self.latents)  # (M, D)
+        if self.config.decoder_reads_group:
+            is_own = torch.zeros(len(initial), 1, dtype=torch.bool, device=latents.device)
+            is_own[group_of(self.config, group)] = True
+            latents = torch.where(is_own, latents, initial.to(latents.dtype))
         # Keys use the initial places of the latents, values their final state.
         place = self.latents[None]  # (1, M, D)
         asked = self.place(queries)  # (B or 1, S, D)

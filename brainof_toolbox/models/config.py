@@ -14,7 +14,7 @@ SENSOR_TYPES = ("eeg", "mag", "grad", "bold")
 
 #: Outputs of all read-outs of a modality, at most.
 MAX_OUTPUTS = 512
-_OPTIONAL = ("latent_groups", "read_outs")
+_OPTIONAL = ("latent_groups", "decoder_reads_group", "read_outs")
 
 #: The Fourier basis of a patch grows with the square of its length.
 MAX_PATCH = 4096
@@ -165,9 +165,12 @@ class BrainOFConfig(JsonFields):
         [D] Added under the root in RMSNorm.
     latent_groups : sequence of str
         [D] Names of groups that the latents are shared out among in turn: latents ``k::n`` belong
-        to group k of n. A linear read-out reads its own group, the decoder all latents, as in the
-        paper; groups without a read-out are read by the decoder alone. Empty: no groups. Set by
+        to group k of n. A linear read-out uses its own group; the decoder uses all latents, as in
+        the paper, or one group (``decoder_reads_group``). Empty: no groups. Set by
         ``PretrainingConfig.terms``.
+    decoder_reads_group : bool
+        [D] Whether the decoder reads the group ``"reconstruction"`` alone, and for the course the
+        group ``"course"``. A fifth of the latents was too few for reconstruction.
     read_outs : sequence of (str, str, int, int)
         [D] Linear read-outs: modality, group of latents, columns of the predicted quantity (0 in
         networks that are for use alone), and outputs. Together at most 512 outputs for a modality.
@@ -215,6 +218,7 @@ class BrainOFConfig(JsonFields):
     layer_scale: float = 0.1
     norm_eps: float = 1e-6
     latent_groups: tuple = ()
+    decoder_reads_group: bool = False
     read_outs: tuple = ()
 
     def __post_init__(self):
@@ -224,6 +228,7 @@ class BrainOFConfig(JsonFields):
         check_option("experts", self.experts, ("moe", "dense"))
         check_option("spectrum", self.spectrum, (True, False))
         check_option("predicts_spectrum", self.predicts_spectrum, (True, False))
+        check_option("decoder_reads_group", self.decoder_reads_group, (True, False))
         check_option("position_encoding", self.position_encoding, ("fourier", "none"))
         check_option("latent_init", self.latent_init, ("located", "random"))
         for name in ("n_layers", "n_encoder_blocks", "n_decoder_blocks", "n_heads", "n_experts"):
@@ -332,10 +337,12 @@ def _check_groups(config):
         is_fine
         and all(name.isidentifier() for name in names)
         and len(set(names)) == len(names) <= config.n_latents
+        and (not config.decoder_reads_group or "reconstruction" in names)
     ):
         raise ValueError(
             f"The parameter 'latent_groups' must be different names of letters, digits and _, at "
-            f"most n_latents = {config.n_latents}; got {names!r}."
+            f"most n_latents = {config.n_latents}, with 'reconstruction' among them where the "
+            f"decoder reads a group; got {names!r}."
         )
     return tuple(names)
 

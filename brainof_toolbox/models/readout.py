@@ -1,8 +1,8 @@
 """Read-outs: linear maps from groups of latents to quantities that a sample is described by.
 
 The latents are shared out among named groups, latents ``k::n`` to group k of n, so that terms of
-pretraining do not compete for the same latents. Groups without a read-out are read by the decoder
-alone, which reads all latents. This is ours, not of the published network.
+pretraining do not compete for the same latents. The decoder reads all latents, or one group. This
+is ours, not of the published network.
 
 B batch, M latents, G latents of a group, D width, Q columns of a quantity, O outputs
 """

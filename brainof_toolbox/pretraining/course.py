@@ -45,7 +45,7 @@ def read_course(network, latents, tokens):
     start, patch, n_bins = _spans(tokens, patch_size)
     n_patches = -(-int(n_bins.max()) // N_BINS)
     queries = _queries(tokens, start, patch, n_patches, patch_size)
-    found = network.decode(latents, queries)  # (B, V N, P)
+    found = network.decode(latents, queries, group=COURSE)  # (B, V N, P)
     bins = smoothing_bins(patch_size).to(found.device)
     found = found.float() @ bins.T  # (B, V N, bins of a patch)
     course = found.unflatten(1, (len(_PLACES), n_patches)).flatten(2)  # (B, V, N bins)

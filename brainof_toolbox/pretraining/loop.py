@@ -100,9 +100,9 @@ def pretrain(
         Configuration of the training; ``None`` is the default.
     start : path-like | None
         Checkpoint with the weights that a new run begins with, for example of a run with another
-        ``training``. The networks must be the same, but for read-outs that the run does not have.
-        Read-outs keep the targets of the checkpoint, and its datasets and subjects are listed
-        with those of the corpus.
+        ``training``. The networks must be the same, but for ``decoder_reads_group`` and for
+        read-outs that the run does not have. Read-outs keep the targets of the checkpoint, and
+        its datasets and subjects are listed with those of the corpus.
     verbose : bool | None
         ``None`` shows progress of work that takes longer than a few seconds: a bar on a terminal
         and in notebooks, a line every 30 s elsewhere. ``True``: from the start; ``False``: never.
@@ -269,9 +269,8 @@ def _check_start(before, config):
     """Refuse weights that lack a part of the network, or are of another one."""
     own, other = vars(before), vars(config)
     names = [name for name in own if own[name] != other[name]]
-    if names == ["read_outs"] and set(config.read_outs) <= set(before.read_outs):
-        return
-    if names:
+    has_all = set(config.read_outs) <= set(before.read_outs)
+    if not has_all or not {"read_outs", "decoder_reads_group"} >= set(names):
         raise ValueError(
             "The network of the checkpoint 'start' differs from that of the run in "
             f"{', '.join(names)}."

@@ -155,7 +155,7 @@ def _course_loss(model, latents, places, routing):
     """Return the share of the power of the smoothed course that the decoder does not predict."""
     patch_size = model.config.patch_size
     queries = to_tokens(places, patch_size=patch_size)
-    found = model.decode(latents, queries, routing=routing)  # (B, S, P)
+    found = model.decode(latents, queries, routing=routing, group=COURSE)  # (B, S, P)
     bins = smoothing_bins(patch_size).to(found.device)
     with torch.autocast(found.device.type, enabled=False):
         error = (found.float() - queries.values) @ bins.T  # (B, S, bins)

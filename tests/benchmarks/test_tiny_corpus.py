@@ -163,8 +163,9 @@ def test_everybody_in_training_is_never_scored():
     assert people.choose_trained("unlisted", ["sub-02"]) == []
 
 
-def test_the_run_can_be_configured():
+@pytest.mark.parametrize("name", ["tiny", "tiny_second"])
+def test_the_run_can_be_configured(name):
     """Fields of the configuration of the run exist."""
-    path = Path(tiny_sources.__file__).parents[1] / "pretraining" / "tiny.toml"
+    path = Path(tiny_sources.__file__).parents[1] / "pretraining" / f"{name}.toml"
     PretrainingConfig(**tomllib.loads(path.read_text())["training"])
     assert read_run(path)["config"]["preset"] == "tiny"

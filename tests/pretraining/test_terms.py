@@ -317,6 +317,25 @@ def test_decoder_reads_all_latents(corpus, training, fitted):
     assert plain.decode(latents, queries).equal(values)
 
 
+def test_decoder_reads_one_group(corpus, training):
+    """Where the configuration states it, other latents change nothing."""
+    config = with_read_outs(BrainOFConfig(**MICRO), training, corpus)
+    model = BrainOF(dataclasses.replace(config, decoder_reads_group=True))
+    queries = to_tokens(batch_of(corpus, training, 0).places, patch_size=32)
+    generator = torch.Generator().manual_seed(1)
+    latents = torch.randn(len(queries), *model.latents.shape, generator=generator)
+    groups = model.config.latent_groups
+    for group in ("reconstruction", "course"):
+        kept = torch.zeros(len(model.latents), 1, dtype=torch.bool)
+        kept[groups.index(group) :: len(groups)] = True
+        values = model.decode(latents, queries, group=group)
+        others = torch.where(kept, latents, latents + 1)
+        assert torch.allclose(model.decode(others, queries, group=group), values)
+        assert not torch.allclose(model.decode(latents + 1, queries, group=group), values)
+    with pytest.raises(ValueError, match="no group of latents 'rest'.*reconstruction"):
+        model.decode(latents, queries, group="rest")
+
+
 def test_modalities_without_terms_are_reconstructed(corpus):
     """They have no read-outs, and no step on terms; the others keep theirs."""
     chosen = PretrainingConfig(**{**SMALL_TERMS, "term_modalities": ["eeg", "meg"]})
@@ -474,6 +493,8 @@ def test_network_and_terms_that_do_not_go_together(corpus, training):
     "fields, words",
     [
         ({"latent_groups": ("a", "a")}, "different names"),
+        ({"latent_groups": ("a",), "decoder_reads_group": True}, "with 'reconstruction'"),
+        ({"decoder_reads_group": "yes"}, "decoder_reads_group"),
         ({"latent_groups": ("a b",)}, "different names"),
         ({"latent_groups": "reconstruction"}, "latent_groups"),
         ({"read_outs": (("eeg", "a", 3, 3),)}, "read_outs"),
