@@ -67,7 +67,7 @@ def sources(root, n_simulated=4, duration=160.0):
         Windows of one person, in network units.
     """
     parts = {
-        "eeg-depression-rest": _rest(root / "eeg-depression-rest"),
+        "eeg-depression-rest": read_rest(root / "eeg-depression-rest"),
         **{f"fmri-rpn-rest-{site}": _site(root, site) for site in ("bochum", "essen", "szeged")},
         "fmri-connattractor-pain": _pain(root / "fmri-connattractor-pain"),
         "fmri-fep-stages": _stages(root / "fmri-fep-stages", root / "atlas-mni"),
@@ -86,11 +86,11 @@ def _person(name):
     return name.partition("_")[0]
 
 
-def _files(folder, pattern):
-    """Return person and path of the recordings that weights may be trained on."""
+def _files(folder, pattern, choose=choose_trained):
+    """Return person and path of the recordings of some people: those that are trained on."""
     paths = sorted(folder.glob(pattern))
     left_out = read_splits().get(folder.name, {}).get("left_out_files", ())
-    trained = choose_trained(folder.name, [_person(path.name) for path in paths])
+    trained = choose(folder.name, [_person(path.name) for path in paths])
     found = [(_person(path.name), path) for path in paths if path.name not in left_out]
     return [(who, path) for who, path in found if who in trained]
 
@@ -104,9 +104,10 @@ def _cut_from_start(signals, n_times):
 
 
 # -------------------------------------------------------------------------------------------- EEG
-def _rest(folder):
+def read_rest(folder, choose=choose_trained):
+    """Yield person and windows of EEG at rest, of some people: those that are trained on."""
     n_times = round(PREPROCESSING.window["eeg"] * PREPROCESSING.sfreq)
-    for who, path in _files(folder, "*_raw.fif.gz"):
+    for who, path in _files(folder, "*_raw.fif.gz", choose):
         raw = mne.io.read_raw_fif(path, preload=True, verbose="error")
         yield who, _cut_from_start(from_raw(raw), n_times)
 
