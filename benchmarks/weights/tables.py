@@ -92,8 +92,9 @@ def _name_embedding(forms, checkpoint):
     is_trained = checkpoint != CLASSICAL and not checkpoint.startswith(UNTRAINED)
     if not is_trained or "flatten" not in forms:
         return forms
-    others = {form: own for form, own in forms.items() if form != "compact"}
-    return {EMBEDDING: forms.get("compact", forms["flatten"]), **others}
+    default = "compact" if "compact" in forms else "flatten"
+    others = {form: own for form, own in forms.items() if form != default}
+    return {EMBEDDING: forms[default], **others}
 
 
 def _at(keys, key):
