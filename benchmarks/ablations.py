@@ -70,6 +70,12 @@ EEG = {"eyes": (1, 6), "arithmetic": (2, 2), "pictures": (2, 2), "openbci": (1, 
 FMRI = {"pain": (1, 10), "injury": (1, 1)}
 NOISE, NOISY = "noise 0 dB", ("eyes", "arithmetic")
 CELLS = tuple((name, AS_RECORDED) for name in (*EEG, *FMRI)) + tuple((s, NOISE) for s in NOISY)
+#: Means over sets, by column of the tables.
+MEANS = {
+    "EEG": [(name, AS_RECORDED) for name in EEG],
+    "EEG, noise": [(name, NOISE) for name in NOISY],
+    "fMRI": [(name, AS_RECORDED) for name in FMRI],
+}
 FORMS = ("flatten", "mean")
 #: Modalities of which a variant has seen nothing are not scored.
 _ALONE = {"EEG only": EEG, "fMRI only": FMRI}
@@ -193,13 +199,7 @@ def tabulate(rows, form="flatten"):
         A row per variant; a column per set, means over sets, and the number of seeds. A seed
         enters a column if it has all of its sets.
     """
-    columns = {
-        **{name: [(name, AS_RECORDED)] for name in EEG},
-        "EEG": [(name, AS_RECORDED) for name in EEG],
-        "EEG, noise": [(name, NOISE) for name in NOISY],
-        **{name: [(name, AS_RECORDED)] for name in FMRI},
-        "fMRI": [(name, AS_RECORDED) for name in FMRI],
-    }
+    columns = {**MEANS, **{name: [(name, AS_RECORDED)] for name in (*EEG, *FMRI)}}
     found = {}
     for row in rows:
         by_seed = found.setdefault(row["variant"], {}).setdefault(row["seed"], {})
@@ -219,7 +219,7 @@ def _mean(values, n_digits):
     """Write a mean and, of several seeds, its standard error."""
     values = values.dropna()
     if not len(values):
-        return "-"
+        return "–"
     error = f" ± {values.sem():.{n_digits}f}" if len(values) > 1 else ""
     return f"{values.mean():.{n_digits}f}{error}"
 
@@ -246,10 +246,12 @@ def main(arguments=None):
     if options.command == "run":
         run(options)
         return
-    for form in FORMS:
-        table = tabulate(read_lines(options.results), form)
+    lines = read_lines(options.results)
+    tables = {form: tabulate(lines, form) for form in FORMS}
+    for form, table in tables.items():
         write_csv(table, options.page, form)
         print(table.to_string(index=False))
+    write_csv(tables["flatten"][["variant", *MEANS]], options.page)
 
 
 if __name__ == "__main__":
