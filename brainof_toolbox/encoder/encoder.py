@@ -312,7 +312,7 @@ class Encoder:
         """Embed windows, and average over those of each sample; returns blocks by name."""
         means = {}
         batches = progress(batches, description="Embedding", enabled=self.verbose)
-        with torch.inference_mode(), closing(self._embed_batches(batches, n_threads)) as found:
+        with closing(self._embed_batches(batches, n_threads)) as found:
             for name, sample, values in found:
                 means.setdefault(name, SampleMeans(n_samples)).add(sample, values)
         return {name: mean.rows().astype(np.float32) for name, mean in means.items()}
