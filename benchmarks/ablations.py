@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from brainof_toolbox.models import BrainOF, BrainOFConfig, save_checkpoint
+from brainof_toolbox.models import BrainOFConfig
 from brainof_toolbox.pretraining import Corpus, pretrain
 
 from .lib.sets import data_dir
@@ -31,7 +31,7 @@ from .lib.tables import slug, write_csv
 from .suite.conditions import AS_RECORDED, apply_condition
 from .suite.scoring import pool_lines
 from .suite.sets import SETS
-from .weights.scoring import embed_task, score_form
+from .weights.scoring import embed_task, save_untrained, score_form
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "doc" / "ablations.rst"
@@ -96,12 +96,7 @@ def train(name, seed, corpus, recipe, folder, steps):
     fields = {**recipe["model"], **change.get("model", {})}
     config = BrainOFConfig.preset(fields.pop("preset"), **fields)
     if name == UNTRAINED:
-        return save_checkpoint(
-            folder,
-            BrainOF(config, random_state=seed),
-            preprocessing=corpus.preprocessing,
-            manifest={"licence": "none", "datasets": [], "steps": 0},
-        )
+        return save_untrained(folder, config, corpus.preprocessing, seed)
     return pretrain(
         take_part(corpus, change.get("part", {})),
         folder,

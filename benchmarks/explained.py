@@ -69,9 +69,11 @@ def explain(model, windows, targets):
         change = model.change(latents)
         for name, read_out in model.read_outs["eeg"].items():
             columns = torch.from_numpy(targets.columns(window, name))[None]
-            is_change = name == DIFFERENCE  # of two windows: relative to the mean of all
-            target = columns / read_out.scale @ read_out.components if is_change else None
-            wanted.setdefault(name, []).append(target if is_change else read_out.project(columns))
+            if name == DIFFERENCE:  # of two windows: below, relative to the mean of all
+                target = columns / read_out.scale @ read_out.components
+            else:
+                target = read_out.project(columns)
+            wanted.setdefault(name, []).append(target)
             found.setdefault(name, []).append(read_out(change))
         queries = to_tokens(GridBatch.collate([targets.course(window)]), patch_size=size)
         error = (model.decode(latents, queries, group=COURSE) - queries.values) @ bins.T

@@ -62,10 +62,16 @@ def find_checkpoints(names, folder):
 
 def make_untrained(seed, like, folder):
     """Save random weights with the configuration of another checkpoint; return their folder."""
+    folder = Path(folder) / f"untrained-{seed}"
+    return save_untrained(folder, like.config, like.preprocessing, seed)
+
+
+def save_untrained(folder, config, preprocessing, seed):
+    """Save random weights of a configuration; return their folder."""
     return save_checkpoint(
-        Path(folder) / f"untrained-{seed}",
-        BrainOF(like.config, random_state=seed),
-        preprocessing=like.preprocessing,
+        folder,
+        BrainOF(config, random_state=seed),
+        preprocessing=preprocessing,
         manifest={"licence": "none", "datasets": [], "steps": 0},
     )
 
