@@ -33,8 +33,9 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
         Network that was pretrained with terms; it is not changed.
     corpus : Corpus
         Samples of every modality that has read-outs, mostly those of pretraining.
-    variance : float
-        Share of the variance of each read-out's predictions that the kept axes explain, at least.
+    variance : float | dict of str -> float
+        Share of the variance of each read-out's predictions that the kept axes explain, at least;
+        one for all, or by modality.
     n_samples : int
         Samples of each modality that the axes are computed from, at most.
     random_state : int
@@ -48,20 +49,26 @@ def whiten_read_outs(model, corpus, variance=0.99, *, n_samples=1000, random_sta
     Raises
     ------
     ValueError
-        If the network has no read-outs, one of them predicts the same for all samples, or the
-        corpus has no samples of one of their modalities.
+        If the network has no read-outs, a modality has no share, a read-out predicts the same for
+        all samples, or the corpus has no samples of a modality.
     """
-    check_number("variance", variance, low=0.0, high=1.0)
     if not model.config.read_outs:
         raise ValueError(
             "This network has no read-outs: pretrain it with PretrainingConfig.terms."
         )
+    shares = variance if isinstance(variance, dict) else dict.fromkeys(model.read_outs, variance)
+    if set(shares) != set(model.read_outs):
+        raise ValueError(
+            f"variance needs a share for each of {sorted(model.read_outs)}, got {sorted(shares)}."
+        )
+    for share in shares.values():
+        check_number("variance", share, low=0.0, high=1.0)
     was_training = model.training
     state, rows = model.eval().state_dict(), []
     for kind in model.read_outs:
         predicted = _predict(model, corpus, kind, n_samples, random_state)
         for name, values in predicted.items():
-            mean, turn = _axes(values, variance)  # (O,), (kept, O)
+            mean, turn = _axes(values, shares[kind])  # (O,), (kept, O)
             if not len(turn):
                 raise ValueError(f"The read-out {name} of {kind} is the same for all samples.")
             path = f"read_outs.{kind}.{name}"

@@ -21,6 +21,8 @@ KINDS = {
     "meg": (("mag", "grad"), 256.0, 320, {"mag": 4e-13, "grad": 1e-11}, (6.0, 18.0)),
     "fmri": (("bold",), 0.5, 48, {"bold": 1.0}, (0.02, 0.08)),
 }
+#: The inputs of each pooling; the weights have no read-outs of fMRI.
+POOLINGS = {"flatten": (*KINDS, "paired"), "compact": ("eeg", "meg")}
 
 
 def uniform(seed, *shape):
@@ -64,11 +66,11 @@ def make_inputs():
 
 def make_rows():
     """Which weights; of each row its length and some numbers, by input and pooling."""
-    found = {}
-    for pooling in ("flatten", "compact"):
+    found, inputs = {}, make_inputs()
+    for pooling, names in POOLINGS.items():
         embedder = BrainOFEmbedder(device="cpu", pooling=pooling)
-        for name, X in make_inputs().items():
-            rows = embedder.fit(X).transform(X).astype(np.float64)
+        for name in names:
+            rows = embedder.fit(inputs[name]).transform(inputs[name]).astype(np.float64)
             # Another latent and another feature each time; all of the compact numbers.
             step = rows.shape[1] // 64 + 1 if pooling == "flatten" else 1
             norms = np.linalg.norm(rows, axis=1)

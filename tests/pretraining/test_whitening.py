@@ -101,6 +101,16 @@ def test_the_rest_of_the_network_stays(corpus, trained):
         assert n_outputs <= sizes.get((kind, name), N_COURSE)
 
 
+def test_shares_by_modality(corpus, trained):
+    """Each modality is as with its own share for all."""
+    shares = {"eeg": 0.9, "meg": 0.5, "fmri": 1.0}
+    shares = {kind: shares[kind] for kind in trained.read_outs}
+    rows = whiten_read_outs(trained, corpus, shares).config.read_outs
+    for kind, share in shares.items():
+        alone = whiten_read_outs(trained, corpus, share).config.read_outs
+        assert [row for row in rows if row[0] == kind] == [row for row in alone if row[0] == kind]
+
+
 def test_a_network_can_be_whitened_again(corpus, trained):
     once = whiten_read_outs(trained, corpus, 1.0)
     again = whiten_read_outs(once, corpus, 1.0)
@@ -117,6 +127,8 @@ def test_nonsense_is_refused(corpus, trained):
         whiten_read_outs(BrainOF(BrainOFConfig.preset("tiny")), corpus)
     with pytest.raises(ValueError, match="variance"):
         whiten_read_outs(trained, corpus, 1.5)
+    with pytest.raises(ValueError, match="a share for each of"):
+        whiten_read_outs(trained, corpus, {"eeg": 0.9})
 
     flat = copy.deepcopy(trained)
     flat.read_outs["eeg"]["difference"].weight.data.zero_()
