@@ -101,7 +101,7 @@ print(
 # with three runs no paired p-value can be below 0.25, and the order changes with the electrodes.
 # Here, with 27 electrodes over the motor cortex, the default decoder is among the best. In the
 # benchmark, with all 64 electrodes and the same trials, common spatial patterns have 0.69 and the
-# default 0.64 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
+# default 0.67 (:doc:`/which_decoder`). Report all decoders, and choose one on other recordings.
 #
 # References
 # ----------

@@ -70,7 +70,7 @@ axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # -------
 # The run continues where it was interrupted. Otherwise the curves show little: with one to three
 # samples in a step, the loss depends more on their amplitudes than on training. MEG of 2 s is the
-# most variable. ``brainof-tiny`` was trained for 9,710 steps of 4,864 tokens, the published
+# most variable. ``brainof-tiny`` was trained for 15,460 steps of 4,864 tokens, the published
 # networks on 5.9 million samples (:doc:`/model`); this page has 222. To judge a run, compare the
 # loss with that of predicting zero, as in :doc:`/pretraining_choices`, and decode your own tasks.
 
