@@ -126,9 +126,9 @@ found
 # -------
 # Both decoders classify most windows of left-out blocks correctly, clearly above chance, and do
 # not differ significantly. The simulated task changes rhythms, so the power spectrum contains
-# nearly all information. In ``Brain-OF`` the covariances have the largest share; the latents of
-# ``brainof-tiny`` help where sensors are few or noisy (:doc:`/weights`). Always report a classical
-# decoder on the same splits.
+# nearly all information. ``Brain-OF`` uses latents and covariances in similar shares here; the
+# latents of ``brainof-tiny`` help where sensors are few or noisy (:doc:`/weights`). Always report
+# a classical decoder on the same splits.
 #
 # The interval describes this recording only, not other subjects.
 #

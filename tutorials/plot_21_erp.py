@@ -90,9 +90,8 @@ found
 _ = found.plot().suptitle("First or second picture, people left out")
 
 # %%
-# The share of each feature set, averaged over folds: the evoked time course has the largest, and
-# the latents of the network the smallest. ``brainof_toolbox.inspection.patterns`` maps where and
-# when the evoked time course differs
+# The share of each feature set, averaged over folds: the evoked time course has the largest.
+# ``brainof_toolbox.inspection.patterns`` maps where and when it differs
 # (:ref:`sphx_glr_auto_examples_inside_plot_40_importance_maps.py`).
 ours = found.scores["Brain-OF"]
 ours.feature_weights.mean().round(2)

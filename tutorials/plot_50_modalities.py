@@ -106,9 +106,10 @@ axes.legend(title="trained on", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 # %%
 # Results
 # -------
-# Latents of complete samples score 0.78, like those of MEG alone. In this simulation each modality
-# has information that the others lack, but these latents do not combine it. The default decoder
-# does, because it has features of each modality beside the latents (:doc:`/index`).
+# Latents of complete samples score 0.77, no higher than those of EEG or MEG alone. In this
+# simulation each modality has information that the others lack, but these latents do not combine
+# it. The default decoder does, because it has features of each modality beside the latents
+# (:doc:`/index`).
 #
 # A decoder that was trained on complete samples classifies incomplete samples poorly (squares). A
 # decoder that was trained on all kinds of samples classifies incomplete samples about as well as
