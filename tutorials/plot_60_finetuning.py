@@ -104,9 +104,9 @@ axes.set_xlim(0.4, 0.75)
 # Results
 # -------
 # Here, fine-tuning did not outperform the probe: log losses are higher by 0.04, and at most one
-# more of 24 samples is classified correctly. With 56 training samples the network overfits, and early stopping
-# keeps the weights of an early epoch. ``refit=True``, the default, adds the validation subjects to
-# the training data at the cost of a second training.
+# more of 24 samples is classified correctly. With 56 training samples the network overfits, and
+# early stopping keeps the weights of an early epoch. ``refit=True``, the default, adds the
+# validation subjects to the training data at the cost of a second training.
 #
 # :doc:`/adaptations` compares the methods with 40 to 120 samples of real and simulated subjects.
 # LoRA with augmentation and label smoothing is the only one that was on average no worse than the

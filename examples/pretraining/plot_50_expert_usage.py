@@ -25,6 +25,6 @@ spread = usage.pivot_table(index=["part", "layer", "expert"], columns="modality"
 
 # %%
 # fMRI selects other experts than EEG and MEG in most parts of the network, most clearly in the
-# first and the fourth layer of the backbone. EEG and MEG select all experts about equally often,
-# although the balance loss of pretraining, which favours even use within each modality, is the
-# same for all.
+# encoder and in the first and the third layer of the backbone. EEG and MEG select experts more
+# evenly, although the balance loss of pretraining, which favours even use within each modality,
+# is the same for all.

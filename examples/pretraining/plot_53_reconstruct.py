@@ -25,7 +25,7 @@ eeg.plot()
 }
 
 # %%
-# One is the error of predicting zero. ``brainof-tiny`` reconstructs hardly anything
-# (:doc:`/reconstruction`): most steps of its training were spent on linear read-outs, which form
-# the compact embedding, and only a fifth of the latents is used for the reconstruction. The same
-# lines show the reconstruction of weights of your own.
+# One is the error of predicting zero. ``brainof-tiny`` reconstructs slow EEG and fMRI in part, and
+# hardly anything else (:doc:`/reconstruction`): many steps of its training were spent on linear
+# read-outs, which form the compact embedding. The same lines show the reconstruction of weights
+# of your own.
