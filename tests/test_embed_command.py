@@ -225,7 +225,13 @@ def test_a_broken_recording_is_an_error(files, embed, capsys):
     assert "2 of 6 recordings are done and kept" in text
 
 
-@pytest.mark.parametrize("options", [[], ["--jobs", "2"]], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="one"),
+        pytest.param(["--jobs", "2"], id="two", marks=pytest.mark.slow),
+    ],
+)
 def test_broken_recordings_are_skipped_on_request(options, files, embed, capsys):
     """Named on stderr, counted at the end, left out of the table; the others are as without."""
     whole = embed(files)[1]

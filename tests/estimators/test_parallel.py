@@ -153,7 +153,9 @@ def one_thread_of_torch():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("kind", ["epochs", "recording", "pairs"])
+@pytest.mark.parametrize(
+    "kind", ["epochs", "recording", pytest.param("pairs", marks=pytest.mark.slow)]
+)
 @pytest.mark.usefixtures("one_thread_of_torch")
 def test_rows_of_two_threads(kind, small_checkpoint, monkeypatch):
     """One item in memory: the same batches side by side, so not a bit differs."""

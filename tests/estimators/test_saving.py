@@ -68,6 +68,7 @@ def test_round_trip(kind, adaptation, small_checkpoint, epochs, tmp_path):
     assert np.array_equal(rows, network) == (adaptation in ("probe", "mlp"))
 
 
+@pytest.mark.slow
 def test_fresh_process(small_checkpoint, epochs, tmp_path):
     """A bundled backbone stays outside; another process predicts the same from small files."""
     decoders = {

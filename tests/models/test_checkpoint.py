@@ -518,6 +518,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_sigkill_in_the_middle_of_writing(saved, small_model):
     """A real process, really killed, at several moments."""
     models = small_model(0), small_model(1)

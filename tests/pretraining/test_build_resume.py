@@ -61,6 +61,7 @@ def check_reports(reports):
         assert report["resumed"] and report["equal"] and not report["stray"], report
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(source, tmp_path):
     """Real SIGKILLs; the same call goes on, does not read again, and gives the same bytes."""
     reports = run_helper(source, tmp_path, *MOMENTS)
@@ -117,6 +118,7 @@ def test_killed_with_two_processes(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["c", "whole"]
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(source, tmp_path):
     """Neither their number nor who finishes first."""
     sources = [source, "simulated:2x20"]
@@ -282,6 +284,7 @@ def test_killed_worker(tmp_path):
         list(build._run(calls, 2))
 
 
+@pytest.mark.slow
 def test_stopping_processes_is_quiet(source, tmp_path):
     """The error of one recording ends the others' processes without a word of joblib's own."""
     with warnings.catch_warnings(record=True) as caught:

@@ -253,6 +253,7 @@ def test_environment_is_checked(monkeypatch):
         ALONE.wrap(torch.nn.Linear(1, 1), "tensor")
 
 
+@pytest.mark.slow
 def test_a_partner_that_never_comes_is_named(monkeypatch):
     """The error says who waited, for how long, and that the run can be resumed."""
     names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
