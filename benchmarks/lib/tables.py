@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from brainof_toolbox.models import load_checkpoint
 
 MARKER = ".. What follows is written by benchmarks/{}."
@@ -47,7 +49,11 @@ def write_below(path, script, parts, out=None):
     head, found, _ = path.read_text(encoding="utf-8").partition(marker)
     if not found:
         raise ValueError(f"{path} has no line {marker!r}.")
-    (out or path).write_text(head + "\n".join([marker, "", *parts]), encoding="utf-8")
+    text = f"{head}{marker}\n"
+    for before, part in pairwise(["", *parts]):
+        is_list = before.startswith("* ") and part.startswith("* ")
+        text += part if is_list else f"\n{part}"
+    (out or path).write_text(text, encoding="utf-8")
 
 
 def name_weights(checkpoint):

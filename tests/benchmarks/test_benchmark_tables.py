@@ -42,6 +42,8 @@ def test_text_above_the_marker_is_kept(tmp_path):
     write_below(page, "script.py", ["newer\n"], tmp_path / "other.rst")
     assert page.read_text().endswith("new\n")
     assert (tmp_path / "other.rst").read_text() == f"Title\n=====\n\n{marker}\n\nnewer\n"
+    write_below(page, "script.py", ["a\n", "* b\n", "* c\n"])  # one list
+    assert page.read_text().endswith("\n\na\n\n* b\n* c\n")
     with pytest.raises(ValueError, match=r"other\.py"):
         write_below(page, "other.py", [])
     assert slug("Length of EEG (s)") == "length-of-eeg-s"
