@@ -23,14 +23,13 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from benchmarks.lib.development_tasks import load_all
 from benchmarks.lib.store import append_line, read_lines
-from benchmarks.lib.tables import csv_link, csv_table, slug, write_below
+from benchmarks.lib.tables import csv_link, slug, write_below
 from brainof_toolbox import BrainOFClassifier
 from brainof_toolbox.estimators import Augmentation, FineTuning, LoRA, Probe
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "pretraining" / "adaptations.jsonl"
 PAGE = HERE.parent / "doc" / "adaptations.rst"
-SHOWN = (120, 0, "balanced accuracy")  # the table on the page; others are links
 MORE = {"augmentation": Augmentation(), "label_smoothing": 0.1}
 PLAIN = {"augmentation": None, "label_smoothing": 0.0, "patience": 3}
 #: Name -> adaptation, its parameters, and parameters of the classifier.
@@ -133,10 +132,7 @@ def render():
             body.insert(0, "mean", table.mean(axis=1).map("{:.3f}".format))
             title = f"{column.capitalize()}, at most {size} training samples, draw {seed + 1}"
             name = slug(f"{column} {size} draw {seed + 1}")
-            is_shown = (size, seed, column) == SHOWN
-            make = csv_table if is_shown else csv_link
-            at = 0 if is_shown else len(parts)
-            parts.insert(at, make(body.reset_index(), title, PAGE, name))
+            parts.append(csv_link(body.reset_index(), title, PAGE, name))
     write_below(PAGE, "adaptations.py", parts)
 
 
